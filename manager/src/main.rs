@@ -1,0 +1,2 @@
+//! knarrd.
+fn main() {}

@@ -1,0 +1,24 @@
+//! knarr's contracts: what the four programs say to each other, as plain data. Nothing here does I/O.
+//!
+//! - [`id`], [`status`], [`kind`]: the nouns that all of them share
+//! - [`exit`], [`log`], [`stdio`], [`frame`]: what shim and manager agree on, on disk and on the attach socket
+//! - [`v1`] (feature `grpc`): the daemon's API, generated from `knarr/v1/*.proto`
+#![forbid(unsafe_code)]
+
+pub mod exit;
+pub mod frame;
+pub mod id;
+pub mod kind;
+pub mod log;
+pub mod status;
+pub mod stdio;
+
+/// The gRPC API `knarr.v1`: messages, clients and server traits. Its documentation is in the .proto files.
+#[cfg(feature = "grpc")]
+#[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
+pub mod v1 {
+    tonic::include_proto!("knarr.v1");
+
+    /// The compiled file descriptors of `knarr.v1`, for the reflection service.
+    pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("knarr.v1");
+}

@@ -1,0 +1,2 @@
+//! containerd-shim-knarr-v2.
+fn main() {}
