@@ -1,0 +1,8 @@
+//! knarr-runtime's parts. A library besides the program so that fuzz targets and tests can reach the parsers; no other
+//! program of knarr links it.
+//!
+//! A container's way through it: [`spec`] (what was asked) → `plan` (whether it can be done, before anything is
+//! touched) → `create` (the creator's side) and `init` (the child's side) → `exec` of the user's program.
+#![deny(unsafe_code)]
+
+pub mod spec;

@@ -1,0 +1,45 @@
+//! `hooks`: host programs that the runtime calls at fixed places (runtime-spec, "POSIX-platform Hooks").
+
+use serde::Deserialize;
+
+use super::null_is_default;
+
+/// Hooks by place, each list in calling order.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Hooks {
+    /// Deprecated: runtime namespace, after the namespaces are made.
+    #[serde(deserialize_with = "null_is_default")]
+    pub prestart: Vec<Hook>,
+    /// Runtime namespace, during create, after `prestart`.
+    #[serde(deserialize_with = "null_is_default")]
+    pub create_runtime: Vec<Hook>,
+    /// Container namespaces, before pivot_root.
+    #[serde(deserialize_with = "null_is_default")]
+    pub create_container: Vec<Hook>,
+    /// Container namespaces, after start was asked, before the user's program.
+    #[serde(deserialize_with = "null_is_default")]
+    pub start_container: Vec<Hook>,
+    /// Runtime namespace, after the user's program runs.
+    #[serde(deserialize_with = "null_is_default")]
+    pub poststart: Vec<Hook>,
+    /// Runtime namespace, after delete.
+    #[serde(deserialize_with = "null_is_default")]
+    pub poststop: Vec<Hook>,
+}
+
+/// One program to call.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Hook {
+    /// Absolute path of the program.
+    pub path: String,
+    /// argv, with argv[0]; empty means the path alone.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub args: Vec<String>,
+    /// `KEY=value`; nothing is inherited.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub env: Vec<String>,
+    /// Seconds until it is killed; must be above zero when given.
+    #[serde(default)]
+    pub timeout: Option<i64>,
+}

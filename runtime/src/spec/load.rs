@@ -1,0 +1,181 @@
+//! Reading config.json (and exec's process file): size bounds, refusal of NUL, errors that name the field.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+use super::locate::json_path_at;
+use super::{Process, Spec};
+
+/// Larger than any real configuration (Docker's are 20 KB) and small enough to parse in bounded memory.
+const SPEC_MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// No file of that name; the text is runc's.
+    #[error("JSON specification file {path} not found")]
+    NotFound {
+        /// The file.
+        path: PathBuf,
+        /// What open said.
+        source: io::Error,
+    },
+    /// The file is there but cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What read said.
+        source: io::Error,
+    },
+    /// More than the bound.
+    #[error("{path} is larger than {SPEC_MAX_BYTES} bytes")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not JSON, or not of the specification's shape.
+    #[error("{file}: invalid value at {field}")]
+    Invalid {
+        /// The file.
+        file: PathBuf,
+        /// JSON path, as `linux.namespaces[2].type`.
+        field: String,
+        /// What the parser said, with line and column.
+        source: serde_json::Error,
+    },
+    /// The kernel's strings end at NUL, so that what follows one would silently be lost.
+    #[error("{file}: the string at {field} contains a NUL character")]
+    Nul {
+        /// The file.
+        file: PathBuf,
+        /// JSON path of the string.
+        field: String,
+    },
+    /// A version of the specification that we do not know.
+    #[error("config.json: unsupported ociVersion {0:?} (supported are 1.0.0 to 1.3.x)")]
+    Version(String),
+}
+
+impl Spec {
+    /// Reads `config.json` in the bundle directory.
+    ///
+    /// # Errors
+    /// [`SpecError`], which names the file and the field.
+    pub fn load(bundle: &Path) -> Result<Self, SpecError> {
+        let path = bundle.join("config.json");
+        let text = read_bounded(&path)?;
+        Self::parse(&text, &path)
+    }
+
+    /// Parses the text of a config.json; `file` is for messages only.
+    ///
+    /// # Errors
+    /// [`SpecError`], which names the field.
+    pub fn parse(text: &[u8], file: &Path) -> Result<Self, SpecError> {
+        let spec: Self = parse(text, file)?;
+        let known = spec.oci_version.split('.').next() == Some("1") && spec.oci_version.contains('.');
+        if known { Ok(spec) } else { Err(SpecError::Version(spec.oci_version)) }
+    }
+}
+
+impl Process {
+    /// Reads a file that holds one `process` object, as `exec --process` has it.
+    ///
+    /// # Errors
+    /// [`SpecError`], which names the file and the field.
+    pub fn load(path: &Path) -> Result<Self, SpecError> {
+        parse(&read_bounded(path)?, path)
+    }
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>, SpecError> {
+    let file = File::open(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => SpecError::NotFound { path: path.to_owned(), source },
+        _ => SpecError::Read { path: path.to_owned(), source },
+    })?;
+    let mut text = Vec::with_capacity(16 * 1024);
+    file.take(SPEC_MAX_BYTES + 1)
+        .read_to_end(&mut text)
+        .map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
+    if text.len() as u64 > SPEC_MAX_BYTES {
+        return Err(SpecError::TooLarge { path: path.to_owned() });
+    }
+    Ok(text)
+}
+
+/// serde_json bounds nesting at 128 levels by itself and refuses duplicate fields and bad UTF-8.
+fn parse<T: DeserializeOwned>(text: &[u8], file: &Path) -> Result<T, SpecError> {
+    let value = serde_json::from_slice(text).map_err(|source| SpecError::Invalid {
+        file: file.to_owned(),
+        field: json_path_at(text, offset_of(text, source.line(), source.column())),
+        source,
+    })?;
+    match find_nul_escape(text) {
+        Some(offset) => Err(SpecError::Nul { file: file.to_owned(), field: json_path_at(text, offset) }),
+        None => Ok(value),
+    }
+}
+
+fn offset_of(text: &[u8], line: usize, column: usize) -> usize {
+    let start: usize =
+        text.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1)).map(<[u8]>::len).sum();
+    (start + column.saturating_sub(1)).min(text.len())
+}
+
+/// JSON allows NUL in a string only as `\u0000`; a backslash before a backslash makes it ordinary text.
+fn find_nul_escape(text: &[u8]) -> Option<usize> {
+    let mut offset = 0;
+    while let Some(found) = text[offset..].iter().position(|byte| *byte == b'\\') {
+        offset += found;
+        if text[offset..].starts_with(b"\\u0000") {
+            return Some(offset);
+        }
+        offset = (offset + 2).min(text.len());
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str) -> String {
+        Spec::parse(text.as_bytes(), Path::new("config.json")).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn a_minimal_configuration_is_enough() {
+        let text = r#"{"ociVersion":"1.0.2-dev","unknown":{"a":[1]},"mounts":null,"root":{"path":"rootfs"}}"#;
+        let spec = Spec::parse(text.as_bytes(), Path::new("config.json")).expect("valid");
+        assert!(spec.mounts.is_empty());
+        assert!(!spec.root.expect("given").readonly);
+    }
+
+    #[test]
+    fn an_error_names_the_json_path_of_the_field() {
+        let text = r#"{"ociVersion":"1.3.0","mounts":[{"destination":"/a"},{"destination":7}]}"#;
+        assert_eq!(message(text), "config.json: invalid value at mounts[1].destination");
+        let text = "{\"ociVersion\":\"1.3.0\",\n \"linux\":{\"namespaces\":[{\"type\":\"pid\"},\n{\"type\":\"warp\"}]}}";
+        assert_eq!(message(text), "config.json: invalid value at linux.namespaces[1].type");
+    }
+
+    #[test]
+    fn nul_is_refused_but_an_escaped_backslash_before_it_is_text() {
+        let text = r#"{"ociVersion":"1.3.0","process":{"cwd":"/","args":["sh","a\u0000b"]}}"#;
+        assert_eq!(message(text), "config.json: the string at process.args[1] contains a NUL character");
+        let text = r#"{"ociVersion":"1.3.0","hostname":"\\u0000"}"#;
+        assert!(Spec::parse(text.as_bytes(), Path::new("config.json")).is_ok());
+    }
+
+    #[test]
+    fn deep_nesting_duplicates_and_other_versions_are_refused() {
+        let deep = format!(r#"{{"ociVersion":"1.3.0","x":{}}}"#, "[".repeat(100_000));
+        assert!(message(&deep).starts_with("config.json: invalid value at x"));
+        assert!(message(r#"{"ociVersion":"1.3.0","ociVersion":"1.2.0"}"#).contains("invalid value"));
+        assert!(message(r#"{"ociVersion":"2.0.0"}"#).contains("unsupported ociVersion \"2.0.0\""));
+    }
+}

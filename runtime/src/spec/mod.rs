@@ -1,0 +1,82 @@
+//! config.json of the OCI runtime-spec 1.3 as plain data: what was asked, not whether it can be done.
+//!
+//! Lenient where the specification is (unknown fields are ignored, unknown capability names are kept as text for the
+//! plan to warn about), strict elsewhere; every error names the JSON path of the field. Nothing here touches the host
+//! beyond reading one file.
+#![forbid(unsafe_code)]
+
+mod hooks;
+mod linux;
+mod load;
+mod locate;
+mod mount;
+mod process;
+mod resources;
+mod seccomp;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+
+pub use hooks::{Hook, Hooks};
+pub use linux::{
+    Device, DeviceKind, IdMapping, IntelRdt, Linux, MemoryPolicy, Namespace, NamespaceKind, NetDevice,
+    Personality, TimeOffset,
+};
+pub use load::SpecError;
+pub use mount::Mount;
+pub use process::{Capabilities, ConsoleSize, ExecCpuAffinity, IoPriority, Process, Rlimit, Scheduler, User};
+pub use resources::{
+    BlockIo, Cpu, DeviceRule, HugepageLimit, InterfacePriority, Memory, Network, Pids, Rdma, Resources,
+    ThrottleDevice, WeightDevice,
+};
+pub use seccomp::{ArgCheck, Seccomp, SyscallRule};
+
+/// The whole of config.json, as far as it concerns Linux.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spec {
+    /// Version of the specification that the bundle follows.
+    pub oci_version: String,
+    /// Hooks by their place in the container's life.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub hooks: Hooks,
+    /// Free text that the state repeats.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub annotations: BTreeMap<String, String>,
+    /// The UTS namespace's host name.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub hostname: String,
+    /// The UTS namespace's NIS domain name.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub domainname: String,
+    /// Additional mounts, in this order.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub mounts: Vec<Mount>,
+    /// The root filesystem. Required on Linux.
+    pub root: Option<Root>,
+    /// The first process. Required by `start`, and so by us.
+    pub process: Option<Process>,
+    /// Everything that only Linux has.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub linux: Linux,
+}
+
+/// `root`: where the container's root filesystem is.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Root {
+    /// Absolute, or relative to the bundle.
+    pub path: String,
+    /// Whether the container sees it read-only.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub readonly: bool,
+}
+
+/// `null` and an absent field are one: Go's encoder writes unset slices and maps as `null`.
+fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
