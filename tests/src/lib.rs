@@ -1,1 +1,40 @@
-//! The harness.
+//! The harness: what tests are made of. Everything here is real (kernel, registry, containerd, daemons); nothing is mocked.
+//!
+//! - [`Scratch`]: a test's own directory and cgroup prefix; when it goes, it looks for what the test left on the host,
+//!   fails the test for it and removes it
+//! - [`Bundle`], [`Runtime`]: OCI bundles, and runtimes to run them with (ours, runc, crun)
+//! - [`image`], [`Registry`]: OCI images written here, and Debian's docker-registry to pull them from
+//! - [`Daemon`], [`Knarr`], [`Containerd`]: a private knarrd, its command line, and a private containerd
+//! - [`Pty`]: a program on a terminal; [`eventually`]: waiting for a state of the world with a deadline
+//! - [`require!`]: what a test needs of the machine, or it is skipped loudly and counted
+//!
+//! Functions here panic with a sentence when the world is not as it must be: a panic is how a test fails.
+#![forbid(unsafe_code)]
+
+pub mod bundle;
+pub mod containerd;
+pub mod daemon;
+pub mod eventually;
+pub mod image;
+pub mod knarr;
+pub mod leftovers;
+pub mod process;
+pub mod programs;
+pub mod pty;
+pub mod registry;
+pub mod require;
+pub mod rootfs;
+pub mod runtime;
+pub mod scratch;
+
+pub use bundle::Bundle;
+pub use containerd::Containerd;
+pub use daemon::Daemon;
+pub use eventually::eventually;
+pub use image::{Image, Layer};
+pub use knarr::Knarr;
+pub use process::{Background, Outcome};
+pub use pty::Pty;
+pub use registry::Registry;
+pub use runtime::Runtime;
+pub use scratch::Scratch;

@@ -1,0 +1,2 @@
+//! knarr as a person types it: flags, output, exit codes, terminals.
+#![forbid(unsafe_code)]

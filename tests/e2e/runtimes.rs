@@ -1,0 +1,101 @@
+//! The same bundle under knarr-runtime, runc and crun: the same state, exit codes and view of /proc.
+
+use std::collections::BTreeSet;
+
+use knarr_tests::{Bundle, Runtime, Scratch, require};
+
+/// What ours is compared with.
+const OTHERS: [&str; 2] = ["runc", "crun"];
+
+fn all(scratch: &Scratch) -> [Runtime<'_>; 3] {
+    let [first, second] = OTHERS.map(|name| Runtime::other(scratch, name).with_private_view());
+    [Runtime::at(scratch, knarr_tests::programs::ours("knarr-runtime")).with_private_view(), first, second]
+}
+
+#[test]
+fn exit_codes_are_the_containers_own_under_all_three() {
+    require!(root, tool("busybox"), tool("runc"), tool("crun"));
+    let scratch = Scratch::new();
+    let first = Bundle::busybox(&scratch, "first");
+    for (script, code) in [
+        ("true", 0),
+        ("exit 42", 42),
+        ("kill -9 $$", 137),
+        ("kill -TERM $$; sleep 9", 143),
+        ("exit 255", 255),
+    ] {
+        // As pid 1 the shell would not get its own signals: a child does, and the shell tells how it ended.
+        let script = format!("sh -c '{}'; exit $?", script.replace("$$", "\\$\\$").replace("\\$", "$"));
+        for (number, runtime) in all(&scratch).iter().enumerate() {
+            let bundle = first.another(&scratch, &format!("code-{code}-{number}")).script(&script);
+            let outcome = runtime.run(&bundle);
+            assert_eq!(outcome.code(), code, "{outcome}");
+        }
+    }
+}
+
+#[test]
+fn state_has_the_same_keys_under_all_three() {
+    require!(root, tool("busybox"), tool("runc"), tool("crun"));
+    let scratch = Scratch::new();
+    let first = Bundle::busybox(&scratch, "first");
+    let mut keys = Vec::new();
+    for (number, runtime) in all(&scratch).iter().enumerate() {
+        let bundle = first.another(&scratch, &format!("state-{number}")).args(["sleep", "60"]);
+        let container = runtime.create(&bundle);
+        assert_eq!(container.status(), "created");
+        container.start().success();
+        assert_eq!(container.status(), "running");
+        let state = runtime.state(container.id()).expect("it is there");
+        let names: BTreeSet<String> = state.as_object().expect("an object").keys().cloned().collect();
+        assert_eq!(state["id"], container.id());
+        assert_eq!(state["bundle"], bundle.path().to_str().expect("our own path"));
+        keys.push(names);
+        container.kill("KILL").success();
+        knarr_tests::eventually(std::time::Duration::from_secs(5), || {
+            (container.status() == "stopped").then_some(())
+        });
+        container.delete().success();
+        assert_eq!(container.status(), "gone");
+    }
+    let [ours, runc, crun] = keys.try_into().expect("three");
+    assert_eq!(ours, runc, "the keys of runc");
+    // crun adds its own `created` and `systemd-scope`, or leaves out what is empty; the OCI's five are in all.
+    let oci: BTreeSet<String> =
+        ["ociVersion", "id", "status", "pid", "bundle"].into_iter().map(str::to_owned).collect();
+    assert!(oci.is_subset(&ours) && oci.is_subset(&crun), "{ours:?} {crun:?}");
+}
+
+#[test]
+fn a_process_sees_the_same_proc_under_all_three() {
+    require!(root, tool("busybox"), tool("runc"), tool("crun"));
+    let scratch = Scratch::new();
+    // Fields that say how the process is confined; the rest (memory, switches) is of the moment.
+    let status = "grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp:|Umask|NSpid|NSpgid|NSsid|Threads|Shd|Sig(Blk|Ign))' /proc/self/status";
+    let mounts = "cut -d' ' -f4- /proc/self/mountinfo | sed -E 's/ (shared|master):[0-9]+//; s/(size|nr_inodes)=[0-9]+k?//g' | awk '{print $2, $3, $5, $6}' | sort";
+    let rest = "cat /proc/self/limits | grep -E 'open files'; hostname; pwd; env | sort; ls /dev | sort; cat /proc/self/oom_score_adj; ls /proc/self/fd | wc -l";
+    let first = Bundle::busybox(&scratch, "first").script(&format!("{status}; {mounts}; {rest}"));
+    let views: Vec<String> = all(&scratch)
+        .iter()
+        .enumerate()
+        .map(|(number, runtime)| {
+            let bundle = first.another(&scratch, &format!("view-{number}"));
+            runtime.run(&bundle).success().stdout.replace(&format!("view-{number}"), "ID")
+        })
+        .collect();
+    assert_same(&views[0], &views[1], "runc");
+    assert_same(&views[0], &views[2], "crun");
+}
+
+/// Compares line by line, so that a failure shows only what differs.
+#[track_caller]
+fn assert_same(ours: &str, theirs: &str, name: &str) {
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<String>>();
+    let (ours, theirs) = (lines(ours), lines(theirs));
+    let only_ours: Vec<_> = ours.difference(&theirs).collect();
+    let only_theirs: Vec<_> = theirs.difference(&ours).collect();
+    assert!(
+        only_ours.is_empty() && only_theirs.is_empty(),
+        "only ours: {only_ours:#?}\nonly {name}: {only_theirs:#?}"
+    );
+}

@@ -1,0 +1,2 @@
+//! Programs killed at bad moments: nothing is lost, nothing stays behind.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! knarr-runtime's command line: verbs, flags, texts and exit codes as runc has them.
+#![forbid(unsafe_code)]

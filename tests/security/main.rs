@@ -1,0 +1,2 @@
+//! Attacks, run for real by code inside containers and images; each must fail.
+#![forbid(unsafe_code)]

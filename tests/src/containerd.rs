@@ -1,0 +1,85 @@
+//! A private containerd of Debian's, to run our shim under and to race against.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::eventually::holds_within;
+use crate::process::{self, Background, Outcome};
+use crate::programs;
+use crate::scratch::Scratch;
+
+/// A running containerd; its containers are removed and it is stopped when it goes out of scope.
+#[derive(Debug)]
+pub struct Containerd<'a> {
+    scratch: &'a Scratch,
+    socket: PathBuf,
+    _server: Background,
+}
+
+impl<'a> Containerd<'a> {
+    /// Starts it and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    #[track_caller]
+    pub fn start(scratch: &'a Scratch) -> Self {
+        let socket = scratch.join("containerd.sock");
+        let config = scratch.join("containerd.toml");
+        let text = format!(
+            "version = 2\nroot = \"{root}\"\nstate = \"{state}\"\n\
+             disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\n  address = \"{socket}\"\n\
+             [plugins.\"io.containerd.internal.v1.opt\"]\n  path = \"{root}/opt\"\n",
+            root = scratch.directory("cd-root").display(),
+            state = scratch.directory("cd-state").display(),
+            socket = socket.display(),
+        );
+        fs::write(&config, text).expect("containerd's configuration");
+        let log = scratch.join("containerd.log");
+        let mut command = scratch.command(programs::tool("containerd"));
+        let server = Background::start(command.arg("--config").arg(&config), &log);
+        let containerd = Self { scratch, socket, _server: server };
+        let ready = holds_within(Duration::from_secs(30), || containerd.ctr(["version"]).status.success());
+        assert!(ready, "containerd does not answer:\n{}", fs::read_to_string(&log).unwrap_or_default());
+        containerd
+    }
+
+    /// `ctr ARGS`, not run yet.
+    #[must_use]
+    pub fn command<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = self.scratch.command(programs::tool("ctr"));
+        command.arg("--address").arg(&self.socket).args(args);
+        command
+    }
+
+    /// Runs `ctr ARGS` to the end.
+    #[track_caller]
+    pub fn ctr<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Outcome {
+        process::run(&mut self.command(args))
+    }
+
+    /// What it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.scratch.join("containerd.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Containerd<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- containerd's log\n{}---", self.log());
+            return;
+        }
+        let listed = self.ctr(["tasks", "list", "--quiet"]).stdout;
+        for id in listed.lines() {
+            drop(self.ctr(["tasks", "delete", "--force", id]));
+        }
+        let listed = self.ctr(["containers", "list", "--quiet"]).stdout;
+        for id in listed.lines() {
+            drop(self.ctr(["containers", "delete", id]));
+        }
+    }
+}

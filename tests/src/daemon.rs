@@ -1,0 +1,139 @@
+//! A private knarrd: its --root, --state and cgroups are the test's own. When it goes out of scope, its containers are
+//! removed and it is stopped by pid.
+
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::process::Pid;
+
+use crate::eventually::holds_within;
+use crate::knarr::Knarr;
+use crate::process::Background;
+use crate::programs;
+use crate::scratch::Scratch;
+
+/// How long it may take from start to listening, a recovery included.
+const READY_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A running knarrd.
+#[derive(Debug)]
+pub struct Daemon<'a> {
+    scratch: &'a Scratch,
+    server: Background,
+    flags: Vec<String>,
+}
+
+impl<'a> Daemon<'a> {
+    /// Starts it and waits until it listens.
+    #[must_use]
+    #[track_caller]
+    pub fn start(scratch: &'a Scratch) -> Self {
+        Self::start_with(scratch, &[])
+    }
+
+    /// As [`Self::start`], with more flags.
+    #[must_use]
+    #[track_caller]
+    pub fn start_with(scratch: &'a Scratch, flags: &[&str]) -> Self {
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let mut daemon = Self { scratch, server: launch(scratch, &flags), flags };
+        daemon.await_ready();
+        daemon
+    }
+
+    /// Its `--root`.
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
+        self.scratch.join("root")
+    }
+
+    /// Its `--state`.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.scratch.join("state")
+    }
+
+    /// Its socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.state().join("knarrd.sock")
+    }
+
+    /// Its pid.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.server.pid()
+    }
+
+    /// What it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.scratch.join("knarrd.log")).unwrap_or_default()
+    }
+
+    /// The command line that speaks to it.
+    #[must_use]
+    pub fn knarr(&self) -> Knarr<'a> {
+        Knarr::new(self.scratch, &self.socket())
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// SIGTERM; it must end well. Its containers go on.
+    ///
+    /// # Panics
+    /// When it does not end, or ends badly.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        let status = self.server.stop();
+        assert!(status.success(), "knarrd ended with {status}:\n{}", self.log());
+    }
+
+    /// Starts it again on the same directories.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        assert!(!self.server.is_running(), "knarrd still runs");
+        self.server = launch(self.scratch, &self.flags);
+        self.await_ready();
+    }
+
+    #[track_caller]
+    fn await_ready(&mut self) {
+        let socket = self.socket();
+        let ready = holds_within(READY_DEADLINE, || {
+            assert!(self.server.is_running(), "knarrd ended at once:\n{}", self.log());
+            UnixStream::connect(&socket).is_ok()
+        });
+        assert!(ready, "knarrd does not listen on {}:\n{}", socket.display(), self.log());
+    }
+}
+
+fn launch(scratch: &Scratch, flags: &[String]) -> Background {
+    let mut command = scratch.command(programs::ours("knarrd"));
+    command.arg("--root").arg(scratch.directory("root"));
+    command.arg("--state").arg(scratch.directory("state"));
+    command.args(["--cgroup-parent", &scratch.cgroup_prefix()]).args(flags);
+    Background::start(&mut command, &scratch.join("knarrd.log"))
+}
+
+impl Drop for Daemon<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- knarrd's log\n{}---", self.log());
+            return;
+        }
+        if !self.server.is_running() {
+            return;
+        }
+        let knarr = self.knarr();
+        let all = knarr.say(["ps", "--all", "--quiet"]);
+        if !all.is_empty() {
+            knarr.say(["rm", "--force"].into_iter().chain(all.lines()));
+        }
+    }
+}

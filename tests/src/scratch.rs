@@ -1,0 +1,132 @@
+//! A test's own place on the host: a short directory below /tmp and a cgroup prefix. When it goes out of scope it
+//! fails the test for whatever the test left behind, and removes it, also when the test has panicked.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::eventually::holds_within;
+use crate::leftovers::Leftovers;
+use crate::programs;
+
+/// What a stopped container's shim may still need to be gone.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// The variable by which processes that a test started are recognised.
+pub const MARK: &str = "KNARR_TEST_SCRATCH";
+
+/// A directory and a cgroup prefix that belong to one test.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Scratch {
+    /// Makes `/tmp/knarr-test-<pid>-<n>`: short, since socket paths may have 107 bytes.
+    ///
+    /// # Panics
+    /// When /tmp can't be written.
+    #[must_use]
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = PathBuf::from(format!("/tmp/knarr-test-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).expect("a fresh directory below /tmp");
+        Self { path }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A path below the directory.
+    #[must_use]
+    pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// A directory below the directory, made if it is not there.
+    ///
+    /// # Panics
+    /// When it can't be made.
+    #[must_use]
+    pub fn directory(&self, name: impl AsRef<Path>) -> PathBuf {
+        let path = self.path.join(name);
+        std::fs::create_dir_all(&path).expect("a directory in the scratch directory");
+        path
+    }
+
+    /// The cgroup below which all of the test's cgroups are: `/knarr-test-<pid>-<n>`.
+    #[must_use]
+    pub fn cgroup_prefix(&self) -> String {
+        format!("/{}", self.path.file_name().and_then(|name| name.to_str()).expect("our own name"))
+    }
+
+    /// A cgroup path for one container.
+    #[must_use]
+    pub fn cgroup(&self, name: &str) -> String {
+        format!("{}/{name}", self.cgroup_prefix())
+    }
+
+    /// A command that is marked as this test's, so that what it leaves behind is found.
+    #[must_use]
+    pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new(program.as_ref());
+        command.env(MARK, &self.path).current_dir("/");
+        // Our own programs come first, so that containerd finds our shim and the shim our runtime.
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let rest = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+        let joined = std::env::join_paths([programs::directory()].into_iter().chain(rest));
+        command.env("PATH", joined.expect("PATH has no colons inside"));
+        command
+    }
+
+    /// Fails unless nothing of this test's is left on the host but files in its directory.
+    ///
+    /// # Panics
+    /// With a list of what is left.
+    #[track_caller]
+    pub fn assert_nothing_left(&self) {
+        let clean = holds_within(SETTLE, || Leftovers::of(self).is_empty());
+        assert!(clean, "left on the host: {}", Leftovers::of(self));
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            Leftovers::of(self).remove();
+        } else {
+            holds_within(SETTLE, || Leftovers::of(self).is_empty());
+        }
+        let left = Leftovers::of(self);
+        let listed = left.to_string();
+        left.remove();
+        remove_cgroup_prefix(self);
+        let removed = std::fs::remove_dir_all(&self.path);
+        if std::thread::panicking() {
+            return;
+        }
+        assert!(left.is_empty(), "the test left on the host: {listed}");
+        removed.unwrap_or_else(|error| panic!("cannot remove {}: {error}", self.path.display()));
+    }
+}
+
+/// Removes the prefix itself, which runtimes make on the way to a container's cgroup and leave.
+fn remove_cgroup_prefix(scratch: &Scratch) {
+    for root in crate::leftovers::cgroup_roots() {
+        let path = root.join(scratch.cgroup_prefix().trim_start_matches('/'));
+        if path.exists() {
+            crate::leftovers::remove_cgroup_tree(&path);
+        }
+    }
+}

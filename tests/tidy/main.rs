@@ -1,0 +1,2 @@
+//! The layout's rules, held by tests.
+#![forbid(unsafe_code)]
