@@ -1,8 +1,6 @@
 //! From a byte offset in a JSON text to the path of the field there. Runs only when an error is to be reported, so
 //! that the ordinary parse pays nothing for it.
 
-use std::fmt::Write;
-
 /// Paths deeper than this are cut; the parser refuses such texts anyway.
 const DEPTH_MAX: usize = 128;
 
@@ -71,8 +69,7 @@ fn render(steps: &[Step]) -> String {
             }
             Step::Object { key: None } => {}
             Step::Array { index } => {
-                // Writing to a String cannot fail.
-                let _ = write!(path, "[{index}]");
+                path.push_str(&format!("[{index}]"));
             }
         }
     }

@@ -1,0 +1,59 @@
+//! Whole ranges of file descriptors, and descriptors that came from outside as numbers.
+
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use super::{Errno, checked};
+
+/// Marks every descriptor from `first` on close-on-exec.
+///
+/// # Errors
+/// ENOSYS before Linux 5.11.
+pub fn close_on_exec_from(first: RawFd) -> Result<(), Errno> {
+    // SAFETY: close_range with CLOEXEC only sets a flag on our own descriptors; it takes integers.
+    checked(unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first as libc::c_uint,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    })?;
+    Ok(())
+}
+
+/// Makes the copy of `descriptor` survive exec as `number`.
+///
+/// # Errors
+/// EBADF, EMFILE.
+pub fn duplicate_onto(descriptor: RawFd, number: RawFd) -> Result<(), Errno> {
+    // SAFETY: dup2 takes integers; `number` is below 3 in all our uses, so no OwnedFd of ours is replaced.
+    checked(libc::c_long::from(unsafe { libc::dup2(descriptor, number) }))?;
+    Ok(())
+}
+
+/// Clears close-on-exec of a descriptor that the caller of this program asked to pass on.
+///
+/// # Errors
+/// EBADF when there is no such descriptor.
+pub fn keep_on_exec(number: RawFd) -> Result<(), Errno> {
+    // SAFETY: F_SETFD takes and returns integers.
+    checked(libc::c_long::from(unsafe { libc::fcntl(number, libc::F_SETFD, 0) }))?;
+    Ok(())
+}
+
+/// Whether `number` is an open descriptor.
+pub fn is_open(number: RawFd) -> bool {
+    // SAFETY: F_GETFD takes and returns integers.
+    checked(libc::c_long::from(unsafe { libc::fcntl(number, libc::F_GETFD) })).is_ok()
+}
+
+/// Takes over a duplicate of a descriptor known by number only.
+///
+/// # Errors
+/// EBADF, EMFILE.
+pub fn duplicate(number: RawFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: F_DUPFD_CLOEXEC takes and returns integers.
+    let copy = checked(libc::c_long::from(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) }))?;
+    // SAFETY: the kernel returned this descriptor to us and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy as RawFd) })
+}

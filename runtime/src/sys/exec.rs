@@ -1,0 +1,46 @@
+//! Replacing this process's program.
+
+use std::convert::Infallible;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use super::{Errno, checked};
+
+/// execve. Returns only when it fails.
+///
+/// # Errors
+/// The kernel's: ENOENT, EACCES, ENOEXEC, E2BIG …
+pub fn execute(program: &CStr, argv: &[CString], envp: &[CString]) -> Result<Infallible, Errno> {
+    let (argv, envp) = (pointers(argv), pointers(envp));
+    // SAFETY: the program is NUL-terminated, both lists end with a null pointer, and all of it outlives the call.
+    checked(libc::c_long::from(unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr()) }))?;
+    Err(Errno::NOEXEC)
+}
+
+/// execveat of an open file itself, whatever its name is.
+///
+/// # Errors
+/// As [`execute`].
+pub fn execute_descriptor(
+    file: BorrowedFd<'_>,
+    argv: &[CString],
+    envp: &[CString],
+) -> Result<Infallible, Errno> {
+    let (argv, envp) = (pointers(argv), pointers(envp));
+    // SAFETY: as above; the empty path with AT_EMPTY_PATH names the descriptor, which the borrow keeps open.
+    checked(unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            argv.as_ptr(),
+            envp.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    })?;
+    Err(Errno::NOEXEC)
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
+}

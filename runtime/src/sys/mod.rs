@@ -1,0 +1,23 @@
+//! The only place with `unsafe`: one file per kernel concept, one call per block, descriptors in and out as
+//! `OwnedFd`/`BorrowedFd`. Only what rustix does not wrap safely is here. Nothing here decides anything; callers name
+//! what went wrong.
+#![allow(unsafe_code)]
+
+pub mod clone;
+pub mod descriptor;
+pub mod exec;
+pub mod interface;
+pub mod mount;
+pub mod namespace;
+pub mod signal;
+
+pub use rustix::io::Errno;
+
+/// The result of a system call that returns -1 on error, with errno taken at once.
+pub(crate) fn checked(returned: libc::c_long) -> Result<libc::c_long, Errno> {
+    if returned == -1 {
+        let errno = std::io::Error::last_os_error().raw_os_error();
+        return Err(Errno::from_raw_os_error(errno.expect("last_os_error always holds an errno")));
+    }
+    Ok(returned)
+}
