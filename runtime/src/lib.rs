@@ -5,5 +5,8 @@
 //! touched) → `create` (the creator's side) and `init` (the child's side) → `exec` of the user's program.
 #![deny(unsafe_code)]
 
+pub mod hooks;
+pub mod process;
+pub mod security;
 pub mod spec;
 pub mod sys;

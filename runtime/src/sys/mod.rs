@@ -7,8 +7,13 @@ pub mod clone;
 pub mod descriptor;
 pub mod exec;
 pub mod interface;
+pub mod keyring;
+pub mod memory_policy;
 pub mod mount;
 pub mod namespace;
+pub mod personality;
+pub mod scheduling;
+pub mod seccomp;
 pub mod signal;
 
 pub use rustix::io::Errno;

@@ -1,0 +1,171 @@
+//! Hooks: host programs that the configuration has us call at fixed places (runtime-spec, "POSIX-platform Hooks").
+//!
+//! Which side calls which: the creator `prestart`, `createRuntime` (before the child pivots), `poststart`, `poststop`;
+//! the child `createContainer` (in the container's namespaces, before pivot_root, so that host paths still resolve) and
+//! `startContainer` (after pivot_root, when start was asked, right before exec). A hook never inherits a descriptor, an
+//! environment or an unbounded time from us.
+
+mod call;
+
+use std::time::Duration;
+
+use crate::spec::{Hook, Hooks};
+
+pub use call::HookFailure;
+
+/// The six places, in the order of a container's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookKind {
+    /// Runtime namespace, during create; deprecated.
+    Prestart,
+    /// Runtime namespace, during create, right after `prestart`.
+    CreateRuntime,
+    /// Container namespaces, during create, before pivot_root.
+    CreateContainer,
+    /// Container namespaces, during start, before the user's program.
+    StartContainer,
+    /// Runtime namespace, after the user's program was started.
+    Poststart,
+    /// Runtime namespace, after the container was deleted.
+    Poststop,
+}
+
+impl HookKind {
+    const ALL: [Self; 6] = [
+        Self::Prestart,
+        Self::CreateRuntime,
+        Self::CreateContainer,
+        Self::StartContainer,
+        Self::Poststart,
+        Self::Poststop,
+    ];
+
+    /// The field of `hooks`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Prestart => "prestart",
+            Self::CreateRuntime => "createRuntime",
+            Self::CreateContainer => "createContainer",
+            Self::StartContainer => "startContainer",
+            Self::Poststart => "poststart",
+            Self::Poststop => "poststop",
+        }
+    }
+
+    /// The hooks of this place, in calling order.
+    #[must_use]
+    pub fn among(self, hooks: &Hooks) -> &[Hook] {
+        match self {
+            Self::Prestart => &hooks.prestart,
+            Self::CreateRuntime => &hooks.create_runtime,
+            Self::CreateContainer => &hooks.create_container,
+            Self::StartContainer => &hooks.start_container,
+            Self::Poststart => &hooks.poststart,
+            Self::Poststop => &hooks.poststop,
+        }
+    }
+
+    /// Whether a failure ends the container (runtime-spec, "Lifecycle": steps 4, 5, 7, 9) or is only warned about
+    /// (steps 11 and 14).
+    #[must_use]
+    pub fn aborts(self) -> bool {
+        !matches!(self, Self::Poststart | Self::Poststop)
+    }
+}
+
+/// Why a hook cannot be called, or failed. The text is runc's: callers look for `error running <kind> hook #<n>`.
+#[derive(Debug, thiserror::Error)]
+pub enum HookError {
+    /// The path is not absolute.
+    #[error("hooks.{kind}[{index}].path: {path:?} is not an absolute path")]
+    Path {
+        /// Field of `hooks`.
+        kind: &'static str,
+        /// Place in the list.
+        index: usize,
+        /// The path.
+        path: String,
+    },
+    /// A timeout that no hook can meet.
+    #[error("hooks.{kind}[{index}].timeout: {seconds} is not above zero")]
+    Timeout {
+        /// Field of `hooks`.
+        kind: &'static str,
+        /// Place in the list.
+        index: usize,
+        /// What was given.
+        seconds: i64,
+    },
+    /// An environment entry that cannot be set.
+    #[error("hooks.{kind}[{index}].env: {entry:?} is not of the form KEY=value")]
+    Environment {
+        /// Field of `hooks`.
+        kind: &'static str,
+        /// Place in the list.
+        index: usize,
+        /// The entry.
+        entry: String,
+    },
+    /// It ran, or should have.
+    #[error("error running {kind} hook #{index}")]
+    Failed {
+        /// Field of `hooks`.
+        kind: &'static str,
+        /// Place in the list.
+        index: usize,
+        /// How it failed.
+        source: HookFailure,
+    },
+}
+
+/// Refuses hooks that can never run. Call in the plan.
+///
+/// # Errors
+/// [`HookError`], of the first that is wrong.
+pub fn check(hooks: &Hooks) -> Result<(), HookError> {
+    for kind in HookKind::ALL {
+        for (index, hook) in kind.among(hooks).iter().enumerate() {
+            check_one(kind.name(), index, hook)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_one(kind: &'static str, index: usize, hook: &Hook) -> Result<(), HookError> {
+    if !hook.path.starts_with('/') {
+        return Err(HookError::Path { kind, index, path: hook.path.clone() });
+    }
+    match hook.timeout {
+        Some(seconds) if seconds <= 0 => return Err(HookError::Timeout { kind, index, seconds }),
+        Some(_) | None => {}
+    }
+    match hook.env.iter().find(|entry| entry.find('=').is_none_or(|at| at == 0)) {
+        Some(entry) => Err(HookError::Environment { kind, index, entry: entry.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// Calls the hooks of one place in order, each with `state` (the JSON of the container's state) on its stdin.
+///
+/// For places whose failure aborts, the first failure ends the sequence. For the others every hook is called, and the
+/// failures come back as warnings: the specification has the runtime log them and go on.
+///
+/// # Errors
+/// [`HookError::Failed`], only of places that abort.
+pub fn run(kind: HookKind, hooks: &Hooks, state: &[u8]) -> Result<Vec<HookError>, HookError> {
+    let mut warnings = Vec::new();
+    for (index, hook) in kind.among(hooks).iter().enumerate() {
+        let timeout = hook.timeout.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+        let Err(source) = call::call(hook, state, timeout) else { continue };
+        let error = HookError::Failed { kind: kind.name(), index, source };
+        if kind.aborts() {
+            return Err(error);
+        }
+        warnings.push(error);
+    }
+    Ok(warnings)
+}
+
+#[cfg(test)]
+mod tests;
