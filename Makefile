@@ -1,0 +1,64 @@
+# The few words that people and CI run. `make help` lists them.
+SHELL  := /bin/sh
+ARCH   := $(shell uname -m)
+# Where cargo puts what it builds, and where our four programs are gathered.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BIN    := $(CURDIR)/target/bin
+PREFIX ?= /usr/local
+DESTDIR ?=
+PROGRAMS := knarr knarrd containerd-shim-knarr-v2 knarr-runtime
+
+# PROGRAM=PACKAGE: what a fresh Debian 12 with Rust lacks. Installed only when the program is missing.
+BUILD_TOOLS := cc=gcc ld=binutils
+DEMO_TOOLS  := busybox=busybox-static debootstrap=debootstrap docker-registry=docker-registry skopeo=skopeo umoci=umoci setfattr=attr
+TEST_TOOLS  := $(DEMO_TOOLS) runc=runc crun=crun containerd=containerd jq=jq unshare=util-linux
+BENCH_TOOLS := $(TEST_TOOLS)
+
+# libc's headers come with no program of their own name.
+HEADERS := $(if $(wildcard /usr/include/stdlib.h),,no-such-program=libc6-dev)
+
+.DEFAULT_GOAL := help
+.PHONY: help build test lint demo bench install clean
+
+help: ## Lists these commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+build: ## Builds the four programs into target/bin (runtime and shim static and small)
+	@tests/install-tools.sh $(BUILD_TOOLS) $(HEADERS)
+	cargo build --release -p knarr -p knarrd
+	@mkdir -p $(BIN)
+	@set -e; musl=$(ARCH)-unknown-linux-musl; gnu=$(ARCH)-unknown-linux-gnu; \
+	if rustup target list --installed 2>/dev/null | grep -qx $$musl || rustup target add $$musl; then target=$$musl; \
+	else echo "no $$musl to be had: static against glibc instead"; target=$$gnu; \
+	     export RUSTFLAGS="$${RUSTFLAGS:-} -C target-feature=+crt-static"; fi; \
+	set -x; cargo build --profile small --target $$target -p knarr-runtime -p containerd-shim-knarr-v2; \
+	cp -f $(TARGET)/$$target/small/knarr-runtime $(TARGET)/$$target/small/containerd-shim-knarr-v2 $(BIN)/; \
+	cp -f $(TARGET)/release/knarr $(TARGET)/release/knarrd $(BIN)/
+
+test: build ## Runs every test; the last line is `N passed, N failed, N skipped`
+	@tests/install-tools.sh $(TEST_TOOLS)
+	@KNARR_BIN_DIR=$(BIN) tests/run.sh
+
+lint: ## Formatting, clippy without warnings, licences and advisories (when cargo-deny is installed)
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny check; \
+	else echo "cargo-deny is not installed: tests/tidy alone checks the licences (cargo install cargo-deny --locked)"; fi
+
+demo: build ## Shows a real image go from a registry to an exit status, then removes all it made
+	@tests/install-tools.sh $(DEMO_TOOLS)
+	@KNARR_BIN_DIR=$(BIN) tests/demo.sh
+
+bench: build ## Measures ours beside runc, crun and containerd in one run, and prints the tables
+	@tests/install-tools.sh $(BENCH_TOOLS)
+	@KNARR_BIN_DIR=$(BIN) cargo run --release --quiet -p knarr-tests --bin bench
+
+install: build ## Installs programs and systemd units (PREFIX=/usr/local, DESTDIR=)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 755 $(PROGRAMS:%=$(BIN)/%) $(DESTDIR)$(PREFIX)/bin/
+	for unit in packaging/*.service packaging/*.socket; do \
+	    sed 's|/usr/bin/|$(PREFIX)/bin/|g' $$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}; done
+
+clean: ## Removes what was built
+	cargo clean
+	rm -rf $(BIN)
