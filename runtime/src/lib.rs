@@ -1,11 +1,13 @@
 //! knarr-runtime's parts. A library besides the program so that fuzz targets and tests can reach the parsers; no other
 //! program of knarr links it.
 //!
-//! A container's way through it: [`spec`] (what was asked) → `plan` (whether it can be done, before anything is
+//! A container's way through it: [`spec`] (what was asked) → [`plan`] (whether it can be done, before anything is
 //! touched) → `create` (the creator's side) and `init` (the child's side) → `exec` of the user's program.
 #![deny(unsafe_code)]
 
+pub mod handshake;
 pub mod hooks;
+pub mod plan;
 pub mod process;
 pub mod security;
 pub mod spec;

@@ -3,6 +3,7 @@
 //! Parsing and compiling happen in the plan; `apply`, `install` and `join` are what the child does to itself.
 
 pub mod apparmor;
+pub mod capabilities;
 pub mod keyring;
 mod label;
 pub mod seccomp;

@@ -1,0 +1,70 @@
+//! A child's failure as data, so that the creator can show it as if it had happened there.
+
+use std::error::Error;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What the child was at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Namespaces and cgroups.
+    Isolate,
+    /// Mounts, devices, pivot_root.
+    Root,
+    /// Host name, sysctls, limits.
+    Settle,
+    /// User, capabilities, seccomp.
+    Confine,
+    /// The start gate.
+    Wait,
+    /// The user's program.
+    Exec,
+}
+
+/// An error chain that crossed a process border.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What the child was at.
+    pub phase: Phase,
+    /// Messages from the outermost to the cause.
+    pub chain: Vec<String>,
+}
+
+impl Failure {
+    /// Describes `error` and its causes.
+    #[must_use]
+    pub fn new(phase: Phase, error: &dyn Error) -> Self {
+        Self { phase, chain: chain_of(error) }
+    }
+}
+
+impl fmt::Display for Failure {
+    /// The whole chain: its source is in another process.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.chain.join(": "))
+    }
+}
+
+impl Error for Failure {}
+
+/// The messages of an error and its causes. Texts of the operating system are written as Go writes them ("no such file
+/// or directory"), which is what callers of runc look for.
+#[must_use]
+pub fn chain_of(error: &dyn Error) -> Vec<String> {
+    let mut chain = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        chain.push(plain(error.to_string()));
+        next = error.source();
+    }
+    chain
+}
+
+fn plain(message: String) -> String {
+    match message.find(" (os error ") {
+        Some(end) => message[..end].to_lowercase(),
+        None => message,
+    }
+}

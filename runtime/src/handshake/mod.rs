@@ -1,0 +1,254 @@
+//! The one channel between a creator and its child: a SEQPACKET socketpair, one message a packet, a descriptor with
+//! some. Both ends are close-on-exec, so that the end of the stream means that the user's program runs.
+//!
+//! ```text
+//!   creator (create/, join/)                      child (init/, join/)
+//!     │ clone3 ──────────────────────────────────▶ │
+//!     │ ── Go ──────────────────────────────────▶  │  ids are mapped        only with a user namespace
+//!     │ ◀───────────────────────────────── Hooks ─ │  mounts are there      only with hooks
+//!     │ ── Go ──────────────────────────────────▶  │
+//!     │ ◀──────────────────────── Console+master ─ │                        only with a terminal
+//!     │ ◀─────────────────────── Listener+notify ─ │                        only with a seccomp listener
+//!     │ ◀───────────────────────────────── Ready ─ │  all is set up
+//!     │ ── Go ──────────────────────────────────▶  │  it is recorded
+//!     │ ◀─────────────────────── end of stream ─── │  exec
+//! ```
+//! `Failure` may come instead of any message of the child and is its last. When the creator dies, the child reads the
+//! end of the stream instead of `Go` and exits: no half-made container stays behind.
+#![forbid(unsafe_code)]
+
+mod failure;
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg, send, sendmsg, socketpair,
+};
+
+use crate::sys::Errno;
+
+pub use failure::{Failure, Phase, chain_of};
+
+/// A failure's texts are cut to this; paths are at most 4 KiB, and a chain has a few of them.
+const MESSAGE_MAX_BYTES: usize = 16 * 1024;
+
+/// What the child says.
+#[derive(Debug)]
+pub enum Message {
+    /// The mounts are there, the root not yet entered: run prestart and createRuntime hooks.
+    Hooks,
+    /// The terminal's master.
+    Console(OwnedFd),
+    /// The seccomp notify descriptor.
+    Listener(OwnedFd),
+    /// All is set up.
+    Ready,
+    /// It went wrong; the child is gone.
+    Failure(Failure),
+    /// The child's end is closed: exec worked, or the child died.
+    Closed,
+}
+
+/// Why the channel failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChannelError {
+    /// socketpair, send or receive.
+    #[error("the channel between knarr-runtime and the container's first process failed")]
+    Socket {
+        /// What the kernel said.
+        source: Errno,
+    },
+    /// Something that the protocol does not have.
+    #[error("the container's first process sent a malformed message")]
+    Malformed,
+    /// The child is gone without a word, most likely killed.
+    #[error("the container's first process died during its set-up (killed, or out of memory)")]
+    Died,
+    /// The creator is gone.
+    #[error("knarr-runtime was killed while it made the container")]
+    CreatorGone,
+}
+
+/// The creator's end.
+#[derive(Debug)]
+pub struct CreatorEnd(OwnedFd);
+
+/// The child's end.
+#[derive(Debug)]
+pub struct ChildEnd(OwnedFd);
+
+/// Makes the channel.
+///
+/// # Errors
+/// [`ChannelError::Socket`].
+pub fn channel() -> Result<(CreatorEnd, ChildEnd), ChannelError> {
+    let (ours, childs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(|source| ChannelError::Socket { source })?;
+    Ok((CreatorEnd(ours), ChildEnd(childs)))
+}
+
+impl CreatorEnd {
+    /// Lets the child go on.
+    ///
+    /// # Errors
+    /// [`ChannelError`]; [`ChannelError::Died`] when nobody listens.
+    pub fn go(&self) -> Result<(), ChannelError> {
+        match send(&self.0, b"g", SendFlags::NOSIGNAL) {
+            Ok(_) => Ok(()),
+            Err(Errno::PIPE | Errno::CONNRESET) => Err(ChannelError::Died),
+            Err(source) => Err(ChannelError::Socket { source }),
+        }
+    }
+
+    /// Waits for the child's next message.
+    ///
+    /// # Errors
+    /// [`ChannelError`].
+    pub fn receive(&self) -> Result<Message, ChannelError> {
+        let mut bytes = vec![0; MESSAGE_MAX_BYTES];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let length = loop {
+            let mut vectors = [IoSliceMut::new(&mut bytes)];
+            match recvmsg(&self.0, &mut vectors, &mut control, RecvFlags::CMSG_CLOEXEC) {
+                Ok(received) => break received.bytes,
+                Err(Errno::INTR) => {}
+                Err(Errno::CONNRESET) => break 0,
+                Err(source) => return Err(ChannelError::Socket { source }),
+            }
+        };
+        let descriptor = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+            _ => None,
+        });
+        match (bytes[..length].split_first(), descriptor) {
+            (None, _) => Ok(Message::Closed),
+            (Some((b'h', [])), None) => Ok(Message::Hooks),
+            (Some((b'r', [])), None) => Ok(Message::Ready),
+            (Some((b'c', [])), Some(master)) => Ok(Message::Console(master)),
+            (Some((b'l', [])), Some(listener)) => Ok(Message::Listener(listener)),
+            (Some((b'f', text)), None) => {
+                serde_json::from_slice(text).map(Message::Failure).map_err(|_| ChannelError::Malformed)
+            }
+            _ => Err(ChannelError::Malformed),
+        }
+    }
+}
+
+impl AsFd for CreatorEnd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl ChildEnd {
+    /// Waits until the creator lets us go on.
+    ///
+    /// # Errors
+    /// [`ChannelError::CreatorGone`].
+    pub fn wait_go(&self) -> Result<(), ChannelError> {
+        let mut byte = [0_u8];
+        loop {
+            return match recv(&self.0, &mut byte[..], RecvFlags::empty()) {
+                Ok((1, _)) if byte == *b"g" => Ok(()),
+                Ok((0, _)) => Err(ChannelError::CreatorGone),
+                Ok(_) => Err(ChannelError::Malformed),
+                Err(Errno::INTR) => continue,
+                Err(source) => Err(ChannelError::Socket { source }),
+            };
+        }
+    }
+
+    /// Asks for the hooks that run outside, and waits for their end.
+    ///
+    /// # Errors
+    /// [`ChannelError`].
+    pub fn hooks(&self) -> Result<(), ChannelError> {
+        self.say(b"h", None)?;
+        self.wait_go()
+    }
+
+    /// Hands over the terminal's master.
+    ///
+    /// # Errors
+    /// [`ChannelError`].
+    pub fn console(&self, master: BorrowedFd<'_>) -> Result<(), ChannelError> {
+        self.say(b"c", Some(master))
+    }
+
+    /// Hands over the seccomp notify descriptor.
+    ///
+    /// # Errors
+    /// [`ChannelError`].
+    pub fn listener(&self, notify: BorrowedFd<'_>) -> Result<(), ChannelError> {
+        self.say(b"l", Some(notify))
+    }
+
+    /// Says that all is set up, and waits until that is recorded.
+    ///
+    /// # Errors
+    /// [`ChannelError`].
+    pub fn ready(&self) -> Result<(), ChannelError> {
+        self.say(b"r", None)?;
+        self.wait_go()
+    }
+
+    /// Reports a failure. False when nobody listens any more.
+    pub fn fail(&self, failure: &Failure) -> bool {
+        let mut bytes = vec![b'f'];
+        if serde_json::to_writer(&mut bytes, failure).is_err() || bytes.len() > MESSAGE_MAX_BYTES {
+            return false;
+        }
+        self.say(&bytes, None).is_ok()
+    }
+
+    fn say(&self, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Result<(), ChannelError> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let descriptors;
+        if let Some(descriptor) = descriptor {
+            descriptors = [descriptor];
+            control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        }
+        sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
+            .map(drop)
+            .map_err(|source| ChannelError::Socket { source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_crosses_with_its_phase_and_its_chain() {
+        let (creator, child) = channel().expect("socketpair");
+        let error = ChannelError::Socket { source: Errno::ACCESS };
+        assert!(child.fail(&Failure::new(Phase::Root, &error)));
+        let Message::Failure(failure) = creator.receive().expect("received") else { panic!("not a failure") };
+        assert_eq!(failure.phase, Phase::Root);
+        assert_eq!(failure.chain.last().map(String::as_str), Some("permission denied"));
+    }
+
+    #[test]
+    fn a_descriptor_crosses_and_a_closed_end_is_seen() {
+        let (creator, child) = channel().expect("socketpair");
+        child.console(child.0.as_fd()).expect("sent");
+        assert!(matches!(creator.receive(), Ok(Message::Console(_))));
+        drop(child);
+        assert!(matches!(creator.receive(), Ok(Message::Closed)));
+        assert!(matches!(creator.go(), Err(ChannelError::Died)));
+    }
+
+    #[test]
+    fn a_message_without_its_descriptor_is_refused() {
+        let (creator, child) = channel().expect("socketpair");
+        child.say(b"c", None).expect("sent");
+        assert!(matches!(creator.receive(), Err(ChannelError::Malformed)));
+        drop(creator);
+        assert!(matches!(child.wait_go(), Err(ChannelError::CreatorGone)));
+    }
+}

@@ -1,0 +1,87 @@
+//! Device nodes to make.
+
+use super::PlanError;
+use super::mounts::below_root;
+use crate::spec::{self, DeviceKind};
+
+/// A device node.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Path below the root, without leading slash.
+    pub path: String,
+    /// Kind of node.
+    pub kind: DeviceKind,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner inside the container.
+    pub uid: u32,
+    /// Group inside the container.
+    pub gid: u32,
+}
+
+/// runtime-spec, "Default Devices"; /dev/console and /dev/ptmx are made with the terminal.
+const DEFAULTS: [(&str, u32, u32); 6] = [
+    ("dev/null", 1, 3),
+    ("dev/zero", 1, 5),
+    ("dev/full", 1, 7),
+    ("dev/random", 1, 8),
+    ("dev/urandom", 1, 9),
+    ("dev/tty", 5, 0),
+];
+
+/// The default devices, replaced by those of the same path in the configuration.
+pub(super) fn plan(devices: &[spec::Device]) -> Result<Vec<Device>, PlanError> {
+    let mut planned: Vec<Device> = devices.iter().map(plan_one).collect::<Result<_, _>>()?;
+    for (path, major, minor) in DEFAULTS {
+        if !planned.iter().any(|device| device.path == path) {
+            let kind = DeviceKind::Character;
+            planned.push(Device { path: path.to_owned(), kind, major, minor, mode: 0o666, uid: 0, gid: 0 });
+        }
+    }
+    Ok(planned)
+}
+
+fn plan_one(device: &spec::Device) -> Result<Device, PlanError> {
+    let number =
+        |value: i64| u32::try_from(value).map_err(|_| PlanError::DeviceNumber { path: device.path.clone() });
+    let path = below_root(&device.path);
+    if path.is_empty() || !device.path.starts_with('/') {
+        return Err(PlanError::DevicePath { path: device.path.clone() });
+    }
+    Ok(Device {
+        path,
+        kind: device.kind,
+        major: number(device.major)?,
+        minor: number(device.minor)?,
+        mode: device.file_mode.unwrap_or(0o666) & 0o7777,
+        uid: device.uid,
+        gid: device.gid,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_of_the_configuration_replaces_the_default_one() {
+        let null = spec::Device {
+            path: "/dev/null".to_owned(),
+            kind: DeviceKind::Character,
+            major: 1,
+            minor: 3,
+            file_mode: Some(0o600),
+            uid: 5,
+            gid: 6,
+        };
+        let planned = plan(std::slice::from_ref(&null)).expect("valid");
+        assert_eq!(planned.len(), 6);
+        assert_eq!((planned[0].mode, planned[0].uid), (0o600, 5));
+        assert!(plan(&[spec::Device { major: -1, ..null.clone() }]).is_err());
+        assert!(plan(&[spec::Device { path: "/..".to_owned(), ..null }]).is_err());
+    }
+}

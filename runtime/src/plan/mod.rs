@@ -1,0 +1,292 @@
+//! From what was asked to what will be done: everything is validated here, before the host is touched. Pure: no file is
+//! read and no system call made, so that all of it can be tested without privilege.
+//!
+//! - [`namespaces`], [`mappings`]: what the container is apart from
+//! - [`mounts`], [`options`], [`devices`]: what its root holds
+//! - [`process`]: who runs what, with which rights
+//! - [`sysctls`]: its own kernel settings
+#![forbid(unsafe_code)]
+
+pub mod devices;
+pub mod mappings;
+pub mod mounts;
+pub mod namespaces;
+pub mod options;
+pub mod process;
+pub mod sysctls;
+
+use std::path::{Path, PathBuf};
+
+pub use namespaces::Namespaces;
+pub use process::Process;
+
+use crate::spec::{IdMapping, NamespaceKind, Spec};
+use crate::sys::mount::Reach;
+use sysctls::Sysctl;
+
+/// sethostname's bound (`__NEW_UTS_LEN`).
+const HOST_NAME_MAX_BYTES: usize = 64;
+
+/// A container as it will be made.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Namespaces to make and to join.
+    pub namespaces: Namespaces,
+    /// The ids of its user namespace, when it makes one.
+    pub ids: Option<Ids>,
+    /// Its root.
+    pub root: Root,
+    /// Its host name; empty leaves it.
+    pub hostname: String,
+    /// Its NIS domain name; empty leaves it.
+    pub domainname: String,
+    /// Its kernel settings.
+    pub sysctls: Vec<Sysctl>,
+    /// Text for /proc/self/timens_offsets; empty leaves it.
+    pub time_offsets: String,
+    /// Its first process.
+    pub process: Process,
+    /// What was ignored, to be logged.
+    pub warnings: Vec<String>,
+}
+
+/// Maps of a user namespace.
+#[derive(Clone, Debug)]
+pub struct Ids {
+    /// Users.
+    pub users: Vec<IdMapping>,
+    /// Groups.
+    pub groups: Vec<IdMapping>,
+}
+
+/// The container's view of files.
+#[derive(Clone, Debug)]
+pub struct Root {
+    /// Absolute path on the host.
+    pub path: PathBuf,
+    /// Whether it cannot be written to.
+    pub is_readonly: bool,
+    /// `MS_*` propagation of the root mount and how far; none is the default, private to the container.
+    pub propagation: Option<(u64, Reach)>,
+    /// Mounts in order.
+    pub mounts: Vec<mounts::Mount>,
+    /// Device nodes; empty when /dev is bound from elsewhere.
+    pub devices: Vec<devices::Device>,
+    /// Whether /dev is ours to fill.
+    pub fills_dev: bool,
+    /// Paths that cannot be read, below the root.
+    pub masked: Vec<String>,
+    /// Paths that cannot be written, below the root.
+    pub readonly: Vec<String>,
+}
+
+/// Why a configuration cannot be carried out. Where runc has a text for it, it is runc's.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum PlanError {
+    #[error("config.json: root must be set")]
+    NoRoot,
+    #[error("process property must not be empty")]
+    NoProcess,
+    #[error("Cwd property must not be empty")]
+    NoCwd,
+    #[error("Cwd must be an absolute path, not {0:?}")]
+    RelativeCwd(String),
+    #[error("args must not be empty")]
+    NoArgs,
+    #[error("process.oomScoreAdj {0} is not between -1000 and 1000")]
+    OomScoreAdj(i32),
+    #[error("invalid environment variable {0:?}: it must have the form KEY=value")]
+    Environment(String),
+    #[error("{field} contains a NUL character")]
+    Nul { field: &'static str },
+    #[error("id {0} is not valid: ids range from 0 to 4294967294")]
+    Id(u32),
+    #[error("unknown rlimit type {0:?}")]
+    UnknownRlimit(String),
+    #[error("process.rlimits has {0} twice")]
+    RlimitTwice(String),
+    #[error("the soft limit of {0} is above its hard limit")]
+    RlimitSoftAboveHard(String),
+    #[error("malformed spec file: duplicated ns {0:?}")]
+    NamespaceTwice(NamespaceKind),
+    #[error("linux.namespaces has no mount namespace: the root filesystem would be the host's")]
+    NoMountNamespace,
+    #[error("{field} needs a new namespace of type {kind:?} in linux.namespaces")]
+    NeedsNamespace { field: &'static str, kind: NamespaceKind },
+    #[error("User namespaces enabled, but no {field} found")]
+    NoMappings { field: &'static str },
+    #[error("{field}: {reason}")]
+    Mapping { field: &'static str, reason: &'static str },
+    #[error("config.json has {count} mounts, more than {most}")]
+    TooManyMounts { count: usize, most: usize },
+    #[error("cannot mount on {destination:?}: it is the root itself")]
+    MountOnRoot { destination: String },
+    #[error("the mount at {destination} has no type and no bind option")]
+    MountWithoutType { destination: String },
+    #[error("the bind mount at {destination} has no source")]
+    BindWithoutSource { destination: String },
+    #[error("bind mounts cannot have any filesystem-specific options applied: {option} at {destination}")]
+    BindWithData { destination: String, option: String },
+    #[error("{destination:?} cannot be mounted because it is inside /proc")]
+    MountInsideProc { destination: String },
+    #[error("the mount at {destination} cannot be id-mapped: only bind mounts can")]
+    IdMapOfFilesystem { destination: String },
+    #[error(
+        "linux.rootfsPropagation {0:?} is none of shared, slave, private, unbindable (or those with an r)"
+    )]
+    Propagation(String),
+    #[error("device path {path:?} is not an absolute path below the root")]
+    DevicePath { path: String },
+    #[error("device {path}: its numbers must be zero or above")]
+    DeviceNumber { path: String },
+    #[error("sysctl {name:?} is not in a separate kernel namespace")]
+    Sysctl { name: String },
+    #[error("{field} is longer than {HOST_NAME_MAX_BYTES} bytes")]
+    NameTooLong { field: &'static str },
+    #[error("linux.timeOffsets: {0:?} is no clock of a time namespace (monotonic, boottime)")]
+    Clock(String),
+    #[error("linux.{0} paths must be absolute: {1:?}")]
+    RelativePath(&'static str, String),
+}
+
+impl Plan {
+    /// Judges a whole configuration. `bundle` is the bundle's absolute path.
+    ///
+    /// # Errors
+    /// [`PlanError`], which names the field.
+    pub fn new(spec: &Spec, bundle: &Path) -> Result<Self, PlanError> {
+        let mut warnings = Vec::new();
+        let linux = &spec.linux;
+        let namespaces = Namespaces::plan(linux)?;
+        let process = spec.process.as_ref().ok_or(PlanError::NoProcess)?;
+        Ok(Self {
+            ids: ids(spec, &namespaces)?,
+            root: root(spec, bundle)?,
+            hostname: uts_name("hostname", &spec.hostname, &namespaces)?,
+            domainname: uts_name("domainname", &spec.domainname, &namespaces)?,
+            sysctls: sysctls::plan(&linux.sysctl, &namespaces)?,
+            time_offsets: time_offsets(spec, &namespaces)?,
+            process: Process::plan(process, &mut warnings)?,
+            namespaces,
+            warnings,
+        })
+    }
+}
+
+fn ids(spec: &Spec, namespaces: &Namespaces) -> Result<Option<Ids>, PlanError> {
+    let (users, groups) = (&spec.linux.uid_mappings, &spec.linux.gid_mappings);
+    if !namespaces.makes(NamespaceKind::User) {
+        if (users.is_empty() && groups.is_empty()) || namespaces.joins(NamespaceKind::User) {
+            return Ok(None);
+        }
+        return Err(PlanError::NeedsNamespace { field: "linux.uidMappings", kind: NamespaceKind::User });
+    }
+    for (field, mappings) in [("linux.uidMappings", users), ("linux.gidMappings", groups)] {
+        if mappings.is_empty() {
+            return Err(PlanError::NoMappings { field });
+        }
+        mappings::plan(field, mappings)?;
+    }
+    Ok(Some(Ids { users: users.clone(), groups: groups.clone() }))
+}
+
+fn root(spec: &Spec, bundle: &Path) -> Result<Root, PlanError> {
+    let root = spec.root.as_ref().filter(|root| !root.path.is_empty()).ok_or(PlanError::NoRoot)?;
+    let linux = &spec.linux;
+    let propagation = match linux.rootfs_propagation.as_str() {
+        "" => None,
+        word => Some(options::propagation(word).ok_or_else(|| PlanError::Propagation(word.to_owned()))?),
+    };
+    let mounts = mounts::plan(&spec.mounts, bundle)?;
+    let dev_is_bound = mounts
+        .iter()
+        .any(|mount| mount.destination == "dev" && matches!(mount.kind, mounts::MountKind::Bind { .. }));
+    Ok(Root {
+        path: bundle.join(&root.path),
+        is_readonly: root.readonly,
+        propagation,
+        devices: if dev_is_bound { Vec::new() } else { devices::plan(&linux.devices)? },
+        fills_dev: !dev_is_bound,
+        mounts,
+        masked: absolute("maskedPaths", &linux.masked_paths)?,
+        readonly: absolute("readonlyPaths", &linux.readonly_paths)?,
+    })
+}
+
+fn absolute(field: &'static str, paths: &[String]) -> Result<Vec<String>, PlanError> {
+    paths
+        .iter()
+        .map(|path| match path.starts_with('/') {
+            true => Ok(mounts::below_root(path)),
+            false => Err(PlanError::RelativePath(field, path.clone())),
+        })
+        .collect()
+}
+
+fn uts_name(field: &'static str, name: &str, namespaces: &Namespaces) -> Result<String, PlanError> {
+    if !name.is_empty() && !namespaces.has(NamespaceKind::Uts) {
+        return Err(PlanError::NeedsNamespace { field, kind: NamespaceKind::Uts });
+    }
+    if name.len() > HOST_NAME_MAX_BYTES {
+        return Err(PlanError::NameTooLong { field });
+    }
+    Ok(name.to_owned())
+}
+
+fn time_offsets(spec: &Spec, namespaces: &Namespaces) -> Result<String, PlanError> {
+    let offsets = &spec.linux.time_offsets;
+    if !offsets.is_empty() && !namespaces.makes(NamespaceKind::Time) {
+        return Err(PlanError::NeedsNamespace { field: "linux.timeOffsets", kind: NamespaceKind::Time });
+    }
+    offsets
+        .iter()
+        .map(|(clock, offset)| match clock.as_str() {
+            "monotonic" | "boottime" => Ok(format!("{clock} {} {}\n", offset.secs, offset.nanosecs)),
+            _ => Err(PlanError::Clock(clock.clone())),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(text: &str) -> Result<Plan, PlanError> {
+        let text = format!(
+            r#"{{"ociVersion":"1.3.0","root":{{"path":"rootfs"}},"process":{{"cwd":"/","args":["sh"]}},{text}}}"#
+        );
+        let spec = Spec::parse(text.as_bytes(), Path::new("config.json")).expect("a valid document");
+        Plan::new(&spec, Path::new("/bundle"))
+    }
+
+    #[test]
+    fn a_relative_root_is_the_bundles() {
+        let plan = plan(r#""linux":{"namespaces":[{"type":"mount"}]}"#).expect("valid");
+        assert_eq!(plan.root.path, Path::new("/bundle/rootfs"));
+        assert_eq!(plan.root.devices.len(), 6);
+    }
+
+    #[test]
+    fn what_needs_a_namespace_is_refused_without_it() {
+        for text in [
+            r#""hostname":"a","linux":{"namespaces":[{"type":"mount"}]}"#,
+            r#""linux":{"namespaces":[{"type":"mount"}],"uidMappings":[{"containerID":0,"hostID":1,"size":1}]}"#,
+            r#""linux":{"namespaces":[{"type":"mount"}],"timeOffsets":{"monotonic":{"secs":1}}}"#,
+        ] {
+            assert!(matches!(plan(text), Err(PlanError::NeedsNamespace { .. })), "{text}");
+        }
+        assert!(matches!(
+            plan(r#""linux":{"namespaces":[{"type":"user"},{"type":"mount"}]}"#),
+            Err(PlanError::NoMappings { .. })
+        ));
+        assert!(matches!(plan(r#""linux":{"namespaces":[]}"#), Err(PlanError::NoMountNamespace)));
+    }
+
+    #[test]
+    fn a_bound_dev_is_not_filled() {
+        let text = r#""linux":{"namespaces":[{"type":"mount"}]},"mounts":[{"destination":"/dev","source":"/dev","options":["rbind"]}]"#;
+        let plan = plan(text).expect("valid");
+        assert!(!plan.root.fills_dev && plan.root.devices.is_empty());
+    }
+}

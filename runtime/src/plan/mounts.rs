@@ -1,0 +1,284 @@
+//! `mounts[]` in the kernel's terms.
+
+use std::path::{Path, PathBuf};
+
+use super::PlanError;
+use super::options::{Word, meaning};
+use crate::spec::{self, IdMapping};
+use crate::sys::mount::Reach;
+
+/// The kernel allows 100,000 mounts in a namespace; ten thousand are a mistake already.
+const MOUNTS_MAX: usize = 10_000;
+
+/// Files of /proc that lxcfs and others may cover (runc's list); anything else below /proc is refused, because a mount
+/// there can make writes meant for procfs go elsewhere (CVE-2019-19921, CVE-2025-52881).
+const BELOW_PROC: [&str; 11] = [
+    "proc/cpuinfo",
+    "proc/diskstats",
+    "proc/meminfo",
+    "proc/stat",
+    "proc/swaps",
+    "proc/uptime",
+    "proc/loadavg",
+    "proc/slabinfo",
+    "proc/net/dev",
+    "proc/sys/kernel/ns_last_pid",
+    "proc/sys/crypto/fips_enabled",
+];
+
+/// One mount.
+#[derive(Clone, Debug)]
+pub struct Mount {
+    /// Where, without leading slash or dots: always below the root.
+    pub destination: String,
+    /// What.
+    pub kind: MountKind,
+    /// `MOUNT_ATTR_*` of this mount.
+    pub attributes: Attributes,
+    /// `MOUNT_ATTR_*` of this mount and those below it.
+    pub recursive: Attributes,
+    /// `MS_*` propagation and how far, in order.
+    pub propagation: Vec<(u64, Reach)>,
+    /// Mapping of ids, when it has its own.
+    pub id_map: Option<IdMap>,
+}
+
+/// `MOUNT_ATTR_*` flags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// To set.
+    pub set: u64,
+    /// To clear before.
+    pub clear: u64,
+}
+
+/// What a mount shows.
+#[derive(Clone, Debug)]
+pub enum MountKind {
+    /// A filesystem of its own.
+    Filesystem(Filesystem),
+    /// A part of the host's tree.
+    Bind {
+        /// Absolute path on the host.
+        source: PathBuf,
+        /// With the mounts below it.
+        reach: Reach,
+    },
+    /// The container's view of the cgroup tree.
+    Cgroup,
+    /// A change of what is there.
+    Remount,
+}
+
+/// A filesystem to make.
+#[derive(Clone, Debug)]
+pub struct Filesystem {
+    /// Its type.
+    pub kind: String,
+    /// Its device or name.
+    pub source: String,
+    /// Options of the driver.
+    pub data: Vec<(String, Option<String>)>,
+    /// Copy what it hides into it (tmpfs).
+    pub copies_up: bool,
+}
+
+/// An id-mapped mount.
+#[derive(Clone, Debug)]
+pub struct IdMap {
+    /// Users; empty means the container's own.
+    pub users: Vec<IdMapping>,
+    /// Groups.
+    pub groups: Vec<IdMapping>,
+    /// With the mounts below it.
+    pub reach: Reach,
+}
+
+impl Attributes {
+    fn add(&mut self, set: u64, clear: u64) {
+        self.set = (self.set & !clear) | set;
+        self.clear = (self.clear & !set) | clear;
+    }
+
+    /// Nothing to do.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+}
+
+pub(super) fn plan(mounts: &[spec::Mount], bundle: &Path) -> Result<Vec<Mount>, PlanError> {
+    if mounts.len() > MOUNTS_MAX {
+        return Err(PlanError::TooManyMounts { count: mounts.len(), most: MOUNTS_MAX });
+    }
+    mounts.iter().map(|mount| plan_one(mount, bundle)).collect()
+}
+
+/// The words of one mount, sorted out.
+#[derive(Default)]
+struct Sorted {
+    attributes: Attributes,
+    recursive: Attributes,
+    propagation: Vec<(u64, Reach)>,
+    bind: Option<Reach>,
+    id_map: Option<Reach>,
+    remount: bool,
+    copies_up: bool,
+    data: Vec<(String, Option<String>)>,
+}
+
+fn plan_one(mount: &spec::Mount, bundle: &Path) -> Result<Mount, PlanError> {
+    let destination = below_root(&mount.destination);
+    if destination.is_empty() {
+        return Err(PlanError::MountOnRoot { destination: mount.destination.clone() });
+    }
+    let mut sorted = sort(&mount.options);
+    if mount.kind == "bind" && sorted.bind.is_none() {
+        sorted.bind = Some(Reach::Tree);
+    }
+    let own_map = !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty();
+    let id_map = (sorted.id_map.is_some() || own_map).then(|| IdMap {
+        users: mount.uid_mappings.clone(),
+        groups: mount.gid_mappings.clone(),
+        reach: sorted.id_map.unwrap_or(Reach::One),
+    });
+    let (attributes, recursive, propagation) =
+        (sorted.attributes, sorted.recursive, sorted.propagation.clone());
+    let kind = kind(mount, sorted, bundle)?;
+    refuse_below_proc(&destination, &kind)?;
+    if id_map.is_some() && !matches!(kind, MountKind::Bind { .. }) {
+        return Err(PlanError::IdMapOfFilesystem { destination: mount.destination.clone() });
+    }
+    Ok(Mount { destination, kind, attributes, recursive, propagation, id_map })
+}
+
+fn sort(options: &[String]) -> Sorted {
+    let mut sorted = Sorted::default();
+    for option in options {
+        match meaning(option) {
+            Some((Word::Attribute { set, clear }, Reach::One)) => sorted.attributes.add(set, clear),
+            Some((Word::Attribute { set, clear }, Reach::Tree)) => sorted.recursive.add(set, clear),
+            Some((Word::Propagation(flag), reach)) => sorted.propagation.push((flag, reach)),
+            Some((Word::Bind(reach), _)) => sorted.bind = Some(reach),
+            Some((Word::IdMap(reach), _)) => sorted.id_map = Some(reach),
+            Some((Word::Remount, _)) => sorted.remount = true,
+            Some((Word::CopyUp, _)) => sorted.copies_up = true,
+            Some((Word::Superblock, _)) => sorted.data.push((option.clone(), None)),
+            Some((Word::Nothing, _)) => {}
+            None if option.is_empty() => {}
+            None => sorted.data.push(match option.split_once('=') {
+                Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+                None => (option.clone(), None),
+            }),
+        }
+    }
+    sorted
+}
+
+fn kind(mount: &spec::Mount, sorted: Sorted, bundle: &Path) -> Result<MountKind, PlanError> {
+    if sorted.remount {
+        return Ok(MountKind::Remount);
+    }
+    if let Some(reach) = sorted.bind {
+        if mount.source.is_empty() {
+            return Err(PlanError::BindWithoutSource { destination: mount.destination.clone() });
+        }
+        let odd =
+            sorted.data.iter().find(|(key, value)| value.is_some() || meaning(key).is_none());
+        if let Some((key, _)) = odd {
+            return Err(PlanError::BindWithData {
+                destination: mount.destination.clone(),
+                option: key.clone(),
+            });
+        }
+        return Ok(MountKind::Bind { source: bundle.join(&mount.source), reach });
+    }
+    match mount.kind.as_str() {
+        "" => Err(PlanError::MountWithoutType { destination: mount.destination.clone() }),
+        "cgroup" => Ok(MountKind::Cgroup),
+        kind => Ok(MountKind::Filesystem(Filesystem {
+            kind: kind.to_owned(),
+            source: if mount.source.is_empty() { kind.to_owned() } else { mount.source.clone() },
+            data: sorted.data,
+            copies_up: sorted.copies_up && kind == "tmpfs",
+        })),
+    }
+}
+
+fn refuse_below_proc(destination: &str, kind: &MountKind) -> Result<(), PlanError> {
+    let is_proc = matches!(kind, MountKind::Filesystem(filesystem) if filesystem.kind == "proc");
+    let below = destination.starts_with("proc/") || (destination == "proc" && !is_proc);
+    // A bind of another procfs onto /proc itself is allowed, as in runc; the child verifies what it is.
+    let bind_on_proc = destination == "proc" && matches!(kind, MountKind::Bind { .. } | MountKind::Remount);
+    let listed = BELOW_PROC.iter().any(|allowed| destination == *allowed);
+    if below && !listed && !bind_on_proc {
+        return Err(PlanError::MountInsideProc { destination: format!("/{destination}") });
+    }
+    Ok(())
+}
+
+/// The path without leading slash, empty parts and dots; `..` never leaves the root.
+pub(crate) fn below_root(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Result<Mount, PlanError> {
+        let mount = spec::Mount {
+            destination: destination.to_owned(),
+            kind: kind.to_owned(),
+            source: source.to_owned(),
+            options: options.iter().map(|option| (*option).to_owned()).collect(),
+            uid_mappings: Vec::new(),
+            gid_mappings: Vec::new(),
+        };
+        plan_one(&mount, Path::new("/bundle"))
+    }
+
+    #[test]
+    fn a_later_word_takes_back_an_earlier_one() {
+        let mount = mount("/a", "tmpfs", "", &["ro", "nosuid", "rw", "size=1m"]).expect("valid");
+        assert_eq!(mount.attributes.set, libc::MOUNT_ATTR_NOSUID);
+        assert_eq!(mount.attributes.clear, libc::MOUNT_ATTR_RDONLY);
+        let MountKind::Filesystem(filesystem) = mount.kind else { panic!("a filesystem") };
+        assert_eq!(filesystem.data, [("size".to_owned(), Some("1m".to_owned()))]);
+    }
+
+    #[test]
+    fn a_relative_bind_source_is_the_bundles_and_a_destination_stays_below_the_root() {
+        let mount = mount("/../../a/./b/../c//", "bind", "data", &["rbind", "rro"]).expect("valid");
+        assert_eq!(mount.destination, "a/c");
+        assert_eq!(mount.recursive.set, libc::MOUNT_ATTR_RDONLY);
+        let MountKind::Bind { source, reach } = mount.kind else { panic!("a bind") };
+        assert_eq!((source.as_path(), reach), (Path::new("/bundle/data"), Reach::Tree));
+    }
+
+    #[test]
+    fn mounts_inside_proc_are_refused_but_for_the_listed_ones() {
+        assert!(matches!(mount("/proc/sys", "bind", "/a", &[]), Err(PlanError::MountInsideProc { .. })));
+        assert!(matches!(mount("/proc", "tmpfs", "", &[]), Err(PlanError::MountInsideProc { .. })));
+        assert!(mount("/proc/meminfo", "bind", "/a", &[]).is_ok());
+        assert!(mount("/proc", "proc", "proc", &[]).is_ok());
+        assert!(mount("/process", "tmpfs", "", &[]).is_ok());
+    }
+
+    #[test]
+    fn a_bind_with_filesystem_data_or_without_source_is_refused() {
+        assert!(matches!(mount("/a", "bind", "/b", &["size=1m"]), Err(PlanError::BindWithData { .. })));
+        assert!(matches!(mount("/a", "bind", "", &["bind"]), Err(PlanError::BindWithoutSource { .. })));
+        assert!(matches!(mount("/", "bind", "/b", &[]), Err(PlanError::MountOnRoot { .. })));
+    }
+}

@@ -1,0 +1,212 @@
+//! Capability sets: from names in the plan, onto the process in the child.
+//!
+//! What is not asked for is dropped from all five sets, the bounding set included; inheritable and ambient stay empty
+//! unless they are asked for (CVE-2022-24769, CVE-2022-29162). What we do not hold ourselves cannot be given: the
+//! specification has us warn and go on.
+
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use crate::spec;
+use crate::sys::Errno;
+
+/// Names by number (include/uapi/linux/capability.h).
+const NAMES: [&str; 41] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
+    "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
+    "CAP_MAC_OVERRIDE",
+    "CAP_MAC_ADMIN",
+    "CAP_SYSLOG",
+    "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ",
+    "CAP_PERFMON",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
+];
+
+/// The five sets as bit masks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sets {
+    /// Bounding set.
+    pub bounding: u64,
+    /// Effective set.
+    pub effective: u64,
+    /// Inheritable set.
+    pub inheritable: u64,
+    /// Permitted set.
+    pub permitted: u64,
+    /// Ambient set.
+    pub ambient: u64,
+}
+
+/// Why the sets are not in force.
+#[derive(Debug, thiserror::Error)]
+pub enum CapabilityError {
+    /// prctl(PR_CAPBSET_DROP).
+    #[error("unable to drop {name} from the bounding set")]
+    Bounding {
+        /// The capability.
+        name: &'static str,
+        /// What the kernel said.
+        source: Errno,
+    },
+    /// capset.
+    #[error("unable to set capabilities")]
+    Set {
+        /// What the kernel said.
+        source: Errno,
+    },
+    /// prctl(PR_CAP_AMBIENT).
+    #[error("unable to raise {name} in the ambient set")]
+    Ambient {
+        /// The capability.
+        name: &'static str,
+        /// What the kernel said.
+        source: Errno,
+    },
+}
+
+/// Every capability's name, for `features`.
+#[must_use]
+pub fn names() -> &'static [&'static str] {
+    &NAMES
+}
+
+/// The number of a capability's name.
+#[must_use]
+pub fn number(name: &str) -> Option<usize> {
+    NAMES.iter().position(|known| *known == name)
+}
+
+impl Sets {
+    /// Reads the names; those that are unknown are returned besides, to be warned about.
+    #[must_use]
+    pub fn parse(capabilities: Option<&spec::Capabilities>) -> (Self, Vec<String>) {
+        let mut unknown = Vec::new();
+        let Some(capabilities) = capabilities else { return (Self::default(), unknown) };
+        let mut mask = |names: &[String]| {
+            names.iter().fold(0, |mask, name| match number(name) {
+                Some(number) => mask | 1 << number,
+                None => {
+                    if !unknown.contains(name) {
+                        unknown.push(name.clone());
+                    }
+                    mask
+                }
+            })
+        };
+        let sets = Self {
+            bounding: mask(&capabilities.bounding),
+            effective: mask(&capabilities.effective),
+            inheritable: mask(&capabilities.inheritable),
+            permitted: mask(&capabilities.permitted),
+            ambient: mask(&capabilities.ambient),
+        };
+        (sets, unknown)
+    }
+
+    /// Adds a capability as runc's `exec --cap` does: to all sets but the inheritable and ambient ones, to the latter
+    /// only if there is a set to be ambient from.
+    pub fn add(&mut self, number: usize) {
+        let bit = 1 << number;
+        self.bounding |= bit;
+        self.effective |= bit;
+        self.permitted |= bit;
+    }
+
+    /// Drops from the bounding set what is not in ours. Needs CAP_SETPCAP, so it comes before the change of user.
+    ///
+    /// # Errors
+    /// [`CapabilityError::Bounding`].
+    pub fn drop_bounding(&self) -> Result<(), CapabilityError> {
+        for (number, name) in NAMES.iter().enumerate() {
+            let capability = CapabilitySet::from_bits_retain(1 << number);
+            if self.bounding & capability.bits() == 0 {
+                match rustix::thread::remove_capability_from_bounding_set(capability) {
+                    // A kernel older than the capability.
+                    Ok(()) | Err(Errno::INVAL) => {}
+                    Err(source) => return Err(CapabilityError::Bounding { name, source }),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the other four sets. The change of user must be over.
+    ///
+    /// # Errors
+    /// [`CapabilityError`].
+    pub fn apply(&self) -> Result<(), CapabilityError> {
+        let held = rustix::thread::capabilities(None).map_err(|source| CapabilityError::Set { source })?;
+        let permitted = self.permitted & held.permitted.bits();
+        let sets = CapabilitySets {
+            effective: CapabilitySet::from_bits_retain(self.effective & permitted),
+            permitted: CapabilitySet::from_bits_retain(permitted),
+            inheritable: CapabilitySet::from_bits_retain(self.inheritable & held.permitted.bits()),
+        };
+        rustix::thread::set_capabilities(None, sets).map_err(|source| CapabilityError::Set { source })?;
+        // What is not both permitted and inheritable the kernel refuses as ambient; exec cleared the set for us already
+        // when the user changed, but not when root stays root.
+        rustix::thread::clear_ambient_capability_set().map_err(|source| CapabilityError::Set { source })?;
+        let ambient = self.ambient & sets.permitted.bits() & sets.inheritable.bits();
+        for (number, name) in NAMES.iter().enumerate().filter(|(number, _)| ambient & (1 << number) != 0) {
+            let capability = CapabilitySet::from_bits_retain(1 << number);
+            rustix::thread::configure_capability_in_ambient_set(capability, true)
+                .map_err(|source| CapabilityError::Ambient { name, source })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_names_are_returned_once_and_known_ones_become_bits() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let capabilities = spec::Capabilities {
+            bounding: names(&["CAP_CHOWN", "CAP_WARP", "CAP_CHECKPOINT_RESTORE"]),
+            effective: names(&["CAP_KILL", "CAP_WARP", "cap_kill"]),
+            ..spec::Capabilities::default()
+        };
+        let (sets, unknown) = Sets::parse(Some(&capabilities));
+        assert_eq!((sets.bounding, sets.effective, sets.inheritable), (1 | 1 << 40, 1 << 5, 0));
+        assert_eq!(unknown, ["CAP_WARP", "cap_kill"]);
+    }
+
+    #[test]
+    fn no_capabilities_object_means_none_at_all() {
+        assert_eq!(Sets::parse(None).0, Sets::default());
+    }
+}
