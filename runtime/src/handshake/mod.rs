@@ -8,7 +8,8 @@
 //!     │ ◀───────────────────────────────── Hooks ─ │  mounts are there      only with hooks
 //!     │ ── Go ──────────────────────────────────▶  │
 //!     │ ◀──────────────────────── Console+master ─ │                        only with a terminal
-//!     │ ◀─────────────────────── Listener+notify ─ │                        only with a seccomp listener
+//!     │ ◀─────────────────────── Listener number ─ │                        only with a seccomp listener
+//!     │ ── Go ──────────────────────────────────▶  │  it is fetched by pidfd
 //!     │ ◀───────────────────────────────── Ready ─ │  all is set up
 //!     │ ── Go ──────────────────────────────────▶  │  it is recorded
 //!     │ ◀─────────────────────── end of stream ─── │  exec
@@ -21,11 +22,11 @@ mod failure;
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg, send, sendmsg, socketpair,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
 };
 
 use crate::sys::Errno;
@@ -42,8 +43,8 @@ pub enum Message {
     Hooks,
     /// The terminal's master.
     Console(OwnedFd),
-    /// The seccomp notify descriptor.
-    Listener(OwnedFd),
+    /// The number that the seccomp notify descriptor has in the child.
+    Listener(RawFd),
     /// All is set up.
     Ready,
     /// It went wrong; the child is gone.
@@ -129,7 +130,10 @@ impl CreatorEnd {
             (Some((b'h', [])), None) => Ok(Message::Hooks),
             (Some((b'r', [])), None) => Ok(Message::Ready),
             (Some((b'c', [])), Some(master)) => Ok(Message::Console(master)),
-            (Some((b'l', [])), Some(listener)) => Ok(Message::Listener(listener)),
+            (Some((b'l', number)), None) => number
+                .try_into()
+                .map(|bytes| Message::Listener(RawFd::from_ne_bytes(bytes)))
+                .map_err(|_| ChannelError::Malformed),
             (Some((b'f', text)), None) => {
                 serde_json::from_slice(text).map(Message::Failure).map_err(|_| ChannelError::Malformed)
             }
@@ -152,9 +156,9 @@ impl ChildEnd {
     pub fn wait_go(&self) -> Result<(), ChannelError> {
         let mut byte = [0_u8];
         loop {
-            return match recv(&self.0, &mut byte[..], RecvFlags::empty()) {
-                Ok((1, _)) if byte == *b"g" => Ok(()),
-                Ok((0, _)) => Err(ChannelError::CreatorGone),
+            return match rustix::io::read(&self.0, &mut byte[..]) {
+                Ok(1) if byte == *b"g" => Ok(()),
+                Ok(0) => Err(ChannelError::CreatorGone),
                 Ok(_) => Err(ChannelError::Malformed),
                 Err(Errno::INTR) => continue,
                 Err(source) => Err(ChannelError::Socket { source }),
@@ -179,12 +183,16 @@ impl ChildEnd {
         self.say(b"c", Some(master))
     }
 
-    /// Hands over the seccomp notify descriptor.
+    /// Tells where the seccomp notify descriptor is, and waits until it has been fetched. `write` and `read` alone are
+    /// used here: the filter that is in force already may have others answered by the very listener.
     ///
     /// # Errors
     /// [`ChannelError`].
     pub fn listener(&self, notify: BorrowedFd<'_>) -> Result<(), ChannelError> {
-        self.say(b"l", Some(notify))
+        let mut bytes = [b'l', 0, 0, 0, 0];
+        bytes[1..].copy_from_slice(&notify.as_raw_fd().to_ne_bytes());
+        self.say(&bytes, None)?;
+        self.wait_go()
     }
 
     /// Says that all is set up, and waits until that is recorded.
@@ -206,16 +214,17 @@ impl ChildEnd {
     }
 
     fn say(&self, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Result<(), ChannelError> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        let descriptors;
-        if let Some(descriptor) = descriptor {
-            descriptors = [descriptor];
-            control.push(SendAncillaryMessage::ScmRights(&descriptors));
-        }
-        sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
-            .map(drop)
-            .map_err(|source| ChannelError::Socket { source })
+        let sent = match descriptor {
+            None => rustix::io::write(&self.0, bytes),
+            Some(descriptor) => {
+                let descriptors = [descriptor];
+                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+                let mut control = SendAncillaryBuffer::new(&mut space);
+                control.push(SendAncillaryMessage::ScmRights(&descriptors));
+                sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
+            }
+        };
+        sent.map(drop).map_err(|source| ChannelError::Socket { source })
     }
 }
 

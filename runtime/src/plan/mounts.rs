@@ -183,8 +183,7 @@ fn kind(mount: &spec::Mount, sorted: Sorted, bundle: &Path) -> Result<MountKind,
         if mount.source.is_empty() {
             return Err(PlanError::BindWithoutSource { destination: mount.destination.clone() });
         }
-        let odd =
-            sorted.data.iter().find(|(key, value)| value.is_some() || meaning(key).is_none());
+        let odd = sorted.data.iter().find(|(key, value)| value.is_some() || meaning(key).is_none());
         if let Some((key, _)) = odd {
             return Err(PlanError::BindWithData {
                 destination: mount.destination.clone(),
