@@ -5,10 +5,16 @@
 //! touched) → `create` (the creator's side) and `init` (the child's side) → `exec` of the user's program.
 #![deny(unsafe_code)]
 
+pub mod args;
+pub mod cgroup;
+pub mod commands;
 pub mod handshake;
 pub mod hooks;
+pub mod host;
+pub mod output;
 pub mod plan;
 pub mod process;
 pub mod security;
 pub mod spec;
+pub mod state;
 pub mod sys;

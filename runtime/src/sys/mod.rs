@@ -6,12 +6,14 @@
 pub mod clone;
 pub mod descriptor;
 pub mod exec;
+pub mod file;
 pub mod interface;
 pub mod keyring;
 pub mod memory_policy;
 pub mod mount;
 pub mod namespace;
 pub mod personality;
+pub mod pidfd;
 pub mod scheduling;
 pub mod seccomp;
 pub mod signal;

@@ -1,0 +1,191 @@
+//! From flags and operands to a [`Command`]: the only place that knows what each flag's text becomes.
+
+use std::path::{Path, PathBuf};
+
+use knarr_proto::id::ContainerId;
+
+use super::flags::Matches;
+use super::{
+    Command, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, Globals, KillArgs, ListArgs, ListFormat,
+    LogFormat, PsArgs, Rootless, RunArgs, SpecArgs, UpdateArgs, UsageError,
+};
+
+/// Where the state of all containers is kept unless `--root` says otherwise.
+pub const DEFAULT_ROOT: &str = "/run/knarr/runtime";
+
+pub(super) fn globals(matches: &Matches) -> Result<Globals, UsageError> {
+    let rootless = match matches.text("rootless") {
+        None | Some("" | "auto") => Rootless::Auto,
+        Some(text) => match matches.parsed::<bool>("rootless") {
+            Ok(Some(true)) => Rootless::Yes,
+            Ok(_) => Rootless::No,
+            Err(_) => return Err(UsageError::bad_value("rootless", text)),
+        },
+    };
+    let log_format = match matches.text("log-format") {
+        None | Some("" | "text") => LogFormat::Text,
+        Some("json") => LogFormat::Json,
+        Some(other) => return Err(UsageError::LogFormat(other.to_owned())),
+    };
+    Ok(Globals {
+        debug: matches.is_on("debug")?,
+        log: matches.text("log").filter(|path| !path.is_empty()).map(PathBuf::from),
+        log_format,
+        root: root(matches.text("root"))?,
+        systemd_cgroup: matches.is_on("systemd-cgroup")?,
+        rootless,
+    })
+}
+
+/// `--root` made absolute; a user who is not root keeps state below `$XDG_RUNTIME_DIR`.
+fn root(given: Option<&str>) -> Result<PathBuf, UsageError> {
+    let chosen = match given {
+        Some(path) => PathBuf::from(path),
+        None => match std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty()) {
+            Some(runtime_dir) if !rustix::process::geteuid().is_root() => {
+                Path::new(&runtime_dir).join("knarr/runtime")
+            }
+            _ => PathBuf::from(DEFAULT_ROOT),
+        },
+    };
+    let absolute = std::path::absolute(&chosen)
+        .map_err(|source| UsageError::RootPath { root: chosen.clone(), source })?;
+    let mut names = Vec::new();
+    for component in absolute.components() {
+        match component {
+            std::path::Component::Normal(name) => names.push(name),
+            std::path::Component::ParentDir => drop(names.pop()),
+            _ => {}
+        }
+    }
+    if names.is_empty() {
+        return Err(UsageError::RootIsSlash(chosen));
+    }
+    Ok(Path::new("/").join(names.iter().collect::<PathBuf>()))
+}
+
+pub(super) fn id(matches: &Matches) -> Result<ContainerId, UsageError> {
+    Ok(matches.operands.first().map_or("", String::as_str).parse()?)
+}
+
+fn format(matches: &Matches) -> Result<ListFormat, UsageError> {
+    match matches.text("format") {
+        None | Some("table") => Ok(ListFormat::Table),
+        Some("json") => Ok(ListFormat::Json),
+        Some(_) => Err(UsageError::ListFormat),
+    }
+}
+
+fn path(matches: &Matches, name: &str) -> Option<PathBuf> {
+    matches.text(name).filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+fn owned(matches: &Matches, name: &str) -> Option<String> {
+    matches.text(name).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+fn create_args(matches: &Matches) -> Result<CreateArgs, UsageError> {
+    Ok(CreateArgs {
+        id: matches.operands.first().cloned().unwrap_or_default(),
+        bundle: path(matches, "bundle"),
+        console_socket: path(matches, "console-socket"),
+        pidfd_socket: path(matches, "pidfd-socket"),
+        pid_file: path(matches, "pid-file"),
+        no_pivot: matches.is_on("no-pivot")?,
+        no_new_keyring: matches.is_on("no-new-keyring")?,
+        preserve_fds: matches.parsed("preserve-fds")?.unwrap_or(0),
+    })
+}
+
+pub(super) fn create(matches: &Matches) -> Result<Command, UsageError> {
+    create_args(matches).map(Command::Create)
+}
+
+pub(super) fn run(matches: &Matches) -> Result<Command, UsageError> {
+    Ok(Command::Run(RunArgs {
+        create: create_args(matches)?,
+        detach: matches.is_on("detach")?,
+        keep: matches.is_on("keep")?,
+        no_subreaper: matches.is_on("no-subreaper")?,
+    }))
+}
+
+pub(super) fn delete(matches: &Matches) -> Result<Command, UsageError> {
+    Ok(Command::Delete(DeleteArgs { id: id(matches)?, force: matches.is_on("force")? }))
+}
+
+pub(super) fn events(matches: &Matches) -> Result<Command, UsageError> {
+    let interval = matches.text("interval").unwrap_or("5s").to_owned();
+    Ok(Command::Events(EventsArgs { id: id(matches)?, interval, stats: matches.is_on("stats")? }))
+}
+
+pub(super) fn kill(matches: &Matches) -> Result<Command, UsageError> {
+    let signal = matches.operands.get(1).map_or("SIGTERM", String::as_str).to_owned();
+    Ok(Command::Kill(KillArgs { id: id(matches)?, signal, all: matches.is_on("all")? }))
+}
+
+pub(super) fn list(matches: &Matches) -> Result<Command, UsageError> {
+    Ok(Command::List(ListArgs { format: format(matches)?, quiet: matches.is_on("quiet")? }))
+}
+
+pub(super) fn ps(matches: &Matches) -> Result<Command, UsageError> {
+    let options = matches.operands.get(1..).unwrap_or_default().to_vec();
+    Ok(Command::Ps(PsArgs { id: id(matches)?, format: format(matches)?, options }))
+}
+
+pub(super) fn spec(matches: &Matches) -> Result<Command, UsageError> {
+    Ok(Command::Spec(SpecArgs { bundle: path(matches, "bundle"), rootless: matches.is_on("rootless")? }))
+}
+
+pub(super) fn exec(matches: &Matches) -> Result<Command, UsageError> {
+    let mut additional_gids = Vec::new();
+    for text in matches.texts("additional-gids") {
+        let gid = text.parse().map_err(|_| UsageError::bad_value("additional-gids", &text))?;
+        additional_gids.push(gid);
+    }
+    let no_new_privs = matches.text("no-new-privs").is_some().then(|| matches.is_on("no-new-privs"));
+    Ok(Command::Exec(Box::new(ExecArgs {
+        id: matches.operands.first().cloned().unwrap_or_default(),
+        command: matches.operands.get(1..).unwrap_or_default().to_vec(),
+        console_socket: path(matches, "console-socket"),
+        pidfd_socket: path(matches, "pidfd-socket"),
+        cwd: owned(matches, "cwd"),
+        env: matches.texts("env"),
+        tty: matches.is_on("tty")?,
+        user: owned(matches, "user"),
+        additional_gids,
+        process: path(matches, "process"),
+        detach: matches.is_on("detach")?,
+        pid_file: path(matches, "pid-file"),
+        process_label: owned(matches, "process-label"),
+        apparmor: owned(matches, "apparmor"),
+        no_new_privs: no_new_privs.transpose()?,
+        capabilities: matches.texts("cap"),
+        preserve_fds: matches.parsed("preserve-fds")?.unwrap_or(0),
+        cgroups: matches.texts("cgroup"),
+        ignore_paused: matches.is_on("ignore-paused")?,
+    })))
+}
+
+pub(super) fn update(matches: &Matches) -> Result<Command, UsageError> {
+    Ok(Command::Update(Box::new(UpdateArgs {
+        id: id(matches)?,
+        resources: owned(matches, "resources"),
+        blkio_weight: matches.parsed("blkio-weight")?,
+        cpu_period: owned(matches, "cpu-period"),
+        cpu_quota: owned(matches, "cpu-quota"),
+        cpu_burst: owned(matches, "cpu-burst"),
+        cpu_share: owned(matches, "cpu-share"),
+        cpu_rt_period: owned(matches, "cpu-rt-period"),
+        cpu_rt_runtime: owned(matches, "cpu-rt-runtime"),
+        cpu_idle: owned(matches, "cpu-idle"),
+        cpuset_cpus: owned(matches, "cpuset-cpus"),
+        cpuset_mems: owned(matches, "cpuset-mems"),
+        memory: owned(matches, "memory"),
+        memory_reservation: owned(matches, "memory-reservation"),
+        memory_swap: owned(matches, "memory-swap"),
+        pids_limit: matches.parsed("pids-limit")?,
+        l3_cache_schema: owned(matches, "l3-cache-schema"),
+        mem_bw_schema: owned(matches, "mem-bw-schema"),
+    })))
+}

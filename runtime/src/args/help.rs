@@ -1,0 +1,61 @@
+//! The help and version texts, generated from the tables in [`super::verbs`] in the form that runc's users know.
+
+use super::flags::{Flag, Takes};
+use super::verbs::{GLOBAL_FLAGS, VERBS, Verb};
+
+/// The runtime-spec that config.json is read by and `state` is written by.
+pub const SPEC_VERSION: &str = "1.3.0";
+
+/// Named `runc version` when called as runc, since go-runc looks for those words.
+#[must_use]
+pub fn version(program: &str) -> String {
+    let mut text = format!("{program} version {}\n", env!("CARGO_PKG_VERSION"));
+    if let Some(commit) = option_env!("KNARR_COMMIT") {
+        text.push_str(&format!("commit: {commit}\n"));
+    }
+    text.push_str(&format!("spec: {SPEC_VERSION}\n"));
+    text
+}
+
+/// Help for the program as a whole.
+#[must_use]
+pub fn of_program(program: &str) -> String {
+    let mut text = format!(
+        "NAME:\n   {program} - Open Container Initiative runtime\n\nUSAGE:\n   {program} [global options] command \
+         [command options] [arguments...]\n\nVERSION:\n   {}\n\nCOMMANDS:\n",
+        version("knarr-runtime").trim_start_matches("knarr-runtime version ").trim_end()
+    );
+    for verb in VERBS {
+        line(&mut text, verb.name, verb.usage);
+    }
+    line(&mut text, "help, h", "shows a list of commands or help for one command");
+    text.push_str("\nGLOBAL OPTIONS:\n");
+    flags(&mut text, GLOBAL_FLAGS);
+    text
+}
+
+/// Help for one command.
+#[must_use]
+pub fn of_verb(program: &str, verb: &Verb) -> String {
+    let mut text = format!(
+        "NAME:\n   {program} {name} - {usage}\n\nUSAGE:\n   {program} {name} [command options] {operands}\n\nOPTIONS:\n",
+        name = verb.name,
+        usage = verb.usage,
+        operands = verb.operands
+    );
+    flags(&mut text, verb.flags);
+    line(&mut text, "--help, -h", "show help");
+    text
+}
+
+fn flags(text: &mut String, flags: &[Flag]) {
+    for flag in flags.iter().filter(|flag| !flag.usage.is_empty()) {
+        let value = if flag.takes == Takes::Value { " value" } else { "" };
+        let short = flag.short.map_or_else(String::new, |short| format!(", -{short}{value}"));
+        line(text, &format!("--{}{value}{short}", flag.name), flag.usage);
+    }
+}
+
+fn line(text: &mut String, left: &str, right: &str) {
+    text.push_str(&format!("   {left:<32} {right}\n"));
+}

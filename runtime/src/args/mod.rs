@@ -1,0 +1,160 @@
+//! The command line, exactly as runc has it: what can be asked, and the one place where text becomes a [`Command`].
+//! Never looks at the host.
+//!
+//! - [`flags`]: how flags are written
+//! - [`verbs`]: which flags and operands each command has, and `build`: what they become, a [`Command`]
+//! - [`help`]: the text for people
+
+#![forbid(unsafe_code)]
+
+mod build;
+mod command;
+pub mod flags;
+pub mod help;
+pub mod verbs;
+
+use std::path::PathBuf;
+
+use knarr_proto::id::InvalidId;
+
+pub use build::DEFAULT_ROOT;
+pub use command::{
+    Command, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, KillArgs, ListArgs, ListFormat, PsArgs, RunArgs,
+    SpecArgs, UpdateArgs,
+};
+
+/// How the log and the errors are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// logrus' `time=… level=… msg=…`.
+    #[default]
+    Text,
+    /// One object a line: `level`, `msg`, `time`.
+    Json,
+}
+
+/// `--rootless`: whether a lack of permission on cgroups is forgiven.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rootless {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+    /// It is when the caller is not root in the initial user namespace.
+    #[default]
+    Auto,
+}
+
+/// What is said before the command.
+#[derive(Clone, Debug, Default)]
+pub struct Globals {
+    /// `--debug`.
+    pub debug: bool,
+    /// `--log`: a file, instead of stderr.
+    pub log: Option<PathBuf>,
+    /// `--log-format`.
+    pub log_format: LogFormat,
+    /// `--root`: the directory of all containers' state; absolute.
+    pub root: PathBuf,
+    /// `--systemd-cgroup`.
+    pub systemd_cgroup: bool,
+    /// `--rootless`.
+    pub rootless: Rootless,
+}
+
+/// A whole command line, understood.
+#[derive(Debug)]
+pub struct Invocation {
+    /// The name that we were called by, without its directory.
+    pub program: String,
+    /// What holds for every command.
+    pub globals: Globals,
+    /// What to do.
+    pub command: Command,
+}
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub enum Request {
+    /// Do something.
+    Invoke(Box<Invocation>),
+    /// Print this and stop.
+    Print(String),
+}
+
+/// The command line is wrong.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum UsageError {
+    #[error("flag provided but not defined: -{0}")]
+    UnknownFlag(String),
+    #[error("flag needs an argument: -{0}")]
+    NoValue(String),
+    #[error("invalid boolean value \"{value}\" for -{name}: parse error")]
+    BadBoolean { name: String, value: String },
+    #[error("invalid value \"{value}\" for flag -{name}: parse error")]
+    BadValue { name: String, value: String },
+    #[error("{program}: \"{command}\" requires {bound} argument(s)")]
+    Operands { program: String, command: &'static str, bound: String },
+    #[error("No help topic for '{0}'")]
+    UnknownCommand(String),
+    #[error("argument {0} is not valid UTF-8")]
+    NotUtf8(usize),
+    #[error("invalid log-format: {0}")]
+    LogFormat(String),
+    #[error("invalid format option")]
+    ListFormat,
+    #[error("--root is {0:?}, but the root directory itself cannot hold containers' state")]
+    RootIsSlash(PathBuf),
+    #[error("cannot make --root {root:?} absolute")]
+    RootPath { root: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Id(#[from] InvalidId),
+}
+
+impl UsageError {
+    pub(crate) fn bad_value(name: &str, value: &str) -> Self {
+        Self::BadValue { name: name.to_owned(), value: value.to_owned() }
+    }
+
+    /// runc exits with 3 for a command that it does not have, with 255 for a faulty `exec`, otherwise with 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::UnknownCommand(_) => 3,
+            _ => 1,
+        }
+    }
+}
+
+/// A wrong command line, and what to print about it.
+#[derive(Debug)]
+pub struct Misuse {
+    /// What is wrong.
+    pub error: UsageError,
+    /// `Incorrect Usage` and the help that fits, for stdout; empty where runc prints none.
+    pub help: String,
+    /// As much of `--log` and `--log-format` as was understood: the error goes there.
+    pub globals: Globals,
+}
+
+/// Understands a command line; `arguments` begins with the program's name.
+///
+/// # Errors
+/// [`Misuse`], with the text to show on stdout.
+pub fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Request, Box<Misuse>> {
+    let mut texts = Vec::new();
+    for (index, argument) in arguments.enumerate() {
+        let text = argument.into_string();
+        texts.push(text.map_err(|_| misuse(UsageError::NotUtf8(index), String::new(), Globals::default()))?);
+    }
+    let mut texts = texts.into_iter();
+    let path = texts.next().unwrap_or_default();
+    let program =
+        path.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("knarr-runtime").to_owned();
+    verbs::parse(program, texts)
+}
+
+pub(crate) fn misuse(error: UsageError, help: String, globals: Globals) -> Box<Misuse> {
+    Box::new(Misuse { error, help, globals })
+}

@@ -1,0 +1,350 @@
+//! Which flags and operands each command has. The table is read here and printed by [`super::help`]; what the flags
+//! become is in [`super::build`].
+
+use super::build;
+use super::flags::{Flag, Matches, Order, read, switch, value};
+use super::{Command, Globals, Invocation, Misuse, Request, UsageError, help, misuse};
+
+/// A command's entry in the table.
+#[derive(Debug)]
+pub struct Verb {
+    /// What is typed.
+    pub name: &'static str,
+    /// The line of help.
+    pub usage: &'static str,
+    /// The operands, for help.
+    pub operands: &'static str,
+    /// Its flags.
+    pub flags: &'static [Flag],
+    least: usize,
+    most: usize,
+    order: Order,
+    build: fn(&Matches) -> Result<Command, UsageError>,
+}
+
+/// The flags before the command.
+pub const GLOBAL_FLAGS: &[Flag] = &[
+    switch("debug", "enable debug logging"),
+    value("log", "set the log file to write logs to (default is '/dev/stderr')"),
+    value("log-format", "set the log format ('text' (default), or 'json')"),
+    value("root", "root directory for storage of container state (this should be located in tmpfs)"),
+    switch(
+        "systemd-cgroup",
+        "let systemd make the cgroup, expects cgroupsPath to be of form \"slice:prefix:name\"",
+    ),
+    value("rootless", "ignore cgroup permission errors ('true', 'false', or 'auto')"),
+    switch("help", "show help").or("h"),
+    switch("version", "print the version").or("v"),
+];
+
+const BUNDLE: Flag =
+    value("bundle", "path to the root of the bundle directory, defaults to the current directory").or("b");
+const CONSOLE_SOCKET: Flag =
+    value("console-socket", "AF_UNIX socket which will receive the pseudoterminal's master");
+const PIDFD_SOCKET: Flag = value("pidfd-socket", "AF_UNIX socket which will receive a pidfd of the process");
+const PID_FILE: Flag = value("pid-file", "specify the file to write the process id to");
+const NO_PIVOT: Flag = switch("no-pivot", "do not use pivot root to jail process inside rootfs");
+const NO_KEYRING: Flag = switch("no-new-keyring", "do not create a new session keyring for the container");
+const PRESERVE_FDS: Flag = value(
+    "preserve-fds",
+    "pass N additional file descriptors to the container (stdio + $LISTEN_FDS + N in total)",
+);
+const DETACH: Flag = switch("detach", "detach from the container's process").or("d");
+const FORMAT: Flag = value("format", "select one of: table (default) or json").or("f");
+
+/// Every command.
+pub const VERBS: &[Verb] = &[
+    Verb {
+        name: "create",
+        usage: "create a container",
+        operands: "<container-id>",
+        flags: &[BUNDLE, CONSOLE_SOCKET, PIDFD_SOCKET, PID_FILE, NO_PIVOT, NO_KEYRING, PRESERVE_FDS],
+        least: 1,
+        most: 1,
+        order: Order::Mixed,
+        build: build::create,
+    },
+    Verb {
+        name: "delete",
+        usage: "delete any resources held by the container often used with detached container",
+        operands: "<container-id>",
+        flags: &[
+            switch("force", "forcibly deletes the container if it is still running (uses SIGKILL)").or("f")
+        ],
+        least: 1,
+        most: 1,
+        order: Order::Mixed,
+        build: build::delete,
+    },
+    Verb {
+        name: "events",
+        usage: "display container events such as OOM notifications, cpu, memory, and IO usage statistics",
+        operands: "<container-id>",
+        flags: &[
+            value("interval", "set the stats collection interval (default: 5s)"),
+            switch("stats", "display the container's stats then exit"),
+        ],
+        least: 1,
+        most: 1,
+        order: Order::Mixed,
+        build: build::events,
+    },
+    Verb {
+        name: "exec",
+        usage: "execute new process inside the container",
+        operands: "<container-id> <command> [command options]  || -p process.json <container-id>",
+        flags: &[
+            CONSOLE_SOCKET,
+            PIDFD_SOCKET,
+            value("cwd", "current working directory in the container"),
+            value("env", "set environment variables").or("e"),
+            switch("tty", "allocate a pseudo-TTY").or("t"),
+            value("user", "UID (format: <uid>[:<gid>])").or("u"),
+            value("additional-gids", "additional gids").or("g"),
+            value("process", "path to the process.json").or("p"),
+            DETACH,
+            PID_FILE,
+            value("process-label", "set the asm process label for the process commonly used with selinux"),
+            value("apparmor", "set the apparmor profile for the process"),
+            switch("no-new-privs", "set the no new privileges value for the process"),
+            value("cap", "add a capability to the bounding set for the process").or("c"),
+            PRESERVE_FDS,
+            value(
+                "cgroup",
+                "run the process in an (existing) sub-cgroup(s). Format is [<controller>:]<cgroup>.",
+            ),
+            switch("ignore-paused", "allow exec in a paused container"),
+        ],
+        least: 1,
+        most: usize::MAX,
+        order: Order::FlagsFirst,
+        build: build::exec,
+    },
+    Verb {
+        name: "features",
+        usage: "show the enabled features",
+        operands: "",
+        flags: &[],
+        least: 0,
+        most: 0,
+        order: Order::Mixed,
+        build: |_| Ok(Command::Features),
+    },
+    Verb {
+        name: "kill",
+        usage: "kill sends the specified signal (default: SIGTERM) to the container's init process",
+        operands: "<container-id> [signal]",
+        flags: &[switch("all", "").or("a")],
+        least: 1,
+        most: 2,
+        order: Order::Mixed,
+        build: build::kill,
+    },
+    Verb {
+        name: "list",
+        usage: "lists containers started with the given root",
+        operands: "",
+        flags: &[FORMAT, switch("quiet", "display only container IDs").or("q")],
+        least: 0,
+        most: 0,
+        order: Order::Mixed,
+        build: build::list,
+    },
+    Verb {
+        name: "pause",
+        usage: "pause suspends all processes inside the container",
+        operands: "<container-id>",
+        flags: &[],
+        least: 1,
+        most: 1,
+        order: Order::Mixed,
+        build: |matches| build::id(matches).map(Command::Pause),
+    },
+    Verb {
+        name: "ps",
+        usage: "ps displays the processes running inside a container",
+        operands: "<container-id> [ps options]",
+        flags: &[FORMAT],
+        least: 1,
+        most: usize::MAX,
+        order: Order::FlagsFirst,
+        build: build::ps,
+    },
+    Verb {
+        name: "resume",
+        usage: "resumes all processes that have been previously paused",
+        operands: "<container-id>",
+        flags: &[],
+        least: 1,
+        most: 1,
+        order: Order::Mixed,
+        build: |matches| build::id(matches).map(Command::Resume),
+    },
+    Verb {
+        name: "run",
+        usage: "create and run a container",
+        operands: "<container-id>",
+        flags: &[
+            BUNDLE,
+            CONSOLE_SOCKET,
+            PIDFD_SOCKET,
+            DETACH,
+            switch("keep", "do not delete the container after it exits"),
+            PID_FILE,
+            switch("no-subreaper", "disable the use of the subreaper used to reap reparented processes"),
+            NO_PIVOT,
+            NO_KEYRING,
+            PRESERVE_FDS,
+        ],
+        least: 1,
+        most: 1,
+        order: Order::Mixed,
+        build: build::run,
+    },
+    Verb {
+        name: "spec",
+        usage: "create a new specification file",
+        operands: "",
+        flags: &[
+            value("bundle", "path to the root of the bundle directory").or("b"),
+            switch("rootless", "generate a configuration for a rootless container"),
+        ],
+        least: 0,
+        most: 0,
+        order: Order::Mixed,
+        build: build::spec,
+    },
+    Verb {
+        name: "start",
+        usage: "executes the user defined process in a created container",
+        operands: "<container-id>",
+        flags: &[],
+        least: 1,
+        most: 1,
+        order: Order::Mixed,
+        build: |matches| build::id(matches).map(Command::Start),
+    },
+    Verb {
+        name: "state",
+        usage: "output the state of a container",
+        operands: "<container-id>",
+        flags: &[],
+        least: 1,
+        most: 1,
+        order: Order::Mixed,
+        build: |matches| build::id(matches).map(Command::State),
+    },
+    Verb {
+        name: "update",
+        usage: "update container resource constraints",
+        operands: "<container-id>",
+        flags: &[
+            value("resources", "path to the file containing the resources to update or '-' for stdin")
+                .or("r"),
+            value("blkio-weight", "specifies per cgroup weight, range is from 10 to 1000"),
+            value("cpu-period", "CPU CFS period in usecs, 0 to use system default"),
+            value("cpu-quota", "CPU CFS hardcap limit in usecs"),
+            value("cpu-burst", "CPU CFS hardcap burst limit in usecs"),
+            value("cpu-share", "CPU shares (relative weight vs. other containers)"),
+            value("cpu-rt-period", "CPU realtime period in usecs, 0 to use system default"),
+            value("cpu-rt-runtime", "CPU realtime hardcap limit in usecs"),
+            value("cpuset-cpus", "CPU(s) to use"),
+            value("cpuset-mems", "memory node(s) to use"),
+            value("kernel-memory", ""),
+            value("kernel-memory-tcp", ""),
+            value("memory", "memory limit (in bytes)"),
+            value("cpu-idle", "set cgroup SCHED_IDLE or not, 0: default behavior, 1: SCHED_IDLE"),
+            value("memory-reservation", "memory reservation or soft limit (in bytes)"),
+            value("memory-swap", "total memory usage (memory + swap); set '-1' to enable unlimited swap"),
+            value("pids-limit", "maximum number of pids allowed in the container"),
+            value("l3-cache-schema", "the string of Intel RDT/CAT L3 cache schema"),
+            value("mem-bw-schema", "the string of Intel RDT/MBA memory bandwidth schema"),
+        ],
+        least: 1,
+        most: 1,
+        order: Order::Mixed,
+        build: build::update,
+    },
+];
+
+/// Understands everything after the program's name.
+///
+/// # Errors
+/// [`Misuse`].
+pub(super) fn parse(
+    program: String,
+    arguments: impl Iterator<Item = String>,
+) -> Result<Request, Box<Misuse>> {
+    let before = read(arguments, GLOBAL_FLAGS, Order::FlagsFirst).map_err(|error| {
+        let help = format!("Incorrect Usage. {error}\n\n{}", help::of_program(&program));
+        misuse(error, help, Globals::default())
+    })?;
+    let globals =
+        build::globals(&before).map_err(|error| misuse(error, String::new(), Globals::default()))?;
+    if before.text("version").is_some() {
+        return Ok(Request::Print(help::version(&program)));
+    }
+    let Some((name, operands)) = before.operands.split_first().filter(|_| before.text("help").is_none())
+    else {
+        return Ok(Request::Print(help::of_program(&program)));
+    };
+    if matches!(name.as_str(), "help" | "h") {
+        let verb = operands.first().and_then(|name| VERBS.iter().find(|verb| verb.name == name));
+        return Ok(Request::Print(
+            verb.map_or_else(|| help::of_program(&program), |verb| help::of_verb(&program, verb)),
+        ));
+    }
+    let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
+        return Err(misuse(UsageError::UnknownCommand(name.clone()), String::new(), globals));
+    };
+    parse_verb(program, globals, verb, operands)
+}
+
+const HELP: Flag = switch("help", "show help").or("h");
+
+fn parse_verb(
+    program: String,
+    globals: Globals,
+    verb: &Verb,
+    operands: &[String],
+) -> Result<Request, Box<Misuse>> {
+    let flags: Vec<Flag> = verb.flags.iter().copied().chain([HELP]).collect();
+    let incorrect = |error: UsageError, said: String| {
+        let help = format!("Incorrect Usage{said}\n\n{}", help::of_verb(&program, verb));
+        misuse(error, help, globals.clone())
+    };
+    let matches = read(operands.iter().cloned(), &flags, verb.order);
+    let matches = matches.map_err(|error| {
+        let said = format!(": {error}");
+        incorrect(error, said)
+    })?;
+    if matches.text("help").is_some() {
+        return Ok(Request::Print(help::of_verb(&program, verb)));
+    }
+    if let Some(bound) = verb.miscounted(matches.operands.len()) {
+        let error = UsageError::Operands { program: program.clone(), command: verb.name, bound };
+        return Err(incorrect(error, ".".to_owned()));
+    }
+    let command = (verb.build)(&matches).map_err(|error| match error {
+        UsageError::BadValue { .. } | UsageError::BadBoolean { .. } => {
+            let said = format!(": {error}");
+            incorrect(error, said)
+        }
+        other => misuse(other, String::new(), globals.clone()),
+    })?;
+    Ok(Request::Invoke(Box::new(Invocation { program, globals, command })))
+}
+
+impl Verb {
+    fn miscounted(&self, count: usize) -> Option<String> {
+        let (least, most) = (self.least, self.most);
+        if (least..=most).contains(&count) {
+            return None;
+        }
+        Some(match (least == most, count < least) {
+            (true, _) => format!("exactly {least}"),
+            (false, true) => format!("a minimum of {least}"),
+            (false, false) => format!("a maximum of {most}"),
+        })
+    }
+}

@@ -1,0 +1,267 @@
+//! A container's cgroup directories: made, opened, entered, removed. Limits are written before anybody enters.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::plan::CgroupPlan;
+use super::{CgroupError, CgroupPath, CgroupPaths, Version};
+use crate::sys::file;
+
+/// cgroupfs itself allows no deeper nesting than this many levels below a container that we would walk.
+const MAX_DEPTH: usize = 64;
+
+/// The cgroups of one container.
+#[derive(Debug)]
+pub struct Fence {
+    paths: CgroupPaths,
+    /// One directory for each of `paths.hierarchies`.
+    directories: Vec<OwnedFd>,
+}
+
+/// What the container's first process needs to get in.
+#[derive(Debug)]
+pub struct Entrance {
+    /// For `CLONE_INTO_CGROUP`.
+    pub v2: Option<OwnedFd>,
+    /// Each a v1 `tasks` file: the single-threaded child writes `0` into every one of them, and moves itself.
+    pub v1: Vec<OwnedFd>,
+}
+
+impl Fence {
+    /// Makes the directories and writes the limits. What was made is removed again when anything fails.
+    ///
+    /// # Errors
+    /// [`CgroupError`]; [`CgroupError::Frozen`] and [`CgroupError::NotEmpty`] for a cgroup that existed before and is in use.
+    pub fn create(plan: &CgroupPlan) -> Result<Self, CgroupError> {
+        let mut fence = Self { paths: CgroupPaths::default(), directories: Vec::new() };
+        let mut made = Vec::new();
+        for path in &plan.paths.hierarchies {
+            match make(path) {
+                Ok((directory, is_new)) => {
+                    made.extend(is_new.then_some(path));
+                    fence.paths.hierarchies.push(path.clone());
+                    fence.directories.push(directory);
+                }
+                Err(CgroupError::Make { source: Errno::ACCESS | Errno::PERM | Errno::ROFS, .. })
+                    if plan.forgiving => {}
+                Err(error) => return Err(unmake(&made, error)),
+            }
+        }
+        Ok(fence)
+    }
+
+    /// Opens the cgroups of an existing container. Those that are gone are left out.
+    ///
+    /// # Errors
+    /// [`CgroupError::Open`]; [`CgroupError::Gone`] when none is left.
+    pub fn open(paths: &CgroupPaths) -> Result<Self, CgroupError> {
+        let mut fence = Self { paths: CgroupPaths::default(), directories: Vec::new() };
+        for path in &paths.hierarchies {
+            let directory = path.directory();
+            match open_directory(CWD, &directory) {
+                Ok(opened) => {
+                    fence.paths.hierarchies.push(path.clone());
+                    fence.directories.push(opened);
+                }
+                Err(Errno::NOENT | Errno::NODEV) => {}
+                Err(source) => return Err(CgroupError::Open { path: directory, source }),
+            }
+        }
+        if fence.directories.is_empty() && !paths.hierarchies.is_empty() {
+            return Err(CgroupError::Gone);
+        }
+        Ok(fence)
+    }
+
+    /// Where the cgroups are.
+    #[must_use]
+    pub fn paths(&self) -> &CgroupPaths {
+        &self.paths
+    }
+
+    /// Opens what a process needs to enter.
+    ///
+    /// # Errors
+    /// [`CgroupError::Open`].
+    pub fn entrance(&self) -> Result<Entrance, CgroupError> {
+        self.entrance_below(|_| "")
+    }
+
+    /// The same for the cgroup `below(path)` inside each of the container's cgroups; empty for the cgroup itself.
+    ///
+    /// # Errors
+    /// [`CgroupError::Open`].
+    pub fn entrance_below<'a>(
+        &self,
+        below: impl Fn(&CgroupPath) -> &'a str,
+    ) -> Result<Entrance, CgroupError> {
+        let mut entrance = Entrance { v2: None, v1: Vec::with_capacity(self.directories.len()) };
+        for (path, directory) in self.members() {
+            let inner = below(path).trim_start_matches('/');
+            let inner = if inner.is_empty() { "." } else { inner };
+            let failed = |source| CgroupError::Open { path: path.directory().join(inner), source };
+            match path.version {
+                Version::V2 => {
+                    entrance.v2 = Some(open_directory(directory, Path::new(inner)).map_err(failed)?);
+                }
+                Version::V1 => {
+                    let file = Path::new(inner).join("tasks");
+                    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+                    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+                    let opened = rustix::fs::openat2(directory, &file, flags, Mode::empty(), resolve);
+                    entrance.v1.push(opened.map_err(failed)?);
+                }
+            }
+        }
+        Ok(entrance)
+    }
+
+    /// Removes the cgroups and those that were made inside them. They must be empty of processes.
+    ///
+    /// # Errors
+    /// The first [`CgroupError::Remove`]; the others have been tried all the same.
+    pub fn remove(self) -> Result<(), CgroupError> {
+        let mut first = Ok(());
+        for (path, directory) in self.members() {
+            let removed = remove_children(directory, MAX_DEPTH)
+                .and_then(|()| remove_directory(CWD, &path.directory()))
+                .map_err(|source| CgroupError::Remove { path: path.directory(), source });
+            first = first.and(removed);
+        }
+        first
+    }
+
+    /// Each cgroup with its directory.
+    pub(super) fn members(&self) -> impl Iterator<Item = (&CgroupPath, BorrowedFd<'_>)> {
+        self.paths.hierarchies.iter().zip(self.directories.iter().map(AsFd::as_fd))
+    }
+
+    /// The v2 cgroup.
+    pub(super) fn v2(&self) -> Option<(&CgroupPath, BorrowedFd<'_>)> {
+        self.members().find(|(path, _)| path.version == Version::V2)
+    }
+
+    /// The v1 cgroup that has `controller`.
+    pub(super) fn v1(&self, controller: &str) -> Option<(&CgroupPath, BorrowedFd<'_>)> {
+        self.members().find(|(path, _)| path.controllers.iter().any(|name| name == controller))
+    }
+}
+
+/// Takes back what was made and passes on why.
+fn unmake(made: &[&CgroupPath], error: CgroupError) -> CgroupError {
+    for path in made {
+        // The first error is the one to tell; a directory that we made a moment ago is empty.
+        rustix::fs::unlinkat(CWD, path.directory(), AtFlags::REMOVEDIR).ok();
+    }
+    error
+}
+
+/// cgroupfs holds no symbolic links, so one in the way is somebody's trap (R18).
+pub(super) fn open_directory(at: impl AsFd, path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat2(
+        at,
+        path,
+        flags,
+        Mode::empty(),
+        ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
+    )
+}
+
+/// Makes one cgroup and the missing ones above it; tells whether it is new.
+fn make(path: &CgroupPath) -> Result<(OwnedFd, bool), CgroupError> {
+    let directory = path.directory();
+    let failed = |source| CgroupError::Make { path: directory.clone(), source };
+    let is_new = match rustix::fs::mkdirat(CWD, &directory, Mode::from_raw_mode(0o755)) {
+        Ok(()) => true,
+        Err(Errno::EXIST) => false,
+        Err(Errno::NOENT) => {
+            make_above(path)?;
+            rustix::fs::mkdirat(CWD, &directory, Mode::from_raw_mode(0o755)).map_err(failed)?;
+            true
+        }
+        Err(source) => return Err(failed(source)),
+    };
+    let opened = open_directory(CWD, &directory).map_err(failed)?;
+    Ok((opened, is_new))
+}
+
+fn make_above(path: &CgroupPath) -> Result<(), CgroupError> {
+    let mut directory = PathBuf::from(&path.mount);
+    let names: Vec<&str> = path.path.split('/').filter(|name| !name.is_empty()).collect();
+    for name in names.iter().take(names.len().saturating_sub(1)) {
+        directory.push(name);
+        match rustix::fs::mkdirat(CWD, &directory, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(source) => return Err(CgroupError::Make { path: directory, source }),
+        }
+    }
+    Ok(())
+}
+
+fn remove_directory(at: impl AsFd, path: &Path) -> Result<(), Errno> {
+    match rustix::fs::unlinkat(at, path, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT | Errno::NODEV) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn remove_children(directory: BorrowedFd<'_>, depth: usize) -> Result<(), Errno> {
+    for child in children(directory)? {
+        let opened = match open_directory(directory, &child) {
+            Err(Errno::NOENT) => continue,
+            other => other?,
+        };
+        match depth.checked_sub(1) {
+            Some(depth) => remove_children(opened.as_fd(), depth)?,
+            None => return Err(Errno::LOOP),
+        }
+        remove_directory(directory, &child)?;
+    }
+    Ok(())
+}
+
+/// The names of the cgroups directly inside one. A directory's link count tells when there are none.
+pub(super) fn children(directory: BorrowedFd<'_>) -> Result<Vec<PathBuf>, Errno> {
+    if rustix::fs::fstat(directory)?.st_nlink <= 2 {
+        return Ok(Vec::new());
+    }
+    let mut names = Vec::new();
+    let listing = rustix::fs::openat(
+        directory,
+        ".",
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    for entry in Dir::new(listing)? {
+        let entry = entry?;
+        let name = entry.file_name().to_str().map_err(|_| Errno::ILSEQ)?;
+        if entry.file_type() == FileType::Directory && !matches!(name, "." | "..") {
+            names.push(PathBuf::from(name));
+        }
+    }
+    Ok(names)
+}
+
+/// Reads a file of a cgroup.
+pub(super) fn read(path: &CgroupPath, directory: BorrowedFd<'_>, name: &str) -> Result<String, CgroupError> {
+    file::read_text_at(directory, Path::new(name), file::MAX_PROC_BYTES)
+        .map_err(|source| CgroupError::Read { path: path.directory().join(name), source })
+}
+
+/// Writes a file of a cgroup.
+pub(super) fn write(
+    path: &CgroupPath,
+    directory: BorrowedFd<'_>,
+    name: &str,
+    value: &str,
+) -> Result<(), CgroupError> {
+    file::write_at(directory, Path::new(name), value.as_bytes()).map_err(|source| CgroupError::Write {
+        path: path.directory().join(name),
+        value: value.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,134 @@
+//! Freeze and thaw. v2's `cgroup.freeze` where there is a v2 cgroup, in hybrid layouts too: it tells when it is done,
+//! and what it froze can still be killed. Else v1's freezer, which tells nobody.
+
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+
+use super::fence::{Fence, read, write};
+use super::{CgroupError, CgroupPath, CgroupPaths};
+use crate::sys::file;
+
+/// A task that sits in the kernel (on NFS, in vfork) cannot be frozen; runc gives up after about as long.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// v1 reports no change of `freezer.state`; a frozen container is not a hot path.
+const V1_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+
+/// Whether a container's cgroup is frozen, by whichever interface.
+///
+/// # Errors
+/// [`CgroupError::Read`].
+pub(super) fn is_frozen(paths: &CgroupPaths) -> Result<bool, CgroupError> {
+    let v1 = paths.hierarchies.iter().find(|path| path.controllers.iter().any(|name| name == "freezer"));
+    for (path, name, frozen) in [(paths.v2(), "cgroup.events", "frozen 1"), (v1, "freezer.state", "FROZEN")] {
+        let Some(path) = path else { continue };
+        let name = path.directory().join(name);
+        match file::read_text(&name, file::MAX_PROC_BYTES) {
+            Ok(text) if text.lines().any(|line| line == frozen) => return Ok(true),
+            Ok(_) | Err(rustix::io::Errno::NOENT | rustix::io::Errno::NODEV) => {}
+            Err(source) => return Err(CgroupError::Read { path: name, source }),
+        }
+    }
+    Ok(false)
+}
+
+impl Fence {
+    /// Whether the container is frozen.
+    ///
+    /// # Errors
+    /// [`CgroupError::Read`].
+    pub fn is_frozen(&self) -> Result<bool, CgroupError> {
+        is_frozen(self.paths())
+    }
+
+    /// Stops every process of the container. When one cannot be stopped, all are let go again.
+    ///
+    /// # Errors
+    /// [`CgroupError::FreezeTimeout`], [`CgroupError::NoFreezer`] and those of writing.
+    pub fn freeze(&self) -> Result<(), CgroupError> {
+        let frozen = match (self.v2(), self.v1("freezer")) {
+            (Some((path, directory)), _) => change_v2(path, directory, "1"),
+            (None, Some((path, directory))) => change_v1(path, directory, "FROZEN"),
+            (None, None) => return Err(CgroupError::NoFreezer),
+        };
+        frozen.or_else(|error| self.thaw().and(Err(error)))
+    }
+
+    /// Lets every process of the container go on, whoever froze it.
+    ///
+    /// # Errors
+    /// As [`Fence::freeze`].
+    pub fn thaw(&self) -> Result<(), CgroupError> {
+        if let Some((path, directory)) = self.v2() {
+            change_v2(path, directory, "0")?;
+        }
+        match self.v1("freezer") {
+            Some((path, directory)) => change_v1(path, directory, "THAWED"),
+            None if self.v2().is_none() => Err(CgroupError::NoFreezer),
+            None => Ok(()),
+        }
+    }
+}
+
+fn change_v2(path: &CgroupPath, directory: BorrowedFd<'_>, value: &str) -> Result<(), CgroupError> {
+    write(path, directory, "cgroup.freeze", value)?;
+    wait_for_event(path, directory, &format!("frozen {value}"), LONGEST_WAIT)
+}
+
+/// Waits until a line of `cgroup.events` reads `wanted`.
+pub(super) fn wait_for_event(
+    path: &CgroupPath,
+    directory: BorrowedFd<'_>,
+    wanted: &str,
+    longest: Duration,
+) -> Result<(), CgroupError> {
+    let name = path.directory().join("cgroup.events");
+    let failed = |source| CgroupError::Wait { path: name.clone(), source };
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let events = rustix::fs::openat(directory, "cgroup.events", flags, Mode::empty()).map_err(failed)?;
+    let deadline = Instant::now() + longest;
+    loop {
+        rustix::fs::seek(&events, rustix::fs::SeekFrom::Start(0)).map_err(failed)?;
+        let text = file::read_all(&events, file::MAX_PROC_BYTES).map_err(failed)?;
+        if text.lines().any(|line| line == wanted) {
+            return Ok(());
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let waited_ms = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+            return Err(CgroupError::FreezeTimeout { path: name, state: text, waited_ms });
+        }
+        let timeout = Timespec::try_from(left).expect("a wait of seconds fits");
+        let mut waiting = [PollFd::new(&events, PollFlags::PRI)];
+        match poll(&mut waiting, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(source) => return Err(failed(source)),
+        }
+    }
+}
+
+/// The kernel finishes freezing when somebody reads the state, and a task that was forking may need a second write.
+fn change_v1(path: &CgroupPath, directory: BorrowedFd<'_>, wanted: &str) -> Result<(), CgroupError> {
+    let deadline = Instant::now() + LONGEST_WAIT;
+    loop {
+        write(path, directory, "freezer.state", wanted)?;
+        let state = read(path, directory, "freezer.state")?;
+        if state.trim_end() == wanted {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            let waited_ms = u64::try_from(LONGEST_WAIT.as_millis()).unwrap_or(u64::MAX);
+            let state = state.trim_end().to_owned();
+            return Err(CgroupError::FreezeTimeout {
+                path: path.directory().join("freezer.state"),
+                state,
+                waited_ms,
+            });
+        }
+        // Interrupted or not, the state is read again.
+        poll(&mut [], Some(&V1_PAUSE)).ok();
+    }
+}

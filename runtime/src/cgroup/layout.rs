@@ -1,0 +1,275 @@
+//! Which cgroup hierarchies the host has and where: read from mountinfo, nothing assumed but that a cgroup2 filesystem
+//! at /sys/fs/cgroup is the only one.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::CgroupError;
+use crate::sys::file;
+
+/// Where systemd, and everybody after it, mounts cgroups.
+const USUAL_MOUNT: &str = "/sys/fs/cgroup";
+
+/// `CGROUP2_SUPER_MAGIC`.
+const CGROUP2_MAGIC: u64 = 0x6367_7270;
+
+/// mountinfo of a host with thousands of mounts is a few megabytes.
+const MAX_MOUNTINFO_BYTES: usize = 64 << 20;
+
+/// The v1 controllers that Linux ever had; other words in a cgroup mount's options are options.
+const V1_CONTROLLERS: [&str; 14] = [
+    "blkio",
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "devices",
+    "freezer",
+    "hugetlb",
+    "memory",
+    "misc",
+    "net_cls",
+    "net_prio",
+    "perf_event",
+    "pids",
+    "rdma",
+];
+
+/// The two interfaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Version {
+    /// One hierarchy per controller or group of controllers.
+    V1,
+    /// One hierarchy for all.
+    V2,
+}
+
+/// A mounted hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hierarchy {
+    /// Its interface.
+    pub version: Version,
+    /// v1: its controllers, or `name=systemd`; empty for v2.
+    pub controllers: Vec<String>,
+    /// Where it is mounted.
+    pub mount: String,
+    /// Which of its cgroups is mounted there; `/` but inside containers.
+    pub root: String,
+}
+
+/// All hierarchies of the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// v1 in mount order, v2 last.
+    pub hierarchies: Vec<Hierarchy>,
+}
+
+impl Layout {
+    /// Finds the hierarchies.
+    ///
+    /// # Errors
+    /// [`CgroupError::Read`] when mountinfo cannot be read. A host without cgroups has an empty layout.
+    pub fn detect() -> Result<Self, CgroupError> {
+        let usual = rustix::fs::statfs(USUAL_MOUNT);
+        if usual.is_ok_and(|found| u64::try_from(found.f_type) == Ok(CGROUP2_MAGIC)) {
+            return Ok(Self { hierarchies: vec![Hierarchy::v2(USUAL_MOUNT, "/")] });
+        }
+        let path = Path::new("/proc/self/mountinfo");
+        let text = file::read_text(path, MAX_MOUNTINFO_BYTES)
+            .map_err(|source| CgroupError::Read { path: path.to_owned(), source })?;
+        Ok(Self::from_mountinfo(&text))
+    }
+
+    /// Whether there is v2 and nothing else.
+    #[must_use]
+    pub fn is_unified(&self) -> bool {
+        matches!(self.hierarchies.as_slice(), [only] if only.version == Version::V2)
+    }
+
+    /// Whether there is v2 beside v1.
+    #[must_use]
+    pub fn is_hybrid(&self) -> bool {
+        self.hierarchies.len() > 1 && self.hierarchies.iter().any(|found| found.version == Version::V2)
+    }
+
+    /// Reads the text of mountinfo. Of a hierarchy that is mounted more than once, the first mount of its root
+    /// counts, or else the first.
+    #[must_use]
+    pub fn from_mountinfo(text: &str) -> Self {
+        let mut hierarchies: Vec<Hierarchy> = Vec::new();
+        for found in text.lines().filter_map(Hierarchy::from_mountinfo) {
+            let same = |known: &&mut Hierarchy| {
+                known.version == found.version && known.controllers == found.controllers
+            };
+            match hierarchies.iter_mut().find(same) {
+                Some(known) if known.root != "/" && found.root == "/" => *known = found,
+                Some(_) => {}
+                None => hierarchies.push(found),
+            }
+        }
+        hierarchies.sort_by_key(|found| found.version == Version::V2);
+        Self { hierarchies }
+    }
+}
+
+impl Hierarchy {
+    fn v2(mount: &str, root: &str) -> Self {
+        Self { version: Version::V2, controllers: Vec::new(), mount: mount.to_owned(), root: root.to_owned() }
+    }
+
+    /// proc(5): `36 35 98:0 /root /mount options optional… - type source superoptions`.
+    fn from_mountinfo(line: &str) -> Option<Self> {
+        let (before, after) = line.split_once(" - ")?;
+        let mut after = after.split(' ');
+        let kind = after.next()?;
+        if !kind.starts_with("cgroup") {
+            return None;
+        }
+        let mut before = before.split(' ').skip(3);
+        let (root, mount) = (unescape(before.next()?), unescape(before.next()?));
+        if kind == "cgroup2" {
+            return Some(Self::v2(&mount, &root));
+        }
+        let options = after.nth(1)?.split(',');
+        let names = options.filter(|name| V1_CONTROLLERS.contains(name) || name.starts_with("name="));
+        let controllers: Vec<String> = names.map(str::to_owned).collect();
+        (kind == "cgroup" && !controllers.is_empty()).then_some(Self {
+            version: Version::V1,
+            controllers,
+            mount,
+            root,
+        })
+    }
+}
+
+/// mountinfo writes space, tab, newline and backslash as `\ooo`.
+fn unescape(field: &str) -> String {
+    let mut out = String::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((plain, escaped)) = rest.split_once('\\') {
+        out.push_str(plain);
+        let code = escaped.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match code {
+            Some(code) => {
+                out.push(char::from(code));
+                rest = &escaped[3..];
+            }
+            None => {
+                out.push('\\');
+                rest = escaped;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The caller's own cgroups, as in `/proc/self/cgroup`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnCgroups(Vec<(Vec<String>, String)>);
+
+impl OwnCgroups {
+    /// Reads `/proc/self/cgroup`.
+    ///
+    /// # Errors
+    /// [`CgroupError::Read`].
+    pub fn read() -> Result<Self, CgroupError> {
+        let path = Path::new("/proc/self/cgroup");
+        file::read_text(path, file::MAX_PROC_BYTES)
+            .map(|text| Self::from_text(&text))
+            .map_err(|source| CgroupError::Read { path: path.to_owned(), source })
+    }
+
+    /// Lines of `id:controllers:path`; v2's has no controllers.
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        let mut own = Vec::new();
+        for line in text.lines() {
+            let mut fields = line.splitn(3, ':').skip(1);
+            if let (Some(controllers), Some(path)) = (fields.next(), fields.next()) {
+                let names = controllers.split(',').filter(|name| !name.is_empty());
+                own.push((names.map(str::to_owned).collect(), path.to_owned()));
+            }
+        }
+        Self(own)
+    }
+
+    /// Where the caller is in `hierarchy`, relative to what is mounted.
+    #[must_use]
+    pub fn of(&self, hierarchy: &Hierarchy) -> Option<&str> {
+        let is_it = |names: &Vec<String>| match hierarchy.controllers.first() {
+            None => names.is_empty(),
+            Some(controller) => names.contains(controller),
+        };
+        let (_, path) = self.0.iter().find(|(names, _)| is_it(names))?;
+        let below = path.strip_prefix(hierarchy.root.trim_end_matches('/')).unwrap_or(path);
+        Some(if below.is_empty() { "/" } else { below })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID: &str = "\
+24 1 0:5 / /proc rw - proc proc rw
+31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw
+32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:7 - cgroup cgroup rw,cpu,cpuacct
+35 31 0:32 / /mnt/my\\040memory rw,relatime - cgroup cgroup rw,memory,release_agent=/x
+40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,xattr,name=systemd
+";
+
+    #[test]
+    fn every_hierarchy_is_found_where_it_is_mounted() {
+        let layout = Layout::from_mountinfo(HYBRID);
+        let seen: Vec<_> = layout
+            .hierarchies
+            .iter()
+            .map(|found| (found.controllers.join(","), found.mount.as_str()))
+            .collect();
+        let expected = [
+            ("cpu,cpuacct", "/sys/fs/cgroup/cpu,cpuacct"),
+            ("memory", "/mnt/my memory"),
+            ("name=systemd", "/sys/fs/cgroup/systemd"),
+            ("", "/sys/fs/cgroup/unified"),
+        ];
+        assert_eq!(seen, expected.map(|(names, mount)| (names.to_owned(), mount)));
+        assert!(layout.is_hybrid() && !layout.is_unified());
+    }
+
+    #[test]
+    fn the_mount_of_the_hierarchy_s_root_is_preferred() {
+        let text = "\
+1 0 0:1 /docker/a /inner rw - cgroup cgroup rw,pids
+2 0 0:1 / /outer rw - cgroup cgroup rw,pids
+3 0 0:1 / /third rw - cgroup cgroup rw,pids
+";
+        let layout = Layout::from_mountinfo(text);
+        assert_eq!(layout.hierarchies.len(), 1);
+        assert_eq!(layout.hierarchies[0].mount, "/outer");
+    }
+
+    #[test]
+    fn a_host_without_cgroups_has_none() {
+        assert_eq!(Layout::from_mountinfo("24 1 0:5 / /proc rw - proc proc rw\n"), Layout::default());
+    }
+
+    #[test]
+    fn our_own_cgroup_is_told_relative_to_the_mount() {
+        let own = OwnCgroups::from_text("5:cpu,cpuacct:/docker/a/b\n1:name=systemd:/\n0::/user.slice/x\n");
+        let at = |controllers: &[&str], root: &str| Hierarchy {
+            version: if controllers.is_empty() { Version::V2 } else { Version::V1 },
+            controllers: controllers.iter().map(ToString::to_string).collect(),
+            mount: "/m".to_owned(),
+            root: root.to_owned(),
+        };
+        assert_eq!(own.of(&at(&["cpu", "cpuacct"], "/")), Some("/docker/a/b"));
+        assert_eq!(own.of(&at(&["cpu", "cpuacct"], "/docker/a")), Some("/b"));
+        assert_eq!(own.of(&at(&["cpu", "cpuacct"], "/docker/a/b")), Some("/"));
+        assert_eq!(own.of(&at(&["name=systemd"], "/")), Some("/"));
+        assert_eq!(own.of(&at(&[], "/")), Some("/user.slice/x"));
+        assert_eq!(own.of(&at(&["memory"], "/")), None);
+    }
+}

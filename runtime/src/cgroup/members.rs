@@ -1,0 +1,141 @@
+//! The processes in a container's cgroups: who they are, how many, and the end of all of them. A signal goes to a pid
+//! only through a pidfd that was taken while the cgroup still listed the pid.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::fence::{Fence, children, open_directory, write};
+use super::freezer::wait_for_event;
+use super::{CgroupError, CgroupPath, Version};
+use crate::sys::{file, pidfd};
+
+/// A list of pids: `pid_max` is 4 million, each at most 8 bytes.
+const MAX_PIDS_BYTES: usize = 32 << 20;
+
+/// How often new processes may appear while all are being killed; the freezer keeps a fork bomb from winning.
+const MAX_ROUNDS: usize = 100;
+
+/// As long as a kill may take: a process in an uninterruptible sleep does not die sooner.
+const LONGEST_DEATH: Duration = Duration::from_secs(10);
+
+impl Fence {
+    /// Every process in the container's cgroups and below, by its pid in our pid namespace, in ascending order.
+    ///
+    /// # Errors
+    /// [`CgroupError::Read`].
+    pub fn pids(&self) -> Result<BTreeSet<u32>, CgroupError> {
+        let mut pids = BTreeSet::new();
+        let wanted = self.v2().or_else(|| self.v1("devices")).or_else(|| self.members().next());
+        if let Some((path, directory)) = wanted {
+            collect(path, directory, &mut pids)?;
+        }
+        Ok(pids)
+    }
+
+    /// Sends a signal to every process in the container's cgroups.
+    ///
+    /// # Errors
+    /// [`CgroupError::Signal`] and those of reading.
+    pub fn signal_all(&self, signal: i32) -> Result<(), CgroupError> {
+        self.signal_members(signal).map(drop)
+    }
+
+    /// Kills every process in the container's cgroups and returns when all are dead.
+    ///
+    /// # Errors
+    /// [`CgroupError`]; [`CgroupError::NotEmpty`] when some do not die.
+    pub fn kill_all(&self) -> Result<(), CgroupError> {
+        if let Some((path, directory)) = self.v2() {
+            match write(path, directory, "cgroup.kill", "1") {
+                Ok(()) => wait_for_event(path, directory, "populated 0", LONGEST_DEATH)?,
+                // cgroup.kill came with Linux 5.14.
+                Err(CgroupError::Write { source: Errno::NOENT, .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        for _ in 0..MAX_ROUNDS {
+            if self.everybody()?.is_empty() {
+                return Ok(());
+            }
+            self.kill_round()?;
+        }
+        let path = self.members().next().map(|(path, _)| path.directory()).unwrap_or_default();
+        Err(CgroupError::NotEmpty { path, count: self.everybody()?.len() })
+    }
+
+    /// v1: what is frozen cannot fork, and dies when it is thawed.
+    fn kill_round(&self) -> Result<(), CgroupError> {
+        let has_freezer = self.v1("freezer").is_some();
+        if has_freezer {
+            // Killing works without; freezing only keeps new processes from appearing.
+            self.freeze().ok();
+        }
+        let killed = self.signal_members(libc::SIGKILL);
+        if has_freezer {
+            self.thaw()?;
+        }
+        for process in killed? {
+            pidfd::wait_exit(process.as_fd(), LONGEST_DEATH)
+                .map_err(|source| CgroupError::Wait { path: Path::new("pidfd").to_owned(), source })?;
+        }
+        Ok(())
+    }
+
+    fn signal_members(&self, signal: i32) -> Result<Vec<OwnedFd>, CgroupError> {
+        let mut opened = Vec::new();
+        for pid in self.everybody()? {
+            match pidfd::open(pid) {
+                Ok(process) => opened.push((pid, process)),
+                Err(Errno::SRCH | Errno::INVAL) => {}
+                Err(source) => return Err(CgroupError::Signal { pid, source }),
+            }
+        }
+        let still = self.everybody()?;
+        opened.retain(|(pid, _)| still.contains(pid));
+        for (pid, process) in &opened {
+            match pidfd::send_signal(process.as_fd(), signal) {
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(source) => return Err(CgroupError::Signal { pid: *pid, source }),
+            }
+        }
+        Ok(opened.into_iter().map(|(_, process)| process).collect())
+    }
+
+    /// The processes of all hierarchies: a process with enough rights may have left some of them.
+    fn everybody(&self) -> Result<BTreeSet<u32>, CgroupError> {
+        let mut pids = BTreeSet::new();
+        for (path, directory) in self.members() {
+            collect(path, directory, &mut pids)?;
+        }
+        Ok(pids)
+    }
+}
+
+fn collect(
+    path: &CgroupPath,
+    directory: BorrowedFd<'_>,
+    pids: &mut BTreeSet<u32>,
+) -> Result<(), CgroupError> {
+    let failed = |source| CgroupError::Read { path: path.directory().join("cgroup.procs"), source };
+    let text = match file::read_text_at(directory, Path::new("cgroup.procs"), MAX_PIDS_BYTES) {
+        Ok(text) => text,
+        // Threaded v2 cgroups list no processes; their threads are listed by the one above.
+        Err(Errno::NOENT | Errno::NODEV) => return Ok(()),
+        Err(Errno::OPNOTSUPP) if path.version == Version::V2 => return Ok(()),
+        Err(source) => return Err(failed(source)),
+    };
+    // 0 is a process outside our pid namespace.
+    pids.extend(text.lines().filter_map(|line| line.parse().ok()).filter(|pid: &u32| *pid != 0));
+    for child in children(directory).map_err(failed)? {
+        match open_directory(directory, &child) {
+            Ok(opened) => collect(path, opened.as_fd(), pids)?,
+            Err(Errno::NOENT) => {}
+            Err(source) => return Err(failed(source)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! Control groups: where a container's lie, what limits they hold, and everything that is done to the container as a
+//! whole through them. cgroup v1, v2 and both at once (hybrid), each hierarchy found where it is mounted.
+//!
+//! - [`layout`]: what the host has, read from mountinfo
+//! - [`plan`]: `cgroupsPath` and `resources` → paths and values, before anything is touched
+//! - [`fence`]: the directories themselves: made, entered, removed
+//! - `freezer`, `members`: freeze and thaw; count and kill
+//!
+//! Never writes another task's pid into `cgroup.procs`: that waits for an RCU grace period (5 to 14 ms). The child
+//! enters by itself, by what [`Entrance`] holds.
+#![forbid(unsafe_code)]
+
+mod fence;
+mod freezer;
+mod layout;
+mod members;
+mod plan;
+
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+pub use fence::{Entrance, Fence};
+pub use layout::{Hierarchy, Layout, OwnCgroups, Version};
+pub use plan::{CgroupPlan, Driver, plan};
+
+/// Where a container's cgroups are, as its state remembers them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CgroupPaths {
+    /// One for each hierarchy of the host that the container is in.
+    pub hierarchies: Vec<CgroupPath>,
+}
+
+/// A cgroup in one hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CgroupPath {
+    /// Which interface the hierarchy has.
+    pub version: Version,
+    /// v1: the controllers bound to it, or `name=systemd`; empty for v2.
+    pub controllers: Vec<String>,
+    /// Where the hierarchy is mounted.
+    pub mount: String,
+    /// The cgroup below that mount, with a leading slash, without `.` and `..`.
+    pub path: String,
+}
+
+impl CgroupPath {
+    /// The directory on the host.
+    #[must_use]
+    pub fn directory(&self) -> PathBuf {
+        PathBuf::from(format!("{}{}", self.mount, self.path))
+    }
+}
+
+impl CgroupPaths {
+    /// The cgroup that has `controller` (v1), or the v2 cgroup when there is no such v1 hierarchy.
+    #[must_use]
+    pub fn of(&self, controller: &str) -> Option<&CgroupPath> {
+        let v1 = self.hierarchies.iter().find(|path| path.controllers.iter().any(|name| name == controller));
+        v1.or_else(|| self.v2())
+    }
+
+    /// Whether the container is frozen, by whichever interface; a cgroup that is gone is not.
+    ///
+    /// # Errors
+    /// [`CgroupError::Read`].
+    pub fn is_frozen(&self) -> Result<bool, CgroupError> {
+        freezer::is_frozen(self)
+    }
+
+    /// The v2 cgroup.
+    #[must_use]
+    pub fn v2(&self) -> Option<&CgroupPath> {
+        self.hierarchies.iter().find(|path| path.version == Version::V2)
+    }
+}
+
+/// What can go wrong with cgroups.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum CgroupError {
+    #[error("no cgroup filesystem is mounted; mount cgroup2 on /sys/fs/cgroup")]
+    NoneMounted,
+    #[error("invalid cgroupsPath {path:?}: {problem}")]
+    BadPath { path: String, problem: &'static str },
+    #[error(
+        "systemd cgroup flag passed, but systemd support for managing cgroups is not available: no systemd runs here; use a cgroupfs path and no --systemd-cgroup"
+    )]
+    NoSystemd,
+    #[error("cannot read {path}")]
+    Read { path: PathBuf, source: Errno },
+    #[error("cannot make cgroup {path}")]
+    Make { path: PathBuf, source: Errno },
+    #[error("cannot open cgroup {path}")]
+    Open { path: PathBuf, source: Errno },
+    #[error("cannot write {value:?} to {path}")]
+    Write { path: PathBuf, value: String, source: Errno },
+    #[error("cannot remove cgroup {path}")]
+    Remove { path: PathBuf, source: Errno },
+    #[error("cannot wait for {path} to become empty")]
+    Wait { path: PathBuf, source: Errno },
+    #[error("container's cgroup unexpectedly frozen: {0}; thaw or remove it first")]
+    Frozen(PathBuf),
+    #[error("container's cgroup is not empty: {count} process(es) found in {path}")]
+    NotEmpty { path: PathBuf, count: usize },
+    #[error("cgroup not exist")]
+    Gone,
+    #[error("cannot set {what}: no cgroup controller {controller:?} is available to the container")]
+    NoController { what: String, controller: String },
+    #[error("invalid {what}: {problem}")]
+    BadLimit { what: String, problem: String },
+    #[error("cannot freeze or thaw {path}: it stayed {state:?} for {waited_ms} ms")]
+    FreezeTimeout { path: PathBuf, state: String, waited_ms: u64 },
+    #[error("cannot freeze: the container has neither a v1 freezer nor a v2 cgroup")]
+    NoFreezer,
+    #[error("cannot signal process {pid}")]
+    Signal { pid: u32, source: Errno },
+    #[error("{path} holds what no kernel writes: {content:?}")]
+    Nonsense { path: PathBuf, content: String },
+}

@@ -1,0 +1,125 @@
+//! From `linux.cgroupsPath` and `linux.resources` to paths and values. Touches nothing; at most it reads where the
+//! caller itself is, for a relative path.
+
+use std::path::Path;
+
+use knarr_proto::id::ContainerId;
+
+use super::{CgroupError, CgroupPath, CgroupPaths, OwnCgroups, Version};
+use crate::host::Host;
+use crate::spec::Linux;
+
+/// Who makes the cgroups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Driver {
+    /// We do, in cgroupfs.
+    #[default]
+    Cgroupfs,
+    /// systemd does (`--systemd-cgroup`).
+    Systemd,
+}
+
+/// A container's cgroups before they are made.
+#[derive(Clone, Debug)]
+pub struct CgroupPlan {
+    /// Where they will be.
+    pub paths: CgroupPaths,
+    /// Whether a hierarchy that we have no permission for is left out (rootless, and nothing there was asked for).
+    pub(super) forgiving: bool,
+}
+
+/// Plans the container's cgroups: `cgroupsPath` absolute is below each hierarchy's mount, relative is below the
+/// caller's own cgroup (v2: beside it, since a v2 cgroup with processes cannot have children with controllers), and
+/// absent is `/<id>`.
+///
+/// # Errors
+/// [`CgroupError`] for a path that could leave its place, a limit that makes no sense or has no controller, and for
+/// systemd where none runs.
+pub fn plan(linux: &Linux, id: &ContainerId, host: &Host, driver: Driver) -> Result<CgroupPlan, CgroupError> {
+    match driver {
+        Driver::Cgroupfs => {}
+        Driver::Systemd => return Err(no_systemd(&linux.cgroups_path)),
+    }
+    let paths = paths(&linux.cgroups_path, id, host)?;
+    Ok(CgroupPlan { paths, forgiving: host.is_rootless && linux.cgroups_path.is_empty() })
+}
+
+fn paths(asked: &str, id: &ContainerId, host: &Host) -> Result<CgroupPaths, CgroupError> {
+    if host.cgroups.hierarchies.is_empty() {
+        return Err(CgroupError::NoneMounted);
+    }
+    let wanted = if asked.is_empty() { format!("/{id}") } else { asked.to_owned() };
+    let inner = normal(&wanted)?;
+    let own = if wanted.starts_with('/') { None } else { Some(OwnCgroups::read()?) };
+    let mut hierarchies = Vec::with_capacity(host.cgroups.hierarchies.len());
+    for hierarchy in &host.cgroups.hierarchies {
+        let base = own.as_ref().map_or("/", |own| own.of(hierarchy).unwrap_or("/"));
+        let base = match hierarchy.version {
+            Version::V1 => base,
+            Version::V2 => base.rsplit_once('/').map_or("", |(parent, _)| parent),
+        };
+        hierarchies.push(CgroupPath {
+            version: hierarchy.version,
+            controllers: hierarchy.controllers.clone(),
+            mount: hierarchy.mount.clone(),
+            path: format!("{}{inner}", base.trim_end_matches('/')),
+        });
+    }
+    Ok(CgroupPaths { hierarchies })
+}
+
+/// The path with one slash before each name. Refuses what could lead elsewhere or to the root itself.
+fn normal(path: &str) -> Result<String, CgroupError> {
+    let bad = |problem| CgroupError::BadPath { path: path.to_owned(), problem };
+    let mut out = String::with_capacity(path.len() + 1);
+    for name in path.split('/').filter(|name| !name.is_empty() && *name != ".") {
+        match name {
+            ".." => return Err(bad("\"..\" is not allowed")),
+            _ if name.len() > 255 => return Err(bad("a name is longer than 255 bytes")),
+            _ if name.contains(['\0', '\n']) => return Err(bad("a name holds a NUL or a newline")),
+            _ => out.extend(["/", name]),
+        }
+    }
+    match out.len() {
+        0 => Err(bad("it is the root of the hierarchy")),
+        1..=3500 => Ok(out),
+        _ => Err(bad("it is longer than 3500 bytes")),
+    }
+}
+
+fn no_systemd(path: &str) -> CgroupError {
+    // sd_booted(3).
+    if !Path::new("/run/systemd/system").is_dir() {
+        return CgroupError::NoSystemd;
+    }
+    CgroupError::BadPath {
+        path: path.to_owned(),
+        problem: "this build has no systemd cgroup driver; give a cgroupfs path and no --systemd-cgroup",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_taken_apart_and_put_together_again() {
+        for (path, expected) in [
+            ("/a/b", "/a/b"),
+            ("a", "/a"),
+            ("//a/./b//", "/a/b"),
+            ("/kubepods/pod..1/x", "/kubepods/pod..1/x"),
+        ] {
+            assert_eq!(normal(path).expect(path), expected);
+        }
+    }
+
+    #[test]
+    fn a_path_that_leads_elsewhere_is_refused() {
+        let long_name = format!("/{}", "x".repeat(256));
+        let long_path = "/x".repeat(2000);
+        for path in ["/", "", ".", "../x", "/a/../../x", "a/..", "/a\0b", "/a\nb", &long_name, &long_path] {
+            assert!(normal(path).is_err(), "{path:?}");
+        }
+    }
+}

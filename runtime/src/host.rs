@@ -1,0 +1,39 @@
+//! What is true of the host, found out once. Nothing here changes it.
+#![forbid(unsafe_code)]
+
+use crate::args::Rootless;
+use crate::cgroup::{CgroupError, Layout};
+use crate::sys::file;
+
+/// The facts that plans depend on.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// Our effective user id.
+    pub euid: u32,
+    /// Whether a lack of permission on cgroups is forgiven: we are not the host's root, or were told so.
+    pub is_rootless: bool,
+    /// The cgroup hierarchies.
+    pub cgroups: Layout,
+}
+
+impl Host {
+    /// Looks at the host.
+    ///
+    /// # Errors
+    /// [`CgroupError::Read`] when mountinfo cannot be read.
+    pub fn probe(rootless: Rootless) -> Result<Self, CgroupError> {
+        let euid = rustix::process::geteuid().as_raw();
+        let is_rootless = match rootless {
+            Rootless::Yes => true,
+            Rootless::No => false,
+            Rootless::Auto => euid != 0 || is_in_user_namespace(),
+        };
+        Ok(Self { euid, is_rootless, cgroups: Layout::detect()? })
+    }
+}
+
+/// The initial user namespace maps all of 2³²−1 ids onto themselves; as runc tells it.
+fn is_in_user_namespace() -> bool {
+    let text = file::read_text("/proc/self/uid_map".as_ref(), file::MAX_PROC_BYTES);
+    text.is_ok_and(|text| !text.split_whitespace().eq(["0", "0", "4294967295"]))
+}

@@ -1,0 +1,162 @@
+//! The log: logrus' two formats, since containerd, conmon and Podman read them. Opened only when there is something to
+//! say. An error goes to the log, and when that is a file, once more to stderr.
+
+use std::error::Error;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::{Chain, time};
+use crate::args::{Globals, LogFormat};
+
+/// How much a line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// How it went, with `--debug` only.
+    Debug,
+    /// Done, but not as asked.
+    Warning,
+    /// Not done.
+    Error,
+}
+
+impl Level {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Where lines go.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    file: Option<PathBuf>,
+    format: LogFormat,
+    is_debug: bool,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    level: Level,
+    msg: &'a str,
+    time: &'a str,
+}
+
+impl Log {
+    /// The log that the command line asks for.
+    #[must_use]
+    pub fn new(globals: &Globals) -> Self {
+        Self { file: globals.log.clone(), format: globals.log_format, is_debug: globals.debug }
+    }
+
+    /// Says why the program fails.
+    pub fn error(&self, error: &(dyn Error + 'static)) {
+        let message = Chain(error).to_string();
+        self.line(Level::Error, &message);
+        if self.file.is_some() {
+            to_stderr(message.as_bytes());
+        }
+    }
+
+    /// Says what was done otherwise than asked.
+    pub fn warning(&self, message: &str) {
+        self.line(Level::Warning, message);
+    }
+
+    /// Says how it goes.
+    pub fn debug(&self, message: &str) {
+        if self.is_debug {
+            self.line(Level::Debug, message);
+        }
+    }
+
+    /// When the log itself cannot be written, that is said on stderr, beside the line.
+    fn line(&self, level: Level, message: &str) {
+        let text = self.render(level, message, &time::now_seconds());
+        let Some(path) = &self.file else { return to_stderr(text.as_bytes()) };
+        let opened = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o644)
+            .custom_flags(libc::O_SYNC | libc::O_CLOEXEC)
+            .open(path);
+        let written = opened.and_then(|mut file| file.write_all(format!("{text}\n").as_bytes()));
+        if let Err(error) = written {
+            to_stderr(format!("cannot write to the log {}: {error}", path.display()).as_bytes());
+            to_stderr(text.as_bytes());
+        }
+    }
+
+    fn render(&self, level: Level, message: &str, time: &str) -> String {
+        match self.format {
+            LogFormat::Json => {
+                serde_json::to_string(&Line { level, msg: message, time }).expect("text always becomes JSON")
+            }
+            LogFormat::Text => format!("time=\"{time}\" level={} msg={}", level.name(), quoted(message)),
+        }
+    }
+}
+
+/// logrus leaves a word bare when it has only these characters, and quotes anything else as Go does.
+fn quoted(message: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._/@^+".contains(c);
+    if !message.is_empty() && message.chars().all(is_plain) {
+        return message.to_owned();
+    }
+    let mut out = String::with_capacity(message.len() + 2);
+    out.push('"');
+    for c in message.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// There is nowhere left to say that stderr is closed.
+fn to_stderr(line: &[u8]) {
+    let mut whole = line.to_vec();
+    whole.push(b'\n');
+    drop(std::io::stderr().write_all(&whole));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(format: LogFormat) -> Log {
+        Log { file: None, format, is_debug: false }
+    }
+
+    #[test]
+    fn lines_are_those_of_logrus() {
+        let time = "2026-11-24T00:03:53Z";
+        assert_eq!(
+            log(LogFormat::Text).render(Level::Error, "runc: \"state\" requires exactly 1 argument(s)", time),
+            "time=\"2026-11-24T00:03:53Z\" level=error msg=\"runc: \\\"state\\\" requires exactly 1 argument(s)\""
+        );
+        assert_eq!(
+            log(LogFormat::Json).render(Level::Error, "container does not exist", time),
+            "{\"level\":\"error\",\"msg\":\"container does not exist\",\"time\":\"2026-11-24T00:03:53Z\"}"
+        );
+    }
+
+    #[test]
+    fn a_message_cannot_fake_a_second_line() {
+        let line = log(LogFormat::Text).render(Level::Error, "a\nlevel=error msg=b\u{1b}", "t");
+        assert!(!line.contains('\n') && !line.contains('\u{1b}'), "{line}");
+    }
+}

@@ -1,0 +1,90 @@
+//! What the program says besides its results: the log, as logrus writes it, and the one place where an error and its
+//! causes become text.
+//!
+//! - [`log`]: `--log`, `--log-format`, `--debug`
+//! - [`time`]: RFC 3339
+#![forbid(unsafe_code)]
+
+pub mod log;
+pub mod time;
+
+use std::error::Error;
+use std::fmt;
+
+use rustix::io::Errno;
+
+pub use log::{Level, Log};
+
+/// An error followed by its causes, `a: b: c`.
+#[derive(Clone, Copy, Debug)]
+pub struct Chain<'a>(pub &'a (dyn Error + 'a));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        f.write_str(&text)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {}", Reworded(error))?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// An errno in the words of Go's programs, lower case and without "(os error 2)": callers of runc look for "no such file
+/// or directory" and "permission denied". musl, which we are linked with, words some of them otherwise.
+struct Reworded<'a>(&'a (dyn Error + 'static));
+
+impl fmt::Display for Reworded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errno = match (self.0.downcast_ref::<Errno>(), self.0.downcast_ref::<std::io::Error>()) {
+            (Some(errno), _) => Some(*errno),
+            (None, Some(error)) => Errno::from_io_error(error),
+            (None, None) => None,
+        };
+        let Some(errno) = errno else { return write!(f, "{}", self.0) };
+        match errno {
+            Errno::BUSY => f.write_str("device or resource busy"),
+            Errno::IO => f.write_str("input/output error"),
+            Errno::LOOP => f.write_str("too many levels of symbolic links"),
+            Errno::OPNOTSUPP => f.write_str("operation not supported"),
+            Errno::NOTEMPTY => f.write_str("directory not empty"),
+            Errno::NXIO => f.write_str("no such device or address"),
+            Errno::DQUOT => f.write_str("disk quota exceeded"),
+            _ => f.write_str(&decapitalised(&errno.to_string())),
+        }
+    }
+}
+
+fn decapitalised(text: &str) -> String {
+    let words = text.split_once(" (os error ").map_or(text, |(words, _)| words);
+    let mut letters = words.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_lowercase().collect::<String>() + letters.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot open {path}")]
+    struct Open {
+        path: &'static str,
+        source: Errno,
+    }
+
+    #[test]
+    fn causes_are_told_in_the_words_that_callers_look_for() {
+        for (source, words) in [
+            (Errno::NOENT, "cannot open /x: no such file or directory"),
+            (Errno::ACCESS, "cannot open /x: permission denied"),
+            (Errno::PERM, "cannot open /x: operation not permitted"),
+            (Errno::BUSY, "cannot open /x: device or resource busy"),
+        ] {
+            assert_eq!(Chain(&Open { path: "/x", source }).to_string(), words);
+        }
+    }
+}

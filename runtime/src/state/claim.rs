@@ -1,0 +1,254 @@
+//! A container's name and directory: taken by one creator at a time, given up, removed.
+//!
+//! The creator holds a flock on the directory for as long as it works. The kernel drops it when the creator dies,
+//! whatever killed it, so "is being created" is never a lie.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use knarr_proto::id::ContainerId;
+use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::record::{FILE_NAME, NEW_FILE_NAME, State, write_whole};
+use super::{CONFIG, START_GATE, StateError};
+
+/// A container's directory while the container is being made. Dropped without [`Claim::publish`] or
+/// [`Claim::release`] it leaves a half-made container, which `delete --force` removes.
+#[derive(Debug)]
+pub struct Claim {
+    directory: OwnedFd,
+    path: PathBuf,
+}
+
+impl Claim {
+    /// Makes the directory of `id` below `root`, and locks it.
+    ///
+    /// # Errors
+    /// [`StateError::Exists`] when the name is taken.
+    pub fn take(root: &Path, id: &ContainerId) -> Result<Self, StateError> {
+        let path = root.join(id.as_str());
+        let mode = Mode::from_raw_mode(0o700);
+        let mut made = rustix::fs::mkdirat(CWD, &path, mode);
+        if made == Err(Errno::NOENT) {
+            make_root(root)?;
+            made = rustix::fs::mkdirat(CWD, &path, mode);
+        }
+        match made {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Err(StateError::Exists(id.clone())),
+            Err(source) => return Err(StateError::Make { path, source }),
+        }
+        let directory = open(&path).map_err(|source| StateError::Make { path: path.clone(), source })?;
+        // Waits at most for somebody who looks whether it is locked.
+        rustix::io::retry_on_intr(|| rustix::fs::flock(&directory, FlockOperation::LockExclusive))
+            .map_err(|source| StateError::Lock { path: path.clone(), source })?;
+        Ok(Self { directory, path })
+    }
+
+    /// Replaces what is remembered.
+    ///
+    /// # Errors
+    /// [`StateError::Write`].
+    pub fn record(&self, state: &State) -> Result<(), StateError> {
+        state.write(self.directory.as_fd(), &self.path)
+    }
+
+    /// Keeps the configuration as it was when the container was made.
+    ///
+    /// # Errors
+    /// [`StateError::Write`].
+    pub fn keep_config(&self, config: &[u8]) -> Result<(), StateError> {
+        write_whole(self.directory.as_fd(), CONFIG, config)
+            .map_err(|source| StateError::Write { path: self.path.join(CONFIG), source })
+    }
+
+    /// The directory, to make the start gate in.
+    #[must_use]
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// The directory's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The container is made: unlocks its directory, for the child too, which may have inherited the descriptor.
+    ///
+    /// # Errors
+    /// [`StateError::Lock`].
+    pub fn publish(self) -> Result<(), StateError> {
+        rustix::fs::flock(&self.directory, FlockOperation::Unlock)
+            .map_err(|source| StateError::Lock { path: self.path, source })
+    }
+
+    /// The container will not be: removes its directory.
+    ///
+    /// # Errors
+    /// [`StateError::Remove`].
+    pub fn release(self) -> Result<(), StateError> {
+        Removal { directory: self.directory, path: self.path }.finish()
+    }
+}
+
+/// A container's directory on its way out.
+#[derive(Debug)]
+pub struct Removal {
+    directory: OwnedFd,
+    path: PathBuf,
+}
+
+impl Removal {
+    /// Opens the directory of `id`, whatever is in it.
+    ///
+    /// # Errors
+    /// [`StateError::NotFound`] when there is none.
+    pub fn begin(root: &Path, id: &ContainerId) -> Result<Self, StateError> {
+        let path = root.join(id.as_str());
+        match open(&path) {
+            Ok(directory) => Ok(Self { directory, path }),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Err(StateError::NotFound(id.clone())),
+            Err(source) => Err(StateError::Read { path, source }),
+        }
+    }
+
+    /// Whether a creator is at work. If not, none can be from now on.
+    ///
+    /// # Errors
+    /// [`StateError::Lock`].
+    pub fn is_claimed(&self) -> Result<bool, StateError> {
+        match rustix::fs::flock(&self.directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(false),
+            Err(Errno::WOULDBLOCK) => Ok(true),
+            Err(source) => Err(StateError::Lock { path: self.path.clone(), source }),
+        }
+    }
+
+    /// Waits until the creator has ended, which the caller has seen to.
+    ///
+    /// # Errors
+    /// [`StateError::Lock`].
+    pub fn wait_for_creator(&self) -> Result<(), StateError> {
+        rustix::io::retry_on_intr(|| rustix::fs::flock(&self.directory, FlockOperation::LockExclusive))
+            .map_err(|source| StateError::Lock { path: self.path.clone(), source })
+    }
+
+    /// Removes the directory with everything in it.
+    ///
+    /// # Errors
+    /// [`StateError::Remove`].
+    pub fn finish(self) -> Result<(), StateError> {
+        let failed = |source| StateError::Remove { path: self.path.clone(), source };
+        // The state goes last: as long as it is there, what it names can be found and removed.
+        for name in [START_GATE, CONFIG, NEW_FILE_NAME, FILE_NAME] {
+            ignore_missing(rustix::fs::unlinkat(&self.directory, name, AtFlags::empty())).map_err(failed)?;
+        }
+        match rustix::fs::unlinkat(CWD, &self.path, AtFlags::REMOVEDIR) {
+            Err(Errno::NOTEMPTY | Errno::EXIST) => {
+                remove_content(self.directory.as_fd()).map_err(failed)?;
+                rustix::fs::unlinkat(CWD, &self.path, AtFlags::REMOVEDIR).map_err(failed)
+            }
+            removed => ignore_missing(removed).map_err(failed),
+        }
+    }
+}
+
+fn ignore_missing(removed: Result<(), Errno>) -> Result<(), Errno> {
+    if removed == Err(Errno::NOENT) { Ok(()) } else { removed }
+}
+
+/// What another version of this program, or a hook, has left there. One level: nothing of ours has directories.
+fn remove_content(directory: BorrowedFd<'_>) -> Result<(), Errno> {
+    let listing = rustix::fs::openat(directory, ".", FLAGS, Mode::empty())?;
+    for entry in Dir::new(listing)? {
+        let entry = entry?;
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            let removed = rustix::fs::unlinkat(directory, entry.file_name(), AtFlags::empty());
+            let removed = match removed {
+                Err(Errno::ISDIR) => rustix::fs::unlinkat(directory, entry.file_name(), AtFlags::REMOVEDIR),
+                other => other,
+            };
+            ignore_missing(removed)?;
+        }
+    }
+    Ok(())
+}
+
+const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+
+fn open(path: &Path) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(CWD, path, FLAGS, Mode::empty())
+}
+
+/// Makes `--root` and what is missing above it, for its owner alone.
+fn make_root(root: &Path) -> Result<(), StateError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(|error| StateError::Make {
+        path: root.to_owned(),
+        source: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory of its own for each test, removed at the end.
+    struct Root(PathBuf);
+
+    impl Root {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("knarr-claim-{name}-{}", std::process::id()));
+            Self(path)
+        }
+    }
+
+    impl Drop for Root {
+        fn drop(&mut self) {
+            drop(std::fs::remove_dir_all(&self.0));
+        }
+    }
+
+    fn id(text: &str) -> ContainerId {
+        text.parse().expect(text)
+    }
+
+    #[test]
+    fn a_name_is_taken_once() {
+        let root = Root::new("once");
+        let claim = Claim::take(&root.0, &id("a")).expect("free");
+        assert!(matches!(Claim::take(&root.0, &id("a")), Err(StateError::Exists(_))));
+        claim.release().expect("removed");
+        Claim::take(&root.0, &id("a")).expect("free again").release().expect("removed");
+    }
+
+    #[test]
+    fn the_creator_s_lock_ends_with_its_work() {
+        let root = Root::new("lock");
+        let claim = Claim::take(&root.0, &id("a")).expect("free");
+        assert!(Removal::begin(&root.0, &id("a")).expect("there").is_claimed().expect("flock"));
+        claim.publish().expect("unlocked");
+        assert!(!Removal::begin(&root.0, &id("a")).expect("there").is_claimed().expect("flock"));
+    }
+
+    #[test]
+    fn what_was_left_half_made_is_removed_whole() {
+        let root = Root::new("half");
+        let claim = Claim::take(&root.0, &id("a")).expect("free");
+        std::fs::write(claim.path().join(".state.json"), "{").expect("half a state");
+        std::fs::write(claim.path().join("left by a hook"), "x").expect("a file");
+        drop(claim);
+        Removal::begin(&root.0, &id("a")).expect("there").finish().expect("removed");
+        assert!(matches!(Removal::begin(&root.0, &id("a")), Err(StateError::NotFound(_))));
+    }
+
+    #[test]
+    fn a_symbolic_link_is_no_container() {
+        let root = Root::new("link");
+        std::fs::create_dir_all(root.0.join("victim")).expect("a directory");
+        std::os::unix::fs::symlink("victim", root.0.join("a")).expect("a link");
+        assert!(matches!(Removal::begin(&root.0, &id("a")), Err(StateError::NotFound(_))));
+    }
+}

@@ -1,0 +1,60 @@
+//! What is remembered of a container between two runs of the program: one directory per container below `--root`,
+//! readable by its owner alone, and in it
+//!
+//! ```text
+//! state.json    the State: written beside, then renamed, so that there is always a whole one
+//! config.json   the configuration as it was when the container was made
+//! start         the start gate, while the process waits for `start`
+//! ```
+//! The order that makes `delete --force` work after a kill -9 at any point: claim the name (mkdir and flock), record
+//! the cgroups' paths, only then make anything; record the first process before it may go on.
+#![forbid(unsafe_code)]
+
+mod claim;
+mod record;
+mod status;
+
+use std::path::PathBuf;
+
+use knarr_proto::id::ContainerId;
+use rustix::io::Errno;
+
+pub use claim::{Claim, Removal};
+pub use record::{Process, State, VERSION};
+pub use status::{Listed, Observed, list};
+
+/// The name of the start gate inside a container's state directory. A container in which it exists is `created`.
+pub const START_GATE: &str = "start";
+
+/// The name of the kept configuration.
+pub const CONFIG: &str = "config.json";
+
+/// What can go wrong with the remembered state.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum StateError {
+    #[error("container with given ID already exists: {0}; delete it or choose another")]
+    Exists(ContainerId),
+    #[error("container does not exist: {0}")]
+    NotFound(ContainerId),
+    #[error("cannot make the state directory {path}")]
+    Make { path: PathBuf, source: Errno },
+    #[error("cannot lock the state directory {path}")]
+    Lock { path: PathBuf, source: Errno },
+    #[error("cannot read {path}")]
+    Read { path: PathBuf, source: Errno },
+    #[error("cannot write {path}")]
+    Write { path: PathBuf, source: Errno },
+    #[error("cannot remove {path}")]
+    Remove { path: PathBuf, source: Errno },
+    #[error("{path} is not the state of a container")]
+    Parse { path: PathBuf, source: serde_json::Error },
+    #[error(
+        "{path} was written by another version of this program ({found}, this is {VERSION}); delete the container with that one"
+    )]
+    Version { path: PathBuf, found: u32 },
+    #[error("cannot tell the state of process {pid}")]
+    Process { pid: u32, source: Errno },
+    #[error(transparent)]
+    Cgroup(#[from] crate::cgroup::CgroupError),
+}

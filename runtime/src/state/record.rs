@@ -1,0 +1,224 @@
+//! What is written of a container: a versioned file that only this program reads. `state` prints another, runc's.
+
+use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+use knarr_proto::id::ContainerId;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::StateError;
+use crate::cgroup::CgroupPaths;
+use crate::sys::{file, pidfd};
+
+/// The layout that this build writes and reads.
+pub const VERSION: u32 = 1;
+
+/// Bundle, annotations and cgroup paths; config.json itself has the same bound.
+const MAX_STATE_BYTES: usize = 16 << 20;
+
+pub(super) const FILE_NAME: &str = "state.json";
+pub(super) const NEW_FILE_NAME: &str = ".state.json";
+
+/// A process that cannot be mistaken for a later one with the same pid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Process {
+    /// In the pid namespace of whoever made the container.
+    pub pid: u32,
+    /// Clock ticks since boot, as in `/proc/<pid>/stat`.
+    pub start_time: u64,
+}
+
+impl Process {
+    /// The process that has `pid` now.
+    ///
+    /// # Errors
+    /// [`StateError::Process`] when there is none.
+    pub fn of(pid: u32) -> Result<Self, StateError> {
+        let stat = pidfd::stat(pid).map_err(|source| StateError::Process { pid, source })?;
+        Ok(Self { pid, start_time: stat.start_time })
+    }
+
+    /// Whether it still runs; a zombie does not.
+    ///
+    /// # Errors
+    /// [`StateError::Process`] when procfs cannot be read.
+    pub fn is_alive(&self) -> Result<bool, StateError> {
+        match pidfd::stat(self.pid) {
+            Ok(stat) => Ok(stat.start_time == self.start_time && !stat.is_dead()),
+            Err(Errno::SRCH) => Ok(false),
+            Err(source) => Err(StateError::Process { pid: self.pid, source }),
+        }
+    }
+
+    /// A descriptor of it, or `None` when it has ended: signals go through it and reach nobody else.
+    ///
+    /// # Errors
+    /// [`StateError::Process`].
+    pub fn open(&self) -> Result<Option<std::os::fd::OwnedFd>, StateError> {
+        let opened = match pidfd::open(self.pid) {
+            Ok(opened) => opened,
+            Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
+            Err(source) => return Err(StateError::Process { pid: self.pid, source }),
+        };
+        // Looked at after the pid was pinned: it is ours or it is not, and stays so.
+        Ok(self.is_alive()?.then_some(opened))
+    }
+}
+
+/// Everything that is remembered of a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The container.
+    pub id: ContainerId,
+    /// `ociVersion` of its configuration.
+    pub oci_version: String,
+    /// Absolute path of the bundle.
+    pub bundle: String,
+    /// Absolute path of the root filesystem on the host.
+    pub rootfs: String,
+    /// RFC 3339 with nanoseconds, UTC.
+    pub created: String,
+    /// The user who made it.
+    pub owner: u32,
+    /// As in the configuration.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Where its cgroups are, recorded before they are made.
+    pub cgroups: CgroupPaths,
+    /// The program that is making it, for as long as it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creator: Option<Process>,
+    /// Its first process, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<Process>,
+    /// Whether it has a pid namespace of its own, so that all of it ends with its first process.
+    #[serde(default)]
+    pub has_pid_namespace: bool,
+    /// Whether the kept configuration has poststop hooks for `delete` to run.
+    #[serde(default)]
+    pub has_poststop_hooks: bool,
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+impl State {
+    /// Reads the state of container `id`.
+    ///
+    /// # Errors
+    /// [`StateError::NotFound`] when there is no such container or it has no state yet, [`StateError::Parse`] and
+    /// [`StateError::Version`] when the file is not ours.
+    pub fn load(root: &Path, id: &ContainerId) -> Result<Self, StateError> {
+        let path = root.join(id.as_str()).join(FILE_NAME);
+        let text = match file::read_text(&path, MAX_STATE_BYTES) {
+            Ok(text) => text,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Err(StateError::NotFound(id.clone())),
+            Err(source) => return Err(StateError::Read { path, source }),
+        };
+        Self::parse(&text, path)
+    }
+
+    fn parse(text: &str, path: PathBuf) -> Result<Self, StateError> {
+        match serde_json::from_str::<Self>(text) {
+            Ok(state) if state.version == VERSION => Ok(state),
+            other => match (serde_json::from_str::<Versioned>(text), other) {
+                (Ok(Versioned { version }), _) if version != VERSION => {
+                    Err(StateError::Version { path, found: version })
+                }
+                (Ok(_), Err(source)) | (Err(source), _) => Err(StateError::Parse { path, source }),
+                (Ok(_), Ok(state)) => Ok(state),
+            },
+        }
+    }
+
+    /// Replaces the state file below the container's directory.
+    pub(super) fn write(&self, directory: BorrowedFd<'_>, path: &Path) -> Result<(), StateError> {
+        let text = serde_json::to_vec(self)
+            .map_err(|source| StateError::Parse { path: path.join(FILE_NAME), source })?;
+        write_whole(directory, NEW_FILE_NAME, &text)
+            .and_then(|()| rustix::fs::renameat(directory, NEW_FILE_NAME, directory, FILE_NAME))
+            .map_err(|source| StateError::Write { path: path.join(FILE_NAME), source })
+    }
+}
+
+/// Writes a new file that only its owner reads.
+pub(super) fn write_whole(directory: BorrowedFd<'_>, name: &str, content: &[u8]) -> Result<(), Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let opened = rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o600))?;
+    let mut rest = content;
+    while !rest.is_empty() {
+        let count = rustix::io::retry_on_intr(|| rustix::io::write(&opened, rest))?;
+        rest = rest.get(count..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path() -> PathBuf {
+        PathBuf::from("/run/x/state.json")
+    }
+
+    fn state() -> State {
+        State {
+            version: VERSION,
+            id: "web".parse().expect("an id"),
+            oci_version: "1.3.0".to_owned(),
+            bundle: "/b".to_owned(),
+            rootfs: "/b/rootfs".to_owned(),
+            created: "2026-11-24T00:00:00Z".to_owned(),
+            owner: 0,
+            annotations: BTreeMap::new(),
+            cgroups: CgroupPaths::default(),
+            creator: None,
+            init: Some(Process { pid: 7, start_time: 9 }),
+            has_pid_namespace: true,
+            has_poststop_hooks: false,
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let text = serde_json::to_string(&state()).expect("plain data");
+        assert_eq!(State::parse(&text, path()).expect("our own"), state());
+    }
+
+    /// Written by version 1 of this program; must stay readable for as long as [`VERSION`] is 1.
+    #[test]
+    fn a_state_written_by_the_first_release_is_read() {
+        let text = r#"{"version":1,"id":"web","ociVersion":"1.3.0","bundle":"/b","rootfs":"/b/rootfs",
+            "created":"2026-11-24T00:00:00Z","owner":0,"cgroups":{"hierarchies":[]},
+            "init":{"pid":7,"startTime":9},"hasPidNamespace":true,"hasPoststopHooks":false}"#;
+        assert_eq!(State::parse(text, path()).expect("version 1"), state());
+    }
+
+    #[test]
+    fn another_version_is_named_rather_than_guessed() {
+        let error = State::parse(r#"{"version":2,"new":true}"#, path()).expect_err("version 2");
+        assert!(matches!(error, StateError::Version { found: 2, .. }), "{error}");
+        for text in ["", "{", "[]", r#"{"version":1}"#, r#"{"id":"web"}"#] {
+            let error = State::parse(text, path()).expect_err(text);
+            assert!(matches!(error, StateError::Parse { .. }), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn another_process_with_the_same_pid_is_not_ours() {
+        let own = Process::of(std::process::id()).expect("we are alive");
+        assert!(own.is_alive().expect("procfs"));
+        let earlier = Process { start_time: own.start_time - 1, ..own };
+        assert!(!earlier.is_alive().expect("procfs"));
+        assert!(earlier.open().expect("procfs").is_none());
+    }
+}

@@ -1,0 +1,78 @@
+//! Small kernel files (proc, cgroup, sysfs) read and written in one go.
+#![forbid(unsafe_code)]
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+/// No file of procfs or cgroupfs that we read whole is longer, but for mountinfo and lists of processes.
+pub const MAX_PROC_BYTES: usize = 1 << 20;
+
+/// One read of a small file needs no second buffer.
+const FIRST_READ_BYTES: usize = 4096;
+
+/// Reads a file of at most `limit` bytes.
+///
+/// # Errors
+/// The kernel's; [`Errno::FBIG`] for a longer file, [`Errno::ILSEQ`] for one that is not UTF-8.
+pub fn read_text(path: &Path, limit: usize) -> Result<String, Errno> {
+    read_text_at(CWD, path, limit)
+}
+
+/// The same, below a directory.
+///
+/// # Errors
+/// As [`read_text`].
+pub fn read_text_at(directory: BorrowedFd<'_>, path: &Path, limit: usize) -> Result<String, Errno> {
+    let opened = rustix::fs::openat(directory, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    read_all(&opened, limit)
+}
+
+/// Reads what is left of an open file.
+///
+/// # Errors
+/// As [`read_text`].
+pub fn read_all(opened: &OwnedFd, limit: usize) -> Result<String, Errno> {
+    let mut bytes = vec![0; FIRST_READ_BYTES.min(limit.saturating_add(1))];
+    let mut filled = 0;
+    loop {
+        if filled == bytes.len() {
+            bytes.resize(bytes.len() * 4, 0);
+        }
+        let count = rustix::io::retry_on_intr(|| rustix::io::read(opened, &mut bytes[filled..]))?;
+        if count == 0 {
+            break;
+        }
+        filled += count;
+        if filled > limit {
+            return Err(Errno::FBIG);
+        }
+    }
+    bytes.truncate(filled);
+    String::from_utf8(bytes).map_err(|_| Errno::ILSEQ)
+}
+
+/// Writes `value` to an existing file below a directory, in one write.
+///
+/// # Errors
+/// The kernel's; [`Errno::IO`] when it took only a part.
+pub fn write_at(directory: impl AsFd, path: &Path, value: &[u8]) -> Result<(), Errno> {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let opened = rustix::fs::openat(directory, path, flags, Mode::empty())?;
+    let count = rustix::io::retry_on_intr(|| rustix::io::write(&opened, value))?;
+    if count == value.len() { Ok(()) } else { Err(Errno::IO) }
+}
+
+/// Whether a name exists below a directory; a symbolic link exists whatever it points to.
+///
+/// # Errors
+/// The kernel's, but for "no such file".
+pub fn exists_at(directory: impl AsFd, name: &Path) -> Result<bool, Errno> {
+    match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
