@@ -1,2 +1,4 @@
 //! Programs killed at bad moments: nothing is lost, nothing stays behind.
 #![forbid(unsafe_code)]
+
+mod manager_killed;

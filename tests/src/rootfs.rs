@@ -1,12 +1,17 @@
-//! A small root filesystem from the machine's static busybox: real programs, no download.
+//! Root filesystems: a small one from the machine's static busybox (real programs, no download), and a whole Debian by
+//! debootstrap, made once and kept in target/.
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
-use crate::programs;
+use rustix::fs::FlockOperation;
+
+use crate::scratch::Scratch;
+use crate::{process, programs};
 
 /// The directories that every root filesystem has.
 pub const DIRECTORIES: [&str; 12] =
@@ -59,4 +64,48 @@ pub fn make(path: &Path) {
     }
     fs::write(path.join("etc/passwd"), PASSWD).expect("passwd");
     fs::write(path.join("etc/group"), GROUP).expect("group");
+}
+
+/// A tar of a minimal Debian 12, from the mirror that apt uses; made by the first test that asks, and kept.
+///
+/// # Panics
+/// When debootstrap fails.
+#[must_use]
+pub fn debian_tar() -> PathBuf {
+    let cache = programs::workspace().join("target/test-cache");
+    fs::create_dir_all(&cache).expect("target/ can be written");
+    let tar = cache.join("debian.tar");
+    // Tests are processes of their own: the second waits for the first.
+    let lock = fs::File::create(cache.join("lock")).expect("target/ can be written");
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive).expect("a lock");
+    if tar.exists() {
+        return tar;
+    }
+    let scratch = Scratch::new();
+    let tree = scratch.directory("debian");
+    let mut debootstrap = scratch.command(programs::tool("debootstrap"));
+    debootstrap.args(["--variant=minbase", "bookworm"]).arg(&tree).arg(mirror(&scratch));
+    process::run_within(Duration::from_secs(600), &mut debootstrap).success();
+    for unused in ["var/cache/apt/archives", "var/lib/apt/lists"] {
+        fs::remove_dir_all(tree.join(unused)).expect("what debootstrap downloaded");
+    }
+    let unfinished = cache.join("debian.tar.new");
+    let mut pack = scratch.command(programs::tool("tar"));
+    pack.args(["--numeric-owner", "--xattrs", "--sort=name", "-C"])
+        .arg(&tree)
+        .arg("-cf")
+        .arg(&unfinished)
+        .arg(".");
+    process::run(&mut pack).success();
+    fs::rename(&unfinished, &tar).expect("the tar gets its name");
+    tar
+}
+
+/// Where apt has its packages from.
+fn mirror(scratch: &Scratch) -> String {
+    let mut apt = scratch.command(programs::tool("apt-get"));
+    apt.args(["indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages"]);
+    let listed = process::run(&mut apt).success().stdout;
+    let main = listed.lines().find_map(|line| line.strip_suffix(" bookworm"));
+    main.expect("apt has a source for bookworm").to_owned()
 }

@@ -1,0 +1,22 @@
+//! What is shipped beside the programs: systemd units that systemd itself accepts.
+
+use knarr_tests::{Scratch, process, programs, require};
+
+#[test]
+fn systemd_finds_nothing_wrong_with_our_units() {
+    require!(root, tool("systemd-analyze"));
+    let scratch = Scratch::new();
+    let units = scratch.directory("units");
+    for name in ["knarrd.service", "knarrd.socket"] {
+        let text = std::fs::read_to_string(programs::workspace().join("packaging").join(name)).expect(name);
+        // The program is where this build has it, not yet in /usr/bin.
+        let text = text.replace("/usr/bin/knarrd", &programs::ours("knarrd").display().to_string());
+        std::fs::write(units.join(name), text).expect("the unit can be written");
+    }
+    let mut analyze = scratch.command("systemd-analyze");
+    analyze.args(["verify", "--man=no"]).arg(units.join("knarrd.service")).arg(units.join("knarrd.socket"));
+    let outcome = process::run(&mut analyze);
+    // Complaints about other units of this machine are not ours.
+    let ours: Vec<&str> = outcome.stderr.lines().filter(|line| line.contains("knarrd")).collect();
+    assert!(ours.is_empty(), "{outcome}");
+}
