@@ -1,8 +1,13 @@
 //! knarrd, knarr's manager: reads what it was told, starts the daemon, and prints the one error that ends it.
 #![forbid(unsafe_code)]
 
+mod content;
 mod events;
+mod images;
 mod settings;
+mod snapshots;
+mod store;
+mod unpack;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,376 @@
+//! Snapshots: the file systems of images (committed, keyed by chain id) and containers (active, keyed by container id).
+//! This module owns their directories and their table; how a directory becomes a file system is the [`Snapshotter`]'s.
+//!
+//! A directory's name is a number, given once. It is made before its row is written and removed after its row is gone,
+//! so a directory without a row is always rubbish, which the next [`Snapshots::open`] sweeps. Nothing here mounts.
+
+mod copy;
+mod error;
+mod native;
+mod overlay;
+mod records;
+mod snapshotter;
+mod tree;
+
+use std::collections::HashSet;
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::SystemTime;
+
+pub(crate) use error::SnapshotError;
+pub(crate) use native::Native;
+pub(crate) use overlay::Overlay;
+pub(crate) use records::{Kind, Snapshot};
+pub(crate) use snapshotter::{Layout, Mount, Snapshotter};
+pub(crate) use tree::Usage;
+
+use crate::content::Digest;
+use crate::store::{Store, StoreError};
+use error::failed;
+
+pub(crate) use records::SCHEMA_1;
+
+/// Keys of snapshots that a layer is being unpacked into. A space is in no container id, so they cannot meet.
+const UNPACK_PREFIX: &str = "unpack ";
+
+/// Which snapshotter to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// overlayfs where the kernel and the file system can, otherwise native; what was chosen once stays.
+    #[default]
+    Automatic,
+    /// overlayfs or an error.
+    Overlayfs,
+    /// Plain copies.
+    Native,
+}
+
+/// The snapshots; clones share them.
+#[derive(Clone)]
+pub(crate) struct Snapshots {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    root: PathBuf,
+    store: Store,
+    snapshotter: Box<dyn Snapshotter>,
+    next_number: AtomicI64,
+}
+
+impl Snapshots {
+    /// Opens (or makes) the snapshots below `root` and sweeps what interrupted work left behind. Blocks.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Root`] for a path that overlayfs cannot be told, [`SnapshotError::Unsupported`] when the chosen
+    /// snapshotter does not work here or the records are another's; [`SnapshotError::Io`], [`SnapshotError::Store`].
+    pub(crate) fn open(root: &Path, store: Store, choice: Choice) -> Result<Self, SnapshotError> {
+        let is_separator = |byte: &u8| b",:\\".contains(byte);
+        if root.as_os_str().as_encoded_bytes().iter().any(|byte| is_separator(byte)) {
+            return Err(SnapshotError::Root { root: root.to_owned() });
+        }
+        DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(failed("make directory", root))?;
+        store.write_blocking("drop interrupted snapshots", |tx| {
+            records::drop_interrupted(tx, UNPACK_PREFIX)
+        })?;
+        let known = store.read_blocking("list snapshots", records::list)?;
+        let snapshotter = choose(root, choice, known.first().map(|first| first.snapshotter.as_str()))?;
+        let numbers = sweep(root, &known.iter().map(|snapshot| snapshot.number).collect())?;
+        let last = known.iter().map(|snapshot| snapshot.number).chain(numbers).max().unwrap_or(0);
+        let next_number = AtomicI64::new(last + 1);
+        Ok(Self { shared: Arc::new(Shared { root: root.to_owned(), store, snapshotter, next_number }) })
+    }
+
+    /// The snapshotter's name, "overlayfs" or "native".
+    #[must_use]
+    pub(crate) fn snapshotter(&self) -> &'static str {
+        self.shared.snapshotter.name()
+    }
+
+    /// Makes an active snapshot `key` on top of the committed `parent` (nothing when `None`), and says how to mount it.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Exists`], [`SnapshotError::NoParent`], [`SnapshotError::Io`], [`SnapshotError::Store`].
+    pub(crate) async fn prepare(
+        &self,
+        key: &str,
+        parent: Option<&Digest>,
+    ) -> Result<Vec<Mount>, SnapshotError> {
+        let (key, parent) = (key.to_owned(), parent.cloned());
+        self.blocking(move |snapshots| {
+            snapshots.prepare_blocking(&key, parent.as_ref()).map(|layout| snapshots.mounts_of(&layout))
+        })
+        .await
+    }
+
+    /// How to mount snapshot `key`: writable when active, read-only when committed.
+    ///
+    /// # Errors
+    /// [`SnapshotError::NotFound`], [`SnapshotError::Store`].
+    pub(crate) async fn mounts(&self, key: &str) -> Result<Vec<Mount>, SnapshotError> {
+        let key = key.to_owned();
+        self.blocking(move |snapshots| Ok(snapshots.mounts_of(&snapshots.layout(&key)?))).await
+    }
+
+    /// Turns active snapshot `key` into the committed snapshot `chain_id`. All of it is on disk before its row says so.
+    ///
+    /// # Errors
+    /// [`SnapshotError::NotFound`], [`SnapshotError::NotActive`], [`SnapshotError::Exists`], [`SnapshotError::Io`],
+    /// [`SnapshotError::Store`].
+    pub(crate) async fn commit(&self, key: &str, chain_id: &Digest) -> Result<(), SnapshotError> {
+        let (key, chain_id) = (key.to_owned(), chain_id.clone());
+        self.blocking(move |snapshots| snapshots.commit_blocking(&key, &chain_id)).await
+    }
+
+    /// Removes snapshot `key` with everything in it.
+    ///
+    /// # Errors
+    /// [`SnapshotError::NotFound`], [`SnapshotError::InUse`] when another stands on it; [`SnapshotError::Io`] when the
+    /// record is gone but files are left, which the next start sweeps; [`SnapshotError::Store`].
+    pub(crate) async fn remove(&self, key: &str) -> Result<(), SnapshotError> {
+        let key = key.to_owned();
+        self.blocking(move |snapshots| snapshots.remove_blocking(&key)).await
+    }
+
+    /// What snapshot `key` alone uses, without its parents.
+    ///
+    /// # Errors
+    /// [`SnapshotError::NotFound`], [`SnapshotError::Io`], [`SnapshotError::Store`].
+    pub(crate) async fn usage(&self, key: &str) -> Result<Usage, SnapshotError> {
+        let key = key.to_owned();
+        self.blocking(move |snapshots| {
+            let snapshot = snapshots.stat_blocking(&key)?;
+            match snapshot.usage {
+                Some(usage) => Ok(usage),
+                None => tree::usage(&snapshots.directory(snapshot.number).join("fs")),
+            }
+        })
+        .await
+    }
+
+    /// What is known of snapshot `key`.
+    ///
+    /// # Errors
+    /// [`SnapshotError::NotFound`], [`SnapshotError::Store`].
+    pub(crate) async fn stat(&self, key: &str) -> Result<Snapshot, SnapshotError> {
+        let key = key.to_owned();
+        self.blocking(move |snapshots| snapshots.stat_blocking(&key)).await
+    }
+
+    /// Every snapshot, oldest first.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Store`].
+    pub(crate) async fn list(&self) -> Result<Vec<Snapshot>, SnapshotError> {
+        Ok(self.shared.store.read("list snapshots", records::list).await?)
+    }
+
+    /// Whether the committed snapshot `chain_id` is here.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Store`].
+    pub(crate) async fn has(&self, chain_id: &Digest) -> Result<bool, SnapshotError> {
+        let key = chain_id.to_string();
+        let found = self.shared.store.read("look for a snapshot", move |tx| records::get(tx, &key)).await?;
+        Ok(found.is_some())
+    }
+
+    /// Makes a fresh active snapshot to unpack the layer into that makes `chain_id`; what an earlier try left is removed.
+    pub(crate) async fn prepare_layer(
+        &self,
+        chain_id: &Digest,
+        parent: Option<&Digest>,
+    ) -> Result<(String, Layout), SnapshotError> {
+        let (key, parent) = (format!("{UNPACK_PREFIX}{chain_id}"), parent.cloned());
+        self.blocking(move |snapshots| {
+            match snapshots.remove_blocking(&key) {
+                Ok(()) | Err(SnapshotError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            let layout = snapshots.prepare_blocking(&key, parent.as_ref())?;
+            Ok((key, layout))
+        })
+        .await
+    }
+
+    /// Removes the committed snapshots on which nothing stands and that `kept` does not name. Blocks.
+    pub(crate) fn collect_blocking(&self, kept: &HashSet<Digest>) -> Result<Vec<String>, SnapshotError> {
+        let kept: HashSet<String> = kept.iter().map(ToString::to_string).collect();
+        let gone =
+            self.shared.store.write_blocking("collect snapshots", |tx| records::delete_unused(tx, &kept))?;
+        for (number, _) in &gone {
+            tree::remove(&self.directory(*number))?;
+        }
+        Ok(gone.into_iter().map(|(_, key)| key).collect())
+    }
+
+    async fn blocking<T, F>(&self, operation: F) -> Result<T, SnapshotError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Self) -> Result<T, SnapshotError> + Send + 'static,
+    {
+        let snapshots = self.clone();
+        tokio::task::spawn_blocking(move || operation(&snapshots)).await.map_err(SnapshotError::Task)?
+    }
+
+    fn directory(&self, number: i64) -> PathBuf {
+        self.shared.root.join(number.to_string())
+    }
+
+    fn prepare_blocking(&self, key: &str, parent: Option<&Digest>) -> Result<Layout, SnapshotError> {
+        let parents = match parent {
+            None => Vec::new(),
+            Some(parent) => {
+                let name = parent.to_string();
+                let chain =
+                    self.shared.store.read_blocking("read a snapshot", |tx| records::chain(tx, &name))?;
+                if chain.is_empty() {
+                    return Err(SnapshotError::NoParent { parent: name });
+                }
+                chain
+            }
+        };
+        let number = self.shared.next_number.fetch_add(1, Ordering::Relaxed);
+        let layout = self.layout_of(number, &parents, Kind::Active);
+        let made = self.make(key, &layout, number, parents.first().copied());
+        if made.is_err() {
+            // The first error is the one to tell; what is left has no row, and the next start sweeps it.
+            drop(tree::remove(&layout.directory));
+        }
+        made.map(|()| layout)
+    }
+
+    fn make(
+        &self,
+        key: &str,
+        layout: &Layout,
+        number: i64,
+        parent: Option<i64>,
+    ) -> Result<(), SnapshotError> {
+        self.shared.snapshotter.prepare(layout)?;
+        let row = records::New {
+            number,
+            key: key.to_owned(),
+            parent,
+            created_at: SystemTime::now(),
+            snapshotter: self.shared.snapshotter.name(),
+        };
+        let inserted = self.shared.store.write_blocking("record a snapshot", |tx| records::insert(tx, &row));
+        match inserted {
+            Ok(()) => Ok(()),
+            Err(error) if is_constraint(&error, rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE) => {
+                Err(SnapshotError::Exists { key: key.to_owned() })
+            }
+            Err(error) if is_constraint(&error, rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => {
+                Err(SnapshotError::NoParent {
+                    parent: parent.map(|number| number.to_string()).unwrap_or_default(),
+                })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn commit_blocking(&self, key: &str, chain_id: &Digest) -> Result<(), SnapshotError> {
+        let snapshot = self.stat_blocking(key)?;
+        if snapshot.kind != Kind::Active {
+            return Err(SnapshotError::NotActive { key: key.to_owned() });
+        }
+        let layout = self.layout(key)?;
+        self.shared.snapshotter.commit(&layout)?;
+        // One syncfs for a layer's thousands of files, and the root for the directory's own name.
+        let directory = File::open(&layout.directory).map_err(failed("open snapshot", &layout.directory))?;
+        rustix::fs::syncfs(&directory)
+            .map_err(|errno| failed("sync snapshot", &layout.directory)(errno.into()))?;
+        let usage = tree::usage(&layout.upper())?;
+        let name = chain_id.to_string();
+        let number = snapshot.number;
+        let renamed = self
+            .shared
+            .store
+            .write_blocking("commit a snapshot", |tx| records::commit(tx, number, &name, usage));
+        match renamed {
+            Ok(()) => Ok(()),
+            Err(error) if is_constraint(&error, rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE) => {
+                Err(SnapshotError::Exists { key: name })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn remove_blocking(&self, key: &str) -> Result<(), SnapshotError> {
+        let removed = self.shared.store.write_blocking("remove a snapshot", |tx| records::delete(tx, key));
+        match removed {
+            Ok(Some(number)) => tree::remove(&self.directory(number)),
+            Ok(None) => Err(SnapshotError::NotFound { key: key.to_owned() }),
+            Err(error) if is_constraint(&error, rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => {
+                Err(SnapshotError::InUse { key: key.to_owned() })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn stat_blocking(&self, key: &str) -> Result<Snapshot, SnapshotError> {
+        let found = self.shared.store.read_blocking("read a snapshot", |tx| records::get(tx, key))?;
+        found.ok_or_else(|| SnapshotError::NotFound { key: key.to_owned() })
+    }
+
+    fn layout(&self, key: &str) -> Result<Layout, SnapshotError> {
+        let (chain, found) = self
+            .shared
+            .store
+            .read_blocking("read a snapshot", |tx| Ok((records::chain(tx, key)?, records::get(tx, key)?)))?;
+        match (chain.split_first(), found) {
+            (Some((number, parents)), Some(snapshot)) => Ok(self.layout_of(*number, parents, snapshot.kind)),
+            _ => Err(SnapshotError::NotFound { key: key.to_owned() }),
+        }
+    }
+
+    fn layout_of(&self, number: i64, parents: &[i64], kind: Kind) -> Layout {
+        let lower = parents.iter().map(|parent| self.directory(*parent).join("fs")).collect();
+        Layout { directory: self.directory(number), lower, kind }
+    }
+
+    fn mounts_of(&self, layout: &Layout) -> Vec<Mount> {
+        self.shared.snapshotter.mounts(layout)
+    }
+}
+
+fn is_constraint(error: &StoreError, code: i32) -> bool {
+    let StoreError::Query { source, .. } = error else { return false };
+    source.sqlite_error().is_some_and(|error| error.extended_code == code)
+}
+
+fn choose(root: &Path, choice: Choice, used: Option<&str>) -> Result<Box<dyn Snapshotter>, SnapshotError> {
+    let wanted = match (choice, used) {
+        (Choice::Automatic, Some("native")) | (Choice::Native, None | Some("native")) => Choice::Native,
+        (Choice::Automatic | Choice::Overlayfs, Some("overlayfs")) | (Choice::Overlayfs, None) => {
+            Choice::Overlayfs
+        }
+        (Choice::Automatic, None) => Choice::Automatic,
+        (_, Some(used)) => return Err(SnapshotError::OtherSnapshotter { used: used.to_owned() }),
+    };
+    match (wanted, overlay::probe(root)) {
+        (Choice::Native, _) | (Choice::Automatic, Err(_)) => Ok(Box::new(Native)),
+        (Choice::Automatic | Choice::Overlayfs, Ok(())) => Ok(Box::new(Overlay)),
+        (Choice::Overlayfs, Err(error)) => Err(error),
+    }
+}
+
+/// Removes every numbered directory that no row names, and returns the numbers seen.
+fn sweep(root: &Path, known: &HashSet<i64>) -> Result<Vec<i64>, SnapshotError> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(root).map_err(failed("list", root))? {
+        let entry = entry.map_err(failed("list", root))?;
+        let Some(number) = entry.file_name().to_str().and_then(|name| name.parse::<i64>().ok()) else {
+            continue;
+        };
+        numbers.push(number);
+        if !known.contains(&number) {
+            tree::remove(&entry.path())?;
+        }
+    }
+    Ok(numbers)
+}
