@@ -70,6 +70,13 @@ impl<'a> Runtime<'a> {
         self
     }
 
+    /// Runs it without a private view, crun too: for callers that are in one already.
+    #[must_use]
+    pub fn as_is(mut self) -> Self {
+        self.has_private_view = false;
+        self
+    }
+
     /// `RUNTIME --root … ARGS`, not run yet.
     #[must_use]
     pub fn command<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
