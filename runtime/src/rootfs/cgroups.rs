@@ -1,0 +1,112 @@
+//! The mount of type `cgroup`: v2 is one filesystem; v1 is a tmpfs with a directory for each hierarchy. With a cgroup
+//! namespace of its own the container sees its cgroup as the root; without one, its cgroup is bound there, so that it
+//! never sees another's.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+
+use super::mounts::{new_filesystem, open_source};
+use super::tree::{Links, attach};
+use super::{MountError, Surroundings, Tree};
+use crate::cgroup::{CgroupPath, Version};
+use crate::plan::mounts::{Attributes, Filesystem, Mount};
+use crate::sys::mount::{Change, Reach, change};
+
+/// What nothing in a cgroup filesystem needs.
+const SAFE: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
+
+pub(super) fn mount(tree: &Tree, mount: &Mount, around: &Surroundings<'_>) -> Result<(), MountError> {
+    let target =
+        tree.make_directory(&mount.destination, Links::Follow).map_err(|source| MountError::Target { source })?;
+    let v1: Vec<&CgroupPath> =
+        around.cgroups.hierarchies.iter().filter(|path| path.version == Version::V1).collect();
+    let attributes = Attributes { set: mount.attributes.set | SAFE, ..Attributes::default() };
+    if let (true, Some(v2)) = (v1.is_empty(), around.cgroups.v2()) {
+        return mount_hierarchy(v2, attributes, target.as_fd(), around.has_cgroup_namespace);
+    }
+    let above = Attributes { set: attributes.set & !libc::MOUNT_ATTR_RDONLY, ..Attributes::default() };
+    let directory = new_filesystem(&tmpfs(), above, around.mount_label)?;
+    attach(directory.as_fd(), target.as_fd()).map_err(|source| MountError::Attach { source })?;
+    for path in v1 {
+        let name = hierarchy_name(path);
+        let below = make_below(directory.as_fd(), name)?;
+        mount_hierarchy(path, attributes, below.as_fd(), around.has_cgroup_namespace)?;
+        for controller in path.controllers.iter().filter(|controller| !controller.contains('=')) {
+            if controller != name {
+                rustix::fs::symlinkat(name, &directory, controller)
+                    .map_err(|source| MountError::Target { source })?;
+            }
+        }
+    }
+    if attributes.set & libc::MOUNT_ATTR_RDONLY != 0 {
+        let readonly = Change { set: libc::MOUNT_ATTR_RDONLY, ..Change::default() };
+        change(directory.as_fd(), readonly, Reach::One).map_err(|source| MountError::Attributes { source })?;
+    }
+    Ok(())
+}
+
+fn tmpfs() -> Filesystem {
+    let option = |key: &str, value: &str| (key.to_owned(), Some(value.to_owned()));
+    Filesystem {
+        kind: "tmpfs".to_owned(),
+        source: "tmpfs".to_owned(),
+        data: vec![option("mode", "755")],
+        copies_up: false,
+    }
+}
+
+/// The hierarchy's directory name on the host, which programs in the container expect.
+fn hierarchy_name(path: &CgroupPath) -> &str {
+    path.mount.rsplit('/').next().unwrap_or(&path.mount)
+}
+
+fn make_below(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, MountError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::mkdirat(directory, name, Mode::from_raw_mode(0o755))
+        .and_then(|()| rustix::fs::openat(directory, name, flags, Mode::empty()))
+        .map_err(|source| MountError::Target { source })
+}
+
+fn mount_hierarchy(
+    path: &CgroupPath,
+    attributes: Attributes,
+    target: BorrowedFd<'_>,
+    has_namespace: bool,
+) -> Result<(), MountError> {
+    let made = if has_namespace { own_view(path, attributes)? } else { bound(path, attributes)? };
+    attach(made.as_fd(), target).map_err(|source| MountError::Attach { source })
+}
+
+/// A new mount inside the cgroup namespace shows the container's cgroup as its root.
+fn own_view(path: &CgroupPath, attributes: Attributes) -> Result<OwnedFd, MountError> {
+    let kind = match path.version {
+        Version::V1 => "cgroup",
+        Version::V2 => "cgroup2",
+    };
+    let mut data = Vec::with_capacity(2);
+    for controller in &path.controllers {
+        match controller.split_once('=') {
+            Some((key, value)) => {
+                data.push(("none".to_owned(), None));
+                data.push((key.to_owned(), Some(value.to_owned())));
+            }
+            None => data.push((controller.clone(), None)),
+        }
+    }
+    let filesystem = Filesystem { kind: kind.to_owned(), source: kind.to_owned(), data, copies_up: false };
+    new_filesystem(&filesystem, attributes, "")
+}
+
+fn bound(path: &CgroupPath, attributes: Attributes) -> Result<OwnedFd, MountError> {
+    let directory = path.directory();
+    let made = open_source(Path::new(&directory), Reach::One)
+        .map_err(|error| match error {
+            MountError::Source { path, source } => MountError::Cgroup { path, source },
+            other => other,
+        })?;
+    let wanted = Change { set: attributes.set, propagation: libc::MS_PRIVATE, ..Change::default() };
+    change(made.as_fd(), wanted, Reach::One).map_err(|source| MountError::Attributes { source })?;
+    Ok(made)
+}

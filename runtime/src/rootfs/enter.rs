@@ -1,0 +1,102 @@
+//! Making the root filesystem a mount of its own, and entering it.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags};
+
+use super::{RootError, Tree, mounts};
+use crate::sys::Errno;
+use crate::sys::mount::{Change, Reach, change};
+
+/// No directory is deeper: paths are at most 4096 bytes.
+const DEPTH_MAX: usize = 2048;
+
+/// How the root is entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// pivot_root: the host's mounts are gone from the namespace.
+    Pivot,
+    /// The root is moved over `/` (`--no-pivot`, for roots on a ramdisk, which cannot be pivoted): the host's mounts are
+    /// only hidden.
+    Move,
+}
+
+/// Copies the mount tree at the working directory and puts the copy in its place.
+pub(super) fn bind_root(propagation: Option<(u64, Reach)>) -> Result<Tree, RootError> {
+    // Mounts of the container must not appear on the host, whatever the host's own mounts are (R30).
+    let (flag, reach) = propagation.unwrap_or((libc::MS_SLAVE, Reach::Tree));
+    let host = open_here(c"/").map_err(|source| RootError::HostPropagation { source })?;
+    set_propagation(host.as_fd(), flag, reach).map_err(|source| RootError::HostPropagation { source })?;
+    if flag == libc::MS_SHARED {
+        make_parent_private().map_err(|source| RootError::HostPropagation { source })?;
+    }
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let root = rustix::mount::open_tree(CWD, c".", flags).map_err(|source| RootError::Bind { source })?;
+    rustix::mount::move_mount(&root, c"", CWD, c".", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        .map_err(|source| RootError::Bind { source })?;
+    Ok(Tree::new(root))
+}
+
+/// pivot_root refuses a new root whose parent mount is shared.
+fn make_parent_private() -> Result<(), Errno> {
+    let mut directory = open_here(c".")?;
+    for _ in 0..DEPTH_MAX {
+        let status = rustix::fs::statx(&directory, c"", AtFlags::EMPTY_PATH, StatxFlags::INO)?;
+        if status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+            return set_propagation(directory.as_fd(), libc::MS_PRIVATE, Reach::One);
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        directory = rustix::fs::openat(&directory, c"..", flags, Mode::empty())?;
+    }
+    Err(Errno::LOOP)
+}
+
+fn open_here(path: &'static std::ffi::CStr) -> Result<OwnedFd, Errno> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn set_propagation(mount: BorrowedFd<'_>, propagation: u64, reach: Reach) -> Result<(), Errno> {
+    change(mount, Change { propagation, ..Change::default() }, reach)
+}
+
+/// Makes the tree the root of this process and of its mount namespace.
+///
+/// # Errors
+/// [`RootError::Pivot`].
+pub(crate) fn enter(tree: &Tree, root: &crate::plan::Root, entry: Entry) -> Result<(), RootError> {
+    let failed = |source| RootError::Pivot { source };
+    if root.is_readonly {
+        mounts::set_readonly(tree.as_fd())
+            .map_err(|source| RootError::Readonly { path: "/".to_owned(), source })?;
+    }
+    match entry {
+        Entry::Pivot => pivot(tree, root.propagation.is_some()).map_err(failed)?,
+        Entry::Move => replace(tree).map_err(failed)?,
+    }
+    if let Some((flag, reach)) = root.propagation {
+        set_propagation(tree.as_fd(), flag, reach).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one, from where it is taken away; no
+/// directory for it is needed.
+fn pivot(tree: &Tree, host_may_be_shared: bool) -> Result<(), Errno> {
+    let host = open_here(c"/")?;
+    rustix::process::fchdir(tree)?;
+    rustix::process::pivot_root(c".", c".")?;
+    if host_may_be_shared {
+        // Otherwise the unmount would travel to the host.
+        set_propagation(host.as_fd(), libc::MS_SLAVE, Reach::Tree)?;
+    }
+    rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
+    rustix::process::chdir(c"/")
+}
+
+fn replace(tree: &Tree) -> Result<(), Errno> {
+    rustix::process::fchdir(tree)?;
+    rustix::mount::move_mount(tree, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    rustix::process::chroot(c".")?;
+    rustix::process::chdir(c"/")
+}

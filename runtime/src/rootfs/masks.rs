@@ -1,0 +1,100 @@
+//! Masked paths show nothing, read-only paths take nothing. Both are mounts placed by descriptor; one /dev/null and one
+//! empty read-only tmpfs serve all of them, and each further one is a copy of the first.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::mounts::{new_filesystem, readonly_copy};
+use super::tree::{Links, attach, copy_tree, host_device, is_directory};
+use super::{RootError, Tree};
+use crate::plan::mounts::{Attributes, Filesystem};
+use crate::sys::Errno;
+use crate::sys::mount::Reach;
+
+/// Makes `path` read-only where it is there.
+pub(super) fn make_readonly(tree: &Tree, path: &str) -> Result<(), Errno> {
+    let target = match tree.resolve(path, Links::Follow) {
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+        opened => opened?,
+    };
+    let copy = readonly_copy(target.as_fd())?;
+    attach(copy.as_fd(), target.as_fd())
+}
+
+/// Masks `paths` where they are there.
+pub(super) fn mask(tree: &Tree, paths: &[String]) -> Result<(), RootError> {
+    let (mut null, mut empty) = (None, None);
+    for path in paths {
+        let failed = |source| RootError::Mask { path: format!("/{path}"), source };
+        let target = match tree.resolve(path, Links::Follow) {
+            Err(Errno::NOENT | Errno::NOTDIR) => continue,
+            opened => opened.map_err(failed)?,
+        };
+        let mask = if is_directory(target.as_fd()).map_err(failed)? {
+            next(&mut empty, || empty_directory().map_err(failed))
+        } else {
+            next(&mut null, || {
+                let device = host_device(c"/dev/null", 1, 3)?;
+                copy_tree(device.as_fd(), Reach::One).map_err(failed)
+            })
+        }?;
+        let mask = mask.copy().map_err(failed)?;
+        attach(mask.as_fd(), target.as_fd()).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// A mask: made for the first path, copied for the others, which the kernel allows once the first is attached.
+struct Mask {
+    mount: OwnedFd,
+    is_attached: bool,
+}
+
+enum Piece<'a> {
+    First(&'a OwnedFd),
+    Copy(OwnedFd),
+}
+
+impl Piece<'_> {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        match self {
+            Self::First(mount) => mount.as_fd(),
+            Self::Copy(mount) => mount.as_fd(),
+        }
+    }
+}
+
+impl Mask {
+    fn copy(&mut self) -> Result<Piece<'_>, Errno> {
+        if std::mem::replace(&mut self.is_attached, true) {
+            return copy_tree(self.mount.as_fd(), Reach::One).map(Piece::Copy);
+        }
+        Ok(Piece::First(&self.mount))
+    }
+}
+
+fn next(
+    mask: &mut Option<Mask>,
+    make: impl FnOnce() -> Result<OwnedFd, RootError>,
+) -> Result<&mut Mask, RootError> {
+    match mask {
+        Some(mask) => Ok(mask),
+        None => Ok(mask.insert(Mask { mount: make()?, is_attached: false })),
+    }
+}
+
+fn empty_directory() -> Result<OwnedFd, Errno> {
+    let one = |key: &str| (key.to_owned(), Some("1".to_owned()));
+    let tmpfs = Filesystem {
+        kind: "tmpfs".to_owned(),
+        source: "tmpfs".to_owned(),
+        data: vec![one("nr_blocks"), one("nr_inodes")],
+        copies_up: false,
+    };
+    let readonly = Attributes { set: libc::MOUNT_ATTR_RDONLY, ..Attributes::default() };
+    new_filesystem(&tmpfs, readonly, "").map_err(|error| match error {
+        super::MountError::Create { source, .. }
+        | super::MountError::Option { source, .. }
+        | super::MountError::Type { source, .. } => source,
+        _ => Errno::IO,
+    })
+}

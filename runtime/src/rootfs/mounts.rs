@@ -1,0 +1,240 @@
+//! One mount after the other: made detached, given its attributes, then attached where it belongs.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
+
+use super::tree::{Links, attach, copy_tree, is_directory};
+use super::{Built, MountError, Procfs, Surroundings, Tree, cgroups, copy_up};
+use crate::plan::mounts::{Attributes, Filesystem, Mount, MountKind};
+use crate::sys::Errno;
+use crate::sys::mount::{Change, Reach, change};
+
+/// PROC_SUPER_MAGIC.
+const PROC_MAGIC: i64 = 0x9fa0;
+
+/// fsconfig's messages are one line each, a few of them at most.
+const LOG_MAX_BYTES: usize = 1024;
+
+/// What the creator, who may have more rights over the host, opened for a mount.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    /// A detached copy of a bind mount's source.
+    pub(crate) tree: Option<OwnedFd>,
+    /// The user namespace of an id-mapped mount.
+    pub(crate) id_map: Option<OwnedFd>,
+}
+
+/// What a message calls a mount.
+pub(super) fn name(kind: &MountKind) -> String {
+    match kind {
+        MountKind::Filesystem(filesystem) => filesystem.source.clone(),
+        MountKind::Bind { source, .. } => source.display().to_string(),
+        MountKind::Cgroup => "cgroup".to_owned(),
+        MountKind::Remount => "remount".to_owned(),
+    }
+}
+
+pub(super) fn make(
+    built: &mut Built,
+    mount: &Mount,
+    source: Option<&Source>,
+    around: &Surroundings<'_>,
+) -> Result<(), MountError> {
+    let tree = &built.tree;
+    match &mount.kind {
+        MountKind::Filesystem(filesystem) => {
+            let made = make_filesystem(tree, mount, filesystem, around.mount_label)?;
+            match filesystem.kind.as_str() {
+                "proc" if mount.destination == "proc" && !is_readonly(mount) => {
+                    built.procfs = Some(Procfs::from_mount(made));
+                }
+                "devpts" => built.devpts = Some(made),
+                _ => {}
+            }
+            Ok(())
+        }
+        MountKind::Bind { source: path, reach } => bind(tree, mount, source, path, *reach),
+        MountKind::Cgroup => cgroups::mount(tree, mount, around),
+        MountKind::Remount => {
+            let target =
+                tree.resolve(&mount.destination, Links::Follow).map_err(|source| MountError::Target { source })?;
+            adjust(target.as_fd(), mount, None)
+        }
+    }
+}
+
+fn is_readonly(mount: &Mount) -> bool {
+    (mount.attributes.set | mount.recursive.set) & libc::MOUNT_ATTR_RDONLY != 0
+}
+
+fn make_filesystem(
+    tree: &Tree,
+    mount: &Mount,
+    filesystem: &Filesystem,
+    label: &str,
+) -> Result<OwnedFd, MountError> {
+    let target = match filesystem.kind.as_str() {
+        // A symbolic link there would put the kernel's files where later steps do not expect them.
+        "proc" | "sysfs" => {
+            tree.make_directory(&mount.destination, Links::Refuse).map_err(|errno| match errno {
+                Errno::LOOP | Errno::NOTDIR => MountError::NotOrdinary(errno),
+                source => MountError::Target { source },
+            })?
+        }
+        _ => tree
+            .make_directory(&mount.destination, Links::Follow)
+            .map_err(|source| MountError::Target { source })?,
+    };
+    if filesystem.kind != "proc" {
+        refuse_inside_proc(target.as_fd(), &mount.destination)?;
+    }
+    let made = new_filesystem(filesystem, mount.attributes, label)?;
+    if filesystem.copies_up {
+        copy_up::copy(target.as_fd(), made.as_fd()).map_err(|source| MountError::CopyUp { source })?;
+    }
+    let rest = Mount { attributes: Attributes::default(), ..mount.clone() };
+    adjust(made.as_fd(), &rest, None)?;
+    attach(made.as_fd(), target.as_fd()).map_err(|source| MountError::Attach { source })?;
+    Ok(made)
+}
+
+/// A new instance of a filesystem, attached nowhere.
+pub(super) fn new_filesystem(
+    filesystem: &Filesystem,
+    attributes: Attributes,
+    label: &str,
+) -> Result<OwnedFd, MountError> {
+    let context = rustix::mount::fsopen(filesystem.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC)
+        .map_err(|source| MountError::Type { kind: filesystem.kind.clone(), source })?;
+    if filesystem.source != filesystem.kind {
+        set(&context, "source", Some(&filesystem.source))?;
+    }
+    for (key, value) in &filesystem.data {
+        set(&context, key, value.as_deref())?;
+    }
+    // A label names what a filesystem without labels of its own holds; the kernel's own filesystems have none to set.
+    if !label.is_empty() && !matches!(filesystem.kind.as_str(), "proc" | "sysfs" | "cgroup" | "cgroup2") {
+        set(&context, "context", Some(label))?;
+    }
+    rustix::mount::fsconfig_create(&context)
+        .map_err(|source| MountError::Create { log: log(context.as_fd()), source })?;
+    let attributes = MountAttrFlags::from_bits_retain(attributes.set as u32);
+    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+        .map_err(|source| MountError::Create { log: log(context.as_fd()), source })
+}
+
+fn set(context: &OwnedFd, key: &str, value: Option<&str>) -> Result<(), MountError> {
+    let done = match value {
+        Some(value) => rustix::mount::fsconfig_set_string(context, key, value),
+        None => rustix::mount::fsconfig_set_flag(context, key),
+    };
+    done.map_err(|source| MountError::Option {
+        option: value.map_or_else(|| key.to_owned(), |value| format!("{key}={value}")),
+        log: log(context.as_fd()),
+        source,
+    })
+}
+
+/// What the filesystem's driver has to say, in parentheses.
+fn log(context: BorrowedFd<'_>) -> String {
+    let mut bytes = [0; LOG_MAX_BYTES];
+    match rustix::io::read(context, &mut bytes) {
+        Ok(length) => format!(" ({})", String::from_utf8_lossy(&bytes[..length]).trim_start_matches("e ").trim()),
+        // No message is the ordinary case.
+        Err(_) => String::new(),
+    }
+}
+
+fn bind(
+    tree: &Tree,
+    mount: &Mount,
+    given: Option<&Source>,
+    path: &Path,
+    reach: Reach,
+) -> Result<(), MountError> {
+    let opened;
+    let made = match given.and_then(|source| source.tree.as_ref()) {
+        Some(made) => made,
+        None => {
+            opened = open_source(path, reach)?;
+            &opened
+        }
+    };
+    let at = &mount.destination;
+    let target = match is_directory(made.as_fd()) {
+        Ok(true) => tree.make_directory(at, Links::Follow),
+        Ok(false) => tree.make_file(at),
+        Err(errno) => Err(errno),
+    };
+    let target = target.map_err(|source| MountError::Target { source })?;
+    refuse_inside_proc(target.as_fd(), at)?;
+    let id_map = given.and_then(|source| source.id_map.as_ref()).map(AsFd::as_fd);
+    adjust(made.as_fd(), mount, id_map)?;
+    attach(made.as_fd(), target.as_fd()).map_err(|source| MountError::Attach { source })?;
+    // Propagation between peers is kept by the copy: what the container mounts below it must not appear on the host.
+    Ok(())
+}
+
+/// A detached copy of what is at `path` on the host.
+pub(crate) fn open_source(path: &Path, reach: Reach) -> Result<OwnedFd, MountError> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if reach == Reach::Tree {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    rustix::mount::open_tree(CWD, path, flags)
+        .map_err(|source| MountError::Source { path: path.to_owned(), source })
+}
+
+/// Gives a mount its attributes, propagation and id map: one call where nothing special is asked for.
+fn adjust(made: BorrowedFd<'_>, mount: &Mount, id_map: Option<BorrowedFd<'_>>) -> Result<(), MountError> {
+    let failed = |source| MountError::Attributes { source };
+    let apply = |attributes: Attributes, reach| match attributes.is_empty() {
+        true => Ok(()),
+        false => {
+            let wanted = Change { set: attributes.set, clear: attributes.clear, ..Change::default() };
+            change(made, wanted, reach).map_err(failed)
+        }
+    };
+    if let (Some(namespace), Some(map)) = (id_map, &mount.id_map) {
+        let wanted = Change { id_map: Some(namespace), ..Change::default() };
+        change(made, wanted, map.reach).map_err(|source| MountError::IdMap { source })?;
+    }
+    apply(mount.recursive, Reach::Tree)?;
+    apply(mount.attributes, Reach::One)?;
+    if matches!(mount.kind, MountKind::Bind { .. }) && mount.propagation.is_empty() {
+        return change(made, Change { propagation: libc::MS_PRIVATE, ..Change::default() }, Reach::Tree).map_err(failed);
+    }
+    for (propagation, reach) in &mount.propagation {
+        change(made, Change { propagation: *propagation, ..Change::default() }, *reach).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// The plan refuses destinations inside /proc by name; this refuses those that lead there through symbolic links.
+fn refuse_inside_proc(target: BorrowedFd<'_>, destination: &str) -> Result<(), MountError> {
+    let is_proc = rustix::fs::fstatfs(target).map_err(|source| MountError::Target { source })?.f_type as i64 == PROC_MAGIC;
+    if is_proc && !destination.starts_with("proc/") && destination != "proc" {
+        return Err(MountError::InsideProc);
+    }
+    Ok(())
+}
+
+/// Makes the attributes of an existing mount read-only.
+pub(super) fn set_readonly(mount: BorrowedFd<'_>) -> Result<(), Errno> {
+    change(mount, Change { set: libc::MOUNT_ATTR_RDONLY, ..Change::default() }, Reach::One)
+}
+
+/// A detached copy of one mount, read-only.
+pub(super) fn readonly_copy(of: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let copy = copy_tree(of, Reach::One)?;
+    set_readonly(copy.as_fd())?;
+    Ok(copy)
+}
+
+/// The root filesystem, as O_PATH.
+pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}

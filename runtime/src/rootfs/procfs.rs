@@ -1,0 +1,49 @@
+//! A procfs of our own that no container has touched: mounted by us, held by descriptor, never found by path. All
+//! writes to sysctls and to our own attributes go through it (CVE-2019-16884, CVE-2019-19921, CVE-2025-52881).
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
+
+use crate::sys::Errno;
+
+/// A verified procfs.
+#[derive(Debug)]
+pub(crate) struct Procfs(OwnedFd);
+
+impl Procfs {
+    /// Takes the descriptor that fsmount returned for a procfs.
+    pub(super) fn from_mount(mount: OwnedFd) -> Self {
+        Self(mount)
+    }
+
+    /// Mounts one of the present pid namespace, attached nowhere.
+    pub(crate) fn mount() -> Result<Self, Errno> {
+        let context = rustix::mount::fsopen(c"proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        rustix::mount::fsconfig_create(&context)?;
+        let none = MountAttrFlags::empty();
+        rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, none).map(Self)
+    }
+
+    /// Opens a file below it that is there by the kernel's making: nothing magic, nothing mounted over it.
+    pub(crate) fn open(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        rustix::fs::openat2(&self.0, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+    }
+
+    /// Writes a whole value in one call.
+    pub(crate) fn write(&self, path: &str, value: &[u8]) -> Result<(), Errno> {
+        let file = self.open(path, OFlags::WRONLY)?;
+        match rustix::io::write(&file, value)? {
+            written if written == value.len() => Ok(()),
+            _ => Err(Errno::IO),
+        }
+    }
+}
+
+impl AsFd for Procfs {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

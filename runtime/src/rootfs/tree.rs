@@ -1,0 +1,139 @@
+//! The container's root as a descriptor, and everything below it reached through that descriptor alone: a name in an
+//! image never leads out, whatever symbolic links it has and whoever swaps them meanwhile (CVE-2021-30465,
+//! CVE-2024-45310).
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::mount::{MoveMountFlags, OpenTreeFlags};
+
+use super::RootError;
+use crate::sys::Errno;
+
+/// Symbolic links are followed as if the root were `/`; magic ones, which leave any root, are refused.
+const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
+
+/// openat2 says EAGAIN when something was renamed while it resolved; more often than this in a row is an attack.
+const ATTEMPTS_MAX: usize = 128;
+
+/// A directory that acts as `/`.
+#[derive(Debug)]
+pub(crate) struct Tree(OwnedFd);
+
+/// How a path is resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// Symbolic links lead on, inside the root.
+    Follow,
+    /// No part of the path may be a symbolic link.
+    Refuse,
+}
+
+impl Tree {
+    pub(crate) fn new(root: OwnedFd) -> Self {
+        Self(root)
+    }
+
+    /// Opens what is at `path`, as O_PATH.
+    pub(crate) fn resolve(&self, path: &str, links: Links) -> Result<OwnedFd, Errno> {
+        self.open(path, OFlags::PATH, links)
+    }
+
+    /// Opens what is at `path`.
+    pub(crate) fn open(&self, path: &str, flags: OFlags, links: Links) -> Result<OwnedFd, Errno> {
+        let resolve = match links {
+            Links::Follow => INSIDE,
+            Links::Refuse => INSIDE | ResolveFlags::NO_SYMLINKS,
+        };
+        let path = if path.is_empty() { "." } else { path };
+        for _ in 0..ATTEMPTS_MAX {
+            match rustix::fs::openat2(&self.0, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+                Err(Errno::AGAIN) => {}
+                opened => return opened,
+            }
+        }
+        Err(Errno::AGAIN)
+    }
+
+    /// Opens the directory at `path`, made with its parents if it is not there.
+    pub(crate) fn make_directory(&self, path: &str, links: Links) -> Result<OwnedFd, Errno> {
+        let directory = OFlags::PATH | OFlags::DIRECTORY;
+        match self.open(path, directory, links) {
+            Err(Errno::NOENT) => {}
+            opened => return opened,
+        }
+        let (parent, name) = split(path);
+        let parent = self.make_directory(parent, links)?;
+        match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => self.open(path, directory, links),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Opens the file at `path`, made empty with its parents if it is not there.
+    pub(crate) fn make_file(&self, path: &str) -> Result<OwnedFd, Errno> {
+        match self.resolve(path, Links::Follow) {
+            Err(Errno::NOENT) => {}
+            opened => return opened,
+        }
+        let (parent, name) = split(path);
+        let parent = self.make_directory(parent, Links::Follow)?;
+        // O_EXCL makes no file through a symbolic link: a dangling one is an error, not a file somewhere else.
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        match rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o755)) {
+            Ok(_) | Err(Errno::EXIST) => self.resolve(path, Links::Follow),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// The parent of `path`, made if it is not there, and the last name.
+    pub(crate) fn make_parent<'path>(&self, path: &'path str, links: Links) -> Result<(OwnedFd, &'path str), Errno> {
+        let (parent, name) = split(path);
+        Ok((self.make_directory(parent, links)?, name))
+    }
+}
+
+impl AsFd for Tree {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+/// Puts a detached mount on what `target` refers to; no path is resolved.
+pub(crate) fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    rustix::mount::move_mount(mount, c"", target, c"", flags)
+}
+
+/// A detached copy of the mount that the descriptor is in, from there downwards.
+pub(crate) fn copy_tree(of: BorrowedFd<'_>, reach: crate::sys::mount::Reach) -> Result<OwnedFd, Errno> {
+    let mut flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    if reach == crate::sys::mount::Reach::Tree {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    rustix::mount::open_tree(of, c"", flags)
+}
+
+/// Whether the descriptor is a directory's.
+pub(crate) fn is_directory(descriptor: BorrowedFd<'_>) -> Result<bool, Errno> {
+    Ok(FileType::from_raw_mode(rustix::fs::fstat(descriptor)?.st_mode) == FileType::Directory)
+}
+
+/// The host's device at `path`, verified by its numbers: an image or a container that replaced it gets no mask made of
+/// something else (CVE-2025-31133).
+pub(crate) fn host_device(path: &'static CStr, major: u32, minor: u32) -> Result<OwnedFd, RootError> {
+    let failed = |source| RootError::HostDevice { path: path.to_str().unwrap_or_default(), source };
+    let opened = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+    let status = rustix::fs::statat(&opened, c"", AtFlags::EMPTY_PATH).map_err(failed)?;
+    let is_character = FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice;
+    if is_character && status.st_rdev == rustix::fs::makedev(major, minor) {
+        return Ok(opened);
+    }
+    Err(failed(Errno::NODEV))
+}
