@@ -8,12 +8,15 @@
 pub mod args;
 pub mod cgroup;
 pub mod commands;
+pub mod create;
 pub mod handshake;
 pub mod hooks;
 pub mod host;
+mod init;
 pub mod output;
 pub mod plan;
 pub mod process;
+mod rootfs;
 pub mod security;
 pub mod spec;
 pub mod state;

@@ -18,8 +18,9 @@ use crate::sys::mount::{Change, Reach, change};
 const SAFE: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
 
 pub(super) fn mount(tree: &Tree, mount: &Mount, around: &Surroundings<'_>) -> Result<(), MountError> {
-    let target =
-        tree.make_directory(&mount.destination, Links::Follow).map_err(|source| MountError::Target { source })?;
+    let target = tree
+        .make_directory(&mount.destination, Links::Follow)
+        .map_err(|source| MountError::Target { source })?;
     let v1: Vec<&CgroupPath> =
         around.cgroups.hierarchies.iter().filter(|path| path.version == Version::V1).collect();
     let attributes = Attributes { set: mount.attributes.set | SAFE, ..Attributes::default() };
@@ -42,7 +43,8 @@ pub(super) fn mount(tree: &Tree, mount: &Mount, around: &Surroundings<'_>) -> Re
     }
     if attributes.set & libc::MOUNT_ATTR_RDONLY != 0 {
         let readonly = Change { set: libc::MOUNT_ATTR_RDONLY, ..Change::default() };
-        change(directory.as_fd(), readonly, Reach::One).map_err(|source| MountError::Attributes { source })?;
+        change(directory.as_fd(), readonly, Reach::One)
+            .map_err(|source| MountError::Attributes { source })?;
     }
     Ok(())
 }
@@ -101,11 +103,10 @@ fn own_view(path: &CgroupPath, attributes: Attributes) -> Result<OwnedFd, MountE
 
 fn bound(path: &CgroupPath, attributes: Attributes) -> Result<OwnedFd, MountError> {
     let directory = path.directory();
-    let made = open_source(Path::new(&directory), Reach::One)
-        .map_err(|error| match error {
-            MountError::Source { path, source } => MountError::Cgroup { path, source },
-            other => other,
-        })?;
+    let made = open_source(Path::new(&directory), Reach::One).map_err(|error| match error {
+        MountError::Source { path, source } => MountError::Cgroup { path, source },
+        other => other,
+    })?;
     let wanted = Change { set: attributes.set, propagation: libc::MS_PRIVATE, ..Change::default() };
     change(made.as_fd(), wanted, Reach::One).map_err(|source| MountError::Attributes { source })?;
     Ok(made)

@@ -13,8 +13,12 @@ use crate::sys::Errno;
 use crate::sys::mount::Reach;
 
 /// runtime-spec, "Dev symbolic links".
-const LINKS: [(&str, &str); 4] =
-    [("/proc/self/fd", "fd"), ("/proc/self/fd/0", "stdin"), ("/proc/self/fd/1", "stdout"), ("/proc/self/fd/2", "stderr")];
+const LINKS: [(&str, &str); 4] = [
+    ("/proc/self/fd", "fd"),
+    ("/proc/self/fd/0", "stdin"),
+    ("/proc/self/fd/1", "stdout"),
+    ("/proc/self/fd/2", "stderr"),
+];
 
 pub(super) fn fill(tree: &Tree, devices: &[Device], in_user_namespace: bool) -> Result<(), RootError> {
     let directory = tree

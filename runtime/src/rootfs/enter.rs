@@ -31,7 +31,8 @@ pub(super) fn bind_root(propagation: Option<(u64, Reach)>) -> Result<Tree, RootE
     if flag == libc::MS_SHARED {
         make_parent_private().map_err(|source| RootError::HostPropagation { source })?;
     }
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let root = rustix::mount::open_tree(CWD, c".", flags).map_err(|source| RootError::Bind { source })?;
     rustix::mount::move_mount(&root, c"", CWD, c".", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .map_err(|source| RootError::Bind { source })?;

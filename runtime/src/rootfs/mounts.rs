@@ -59,8 +59,9 @@ pub(super) fn make(
         MountKind::Bind { source: path, reach } => bind(tree, mount, source, path, *reach),
         MountKind::Cgroup => cgroups::mount(tree, mount, around),
         MountKind::Remount => {
-            let target =
-                tree.resolve(&mount.destination, Links::Follow).map_err(|source| MountError::Target { source })?;
+            let target = tree
+                .resolve(&mount.destination, Links::Follow)
+                .map_err(|source| MountError::Target { source })?;
             adjust(target.as_fd(), mount, None)
         }
     }
@@ -142,7 +143,9 @@ fn set(context: &OwnedFd, key: &str, value: Option<&str>) -> Result<(), MountErr
 fn log(context: BorrowedFd<'_>) -> String {
     let mut bytes = [0; LOG_MAX_BYTES];
     match rustix::io::read(context, &mut bytes) {
-        Ok(length) => format!(" ({})", String::from_utf8_lossy(&bytes[..length]).trim_start_matches("e ").trim()),
+        Ok(length) => {
+            format!(" ({})", String::from_utf8_lossy(&bytes[..length]).trim_start_matches("e ").trim())
+        }
         // No message is the ordinary case.
         Err(_) => String::new(),
     }
@@ -205,7 +208,8 @@ fn adjust(made: BorrowedFd<'_>, mount: &Mount, id_map: Option<BorrowedFd<'_>>) -
     apply(mount.recursive, Reach::Tree)?;
     apply(mount.attributes, Reach::One)?;
     if matches!(mount.kind, MountKind::Bind { .. }) && mount.propagation.is_empty() {
-        return change(made, Change { propagation: libc::MS_PRIVATE, ..Change::default() }, Reach::Tree).map_err(failed);
+        return change(made, Change { propagation: libc::MS_PRIVATE, ..Change::default() }, Reach::Tree)
+            .map_err(failed);
     }
     for (propagation, reach) in &mount.propagation {
         change(made, Change { propagation: *propagation, ..Change::default() }, *reach).map_err(failed)?;
@@ -215,7 +219,8 @@ fn adjust(made: BorrowedFd<'_>, mount: &Mount, id_map: Option<BorrowedFd<'_>>) -
 
 /// The plan refuses destinations inside /proc by name; this refuses those that lead there through symbolic links.
 fn refuse_inside_proc(target: BorrowedFd<'_>, destination: &str) -> Result<(), MountError> {
-    let is_proc = rustix::fs::fstatfs(target).map_err(|source| MountError::Target { source })?.f_type as i64 == PROC_MAGIC;
+    let is_proc = rustix::fs::fstatfs(target).map_err(|source| MountError::Target { source })?.f_type as i64
+        == PROC_MAGIC;
     if is_proc && !destination.starts_with("proc/") && destination != "proc" {
         return Err(MountError::InsideProc);
     }

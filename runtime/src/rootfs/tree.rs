@@ -88,7 +88,11 @@ impl Tree {
     }
 
     /// The parent of `path`, made if it is not there, and the last name.
-    pub(crate) fn make_parent<'path>(&self, path: &'path str, links: Links) -> Result<(OwnedFd, &'path str), Errno> {
+    pub(crate) fn make_parent<'path>(
+        &self,
+        path: &'path str,
+        links: Links,
+    ) -> Result<(OwnedFd, &'path str), Errno> {
         let (parent, name) = split(path);
         Ok((self.make_directory(parent, links)?, name))
     }

@@ -66,9 +66,25 @@ impl Spec {
     /// # Errors
     /// [`SpecError`], which names the file and the field.
     pub fn load(bundle: &Path) -> Result<Self, SpecError> {
+        Self::load_file(&bundle.join("config.json"))
+    }
+
+    /// Reads a configuration of any name.
+    ///
+    /// # Errors
+    /// As [`Spec::load`].
+    pub fn load_file(path: &Path) -> Result<Self, SpecError> {
+        Self::parse(&read_bounded(path)?, path)
+    }
+
+    /// Reads `config.json` in the bundle directory, and returns its text as well.
+    ///
+    /// # Errors
+    /// As [`Spec::load`].
+    pub fn read(bundle: &Path) -> Result<(Self, Vec<u8>), SpecError> {
         let path = bundle.join("config.json");
         let text = read_bounded(&path)?;
-        Self::parse(&text, &path)
+        Ok((Self::parse(&text, &path)?, text))
     }
 
     /// Parses the text of a config.json; `file` is for messages only.

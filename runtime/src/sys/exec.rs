@@ -44,3 +44,9 @@ pub fn execute_descriptor(
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
     strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
 }
+
+/// _exit: ends this process at once, without the C library's and Rust's own endings.
+pub fn leave(code: i32) -> ! {
+    // SAFETY: takes an integer and does not return.
+    unsafe { libc::_exit(code) }
+}

@@ -1,0 +1,155 @@
+//! The one clone3, and what is opened for the child before it.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::thread::LinkNameSpaceType;
+
+use super::undo::Child;
+use super::{CreateError, CreateRequest, Decided};
+use crate::cgroup::Fence;
+use crate::handshake::{CreatorEnd, channel};
+use crate::init::{self, Init};
+use crate::plan::mounts::MountKind;
+use crate::process::io_priority::IoPriority;
+use crate::process::launch::Launch;
+use crate::process::scheduler::Scheduler;
+use crate::rootfs::mounts::{open_directory, open_source};
+use crate::rootfs::{Entry, Source};
+use crate::spec::NamespaceKind;
+use crate::state::State;
+use crate::sys::clone::{Forked, fork_into};
+use crate::sys::{Errno, descriptor};
+
+/// Clones the child. In the child this never returns.
+pub(super) fn clone(
+    request: &CreateRequest<'_>,
+    decided: &Decided,
+    fence: &Fence,
+    gate: Option<OwnedFd>,
+    state: &State,
+) -> Result<(Child, CreatorEnd), CreateError> {
+    let plan = &decided.plan;
+    let scheduling = scheduling(decided)?;
+    let (listen_fds, preserved) = inherited(request.options.preserve_fds)?;
+    let entrance = fence.entrance()?;
+    let joined = open_namespaces(decided)?;
+    let sources = open_sources(decided)?;
+    let hooks_state = |status: &'static str| state.oci(status, std::process::id());
+    let launch = Launch {
+        plan: &plan.process,
+        container: request.id.as_str(),
+        joins_keyring: !request.options.no_new_keyring,
+        in_user_namespace: plan.namespaces.has(NamespaceKind::User),
+        seccomp: decided.seccomp.as_ref(),
+        scheduler: scheduling.0.as_ref(),
+        io_priority: scheduling.1,
+        preserved,
+        listen_fds,
+    };
+    let init = Init {
+        plan,
+        launch,
+        hooks: &decided.spec.hooks,
+        state: &hooks_state,
+        cgroups: fence.paths(),
+        entrance,
+        joined,
+        sources,
+        entry: if request.options.no_pivot { Entry::Move } else { Entry::Pivot },
+        mount_label: &decided.spec.linux.mount_label,
+        gate,
+    };
+    fork(init, &plan.root.path)
+}
+
+fn fork(init: Init<'_>, root: &std::path::Path) -> Result<(Child, CreatorEnd), CreateError> {
+    let (ours, childs) = channel()?;
+    // The child's copy of the working directory is in its own mount namespace: the root needs no second look-up, in
+    // which somebody could have exchanged it (R09).
+    let before = open_directory(".".as_ref()).map_err(|source| CreateError::Root { path: ".".into(), source })?;
+    enter(root)?;
+    let plan = init.plan;
+    let pid_namespace = own_pid_namespace(&init.joined)?;
+    let forked = fork_into(plan.namespaces.clone_flags(), init.entrance.v2.as_ref().map(AsFd::as_fd));
+    let (pid, pidfd) = match forked.map_err(|source| CreateError::Clone { source })? {
+        Forked::Child => {
+            drop(ours);
+            if let Some(failure) = init::run(init, childs) {
+                eprintln!("knarr-runtime: {failure}");
+            }
+            // Nothing of the creator's, whose copy we are, may run: no destructor, no buffer.
+            crate::sys::exec::leave(1);
+        }
+        Forked::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    if let Some(own) = pid_namespace {
+        rustix::thread::move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::ProcessID))
+            .map_err(|source| CreateError::Clone { source })?;
+    }
+    rustix::process::fchdir(&before).map_err(|source| CreateError::Root { path: ".".into(), source })?;
+    Ok((Child { pid, pidfd }, ours))
+}
+
+fn enter(root: &std::path::Path) -> Result<(), CreateError> {
+    let failed = |source| CreateError::Root { path: root.to_owned(), source };
+    let opened = open_directory(root).map_err(failed)?;
+    rustix::process::fchdir(&opened).map_err(failed)
+}
+
+/// Has our children born in the pid namespace to join; returns our own, to go back to.
+fn own_pid_namespace(joined: &[(NamespaceKind, OwnedFd)]) -> Result<Option<OwnedFd>, CreateError> {
+    let Some((kind, opened)) = joined.iter().find(|(kind, _)| *kind == NamespaceKind::Pid) else { return Ok(None) };
+    let failed = |source| CreateError::Namespace { kind: *kind, path: "/proc/self/ns/pid".into(), source };
+    let own = rustix::fs::open(c"/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+    rustix::thread::move_into_link_name_space(opened.as_fd(), Some(LinkNameSpaceType::ProcessID)).map_err(failed)?;
+    Ok(Some(own))
+}
+
+fn open_namespaces(decided: &Decided) -> Result<Vec<(NamespaceKind, OwnedFd)>, CreateError> {
+    let open = |(kind, path): &(NamespaceKind, std::path::PathBuf)| {
+        let opened = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty());
+        opened
+            .map(|opened| (*kind, opened))
+            .map_err(|source| CreateError::Namespace { kind: *kind, path: path.clone(), source })
+    };
+    decided.plan.namespaces.join.iter().map(open).collect()
+}
+
+/// Sources of bind mounts are opened here when the child, in a user namespace, may not reach them.
+fn open_sources(decided: &Decided) -> Result<Vec<Option<Source>>, CreateError> {
+    let plan = &decided.plan;
+    if let Some(mount) = plan.root.mounts.iter().find(|mount| mount.id_map.is_some()) {
+        return Err(CreateError::IdMap { destination: mount.destination.clone(), source: Errno::OPNOTSUPP });
+    }
+    if !plan.namespaces.has(NamespaceKind::User) {
+        return Ok(Vec::new());
+    }
+    let open = |mount: &crate::plan::mounts::Mount| match &mount.kind {
+        MountKind::Bind { source, reach } => match open_source(source, *reach) {
+            Ok(tree) => Ok(Some(Source { tree: Some(tree), id_map: None })),
+            Err(source) => Err(CreateError::Source { destination: mount.destination.clone(), source }),
+        },
+        _ => Ok(None),
+    };
+    plan.root.mounts.iter().map(open).collect()
+}
+
+fn scheduling(decided: &Decided) -> Result<(Option<Scheduler>, Option<IoPriority>), CreateError> {
+    let Some(process) = &decided.spec.process else { return Ok((None, None)) };
+    let scheduler = process.scheduler.as_ref().map(Scheduler::parse).transpose()?;
+    let priority = process.io_priority.as_ref().map(IoPriority::parse).transpose()?;
+    Ok((scheduler, priority))
+}
+
+/// LISTEN_FDS of our caller (sd_listen_fds(3)) and `--preserve-fds`: they must be open.
+fn inherited(preserve_fds: u32) -> Result<(u32, u32), CreateError> {
+    let listen_fds = std::env::var("LISTEN_FDS").ok().and_then(|text| text.parse::<u32>().ok()).unwrap_or(0).min(1024);
+    let count = preserve_fds.min(1024);
+    for number in 0..count {
+        if !descriptor::is_open((3 + listen_fds + number).cast_signed()) {
+            return Err(CreateError::Preserved { number, count });
+        }
+    }
+    Ok((listen_fds, count))
+}

@@ -1,0 +1,105 @@
+//! Why a container could not be made or started, in runc's words where callers look for them.
+
+use std::path::PathBuf;
+
+use knarr_proto::status::Status;
+
+use crate::cgroup::CgroupError;
+use crate::handshake::{ChannelError, Failure};
+use crate::hooks::HookError;
+use crate::plan::PlanError;
+use crate::process::io_priority::IoPriorityError;
+use crate::process::scheduler::SchedulerError;
+use crate::rootfs::MountError;
+use crate::security::apparmor::AppArmorError;
+use crate::security::seccomp::listener::ListenerError;
+use crate::security::seccomp::{self, Program, SeccompError};
+use crate::security::selinux::SelinuxError;
+use crate::spec::{NamespaceKind, Seccomp, SpecError};
+use crate::state::StateError;
+use crate::sys::Errno;
+
+/// Why a container could not be made.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum CreateError {
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    #[error(transparent)]
+    AppArmor(#[from] AppArmorError),
+    #[error(transparent)]
+    Selinux(#[from] SelinuxError),
+    #[error(transparent)]
+    Seccomp(#[from] SeccompError),
+    #[error(transparent)]
+    Scheduler(#[from] SchedulerError),
+    #[error(transparent)]
+    IoPriority(#[from] IoPriorityError),
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    #[error(transparent)]
+    Listener(#[from] ListenerError),
+    #[error("unable to start container process: error during container init")]
+    Init { source: Failure },
+    #[error("unable to start container process: the container's first process died during its set-up")]
+    Died,
+    #[error("the container's first process sent a message out of order")]
+    Order,
+    #[error("unable to start container process: clone3 failed")]
+    Clone { source: Errno },
+    #[error("cannot open the {kind:?} namespace {path:?} to join")]
+    Namespace { kind: NamespaceKind, path: PathBuf, source: Errno },
+    #[error("cannot open the root filesystem {path:?}")]
+    Root { path: PathBuf, source: Errno },
+    #[error("cannot open the source of the mount at {destination:?}")]
+    Source { destination: String, source: MountError },
+    #[error("cannot make the user namespace of the id-mapped mount at {destination:?}")]
+    IdMap { destination: String, source: Errno },
+    #[error("cannot write {path}")]
+    Map { path: String, source: Errno },
+    #[error("cannot set {what} of the container's first process")]
+    Limit { what: &'static str, source: Errno },
+    #[error("cannot write the pid file {path:?}")]
+    PidFile { path: PathBuf, source: std::io::Error },
+    #[error("cannot send a descriptor to {path:?}")]
+    Socket { path: PathBuf, source: Errno },
+    #[error("unable to stat preserved-fd {number} (of {count})")]
+    Preserved { number: u32, count: u32 },
+    #[error("cannot make the start gate")]
+    Gate { source: Errno },
+    #[error("cannot duplicate a descriptor")]
+    Descriptor { source: std::io::Error },
+}
+
+/// Why a container could not be started.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum StartError {
+    #[error("cannot start a container that has stopped")]
+    Stopped,
+    #[error("cannot start an already running container")]
+    Running,
+    #[error("cannot start a container in the {0} state")]
+    State(Status),
+    #[error("cannot open the container's start gate")]
+    Gate { source: Errno },
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    #[error(transparent)]
+    Load(#[from] StateError),
+}
+
+/// Compiles the profile, if there is one.
+pub(super) fn compile(profile: Option<&Seccomp>) -> Result<Option<Program>, CreateError> {
+    Ok(profile.map(seccomp::compile).transpose()?)
+}

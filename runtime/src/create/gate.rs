@@ -1,0 +1,52 @@
+//! The start gate: a fifo in the state directory that the child holds open for both directions and reads one byte from.
+//! Nothing in the container has a name for it; `start` unlinks it before it writes, so that only one start wins.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use knarr_proto::status::Status;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+
+use super::{CreateError, StartError};
+use crate::hooks::{self, HookKind};
+use crate::spec::Spec;
+use crate::state::{CONFIG, START_GATE, State};
+use crate::sys::Errno;
+
+/// Makes the gate in the container's state directory.
+pub(super) fn make(directory: BorrowedFd<'_>) -> Result<OwnedFd, CreateError> {
+    let gate = |source| CreateError::Gate { source };
+    rustix::fs::mknodat(directory, START_GATE, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).map_err(gate)?;
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    rustix::fs::openat(directory, START_GATE, flags, Mode::empty()).map_err(gate)
+}
+
+/// Lets a created container's process go; returns what its poststart hooks had to complain about.
+///
+/// # Errors
+/// [`StartError`].
+pub fn start(root: &Path, state: &State) -> Result<Vec<String>, StartError> {
+    let observed = state.observe(root)?;
+    match observed.status {
+        Status::Created => {}
+        Status::Stopped => return Err(StartError::Stopped),
+        Status::Running => return Err(StartError::Running),
+        status => return Err(StartError::State(status)),
+    }
+    let directory = root.join(state.id.as_str());
+    let path = directory.join(START_GATE);
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let gate = match rustix::fs::openat(CWD, &path, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Err(StartError::Running),
+        Err(Errno::NXIO) => return Err(StartError::Stopped),
+        opened => opened.map_err(|source| StartError::Gate { source })?,
+    };
+    match rustix::fs::unlinkat(CWD, &path, AtFlags::empty()) {
+        Err(Errno::NOENT) => return Err(StartError::Running),
+        unlinked => unlinked.map_err(|source| StartError::Gate { source })?,
+    }
+    rustix::io::write(&gate, b"s").map_err(|source| StartError::Gate { source })?;
+    let spec = Spec::load_file(&directory.join(CONFIG))?;
+    let warnings = hooks::run(HookKind::Poststart, &spec.hooks, &state.oci("running", observed.pid))?;
+    Ok(warnings.iter().map(ToString::to_string).collect())
+}

@@ -1,0 +1,232 @@
+//! The creator's side: plan → claim the id → fence (cgroup) → one clone3 → map ids → serve the child's requests →
+//! record. Every change to the host is on the undo record from the moment it is made.
+#![forbid(unsafe_code)]
+
+mod error;
+mod gate;
+mod oci_state;
+mod child;
+mod outside;
+mod undo;
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use knarr_proto::id::ContainerId;
+
+use crate::cgroup::{self, Driver, Fence};
+use crate::handshake::{CreatorEnd, Message};
+use crate::hooks::{self, HookKind};
+use crate::host::Host;
+use crate::plan::Plan;
+use crate::security::seccomp::Program;
+use crate::spec::{NamespaceKind, Spec};
+use crate::state::{Claim, Process, State, VERSION};
+
+pub use error::{CreateError, StartError};
+pub use gate::start;
+use undo::Undo;
+
+/// What to create.
+#[derive(Debug)]
+pub struct CreateRequest<'a> {
+    /// The container's id.
+    pub id: &'a ContainerId,
+    /// `--root`.
+    pub root: &'a Path,
+    /// The bundle, absolute.
+    pub bundle: &'a Path,
+    /// What is true of the host.
+    pub host: &'a Host,
+    /// Who makes the cgroups.
+    pub driver: Driver,
+    /// The other flags.
+    pub options: Options,
+    /// Whether the container waits for `start`.
+    pub start: Start,
+}
+
+/// Flags of `create`.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Gets the terminal's master; absolute.
+    pub console_socket: Option<PathBuf>,
+    /// Gets a pidfd; absolute.
+    pub pidfd_socket: Option<PathBuf>,
+    /// Gets the pid; absolute.
+    pub pid_file: Option<PathBuf>,
+    /// Move the root instead of pivoting.
+    pub no_pivot: bool,
+    /// Stay in the caller's session keyring.
+    pub no_new_keyring: bool,
+    /// Descriptors from 3 on to pass on.
+    pub preserve_fds: u32,
+}
+
+/// When the user's program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At once (`run`).
+    AtOnce,
+    /// When `start` asks for it.
+    OnRequest,
+}
+
+/// A container that was made.
+#[derive(Debug)]
+pub struct Created {
+    /// Its first process.
+    pub pid: u32,
+    /// The same, for ever.
+    pub pidfd: OwnedFd,
+    /// The terminal's master, when no console socket took it.
+    pub master: Option<OwnedFd>,
+    /// What the plan ignored.
+    pub warnings: Vec<String>,
+}
+
+/// Everything that was decided before the host is touched.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    pub(crate) spec: Spec,
+    pub(crate) plan: Plan,
+    pub(crate) seccomp: Option<Program>,
+    pub(crate) cgroups: cgroup::CgroupPlan,
+}
+
+/// Makes a container, and with [`Start::AtOnce`] runs it.
+///
+/// # Errors
+/// [`CreateError`]; nothing of the container is left then.
+pub fn create(request: &CreateRequest<'_>) -> Result<Created, CreateError> {
+    let (spec, text) = Spec::read(request.bundle)?;
+    let decided = decide(request, spec)?;
+    let mut undo = Undo::default();
+    match make(request, &decided, &text, &mut undo) {
+        Ok(created) => Ok(created),
+        Err(error) => {
+            undo.undo();
+            Err(error)
+        }
+    }
+}
+
+fn decide(request: &CreateRequest<'_>, spec: Spec) -> Result<Decided, CreateError> {
+    let plan = Plan::new(&spec, request.bundle)?;
+    hooks::check(&spec.hooks)?;
+    if let Some(process) = &spec.process {
+        crate::security::apparmor::check(&process.apparmor_profile)?;
+        crate::security::selinux::check(&process.selinux_label)?;
+    }
+    let seccomp = error::compile(spec.linux.seccomp.as_ref())?;
+    let cgroups = cgroup::plan(&spec.linux, request.id, request.host, request.driver)?;
+    Ok(Decided { spec, plan, seccomp, cgroups })
+}
+
+fn make(
+    request: &CreateRequest<'_>,
+    decided: &Decided,
+    text: &[u8],
+    undo: &mut Undo,
+) -> Result<Created, CreateError> {
+    let claim = undo.claim.insert(Claim::take(request.root, request.id)?);
+    let mut state = first_state(request, decided)?;
+    claim.record(&state)?;
+    claim.keep_config(text)?;
+    let fence = undo.fence.insert(Fence::create(&decided.cgroups)?);
+    state.cgroups = fence.paths().clone();
+    let gate = match request.start {
+        Start::OnRequest => Some(gate::make(claim.dir())?),
+        Start::AtOnce => None,
+    };
+    let (child, channel) = child::clone(request, decided, fence, gate, &state)?;
+    let (pid, pidfd) = (child.pid, child.pidfd.try_clone().map_err(|source| CreateError::Descriptor { source })?);
+    undo.child = Some(child);
+    outside::map_ids(&decided.plan, pid, &channel)?;
+    let master = serve(request, decided, &state, (pid, &pidfd), &channel)?;
+    outside::limit(&decided.plan.process, pid)?;
+    state.init = Some(Process::of(pid)?);
+    state.creator = None;
+    let claim = undo.claim.as_ref().ok_or(CreateError::Died)?;
+    claim.record(&state)?;
+    if let Some(path) = &request.options.pid_file {
+        outside::write_pid_file(path, pid)?;
+        undo.pid_file = Some(path.clone());
+    }
+    if let Some(path) = &request.options.pidfd_socket {
+        outside::send(path, pidfd.as_fd(), b"pidfd")?;
+    }
+    channel.go()?;
+    if request.start == Start::AtOnce {
+        finish(&channel)?;
+        for warning in hooks::run(HookKind::Poststart, &decided.spec.hooks, &state.oci("running", pid)).unwrap_or_default() {
+            undo.warnings.push(warning.to_string());
+        }
+    }
+    let mut warnings = decided.plan.warnings.clone();
+    warnings.append(&mut undo.warnings);
+    undo.keep()?;
+    Ok(Created { pid, pidfd, master, warnings })
+}
+
+/// The end of the stream means that exec worked.
+fn finish(channel: &CreatorEnd) -> Result<(), CreateError> {
+    match channel.receive()? {
+        Message::Closed => Ok(()),
+        Message::Failure(failure) => Err(CreateError::Init { source: failure }),
+        _ => Err(CreateError::Order),
+    }
+}
+
+/// Answers the child until it is ready. Returns the terminal's master when it stays with us.
+fn serve(
+    request: &CreateRequest<'_>,
+    decided: &Decided,
+    state: &State,
+    (pid, pidfd): (u32, &OwnedFd),
+    channel: &CreatorEnd,
+) -> Result<Option<OwnedFd>, CreateError> {
+    let mut master = None;
+    loop {
+        match channel.receive()? {
+            Message::Hooks => {
+                let text = state.oci("creating", pid);
+                hooks::run(HookKind::Prestart, &decided.spec.hooks, &text)?;
+                hooks::run(HookKind::CreateRuntime, &decided.spec.hooks, &text)?;
+                channel.go()?;
+            }
+            Message::Console(terminal) => match &request.options.console_socket {
+                Some(socket) => outside::send(socket, terminal.as_fd(), b"/dev/ptmx")?,
+                None => master = Some(terminal),
+            },
+            Message::Listener(number) => {
+                outside::deliver_listener(decided, state, (pid, pidfd), number)?;
+                channel.go()?;
+            }
+            Message::Ready => return Ok(master),
+            Message::Failure(failure) => return Err(CreateError::Init { source: failure }),
+            Message::Closed => return Err(CreateError::Died),
+        }
+    }
+}
+
+fn first_state(request: &CreateRequest<'_>, decided: &Decided) -> Result<State, CreateError> {
+    let spec = &decided.spec;
+    let annotations: BTreeMap<String, String> = spec.annotations.clone();
+    Ok(State {
+        version: VERSION,
+        id: request.id.clone(),
+        oci_version: spec.oci_version.clone(),
+        bundle: request.bundle.display().to_string(),
+        rootfs: decided.plan.root.path.display().to_string(),
+        created: crate::output::time::now_nanos(),
+        owner: request.host.euid,
+        annotations,
+        cgroups: decided.cgroups.paths.clone(),
+        creator: Some(Process::of(std::process::id())?),
+        init: None,
+        has_pid_namespace: decided.plan.namespaces.makes(NamespaceKind::Pid),
+        has_poststop_hooks: !spec.hooks.poststop.is_empty(),
+    })
+}

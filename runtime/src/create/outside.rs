@@ -1,0 +1,92 @@
+//! What is done for the child from outside: its id maps, its limits, and the messages to others about it.
+
+use std::io::{IoSlice, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
+
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+    connect, sendmsg, socket_with,
+};
+use rustix::process::Pid;
+
+use super::{CreateError, Decided};
+use crate::handshake::CreatorEnd;
+use crate::plan::{Plan, Process, mappings};
+use crate::security::seccomp::listener;
+use crate::state::State;
+use crate::sys::Errno;
+
+/// Writes the maps of the child's user namespace and lets it go on.
+pub(super) fn map_ids(plan: &Plan, pid: u32, channel: &CreatorEnd) -> Result<(), CreateError> {
+    let Some(ids) = &plan.ids else { return Ok(()) };
+    for (file, mappings) in [("gid_map", &ids.groups), ("uid_map", &ids.users)] {
+        write(&format!("/proc/{pid}/{file}"), mappings::text(mappings).as_bytes())?;
+    }
+    Ok(channel.go()?)
+}
+
+/// The child is ours and not reaped, so that its pid cannot be another's.
+fn write(path: &str, value: &[u8]) -> Result<(), CreateError> {
+    let failed = |error: std::io::Error| CreateError::Map {
+        path: path.to_owned(),
+        source: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+    };
+    let mut file = std::fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
+    file.write_all(value).map_err(failed)
+}
+
+/// Resource limits and OOM score: from outside, where a user namespace does not take the right to raise them, and when
+/// the set-up, which they could disturb, is over.
+pub(super) fn limit(process: &Process, pid: u32) -> Result<(), CreateError> {
+    let handle = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(CreateError::Died)?;
+    for (resource, rlimit) in &process.rlimits {
+        rustix::process::prlimit(Some(handle), *resource, rlimit.clone())
+            .map_err(|source| CreateError::Limit { what: "a resource limit", source })?;
+    }
+    if let Some(score) = process.oom_score_adj {
+        write(&format!("/proc/{pid}/oom_score_adj"), score.to_string().as_bytes())?;
+    }
+    Ok(())
+}
+
+/// A whole pid file or none: readers of the name never see half of it.
+pub(super) fn write_pid_file(path: &Path, pid: u32) -> Result<(), CreateError> {
+    let failed = |source| CreateError::PidFile { path: path.to_owned(), source };
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let temporary = path.with_file_name(format!(".{name}"));
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(&temporary).map_err(failed)?;
+    file.write_all(pid.to_string().as_bytes()).map_err(failed)?;
+    std::fs::rename(&temporary, path).map_err(failed)
+}
+
+/// Sends a descriptor to whoever listens at `path`.
+pub(super) fn send(path: &Path, descriptor: BorrowedFd<'_>, text: &[u8]) -> Result<(), CreateError> {
+    let deliver = || {
+        let address = SocketAddrUnix::new(path)?;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        connect(&socket, &address)?;
+        let descriptors = [descriptor];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        sendmsg(&socket, &[IoSlice::new(text)], &mut control, SendFlags::NOSIGNAL)
+    };
+    deliver().map(drop).map_err(|source| CreateError::Socket { path: path.to_owned(), source })
+}
+
+/// Fetches the child's seccomp notify descriptor and hands it to the agent of the profile.
+pub(super) fn deliver_listener(
+    decided: &Decided,
+    state: &State,
+    (pid, pidfd): (u32, &OwnedFd),
+    number: RawFd,
+) -> Result<(), CreateError> {
+    use std::os::fd::AsFd;
+    let listener = decided.seccomp.as_ref().and_then(|filter| filter.listener()).ok_or(CreateError::Order)?;
+    let notify = listener::fetch(pidfd.as_fd(), number)?;
+    let object = state.oci_state("creating", pid);
+    listener.deliver(notify.as_fd(), &state.oci_version, pid.cast_signed(), &object)?;
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! What has been done to the host so far, and how it is taken back: the last change first.
+
+use std::path::PathBuf;
+
+use rustix::process::{Signal, WaitId, WaitIdOptions};
+
+use super::CreateError;
+use crate::cgroup::Fence;
+use crate::state::Claim;
+
+/// The child between clone3 and the end of its creation.
+#[derive(Debug)]
+pub(super) struct Child {
+    pub(super) pid: u32,
+    pub(super) pidfd: std::os::fd::OwnedFd,
+}
+
+/// Changes to the host in the order in which they are made.
+#[derive(Debug, Default)]
+pub(super) struct Undo {
+    pub(super) claim: Option<Claim>,
+    pub(super) fence: Option<Fence>,
+    pub(super) child: Option<Child>,
+    pub(super) pid_file: Option<PathBuf>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Undo {
+    /// Takes everything back. What cannot be taken back stays recorded in the state, for `delete --force`; the error
+    /// that led here is the one to tell.
+    pub(super) fn undo(self) {
+        use std::os::fd::AsFd;
+        if let Some(path) = self.pid_file {
+            std::fs::remove_file(path).ok();
+        }
+        if let Some(child) = self.child {
+            rustix::process::pidfd_send_signal(&child.pidfd, Signal::KILL).ok();
+            rustix::process::waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED).ok();
+        }
+        let removed = match self.fence {
+            Some(fence) => fence.kill_all().and_then(|()| fence.remove()).is_ok(),
+            None => true,
+        };
+        if let (true, Some(claim)) = (removed, self.claim) {
+            claim.release().ok();
+        }
+    }
+
+    /// All went well: everything stays.
+    pub(super) fn keep(&mut self) -> Result<(), CreateError> {
+        self.child = None;
+        self.fence = None;
+        self.pid_file = None;
+        match self.claim.take() {
+            Some(claim) => Ok(claim.publish()?),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The first phase: into the cgroup, then into the namespaces that clone3 could not give.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::process::{Gid, Uid};
+use rustix::thread::LinkNameSpaceType;
+
+use super::InitError;
+use crate::cgroup::Entrance;
+use crate::handshake::ChildEnd;
+use crate::plan::namespaces::flag;
+use crate::plan::{Namespaces, Plan};
+use crate::spec::NamespaceKind;
+use crate::sys::{Errno, namespace};
+
+/// A single-threaded process that moves itself is spared the wait for an RCU grace period. v2 was entered by clone3.
+pub(crate) fn enter_cgroups(entrance: &Entrance) -> Result<(), InitError> {
+    for tasks in &entrance.v1 {
+        rustix::io::write(tasks, b"0").map_err(|source| InitError::Cgroup { source })?;
+    }
+    Ok(())
+}
+
+pub(super) fn enter_namespaces(
+    plan: &Plan,
+    joined: &[(NamespaceKind, OwnedFd)],
+    channel: &ChildEnd,
+) -> Result<(), InitError> {
+    if plan.ids.is_some() {
+        channel.wait_go()?;
+        become_root()?;
+    }
+    for (kind, opened) in joined {
+        // The pid namespace is the creator's to join: it holds for children only.
+        if *kind == NamespaceKind::Pid {
+            continue;
+        }
+        join(*kind, opened)?;
+        if *kind == NamespaceKind::User {
+            become_root()?;
+        }
+    }
+    if plan.namespaces.joins(NamespaceKind::Mount) {
+        rustix::process::chdir(&plan.root.path)
+            .map_err(|source| InitError::Directory(plan.root.path.clone(), source))?;
+    }
+    make_late(plan, &plan.namespaces)
+}
+
+pub(crate) fn join(kind: NamespaceKind, opened: &OwnedFd) -> Result<(), InitError> {
+    let link = match kind {
+        NamespaceKind::Pid => LinkNameSpaceType::ProcessID,
+        NamespaceKind::Network => LinkNameSpaceType::Network,
+        NamespaceKind::Mount => LinkNameSpaceType::Mount,
+        NamespaceKind::Ipc => LinkNameSpaceType::InterProcessCommunication,
+        NamespaceKind::Uts => LinkNameSpaceType::HostNameAndNISDomainName,
+        NamespaceKind::User => LinkNameSpaceType::User,
+        NamespaceKind::Cgroup => LinkNameSpaceType::ControlGroup,
+        NamespaceKind::Time => LinkNameSpaceType::Time,
+    };
+    rustix::thread::move_into_link_name_space(opened.as_fd(), Some(link))
+        .map_err(|source| InitError::Join { kind, source })
+}
+
+fn become_root() -> Result<(), InitError> {
+    let (uid, gid) = (Uid::ROOT, Gid::ROOT);
+    rustix::thread::set_thread_res_gid(gid, gid, gid)
+        .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid))
+        .map_err(|source| InitError::BecomeRoot { source })
+}
+
+/// The root of a cgroup namespace is where its maker is, so it is made from inside; the offsets of a time namespace can
+/// be set only before somebody is in, and exec is what takes us in.
+fn make_late(plan: &Plan, namespaces: &Namespaces) -> Result<(), InitError> {
+    for kind in [NamespaceKind::Cgroup, NamespaceKind::Time] {
+        if namespaces.makes(kind) {
+            namespace::unshare(flag(kind)).map_err(|source| InitError::Make { kind, source })?;
+        }
+    }
+    if plan.time_offsets.is_empty() {
+        return Ok(());
+    }
+    // The host's procfs: no file of the container is in sight yet.
+    std::fs::write("/proc/self/timens_offsets", &plan.time_offsets).map_err(|error| InitError::TimeOffsets {
+        source: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+    })
+}

@@ -1,0 +1,208 @@
+//! The child's side of creating a container: from a copy of the creator to the user's program. Each phase consumes the
+//! one before, so that a wrong order does not compile. Runs alone in its process: no thread, no lock, no way back.
+//!
+//! isolate (cgroup, namespaces) → root (mounts, kernel settings, pivot_root) → settle (names, limits, terminal) →
+//! confine (labels, capabilities, user, filter) → wait (for `start`) → exec
+#![forbid(unsafe_code)]
+
+mod isolate;
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::cgroup::{CgroupPaths, Entrance};
+use crate::handshake::{ChannelError, ChildEnd, Failure, Phase};
+use crate::hooks::{self, HookError, HookKind};
+use crate::plan::Plan;
+use crate::process::console::{Console, ConsoleError};
+use crate::process::launch::{Confined, Launch, LaunchError, Settled};
+use crate::rootfs::{self, Entry, RootError, Source, Surroundings, Tree};
+use crate::spec::{Hooks, NamespaceKind};
+use crate::sys::{Errno, interface};
+
+/// Why the container's first process could not be made.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum InitError {
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    #[error(transparent)]
+    Root(#[from] RootError),
+    #[error(transparent)]
+    Console(#[from] ConsoleError),
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    #[error("cannot enter the container's cgroup")]
+    Cgroup { source: Errno },
+    #[error("cannot join the {kind:?} namespace")]
+    Join { kind: NamespaceKind, source: Errno },
+    #[error("cannot make the {kind:?} namespace")]
+    Make { kind: NamespaceKind, source: Errno },
+    #[error("cannot set the offsets of the time namespace")]
+    TimeOffsets { source: Errno },
+    #[error("cannot become root of the user namespace")]
+    BecomeRoot { source: Errno },
+    #[error("cannot enter the root filesystem {0:?} in the mount namespace")]
+    Directory(std::path::PathBuf, #[source] Errno),
+    #[error("cannot write sysctl {name}")]
+    Sysctl { name: String, source: Errno },
+    #[error("cannot set the host name")]
+    HostName { source: Errno },
+    #[error("cannot set the domain name")]
+    DomainName { source: Errno },
+    #[error("cannot bring the loopback interface up")]
+    Loopback { source: Errno },
+    #[error("cannot wait for start")]
+    Gate { source: Errno },
+}
+
+/// Everything that the child needs; all of it was decided or opened by the creator.
+#[derive(Debug)]
+pub(crate) struct Init<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) launch: Launch<'a>,
+    pub(crate) hooks: &'a Hooks,
+    /// The state that hooks get; the pid is the child's as hooks see it.
+    pub(crate) state: &'a dyn Fn(&'static str) -> Vec<u8>,
+    pub(crate) cgroups: &'a CgroupPaths,
+    pub(crate) entrance: Entrance,
+    pub(crate) joined: Vec<(NamespaceKind, OwnedFd)>,
+    pub(crate) sources: Vec<Option<Source>>,
+    pub(crate) entry: Entry,
+    pub(crate) mount_label: &'a str,
+    /// The start gate; none when the creator starts the container itself.
+    pub(crate) gate: Option<OwnedFd>,
+}
+
+/// Runs the child to its end: the user's program, or a failure that is told to the creator. Returns the failure when
+/// nobody listened.
+pub(crate) fn run(init: Init<'_>, channel: ChildEnd) -> Option<Failure> {
+    let Err((phase, error)) = phases(init, &channel);
+    let failure = Failure::new(phase, &error);
+    if channel.fail(&failure) { None } else { Some(failure) }
+}
+
+fn phases(mut init: Init<'_>, channel: &ChildEnd) -> Result<Infallible, (Phase, InitError)> {
+    let gate = init.gate.take();
+    let (hooks, state) = (init.hooks, init.state);
+    let isolated = Isolated::new(init, channel).map_err(at(Phase::Isolate))?;
+    let rooted = isolated.enter_root(channel).map_err(at(Phase::Root))?;
+    let settled = rooted.settle().map_err(at(Phase::Settle))?;
+    let confined = settled.confine(channel).map_err(|error| (Phase::Confine, error.into()))?;
+    wait(channel, gate).map_err(at(Phase::Wait))?;
+    start_hooks(hooks, state).map_err(at(Phase::Exec))?;
+    Confined::execute(confined).map_err(|error| (Phase::Exec, error.into()))
+}
+
+fn at(phase: Phase) -> impl Fn(InitError) -> (Phase, InitError) {
+    move |error| (phase, error)
+}
+
+/// In its cgroup and its namespaces, seeing the host's files still.
+struct Isolated<'a>(Init<'a>);
+
+/// In its own root.
+struct Rooted<'a> {
+    init: Init<'a>,
+    console: Option<Console>,
+}
+
+impl<'a> Isolated<'a> {
+    fn new(init: Init<'a>, channel: &ChildEnd) -> Result<Self, InitError> {
+        isolate::enter_cgroups(&init.entrance)?;
+        isolate::enter_namespaces(init.plan, &init.joined, channel)?;
+        Ok(Self(init))
+    }
+
+    fn enter_root(self, channel: &ChildEnd) -> Result<Rooted<'a>, InitError> {
+        let init = self.0;
+        let around = Surroundings {
+            sources: &init.sources,
+            cgroups: init.cgroups,
+            has_cgroup_namespace: init.plan.namespaces.has(NamespaceKind::Cgroup),
+            in_user_namespace: init.launch.in_user_namespace,
+            mount_label: init.mount_label,
+            cwd: &init.plan.process.cwd,
+        };
+        rustix::process::umask(rustix::fs::Mode::empty());
+        let mut built = rootfs::build(&init.plan.root, &around)?;
+        run_outer_hooks(&init, channel)?;
+        let console = console(&init, &built.tree, built.devpts(), channel)?;
+        if !init.plan.sysctls.is_empty() {
+            let procfs = built.take_procfs()?;
+            for sysctl in &init.plan.sysctls {
+                procfs
+                    .write(&format!("sys/{}", sysctl.path), sysctl.value.as_bytes())
+                    .map_err(|source| InitError::Sysctl { name: sysctl.path.clone(), source })?;
+            }
+        }
+        rootfs::cover(&built.tree, &init.plan.root)?;
+        rootfs::enter(&built.tree, &init.plan.root, init.entry)?;
+        Ok(Rooted { init, console })
+    }
+}
+
+fn run_outer_hooks(init: &Init<'_>, channel: &ChildEnd) -> Result<(), InitError> {
+    if !init.hooks.prestart.is_empty() || !init.hooks.create_runtime.is_empty() {
+        channel.hooks()?;
+    }
+    if !init.hooks.create_container.is_empty() {
+        hooks::run(HookKind::CreateContainer, init.hooks, &(init.state)("creating"))?;
+    }
+    Ok(())
+}
+
+fn console(
+    init: &Init<'_>,
+    tree: &Tree,
+    devpts: Option<std::os::fd::BorrowedFd<'_>>,
+    channel: &ChildEnd,
+) -> Result<Option<Console>, InitError> {
+    let Some(terminal) = init.plan.process.terminal else { return Ok(None) };
+    let console = Console::open(tree, devpts, terminal)?;
+    console.bind(tree)?;
+    channel.console(console.master.as_fd())?;
+    Ok(Some(console))
+}
+
+impl<'a> Rooted<'a> {
+    fn settle(self) -> Result<Settled<'a>, InitError> {
+        let plan = self.init.plan;
+        if !plan.hostname.is_empty() {
+            rustix::system::sethostname(plan.hostname.as_bytes())
+                .map_err(|source| InitError::HostName { source })?;
+        }
+        if !plan.domainname.is_empty() {
+            rustix::system::setdomainname(plan.domainname.as_bytes())
+                .map_err(|source| InitError::DomainName { source })?;
+        }
+        if plan.namespaces.makes(NamespaceKind::Network) {
+            interface::bring_loopback_up().map_err(|source| InitError::Loopback { source })?;
+        }
+        Ok(self.init.launch.settle(self.console)?)
+    }
+}
+
+/// Tells that all is set up; then `create` has it wait at the gate, a fifo that is open for both directions, so that
+/// the read ends only when `start` writes its byte.
+fn wait(channel: &ChildEnd, gate: Option<OwnedFd>) -> Result<(), InitError> {
+    channel.ready()?;
+    let Some(gate) = gate else { return Ok(()) };
+    let mut byte = [0];
+    loop {
+        match rustix::io::read(&gate, &mut byte) {
+            Ok(1) => return Ok(()),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(source) => return Err(InitError::Gate { source }),
+        }
+    }
+}
+
+fn start_hooks(hooks: &Hooks, state: &dyn Fn(&'static str) -> Vec<u8>) -> Result<(), InitError> {
+    if !hooks.start_container.is_empty() {
+        hooks::run(HookKind::StartContainer, hooks, &state("created"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,232 @@
+//! The last steps before the user's program, the same for the container's first process and for `exec`: rights are
+//! given up here and never come back. Each step consumes the one before, so that a wrong order does not compile.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::os::fd::AsFd;
+
+use rustix::fs::Mode;
+use rustix::process::{Gid, Uid};
+
+use super::console::{Console, ConsoleError, own_stdio};
+use super::program::{ProgramError, find};
+use super::{home, io_priority, scheduler};
+use crate::handshake::{ChannelError, ChildEnd};
+use crate::plan::Process;
+use crate::rootfs::Procfs;
+use crate::security::apparmor::{self, AppArmorError};
+use crate::security::capabilities::CapabilityError;
+use crate::security::keyring::{self, KeyringError};
+use crate::security::seccomp::{self, Program};
+use crate::security::selinux::{self, SelinuxError};
+use crate::sys::{Errno, descriptor, exec, signal};
+
+/// Why a process could not be made what it was to be.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum LaunchError {
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    #[error(transparent)]
+    Console(#[from] ConsoleError),
+    #[error(transparent)]
+    AppArmor(#[from] AppArmorError),
+    #[error(transparent)]
+    Selinux(#[from] SelinuxError),
+    #[error(transparent)]
+    Capability(#[from] CapabilityError),
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    #[error("cannot mount a procfs to set security labels through")]
+    Procfs { source: Errno },
+    #[error("cannot set the scheduler")]
+    Scheduler { source: Errno },
+    #[error("cannot set the I/O priority")]
+    IoPriority { source: Errno },
+    #[error("unable to setgroups {groups:?}: the groups must be mapped in the user namespace")]
+    Groups { groups: Vec<u32>, source: Errno },
+    #[error("unable to setgid {gid}: it must be mapped in the user namespace")]
+    Gid { gid: u32, source: Errno },
+    #[error("unable to setuid {uid}: it must be mapped in the user namespace")]
+    Uid { uid: u32, source: Errno },
+    #[error("unable to keep capabilities across the change of user")]
+    KeepCapabilities { source: Errno },
+    #[error("unable to set no_new_privs")]
+    NoNewPrivileges { source: Errno },
+    #[error("chdir to cwd ({cwd:?}) set in config.json failed")]
+    Chdir { cwd: String, source: Errno },
+    #[error(
+        "current working directory is outside of container mount namespace root -- possible container breakout detected"
+    )]
+    CwdOutside,
+    #[error("unable to init seccomp")]
+    Seccomp { source: Errno },
+    #[error("cannot mark descriptors close-on-exec")]
+    Descriptors { source: Errno },
+    #[error("exec {program}")]
+    Exec { program: String, source: Errno },
+}
+
+/// What a launch needs besides its plan.
+#[derive(Debug)]
+pub(crate) struct Launch<'a> {
+    pub(crate) plan: &'a Process,
+    pub(crate) container: &'a str,
+    /// Whether it gets the container's session keyring.
+    pub(crate) joins_keyring: bool,
+    pub(crate) in_user_namespace: bool,
+    pub(crate) seccomp: Option<&'a Program>,
+    pub(crate) scheduler: Option<&'a scheduler::Scheduler>,
+    pub(crate) io_priority: Option<io_priority::IoPriority>,
+    /// How many descriptors from 3 on the program inherits.
+    pub(crate) preserved: u32,
+    /// LISTEN_FDS of our caller.
+    pub(crate) listen_fds: u32,
+}
+
+/// Has its limits, its terminal and its keyring; still all rights.
+#[derive(Debug)]
+pub(crate) struct Settled<'a>(Launch<'a>);
+
+/// Has only the rights of the user's program.
+#[derive(Debug)]
+pub(crate) struct Confined<'a> {
+    launch: Launch<'a>,
+    program: CString,
+    env: Vec<CString>,
+}
+
+impl<'a> Launch<'a> {
+    /// Keyring, terminal, scheduling, file mode mask.
+    pub(crate) fn settle(self, console: Option<Console>) -> Result<Settled<'a>, LaunchError> {
+        if self.joins_keyring {
+            keyring::join_session(self.container, self.in_user_namespace)?;
+        }
+        if let Some(console) = console {
+            console.take_control()?;
+        }
+        if let Some(scheduler) = self.scheduler {
+            scheduler.apply().map_err(|source| LaunchError::Scheduler { source })?;
+        }
+        if let Some(priority) = self.io_priority {
+            priority.apply().map_err(|source| LaunchError::IoPriority { source })?;
+        }
+        rustix::process::umask(Mode::from_raw_mode(self.plan.user.umask));
+        Ok(Settled(self))
+    }
+}
+
+impl<'a> Settled<'a> {
+    /// Labels, no_new_privs, capabilities, user, directory, program.
+    pub(crate) fn confine(self, channel: &ChildEnd) -> Result<Confined<'a>, LaunchError> {
+        let launch = self.0;
+        let plan = launch.plan;
+        label(plan)?;
+        if plan.no_new_privileges {
+            rustix::thread::set_no_new_privs(true).map_err(|source| LaunchError::NoNewPrivileges { source })?;
+        } else {
+            // Without no_new_privs the kernel wants CAP_SYS_ADMIN, which is about to go.
+            load_filter(launch.seccomp, channel)?;
+        }
+        plan.capabilities.drop_bounding()?;
+        own_stdio(plan.user.uid)?;
+        // A directory that only root may enter, and one that only the user may: either has to work.
+        let entered = rustix::process::chdir(plan.cwd.as_str());
+        become_user(plan, launch.in_user_namespace)?;
+        if entered == Err(Errno::ACCESS) {
+            rustix::process::chdir(plan.cwd.as_str()).map_err(|source| chdir_failed(plan, source))?;
+        } else {
+            entered.map_err(|source| chdir_failed(plan, source))?;
+        }
+        refuse_outside_cwd()?;
+        plan.capabilities.apply()?;
+        let program = find(&plan.argv[0], &plan.search_path)?;
+        if plan.no_new_privileges && launch.seccomp.is_some_and(|filter| filter.listener().is_some()) {
+            load_filter(launch.seccomp, channel)?;
+        }
+        let env = environment(&launch);
+        Ok(Confined { launch, program, env })
+    }
+}
+
+fn chdir_failed(plan: &Process, source: Errno) -> LaunchError {
+    LaunchError::Chdir { cwd: plan.cwd.clone(), source }
+}
+
+impl Confined<'_> {
+    /// Runs the user's program in place of this one.
+    pub(crate) fn execute(self) -> Result<Infallible, LaunchError> {
+        let plan = self.launch.plan;
+        let kept = 3 + self.launch.listen_fds + self.launch.preserved;
+        descriptor::close_on_exec_from(kept.cast_signed())
+            .and_then(|()| (3..kept).try_for_each(|number| descriptor::keep_on_exec(number.cast_signed())))
+            .map_err(|source| LaunchError::Descriptors { source })?;
+        signal::restore_defaults();
+        signal::block(&signal::SignalSet::empty()).map_err(|source| LaunchError::Descriptors { source })?;
+        let loads_late = plan.no_new_privileges && self.launch.seccomp.is_some_and(|filter| filter.listener().is_none());
+        if let (true, Some(filter)) = (loads_late, self.launch.seccomp) {
+            seccomp::install(filter).map_err(|source| LaunchError::Seccomp { source })?;
+        }
+        exec::execute(&self.program, &plan.argv, &self.env).map_err(|source| LaunchError::Exec {
+            program: self.program.to_string_lossy().into_owned(),
+            source,
+        })
+    }
+}
+
+fn label(plan: &Process) -> Result<(), LaunchError> {
+    if plan.apparmor_profile.is_empty() && plan.selinux_label.is_empty() {
+        return Ok(());
+    }
+    let procfs = Procfs::mount().map_err(|source| LaunchError::Procfs { source })?;
+    selinux::apply_on_exec(procfs.as_fd(), &plan.selinux_label)?;
+    apparmor::apply_on_exec(procfs.as_fd(), &plan.apparmor_profile)?;
+    Ok(())
+}
+
+fn load_filter(filter: Option<&Program>, channel: &ChildEnd) -> Result<(), LaunchError> {
+    let Some(filter) = filter else { return Ok(()) };
+    match seccomp::install(filter).map_err(|source| LaunchError::Seccomp { source })? {
+        Some(notify) => Ok(channel.listener(notify.as_fd())?),
+        None => Ok(()),
+    }
+}
+
+fn become_user(plan: &Process, in_user_namespace: bool) -> Result<(), LaunchError> {
+    let user = &plan.user;
+    rustix::thread::set_keep_capabilities(true).map_err(|source| LaunchError::KeepCapabilities { source })?;
+    let groups: Vec<Gid> = user.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    match rustix::thread::set_thread_groups(&groups) {
+        // An unprivileged user namespace has setgroups denied for good; there is then nothing to drop or to add.
+        Err(Errno::PERM) if groups.is_empty() && in_user_namespace => {}
+        Err(source) => return Err(LaunchError::Groups { groups: user.groups.clone(), source }),
+        Ok(()) => {}
+    }
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(|source| LaunchError::Gid { gid: user.gid, source })?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(|source| LaunchError::Uid { uid: user.uid, source })
+}
+
+/// A directory that came in through a leaked descriptor has no path below the root (CVE-2024-21626).
+fn refuse_outside_cwd() -> Result<(), LaunchError> {
+    match rustix::process::getcwd(Vec::new()) {
+        Ok(path) if path.as_bytes().starts_with(b"/") => Ok(()),
+        Ok(_) | Err(Errno::NOENT) => Err(LaunchError::CwdOutside),
+        // A directory that the user may not read, above the one it is in.
+        Err(_) => Ok(()),
+    }
+}
+
+fn environment(launch: &Launch<'_>) -> Vec<CString> {
+    let mut env = launch.plan.env.clone();
+    if launch.plan.wants_home {
+        env.push(home::variable(launch.plan.user.uid));
+    }
+    if launch.listen_fds > 0 {
+        env.extend(CString::new(format!("LISTEN_FDS={}", launch.listen_fds)));
+        env.push(CString::from(c"LISTEN_PID=1"));
+    }
+    env
+}

@@ -1,0 +1,83 @@
+//! Finding the program that args[0] means, inside the container and with its user's rights, with the texts that
+//! callers of runc look for.
+
+use std::ffi::{CStr, CString};
+
+use rustix::fs::{Access, AtFlags, CWD, FileType};
+
+use crate::sys::Errno;
+
+/// Why there is nothing to run.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum ProgramError {
+    #[error("exec: {name:?}: executable file not found in $PATH")]
+    NotFound { name: String },
+    #[error("exec: {name:?}: stat {name}")]
+    Stat { name: String, source: Errno },
+    #[error("exec: {name:?}")]
+    Denied { name: String, source: Errno },
+}
+
+/// The path to execute for `name`: itself when it has a slash, otherwise the first match in `search_path`.
+///
+/// # Errors
+/// [`ProgramError`].
+pub(crate) fn find(name: &CStr, search_path: &str) -> Result<CString, ProgramError> {
+    let text = || name.to_string_lossy().into_owned();
+    if name.to_bytes().contains(&b'/') {
+        return match executable(name) {
+            Ok(()) => Ok(name.to_owned()),
+            Err(source @ (Errno::ACCESS | Errno::ISDIR)) => Err(ProgramError::Denied { name: text(), source }),
+            Err(source) => Err(ProgramError::Stat { name: text(), source }),
+        };
+    }
+    let mut denied = None;
+    for directory in search_path.split(':').filter(|_| !name.is_empty()) {
+        let directory = if directory.is_empty() { "." } else { directory };
+        let path = [directory.as_bytes(), b"/", name.to_bytes()].concat();
+        // Neither part can hold a NUL: one was a C string, the other part of one.
+        let Ok(path) = CString::new(path) else { continue };
+        match executable(&path) {
+            Ok(()) => return Ok(path),
+            Err(errno @ Errno::ACCESS) => denied = Some(errno),
+            Err(_) => {}
+        }
+    }
+    match denied {
+        Some(source) => Err(ProgramError::Denied { name: text(), source }),
+        None => Err(ProgramError::NotFound { name: text() }),
+    }
+}
+
+fn executable(path: &CStr) -> Result<(), Errno> {
+    let status = rustix::fs::stat(path)?;
+    if FileType::from_raw_mode(status.st_mode) == FileType::Directory {
+        return Err(Errno::ISDIR);
+    }
+    rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(name: &CStr, path: &str) -> String {
+        crate::handshake::chain_of(&find(name, path).expect_err("not there")).join(": ")
+    }
+
+    #[test]
+    fn the_texts_are_those_that_callers_look_for() {
+        assert_eq!(message(c"nope", "/bin:/usr/bin"), "exec: \"nope\": executable file not found in $PATH");
+        assert_eq!(message(c"/nope", ""), "exec: \"/nope\": stat /nope: no such file or directory");
+        assert_eq!(message(c"/etc", ""), "exec: \"/etc\": is a directory");
+        assert_eq!(message(c"/etc/passwd", ""), "exec: \"/etc/passwd\": permission denied");
+        assert_eq!(message(c"passwd", "/etc"), "exec: \"passwd\": permission denied");
+        assert_eq!(message(c"", "/bin"), "exec: \"\": executable file not found in $PATH");
+    }
+
+    #[test]
+    fn the_first_executable_in_the_path_is_taken() {
+        assert_eq!(find(c"sh", "/etc:/nope:/bin").expect("there"), CString::from(c"/bin/sh"));
+    }
+}
