@@ -1,0 +1,87 @@
+//! A second, naive reading of a profile: one call, one walk over the rules, no numbers sorted and no trees.
+
+use super::super::architecture::{Abi, Family, Width, X32_BIT};
+use super::super::simulate::Call;
+use crate::spec::{ArgCheck, Seccomp, SyscallRule};
+
+fn action(name: &str, errno: Option<u32>) -> u32 {
+    let errno = errno.unwrap_or(1);
+    match name {
+        "SCMP_ACT_ALLOW" => 0x7fff_0000,
+        "SCMP_ACT_LOG" => 0x7ffc_0000,
+        "SCMP_ACT_TRACE" => 0x7ff0_0000 | errno,
+        "SCMP_ACT_NOTIFY" => 0x7fc0_0000,
+        "SCMP_ACT_ERRNO" => 0x0005_0000 | errno,
+        "SCMP_ACT_TRAP" => 0x0003_0000,
+        "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" => 0,
+        "SCMP_ACT_KILL_PROCESS" => 0x8000_0000,
+        other => panic!("unknown action {other}"),
+    }
+}
+
+fn holds(check: &ArgCheck, width: Width, arguments: &[u64; 6]) -> bool {
+    let cut = |value: u64| if width == Width::Bits32 { value & 0xffff_ffff } else { value };
+    let (argument, value, two) =
+        (cut(arguments[check.index as usize]), cut(check.value), cut(check.value_two));
+    match check.op.as_str() {
+        "SCMP_CMP_EQ" => argument == value,
+        "SCMP_CMP_NE" => argument != value,
+        "SCMP_CMP_LT" => argument < value,
+        "SCMP_CMP_LE" => argument <= value,
+        "SCMP_CMP_GT" => argument > value,
+        "SCMP_CMP_GE" => argument >= value,
+        "SCMP_CMP_MASKED_EQ" => argument & value == two,
+        other => panic!("unknown operator {other}"),
+    }
+}
+
+fn rule_holds(rule: &SyscallRule, width: Width, arguments: &[u64; 6]) -> bool {
+    let mut indexes: Vec<_> = rule.args.iter().map(|arg| arg.index).collect();
+    indexes.sort_unstable();
+    let mut check = rule.args.iter().map(|arg| holds(arg, width, arguments));
+    if indexes.is_sorted_by(|a, b| a < b) { check.all(|holds| holds) } else { check.any(|holds| holds) }
+}
+
+/// What the call gets under the profile on a kernel of the family.
+pub(super) fn evaluate(profile: &Seccomp, family: &Family, call: &Call) -> u32 {
+    const KILL_PROCESS: u32 = 0x8000_0000;
+    let default = action(&profile.default_action, profile.default_errno_ret);
+    let listed =
+        |abi: &Abi| abi.name == family.abis[0].name || profile.architectures.iter().any(|name| name == abi.name);
+    let is_x32 = call.architecture == 0xc000_003e && call.number & !(X32_BIT - 1) != 0;
+    let base = if is_x32 { X32_BIT } else { 0 };
+    let abi = family.abis.iter().find(|abi| abi.audit == call.architecture && abi.base == base);
+    let Some(abi) = abi.filter(|abi| listed(abi)) else {
+        let skipped = call.architecture == 0xc000_003e && call.number == u32::MAX;
+        return if skipped { default } else { KILL_PROCESS };
+    };
+    let number_of = |name: &String| Some(abi.base | family.table.find(name)?.number(abi.column)?);
+    let behind = |name: &str| {
+        abi.multiplexers.iter().any(|door| {
+            let number = family.table.find(door.name).unwrap().number(abi.column);
+            let argument = (call.arguments[0] as u32) & door.mask;
+            number == Some(call.number) && door.calls.contains(&(name, argument))
+        })
+    };
+    let mut first = None;
+    for rule in &profile.syscalls {
+        let returns = action(&rule.action, rule.errno_ret);
+        if returns == default {
+            continue;
+        }
+        let direct = rule.names.iter().any(|name| number_of(name) == Some(call.number));
+        if direct && rule.args.is_empty() {
+            return returns;
+        }
+        let stricter = (returns & 0xffff_0000).cast_signed() < (default & 0xffff_0000).cast_signed();
+        let through_door =
+            (rule.args.is_empty() || stricter) && rule.names.iter().any(|name| behind(name));
+        if first.is_none() && (direct && rule_holds(rule, abi.width, &call.arguments) || through_door) {
+            first = Some(returns);
+        }
+    }
+    let newest = profile.syscalls.iter().flat_map(|rule| &rule.names).filter_map(number_of).max();
+    let permissive = matches!(default & 0xffff_0000, 0x7fff_0000 | 0x7ffc_0000 | 0x7ff0_0000);
+    let is_newer = !permissive && newest.is_some_and(|newest| call.number > newest);
+    first.unwrap_or(if is_newer { 0x0005_0026 } else { default })
+}
