@@ -175,6 +175,9 @@ pub(super) fn open_directory(at: impl AsFd, path: &Path) -> Result<OwnedFd, Errn
 fn make(path: &CgroupPath) -> Result<(OwnedFd, bool), CgroupError> {
     let directory = path.directory();
     let failed = |source| CgroupError::Make { path: directory.clone(), source };
+    if path.controllers.iter().any(|name| name == "cpuset") {
+        make_above(path)?;
+    }
     let is_new = match rustix::fs::mkdirat(CWD, &directory, Mode::from_raw_mode(0o755)) {
         Ok(()) => true,
         Err(Errno::EXIST) => false,
@@ -185,8 +188,22 @@ fn make(path: &CgroupPath) -> Result<(OwnedFd, bool), CgroupError> {
         }
         Err(source) => return Err(failed(source)),
     };
+    inherit_cpuset(path, &directory).map_err(failed)?;
     let opened = open_directory(CWD, &directory).map_err(failed)?;
     Ok((opened, is_new))
+}
+
+/// A new v1 cpuset has no CPU and no memory node, and takes nobody in (ENOSPC): it begins with its parent's.
+fn inherit_cpuset(path: &CgroupPath, directory: &Path) -> Result<(), Errno> {
+    let is_cpuset = path.version == Version::V1 && path.controllers.iter().any(|name| name == "cpuset");
+    let (true, Some(parent)) = (is_cpuset, directory.parent()) else { return Ok(()) };
+    for name in ["cpuset.cpus", "cpuset.mems"] {
+        if file::read_text(&directory.join(name), file::MAX_PROC_BYTES)?.trim().is_empty() {
+            let value = file::read_text(&parent.join(name), file::MAX_PROC_BYTES)?;
+            file::write_at(CWD, &directory.join(name), value.trim().as_bytes())?;
+        }
+    }
+    Ok(())
 }
 
 fn make_above(path: &CgroupPath) -> Result<(), CgroupError> {
@@ -195,7 +212,8 @@ fn make_above(path: &CgroupPath) -> Result<(), CgroupError> {
     for name in names.iter().take(names.len().saturating_sub(1)) {
         directory.push(name);
         match rustix::fs::mkdirat(CWD, &directory, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
+            Ok(()) | Err(Errno::EXIST) => inherit_cpuset(path, &directory)
+                .map_err(|source| CgroupError::Make { path: directory.clone(), source })?,
             Err(source) => return Err(CgroupError::Make { path: directory, source }),
         }
     }

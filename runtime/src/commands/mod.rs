@@ -1,13 +1,18 @@
 //! One file per command, each thin: understand what was asked, call what does it, print what came of it.
 #![forbid(unsafe_code)]
 
+mod create;
 mod list;
+mod start;
 mod state;
 
 use crate::args::{Command, Invocation};
 use crate::cgroup::CgroupError;
+use crate::create::foreground::WaitError;
+use crate::create::{CreateError, StartError};
 use crate::output::Log;
 use crate::state::StateError;
+use knarr_proto::id::InvalidId;
 
 /// A command failed.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +22,22 @@ pub enum CommandError {
     State(#[from] StateError),
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Wait(#[from] WaitError),
+    #[error(transparent)]
+    Id(InvalidId),
+    #[error("cannot make a path absolute")]
+    Path { source: std::io::Error },
+    #[error("cannot open the bundle {path:?}")]
+    Bundle { path: std::path::PathBuf, source: std::io::Error },
+    #[error("cannot allocate tty if runc will detach without setting console socket")]
+    NoConsoleSocket,
+    #[error("cannot use console socket if runc will not detach or allocate tty")]
+    NeedlessConsoleSocket,
     #[error("cannot write the result")]
     Print { source: std::io::Error },
     #[error("{0} is not implemented in this build")]
@@ -40,9 +61,9 @@ pub fn run(invocation: &Invocation, log: &Log) -> Result<u8, CommandError> {
     match &invocation.command {
         Command::State(id) => state::run(root, id)?,
         Command::List(args) => list::run(root, *args, log)?,
-        Command::Create(_) => return Err(CommandError::Unimplemented("create")),
-        Command::Run(_) => return Err(CommandError::Unimplemented("run")),
-        Command::Start(_) => return Err(CommandError::Unimplemented("start")),
+        Command::Create(args) => create::run_create(&invocation.globals, args, log)?,
+        Command::Run(args) => return create::run_run(&invocation.globals, args, log),
+        Command::Start(id) => start::run(root, id, log)?,
         Command::Kill(_) => return Err(CommandError::Unimplemented("kill")),
         Command::Delete(_) => return Err(CommandError::Unimplemented("delete")),
         Command::Exec(_) => return Err(CommandError::Unimplemented("exec")),

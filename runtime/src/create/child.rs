@@ -67,7 +67,8 @@ fn fork(init: Init<'_>, root: &std::path::Path) -> Result<(Child, CreatorEnd), C
     let (ours, childs) = channel()?;
     // The child's copy of the working directory is in its own mount namespace: the root needs no second look-up, in
     // which somebody could have exchanged it (R09).
-    let before = open_directory(".".as_ref()).map_err(|source| CreateError::Root { path: ".".into(), source })?;
+    let before =
+        open_directory(".".as_ref()).map_err(|source| CreateError::Root { path: ".".into(), source })?;
     enter(root)?;
     let plan = init.plan;
     let pid_namespace = own_pid_namespace(&init.joined)?;
@@ -99,19 +100,26 @@ fn enter(root: &std::path::Path) -> Result<(), CreateError> {
 
 /// Has our children born in the pid namespace to join; returns our own, to go back to.
 fn own_pid_namespace(joined: &[(NamespaceKind, OwnedFd)]) -> Result<Option<OwnedFd>, CreateError> {
-    let Some((kind, opened)) = joined.iter().find(|(kind, _)| *kind == NamespaceKind::Pid) else { return Ok(None) };
+    let Some((kind, opened)) = joined.iter().find(|(kind, _)| *kind == NamespaceKind::Pid) else {
+        return Ok(None);
+    };
     let failed = |source| CreateError::Namespace { kind: *kind, path: "/proc/self/ns/pid".into(), source };
-    let own = rustix::fs::open(c"/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
-    rustix::thread::move_into_link_name_space(opened.as_fd(), Some(LinkNameSpaceType::ProcessID)).map_err(failed)?;
+    let own = rustix::fs::open(c"/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(failed)?;
+    rustix::thread::move_into_link_name_space(opened.as_fd(), Some(LinkNameSpaceType::ProcessID))
+        .map_err(failed)?;
     Ok(Some(own))
 }
 
 fn open_namespaces(decided: &Decided) -> Result<Vec<(NamespaceKind, OwnedFd)>, CreateError> {
     let open = |(kind, path): &(NamespaceKind, std::path::PathBuf)| {
-        let opened = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty());
-        opened
-            .map(|opened| (*kind, opened))
-            .map_err(|source| CreateError::Namespace { kind: *kind, path: path.clone(), source })
+        let opened =
+            rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty());
+        opened.map(|opened| (*kind, opened)).map_err(|source| CreateError::Namespace {
+            kind: *kind,
+            path: path.clone(),
+            source,
+        })
     };
     decided.plan.namespaces.join.iter().map(open).collect()
 }
@@ -144,7 +152,8 @@ fn scheduling(decided: &Decided) -> Result<(Option<Scheduler>, Option<IoPriority
 
 /// LISTEN_FDS of our caller (sd_listen_fds(3)) and `--preserve-fds`: they must be open.
 fn inherited(preserve_fds: u32) -> Result<(u32, u32), CreateError> {
-    let listen_fds = std::env::var("LISTEN_FDS").ok().and_then(|text| text.parse::<u32>().ok()).unwrap_or(0).min(1024);
+    let listen_fds =
+        std::env::var("LISTEN_FDS").ok().and_then(|text| text.parse::<u32>().ok()).unwrap_or(0).min(1024);
     let count = preserve_fds.min(1024);
     for number in 0..count {
         if !descriptor::is_open((3 + listen_fds + number).cast_signed()) {

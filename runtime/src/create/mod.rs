@@ -2,10 +2,11 @@
 //! record. Every change to the host is on the undo record from the moment it is made.
 #![forbid(unsafe_code)]
 
+mod child;
 mod error;
+pub mod foreground;
 mod gate;
 mod oci_state;
-mod child;
 mod outside;
 mod undo;
 
@@ -141,7 +142,8 @@ fn make(
         Start::AtOnce => None,
     };
     let (child, channel) = child::clone(request, decided, fence, gate, &state)?;
-    let (pid, pidfd) = (child.pid, child.pidfd.try_clone().map_err(|source| CreateError::Descriptor { source })?);
+    let (pid, pidfd) =
+        (child.pid, child.pidfd.try_clone().map_err(|source| CreateError::Descriptor { source })?);
     undo.child = Some(child);
     outside::map_ids(&decided.plan, pid, &channel)?;
     let master = serve(request, decided, &state, (pid, &pidfd), &channel)?;
@@ -160,7 +162,9 @@ fn make(
     channel.go()?;
     if request.start == Start::AtOnce {
         finish(&channel)?;
-        for warning in hooks::run(HookKind::Poststart, &decided.spec.hooks, &state.oci("running", pid)).unwrap_or_default() {
+        for warning in hooks::run(HookKind::Poststart, &decided.spec.hooks, &state.oci("running", pid))
+            .unwrap_or_default()
+        {
             undo.warnings.push(warning.to_string());
         }
     }

@@ -6,8 +6,8 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
-    connect, sendmsg, socket_with,
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType, connect, sendmsg, socket_with,
 };
 use rustix::process::Pid;
 
@@ -56,7 +56,8 @@ pub(super) fn write_pid_file(path: &Path, pid: u32) -> Result<(), CreateError> {
     let failed = |source| CreateError::PidFile { path: path.to_owned(), source };
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let temporary = path.with_file_name(format!(".{name}"));
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(&temporary).map_err(failed)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).open(&temporary).map_err(failed)?;
     file.write_all(pid.to_string().as_bytes()).map_err(failed)?;
     std::fs::rename(&temporary, path).map_err(failed)
 }

@@ -81,7 +81,6 @@ fn make_late(plan: &Plan, namespaces: &Namespaces) -> Result<(), InitError> {
         return Ok(());
     }
     // The host's procfs: no file of the container is in sight yet.
-    std::fs::write("/proc/self/timens_offsets", &plan.time_offsets).map_err(|error| InitError::TimeOffsets {
-        source: Errno::from_io_error(&error).unwrap_or(Errno::IO),
-    })
+    std::fs::write("/proc/self/timens_offsets", &plan.time_offsets)
+        .map_err(|error| InitError::TimeOffsets { source: Errno::from_io_error(&error).unwrap_or(Errno::IO) })
 }

@@ -59,7 +59,6 @@ pub enum InitError {
 }
 
 /// Everything that the child needs; all of it was decided or opened by the creator.
-#[derive(Debug)]
 pub(crate) struct Init<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) launch: Launch<'a>,

@@ -91,7 +91,9 @@ impl Console {
             Err(source) => return Err(control(source)),
         }
         rustix::process::ioctl_tiocsctty(&self.slave).map_err(control)?;
-        (0..3).try_for_each(|number| descriptor::duplicate_onto(self.slave.as_raw_fd(), number)).map_err(control)
+        (0..3)
+            .try_for_each(|number| descriptor::duplicate_onto(self.slave.as_raw_fd(), number))
+            .map_err(control)
     }
 }
 

@@ -18,7 +18,8 @@ pub(crate) fn variable(uid: u32) -> CString {
 
 fn read_passwd() -> Option<String> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let opened = rustix::fs::openat2(CWD, c"/etc/passwd", flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS).ok()?;
+    let opened =
+        rustix::fs::openat2(CWD, c"/etc/passwd", flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS).ok()?;
     let status = rustix::fs::fstat(&opened).ok()?;
     if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
         return None;
@@ -44,7 +45,8 @@ mod tests {
 
     #[test]
     fn the_home_is_found_by_number_alone() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\n1000:x:7:7::/seven:\nweb:x:1000:1000::/srv:/bin/false";
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\nbroken\n1000:x:7:7::/seven:\nweb:x:1000:1000::/srv:/bin/false";
         assert_eq!(home_of(passwd, 0).as_deref(), Some("/root"));
         assert_eq!(home_of(passwd, 1000).as_deref(), Some("/srv"));
         assert_eq!(home_of(passwd, 7).as_deref(), Some("/seven"));

@@ -125,7 +125,8 @@ impl<'a> Settled<'a> {
         let plan = launch.plan;
         label(plan)?;
         if plan.no_new_privileges {
-            rustix::thread::set_no_new_privs(true).map_err(|source| LaunchError::NoNewPrivileges { source })?;
+            rustix::thread::set_no_new_privs(true)
+                .map_err(|source| LaunchError::NoNewPrivileges { source })?;
         } else {
             // Without no_new_privs the kernel wants CAP_SYS_ADMIN, which is about to go.
             load_filter(launch.seccomp, channel)?;
@@ -165,7 +166,8 @@ impl Confined<'_> {
             .map_err(|source| LaunchError::Descriptors { source })?;
         signal::restore_defaults();
         signal::block(&signal::SignalSet::empty()).map_err(|source| LaunchError::Descriptors { source })?;
-        let loads_late = plan.no_new_privileges && self.launch.seccomp.is_some_and(|filter| filter.listener().is_none());
+        let loads_late =
+            plan.no_new_privileges && self.launch.seccomp.is_some_and(|filter| filter.listener().is_none());
         if let (true, Some(filter)) = (loads_late, self.launch.seccomp) {
             seccomp::install(filter).map_err(|source| LaunchError::Seccomp { source })?;
         }
@@ -205,8 +207,10 @@ fn become_user(plan: &Process, in_user_namespace: bool) -> Result<(), LaunchErro
         Ok(()) => {}
     }
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
-    rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(|source| LaunchError::Gid { gid: user.gid, source })?;
-    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(|source| LaunchError::Uid { uid: user.uid, source })
+    rustix::thread::set_thread_res_gid(gid, gid, gid)
+        .map_err(|source| LaunchError::Gid { gid: user.gid, source })?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid)
+        .map_err(|source| LaunchError::Uid { uid: user.uid, source })
 }
 
 /// A directory that came in through a leaked descriptor has no path below the root (CVE-2024-21626).

@@ -28,7 +28,9 @@ pub(crate) fn find(name: &CStr, search_path: &str) -> Result<CString, ProgramErr
     if name.to_bytes().contains(&b'/') {
         return match executable(name) {
             Ok(()) => Ok(name.to_owned()),
-            Err(source @ (Errno::ACCESS | Errno::ISDIR)) => Err(ProgramError::Denied { name: text(), source }),
+            Err(source @ (Errno::ACCESS | Errno::ISDIR)) => {
+                Err(ProgramError::Denied { name: text(), source })
+            }
             Err(source) => Err(ProgramError::Stat { name: text(), source }),
         };
     }

@@ -18,7 +18,9 @@ fn the_doors_out_of_a_container_are_closed() {
     let program = compiled(&profile(), &X86);
     let denied = ERRNO | 1;
     let x32 = 0x4000_0000;
-    for (name, number) in [("mount", 165), ("bpf", 321), ("io_uring_setup", 425), ("keyctl", 250), ("unshare", 272)] {
+    for (name, number) in
+        [("mount", 165), ("bpf", 321), ("io_uring_setup", 425), ("keyctl", 250), ("unshare", 272)]
+    {
         assert_eq!(verdict(&program, X86_64, number, &[]), denied, "{name}");
         assert_eq!(verdict(&program, X86_64, number | x32, &[]), denied, "{name} through x32");
     }

@@ -56,7 +56,10 @@ fn is_missing() -> bool {
 }
 
 fn short(name: &str) -> &str {
-    ["SCMP_ACT_", "SCMP_CMP_", "SCMP_ARCH_"].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
+    ["SCMP_ACT_", "SCMP_CMP_", "SCMP_ARCH_"]
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix))
+        .unwrap_or(name)
 }
 
 fn theirs(profile: &Seccomp) -> Vec<Instruction> {
@@ -97,7 +100,9 @@ fn is_known(name: &str) -> bool {
     let number = |column| X86.table.find(name).and_then(|found| found.number(column));
     let newest_known = 448;
     (0..3).any(|column| number(column).is_some())
-        && (0..3).all(|column| number(column).is_none_or(|number| number <= newest_known || (512..548).contains(&number)))
+        && (0..3).all(|column| {
+            number(column).is_none_or(|number| number <= newest_known || (512..548).contains(&number))
+        })
         && !matches!(name, "uretprobe" | "uprobe")
 }
 
@@ -105,7 +110,8 @@ fn is_known(name: &str) -> bool {
 fn with_enosys(profile: &Seccomp, call: &Call, theirs: u32) -> u32 {
     let listed = |name: &str| name == "SCMP_ARCH_X86_64" || profile.architectures.iter().any(|it| it == name);
     let base = if call.architecture == X86_64 { call.number & 0x4000_0000 } else { 0 };
-    let abi = X86.abis.iter().find(|abi| abi.audit == call.architecture && abi.base == base && listed(abi.name));
+    let abi =
+        X86.abis.iter().find(|abi| abi.audit == call.architecture && abi.base == base && listed(abi.name));
     let Some(abi) = abi else { return theirs };
     let names = profile.syscalls.iter().flat_map(|rule| &rule.names);
     let newest = names.filter_map(|name| X86.table.find(name)?.number(abi.column)).max();
@@ -160,7 +166,8 @@ fn every_operator_means_what_it_means_to_libseccomp() {
         for value in [0, 7, 0x7e02_0000, u64::from(u32::MAX), 1 << 32, (5 << 32) + 7, u64::MAX] {
             let check = ArgCheck { value_two: value & 0x3_0000_0005, ..arg(1, op, value) };
             for architectures in [&ALL[..], &[]] {
-                let rules = vec![rule(&["mmap", "read"], "SCMP_ACT_ALLOW", &[check.clone(), arg(3, "GE", 3)])];
+                let rules =
+                    vec![rule(&["mmap", "read"], "SCMP_ACT_ALLOW", &[check.clone(), arg(3, "GE", 3)])];
                 agrees_with_libseccomp(&profile("SCMP_ACT_ERRNO", architectures, rules));
             }
         }

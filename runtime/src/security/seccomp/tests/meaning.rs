@@ -29,7 +29,8 @@ fn a_rule_that_repeats_the_default_does_not_count() {
 
 #[test]
 fn the_first_rule_that_holds_wins_among_those_with_arguments() {
-    let rules = vec![errno(&["personality"], 6, &[arg(0, "EQ", 5)]), errno(&["personality"], 5, &[arg(0, "LT", 10)])];
+    let rules =
+        vec![errno(&["personality"], 6, &[arg(0, "EQ", 5)]), errno(&["personality"], 5, &[arg(0, "LT", 10)])];
     let program = compiled(&profile("SCMP_ACT_ERRNO", &[], rules), &X86);
     let verdicts = [4, 5, 10].map(|value| verdict(&program, X86_64, 135, &[value]));
     assert_eq!(verdicts, [ERRNO | 5, ERRNO | 6, ERRNO | 1]);
@@ -39,7 +40,8 @@ fn the_first_rule_that_holds_wins_among_those_with_arguments() {
 fn all_arguments_of_a_rule_must_hold_but_repeated_ones_are_alternatives() {
     let both = vec![rule(&["mmap"], "SCMP_ACT_ALLOW", &[arg(0, "EQ", 1), arg(2, "GT", 7)])];
     let program = compiled(&profile("SCMP_ACT_ERRNO", &[], both), &X86);
-    let verdicts = [[1, 0, 8], [1, 0, 7], [0, 0, 8]].map(|arguments| verdict(&program, X86_64, 9, &arguments));
+    let verdicts =
+        [[1, 0, 8], [1, 0, 7], [0, 0, 8]].map(|arguments| verdict(&program, X86_64, 9, &arguments));
     assert_eq!(verdicts, [ALLOW, ERRNO | 1, ERRNO | 1]);
     let either = vec![rule(&["mmap"], "SCMP_ACT_ALLOW", &[arg(0, "EQ", 1), arg(0, "EQ", 3)])];
     let program = compiled(&profile("SCMP_ACT_ERRNO", &[], either), &X86);
@@ -102,7 +104,8 @@ fn what_is_forbidden_is_forbidden_behind_socketcall_and_ipc_too() {
 
 #[test]
 fn what_is_permitted_for_some_arguments_is_not_permitted_behind_socketcall() {
-    let rules = vec![rule(&["socket"], "SCMP_ACT_ALLOW", &[arg(0, "EQ", 2)]), rule(&["bind"], "SCMP_ACT_ALLOW", &[])];
+    let rules =
+        vec![rule(&["socket"], "SCMP_ACT_ALLOW", &[arg(0, "EQ", 2)]), rule(&["bind"], "SCMP_ACT_ALLOW", &[])];
     let program = compiled(&profile("SCMP_ACT_ERRNO", &["SCMP_ARCH_X86"], rules), &X86);
     assert_eq!(verdict(&program, I386, 359, &[2]), ALLOW);
     assert_eq!(verdict(&program, I386, 102, &[1]), ERRNO | 1);
@@ -140,7 +143,8 @@ fn names_that_no_kernel_has_are_ignored() {
 fn flags_become_the_kernels_bits() {
     let with = |flags: Option<&[&str]>, action: &str| {
         let mut asked = profile("SCMP_ACT_ALLOW", &[], vec![rule(&["mkdir"], action, &[])]);
-        asked.flags = flags.map(|flags| flags.iter().map(|flag| format!("SECCOMP_FILTER_FLAG_{flag}")).collect());
+        asked.flags =
+            flags.map(|flags| flags.iter().map(|flag| format!("SECCOMP_FILTER_FLAG_{flag}")).collect());
         asked.listener_path = "/agent".to_owned();
         compiled(&asked, &X86).flags()
     };

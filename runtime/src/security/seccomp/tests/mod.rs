@@ -69,7 +69,8 @@ fn boundaries(profile: &Seccomp) -> Vec<u64> {
     let mut values = vec![0, 1, u64::from(u32::MAX), 1 << 32, u64::MAX];
     for arg in profile.syscalls.iter().flat_map(|rule| &rule.args) {
         for value in [arg.value, arg.value_two, arg.value & !arg.value_two, !arg.value] {
-            let wrapped = [value, value.wrapping_sub(1), value.wrapping_add(1), value ^ 1 << 32, value | 1 << 63];
+            let wrapped =
+                [value, value.wrapping_sub(1), value.wrapping_add(1), value ^ 1 << 32, value | 1 << 63];
             values.extend(wrapped);
         }
     }
@@ -81,7 +82,17 @@ fn boundaries(profile: &Seccomp) -> Vec<u64> {
 /// Every number that an ABI of the family has or may get, and a few that none will.
 fn numbers() -> impl Iterator<Item = u32> {
     let x32 = (0..600).map(|number| number | 0x4000_0000);
-    let odd = [0x3fff_ffff, 0x4000_ffff, 0x7fff_ffff, 0x8000_0000, 0xffff_fffe, u32::MAX, 0xf_0001, 0xf_0006, 0xf_0007];
+    let odd = [
+        0x3fff_ffff,
+        0x4000_ffff,
+        0x7fff_ffff,
+        0x8000_0000,
+        0xffff_fffe,
+        u32::MAX,
+        0xf_0001,
+        0xf_0006,
+        0xf_0007,
+    ];
     (0..600).chain(x32).chain(odd)
 }
 
@@ -103,7 +114,8 @@ fn agrees_with_oracle(profile: &Seccomp, family: &Family) {
                 })
             });
             for call in all_equal.chain(one) {
-                let (got, want) = (simulate::run(program.instructions(), &call), oracle::evaluate(profile, family, &call));
+                let (got, want) =
+                    (simulate::run(program.instructions(), &call), oracle::evaluate(profile, family, &call));
                 assert_eq!(got, want, "{call:x?} gets {got:#x}, not {want:#x}, under {profile:?}");
             }
         }

@@ -46,8 +46,9 @@ fn rule_holds(rule: &SyscallRule, width: Width, arguments: &[u64; 6]) -> bool {
 pub(super) fn evaluate(profile: &Seccomp, family: &Family, call: &Call) -> u32 {
     const KILL_PROCESS: u32 = 0x8000_0000;
     let default = action(&profile.default_action, profile.default_errno_ret);
-    let listed =
-        |abi: &Abi| abi.name == family.abis[0].name || profile.architectures.iter().any(|name| name == abi.name);
+    let listed = |abi: &Abi| {
+        abi.name == family.abis[0].name || profile.architectures.iter().any(|name| name == abi.name)
+    };
     let is_x32 = call.architecture == 0xc000_003e && call.number & !(X32_BIT - 1) != 0;
     let base = if is_x32 { X32_BIT } else { 0 };
     let abi = family.abis.iter().find(|abi| abi.audit == call.architecture && abi.base == base);
@@ -74,8 +75,7 @@ pub(super) fn evaluate(profile: &Seccomp, family: &Family, call: &Call) -> u32 {
             return returns;
         }
         let stricter = (returns & 0xffff_0000).cast_signed() < (default & 0xffff_0000).cast_signed();
-        let through_door =
-            (rule.args.is_empty() || stricter) && rule.names.iter().any(|name| behind(name));
+        let through_door = (rule.args.is_empty() || stricter) && rule.names.iter().any(|name| behind(name));
         if first.is_none() && (direct && rule_holds(rule, abi.width, &call.arguments) || through_door) {
             first = Some(returns);
         }

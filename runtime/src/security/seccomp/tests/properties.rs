@@ -7,8 +7,20 @@ use proptest::sample::{select, subsequence};
 use super::*;
 
 const NAMES: [&str; 14] = [
-    "read", "write", "clone", "clone3", "personality", "socket", "connect", "semop", "shmat", "execve", "futex",
-    "map_shadow_stack", "set_tls", "listns",
+    "read",
+    "write",
+    "clone",
+    "clone3",
+    "personality",
+    "socket",
+    "connect",
+    "semop",
+    "shmat",
+    "execve",
+    "futex",
+    "map_shadow_stack",
+    "set_tls",
+    "listns",
 ];
 const ACTIONS: [&str; 8] = ["ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD", "LOG", "TRACE", "TRAP"];
 const OPERATORS: [&str; 7] = ["EQ", "NE", "LT", "LE", "GT", "GE", "MASKED_EQ"];
@@ -16,7 +28,11 @@ const ARCHITECTURES: [&str; 5] =
     ["SCMP_ARCH_X86_64", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_ARM", "SCMP_ARCH_S390X"];
 
 fn value() -> impl Strategy<Value = u64> {
-    prop_oneof![0..4u64, select(vec![u64::from(u32::MAX), 1 << 32, (1 << 32) + 1, u64::MAX, 0x7e02_0000]), any::<u64>()]
+    prop_oneof![
+        0..4u64,
+        select(vec![u64::from(u32::MAX), 1 << 32, (1 << 32) + 1, u64::MAX, 0x7e02_0000]),
+        any::<u64>()
+    ]
 }
 
 fn check() -> impl Strategy<Value = ArgCheck> {
@@ -26,13 +42,12 @@ fn check() -> impl Strategy<Value = ArgCheck> {
 
 fn any_rule() -> impl Strategy<Value = SyscallRule> {
     let names = subsequence(&NAMES[..], 1..4);
-    (names, select(&ACTIONS[..]), proptest::option::of(0..100u32), proptest::collection::vec(check(), 0..4)).prop_map(
-        |(names, action, errno, args)| {
+    (names, select(&ACTIONS[..]), proptest::option::of(0..100u32), proptest::collection::vec(check(), 0..4))
+        .prop_map(|(names, action, errno, args)| {
             let takes_errno = matches!(action, "ERRNO" | "TRACE");
             let errno_ret = errno.filter(|_| takes_errno);
             SyscallRule { errno_ret, ..rule(&names, &format!("SCMP_ACT_{action}"), &args) }
-        },
-    )
+        })
 }
 
 fn any_profile() -> impl Strategy<Value = Seccomp> {
@@ -74,7 +89,8 @@ fn socketcall() -> String {
 fn agrees(profile: &Seccomp, family: &Family) -> Result<(), TestCaseError> {
     let program = compiled(profile, family);
     for call in calls(profile, family) {
-        let (got, want) = (simulate::run(program.instructions(), &call), oracle::evaluate(profile, family, &call));
+        let (got, want) =
+            (simulate::run(program.instructions(), &call), oracle::evaluate(profile, family, &call));
         prop_assert_eq!(got, want, "{:x?}", call);
     }
     Ok(())

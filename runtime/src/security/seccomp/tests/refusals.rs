@@ -3,7 +3,8 @@
 use super::*;
 
 fn refusal(change: impl FnOnce(&mut Seccomp)) -> String {
-    let mut asked = profile("SCMP_ACT_ALLOW", &[], vec![rule(&["mkdir"], "SCMP_ACT_TRAP", &[arg(0, "EQ", 1)])]);
+    let mut asked =
+        profile("SCMP_ACT_ALLOW", &[], vec![rule(&["mkdir"], "SCMP_ACT_TRAP", &[arg(0, "EQ", 1)])]);
     change(&mut asked);
     compile_for(&asked, &X86).unwrap_err().to_string()
 }
@@ -71,7 +72,8 @@ fn notifications_that_could_not_be_answered_are_refused() {
 #[test]
 fn the_kernels_limit_of_instructions_is_kept() {
     let with = |rules: u64| {
-        let rules = (0..rules).map(|value| rule(&["mkdir"], "SCMP_ACT_TRAP", &[arg(0, "EQ", value << 32 | value)]));
+        let rules =
+            (0..rules).map(|value| rule(&["mkdir"], "SCMP_ACT_TRAP", &[arg(0, "EQ", value << 32 | value)]));
         compile_for(&profile("SCMP_ACT_ALLOW", &[], rules.collect()), &X86)
     };
     let largest = (900..1024).rev().find_map(|rules| with(rules).ok()).unwrap();

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch,
 };
 
 use super::*;
@@ -36,13 +37,15 @@ fn theirs(rules: &[(&str, Vec<Condition>)]) -> Vec<Instruction> {
             .iter()
             .map(|&(index, op, value, two)| {
                 let (mask, value) = if op == "MASKED_EQ" { (value, two & value) } else { (0, value) };
-                SeccompCondition::new(index as u8, SeccompCmpArgLen::Qword, operator(op, mask), value).unwrap()
+                SeccompCondition::new(index as u8, SeccompCmpArgLen::Qword, operator(op, mask), value)
+                    .unwrap()
             })
             .collect();
         calls.entry(number.into()).or_default().push(SeccompRule::new(conditions).unwrap());
     }
     let filter =
-        SeccompFilter::new(calls, SeccompAction::Allow, SeccompAction::Errno(13), TargetArch::x86_64).unwrap();
+        SeccompFilter::new(calls, SeccompAction::Allow, SeccompAction::Errno(13), TargetArch::x86_64)
+            .unwrap();
     let program: BpfProgram = filter.try_into().unwrap();
     program.iter().map(|it| Instruction { code: it.code, jt: it.jt, jf: it.jf, k: it.k }).collect()
 }

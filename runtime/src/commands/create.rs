@@ -1,0 +1,122 @@
+//! `create` and `run`.
+
+use std::path::{Path, PathBuf};
+
+use knarr_proto::id::ContainerId;
+
+use super::CommandError;
+use crate::args::{CreateArgs, Globals, RunArgs};
+use crate::cgroup::{Driver, Fence};
+use crate::create::foreground::Foreground;
+use crate::create::{CreateRequest, Created, Options, Start, create};
+use crate::hooks::{self, HookKind};
+use crate::host::Host;
+use crate::output::Log;
+use crate::spec::Spec;
+use crate::state::{CONFIG, Removal, State, StateError};
+
+/// Makes a container that waits for `start`.
+pub(super) fn run_create(globals: &Globals, args: &CreateArgs, log: &Log) -> Result<(), CommandError> {
+    let (bundle, has_terminal) = bundle(args)?;
+    check_console(has_terminal, true, args)?;
+    make(globals, args, &bundle, Start::OnRequest, log).map(drop)
+}
+
+/// Makes a container and runs it; returns its exit code, 0 when detached.
+pub(super) fn run_run(globals: &Globals, args: &RunArgs, log: &Log) -> Result<u8, CommandError> {
+    let (bundle, has_terminal) = bundle(&args.create)?;
+    check_console(has_terminal, args.detach, &args.create)?;
+    if args.detach {
+        return make(globals, &args.create, &bundle, Start::AtOnce, log).map(|_| 0);
+    }
+    let foreground = Foreground::begin()?;
+    let created = make(globals, &args.create, &bundle, Start::AtOnce, log)?;
+    use std::os::fd::AsFd;
+    let code = foreground.wait(created.pidfd.as_fd(), created.master)?;
+    if !args.keep {
+        destroy(globals, &args.create.id.parse().map_err(CommandError::Id)?, log)?;
+    }
+    Ok(code)
+}
+
+fn make(
+    globals: &Globals,
+    args: &CreateArgs,
+    bundle: &Path,
+    start: Start,
+    log: &Log,
+) -> Result<Created, CommandError> {
+    let id: ContainerId = args.id.parse().map_err(CommandError::Id)?;
+    let host = Host::probe(globals.rootless)?;
+    let request = CreateRequest {
+        id: &id,
+        root: &globals.root,
+        bundle,
+        host: &host,
+        driver: if globals.systemd_cgroup { Driver::Systemd } else { Driver::Cgroupfs },
+        options: Options {
+            console_socket: absolute(args.console_socket.as_deref())?,
+            pidfd_socket: absolute(args.pidfd_socket.as_deref())?,
+            pid_file: absolute(args.pid_file.as_deref())?,
+            no_pivot: args.no_pivot,
+            no_new_keyring: args.no_new_keyring,
+            preserve_fds: args.preserve_fds,
+        },
+        start,
+    };
+    let created = create(&request)?;
+    for warning in &created.warnings {
+        log.warning(warning);
+    }
+    Ok(created)
+}
+
+fn absolute(path: Option<&Path>) -> Result<Option<PathBuf>, CommandError> {
+    path.map(std::path::absolute).transpose().map_err(|source| CommandError::Path { source })
+}
+
+/// The bundle's absolute path, and whether its process has a terminal.
+fn bundle(args: &CreateArgs) -> Result<(PathBuf, bool), CommandError> {
+    let given = args.bundle.as_deref().unwrap_or(Path::new("."));
+    let path =
+        given.canonicalize().map_err(|source| CommandError::Bundle { path: given.to_owned(), source })?;
+    let spec = Spec::load(&path).map_err(crate::create::CreateError::from)?;
+    Ok((path, spec.process.is_some_and(|process| process.terminal)))
+}
+
+/// runc's two fixed texts.
+fn check_console(has_terminal: bool, is_detached: bool, args: &CreateArgs) -> Result<(), CommandError> {
+    match (has_terminal && is_detached, args.console_socket.is_some()) {
+        (true, false) => Err(CommandError::NoConsoleSocket),
+        (false, true) => Err(CommandError::NeedlessConsoleSocket),
+        _ => Ok(()),
+    }
+}
+
+/// Removes an ended container: what is left in its cgroups, they themselves, its state; then poststop hooks.
+fn destroy(globals: &Globals, id: &ContainerId, log: &Log) -> Result<(), CommandError> {
+    let state = match State::load(&globals.root, id) {
+        // Somebody else's `delete` was faster.
+        Err(StateError::NotFound(_)) => return Ok(()),
+        state => state?,
+    };
+    let spec = match state.has_poststop_hooks {
+        true => Some(
+            Spec::load_file(&globals.root.join(id.as_str()).join(CONFIG))
+                .map_err(crate::create::CreateError::from)?,
+        ),
+        false => None,
+    };
+    let fence = Fence::open(&state.cgroups)?;
+    fence.kill_all()?;
+    fence.remove()?;
+    Removal::begin(&globals.root, id)?.finish()?;
+    if let Some(spec) = spec {
+        let warnings = hooks::run(HookKind::Poststop, &spec.hooks, &state.oci("stopped", 0))
+            .map_err(crate::create::CreateError::from)?;
+        for warning in warnings {
+            log.warning(&warning.to_string());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! Waiting for a process in the foreground: its terminal, the signals meant for it, its exit code.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{WaitId, WaitIdOptions};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+
+use crate::sys::signal::{self, SignalSet};
+use crate::sys::{Errno, pidfd};
+
+/// One copy between terminals; a screen is smaller.
+const COPY_BYTES: usize = 16 * 1024;
+
+/// Why the process could not be waited for.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot wait for the container's process")]
+pub struct WaitError {
+    source: Errno,
+}
+
+impl From<Errno> for WaitError {
+    fn from(source: Errno) -> Self {
+        Self { source }
+    }
+}
+
+/// Signals that are kept for [`Foreground::wait`] from before the process is made.
+#[derive(Debug)]
+pub struct Foreground {
+    signals: OwnedFd,
+}
+
+/// Puts the caller's terminal back as it was.
+struct RawTerminal(Option<Termios>);
+
+impl RawTerminal {
+    fn enter() -> Result<Self, Errno> {
+        let stdin = rustix::stdio::stdin();
+        let Ok(before) = tcgetattr(stdin) else { return Ok(Self(None)) };
+        let mut raw = before.clone();
+        raw.make_raw();
+        // The container's terminal turns line ends already; ours keeps doing its own output processing.
+        tcsetattr(stdin, OptionalActions::Now, &raw)?;
+        Ok(Self(Some(before)))
+    }
+}
+
+impl Drop for RawTerminal {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            // Nobody is left to tell; the shell sets its own modes.
+            tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, before).ok();
+        }
+    }
+}
+
+impl Foreground {
+    /// Holds all signals back, so that none is lost between now and the wait.
+    ///
+    /// # Errors
+    /// [`WaitError`].
+    pub fn begin() -> Result<Self, WaitError> {
+        signal::block(&SignalSet::full())?;
+        Ok(Self { signals: signal::descriptor(&SignalSet::full())? })
+    }
+
+    /// Passes signals and terminal on until the process, a child of ours, has ended. Returns its exit code, 128+N for
+    /// signal N.
+    ///
+    /// # Errors
+    /// [`WaitError`].
+    pub fn wait(&self, process: BorrowedFd<'_>, master: Option<OwnedFd>) -> Result<u8, WaitError> {
+        let terminal = master.as_ref().map(|_| RawTerminal::enter()).transpose()?;
+        let mut reads_stdin = master.is_some();
+        if let Some(master) = &master {
+            resize(master);
+        }
+        loop {
+            let mut waiting = vec![
+                PollFd::from_borrowed_fd(process, PollFlags::IN),
+                PollFd::new(&self.signals, PollFlags::IN),
+            ];
+            if let Some(master) = &master {
+                waiting.push(PollFd::new(master, PollFlags::IN));
+                if reads_stdin {
+                    waiting.push(PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN));
+                }
+            }
+            match poll(&mut waiting, None) {
+                Err(Errno::INTR) => continue,
+                result => result?,
+            };
+            let ready: Vec<bool> = waiting.iter().map(|fd| !fd.revents().is_empty()).collect();
+            if let Some(master) = &master {
+                if ready[2] {
+                    copy(master.as_fd(), rustix::stdio::stdout());
+                }
+                if ready.get(3) == Some(&true) {
+                    reads_stdin = copy(rustix::stdio::stdin(), master.as_fd());
+                }
+            }
+            if ready[1] {
+                self.forward(process, master.as_ref())?;
+            }
+            if ready[0] {
+                if let Some(master) = &master {
+                    drain(master.as_fd());
+                }
+                drop(terminal);
+                return Ok(reap(process)?);
+            }
+        }
+    }
+
+    fn forward(&self, process: BorrowedFd<'_>, master: Option<&OwnedFd>) -> Result<(), Errno> {
+        let mut record = [0; 128];
+        rustix::io::read(&self.signals, &mut record)?;
+        let number = i32::from_ne_bytes([record[0], record[1], record[2], record[3]]);
+        match (number, master) {
+            (libc::SIGCHLD | libc::SIGURG, _) => Ok(()),
+            (libc::SIGWINCH, Some(master)) => {
+                resize(master);
+                Ok(())
+            }
+            _ => match pidfd::send_signal(process, number) {
+                Err(Errno::SRCH) => Ok(()),
+                sent => sent,
+            },
+        }
+    }
+}
+
+/// The container's terminal is as large as ours; not every caller has one.
+fn resize(master: &OwnedFd) {
+    if let Ok(size) = tcgetwinsize(rustix::stdio::stdin()) {
+        tcsetwinsize(master, size).ok();
+    }
+}
+
+/// Copies what is there; false at the end of the stream.
+fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> bool {
+    let mut buffer = [0; COPY_BYTES];
+    let Ok(length @ 1..) = rustix::io::read(from, &mut buffer) else { return false };
+    let mut rest = &buffer[..length];
+    while !rest.is_empty() {
+        match rustix::io::write(to, rest) {
+            Ok(written) => rest = &rest[written..],
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+/// What the process wrote before it ended.
+fn drain(master: BorrowedFd<'_>) {
+    loop {
+        let mut waiting = [PollFd::from_borrowed_fd(master, PollFlags::IN)];
+        let nothing = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let has_more = poll(&mut waiting, Some(&nothing)).is_ok_and(|count| count > 0);
+        if !has_more || !copy(master, rustix::stdio::stdout()) {
+            return;
+        }
+    }
+}
+
+fn reap(process: BorrowedFd<'_>) -> Result<u8, Errno> {
+    let status =
+        rustix::process::waitid(WaitId::PidFd(process), WaitIdOptions::EXITED)?.ok_or(Errno::CHILD)?;
+    let code = match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => code,
+        (None, Some(signal)) => 128 + signal,
+        (None, None) => 255,
+    };
+    Ok(u8::try_from(code & 0xff).unwrap_or(u8::MAX))
+}
