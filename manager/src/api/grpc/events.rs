@@ -1,0 +1,84 @@
+//! The Events service: request → noun → reply.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use knarr_proto::v1;
+use knarr_proto::v1::events_server::Events as Service;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use super::containers::Replies;
+use super::translate;
+use crate::events::{Event, Events, Filter, Subscription};
+
+/// Events under way to one subscriber; the noun remembers the rest for it.
+const UNDER_WAY: usize = 64;
+
+/// The service, on the noun.
+pub(crate) struct EventsService {
+    pub(crate) events: Arc<Events>,
+    pub(crate) stopping: CancellationToken,
+}
+
+#[tonic::async_trait]
+impl Service for EventsService {
+    type SubscribeStream = Replies<v1::Event>;
+
+    async fn subscribe(
+        &self,
+        request: Request<v1::SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let request = request.into_inner();
+        let filter = Filter::parse(translate::filters(request.filters))
+            .map_err(|error| super::status::status(knarr_proto::kind::Kind::InvalidArgument, &error))?;
+        let until = request.until.map(translate::system_time);
+        // Docker: with only an end, everything remembered is meant.
+        let since = request.since.map(translate::system_time).or(until.map(|_| SystemTime::UNIX_EPOCH));
+        let subscription = self.events.subscribe(since);
+        let (sender, receiver) = mpsc::channel(UNDER_WAY);
+        let stopping = self.stopping.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = tell(subscription, &filter, until, &sender) => {}
+                () = sender.closed() => {}
+                () = stopping.cancelled() => {}
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+async fn tell(
+    mut subscription: Subscription,
+    filter: &Filter,
+    until: Option<SystemTime>,
+    sender: &mpsc::Sender<Result<v1::Event, Status>>,
+) {
+    loop {
+        let event = match until.map(|until| until.duration_since(SystemTime::now())) {
+            None => subscription.next().await,
+            Some(Err(_)) => subscription.next_past(),
+            Some(Ok(left)) => match tokio::time::timeout(left, subscription.next()).await {
+                Ok(event) => event,
+                Err(_) => return,
+            },
+        };
+        let Some(event) = event.filter(|event| until.is_none_or(|until| event.time <= until)) else { return };
+        if filter.matches(&event) && sender.send(Ok(message(&event))).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn message(event: &Event) -> v1::Event {
+    v1::Event {
+        time: Some(event.time.into()),
+        r#type: event.subject.as_str().to_owned(),
+        action: event.action.to_owned(),
+        actor_id: event.actor_id.clone(),
+        attributes: event.attributes.clone().into_iter().collect(),
+    }
+}

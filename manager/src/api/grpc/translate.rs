@@ -1,0 +1,241 @@
+//! Containers, from the API's messages to the noun's words and back. Pure.
+
+use std::time::{Duration, SystemTime};
+
+use knarr_proto::frame::Stream;
+use knarr_proto::v1;
+use prost_types::Timestamp;
+
+use crate::containers::ContainerError;
+use crate::containers::model::{
+    Config, Exit, Mount, MountKind, Network, Phase, Resources, TerminalSize, Ulimit, UnixNs, View,
+};
+
+pub(super) fn config(config: v1::ContainerConfig) -> Result<Config, ContainerError> {
+    let network = match config.network() {
+        v1::NetworkMode::Host => Network::Host,
+        v1::NetworkMode::Unspecified | v1::NetworkMode::None => Network::None,
+    };
+    Ok(Config {
+        network,
+        image: config.image,
+        entrypoint: config.entrypoint.map(|list| list.values),
+        command: config.command,
+        env: config.env,
+        working_dir: config.working_dir,
+        user: config.user,
+        hostname: config.hostname,
+        tty: config.tty,
+        open_stdin: config.open_stdin,
+        stdin_once: config.stdin_once,
+        labels: config.labels.into_iter().collect(),
+        stop_signal: config.stop_signal,
+        stop_timeout_seconds: config.stop_timeout_seconds,
+        mounts: config.mounts.into_iter().map(mount).collect::<Result<_, _>>()?,
+        resources: config.resources.map(resources).unwrap_or_default(),
+        read_only_rootfs: config.read_only_rootfs,
+        cap_add: config.cap_add,
+        cap_drop: config.cap_drop,
+        privileged: config.privileged,
+        auto_remove: config.auto_remove,
+        no_new_privileges: config.no_new_privileges,
+        group_add: config.group_add,
+        terminal_size: config.terminal_size.map(size),
+        sysctls: config.sysctls.into_iter().collect(),
+        ulimits: config
+            .ulimits
+            .into_iter()
+            .map(|ulimit| Ulimit { name: ulimit.name, soft: ulimit.soft, hard: ulimit.hard })
+            .collect(),
+    })
+}
+
+fn mount(mount: v1::Mount) -> Result<Mount, ContainerError> {
+    let kind = match mount.r#type() {
+        v1::MountType::Bind => MountKind::Bind {
+            source: mount.source,
+            propagation: mount.propagation,
+            create_source: mount.create_source,
+        },
+        v1::MountType::Tmpfs => MountKind::Tmpfs { size_bytes: mount.tmpfs_size_bytes, mode: mount.tmpfs_mode },
+        v1::MountType::Unspecified => return Err(ContainerError::Request("a mount needs a type: bind or tmpfs")),
+    };
+    Ok(Mount { kind, target: mount.target, read_only: mount.read_only })
+}
+
+fn resources(wanted: v1::Resources) -> Resources {
+    Resources {
+        memory_bytes: wanted.memory_bytes,
+        memory_swap_bytes: wanted.memory_swap_bytes,
+        memory_reservation_bytes: wanted.memory_reservation_bytes,
+        nano_cpus: wanted.nano_cpus,
+        cpu_shares: wanted.cpu_shares,
+        cpuset_cpus: wanted.cpuset_cpus,
+        cpuset_mems: wanted.cpuset_mems,
+        pids_limit: wanted.pids_limit,
+    }
+}
+
+pub(super) fn size(size: v1::TerminalSize) -> TerminalSize {
+    TerminalSize { rows: size.rows, columns: size.columns }
+}
+
+pub(super) fn container(view: View) -> v1::Container {
+    let View { identity, life, bundle } = view;
+    let state = match life.phase {
+        Phase::Creating | Phase::Created | Phase::Starting => v1::ContainerState::Created,
+        Phase::Running => v1::ContainerState::Running,
+        Phase::Exited => v1::ContainerState::Exited,
+        Phase::Removing => v1::ContainerState::Removing,
+    };
+    v1::Container {
+        id: identity.id.to_string(),
+        name: identity.name.clone(),
+        image: identity.config.image.clone(),
+        image_id: identity.image_id.clone(),
+        state: state.into(),
+        created_at: Some(unix(identity.created_at)),
+        started_at: life.started_at.map(unix),
+        exit: life.exit.map(exit),
+        pid: life.pid,
+        config: Some(config_back(&identity.config)),
+        args: identity.process.args.clone(),
+        bundle_path: bundle.display().to_string(),
+        log_path: bundle.join("log").display().to_string(),
+        snapshot_key: identity.id.to_string(),
+    }
+}
+
+fn config_back(config: &Config) -> v1::ContainerConfig {
+    let config = config.clone();
+    let network = match config.network {
+        Network::None => v1::NetworkMode::None,
+        Network::Host => v1::NetworkMode::Host,
+    };
+    let resources = config.resources;
+    v1::ContainerConfig {
+        image: config.image,
+        entrypoint: config.entrypoint.map(|values| v1::StringList { values }),
+        command: config.command,
+        env: config.env,
+        working_dir: config.working_dir,
+        user: config.user,
+        hostname: config.hostname,
+        tty: config.tty,
+        open_stdin: config.open_stdin,
+        stdin_once: config.stdin_once,
+        labels: config.labels.into_iter().collect(),
+        stop_signal: config.stop_signal,
+        stop_timeout_seconds: config.stop_timeout_seconds,
+        mounts: config.mounts.into_iter().map(mount_back).collect(),
+        resources: Some(v1::Resources {
+            memory_bytes: resources.memory_bytes,
+            memory_swap_bytes: resources.memory_swap_bytes,
+            memory_reservation_bytes: resources.memory_reservation_bytes,
+            nano_cpus: resources.nano_cpus,
+            cpu_shares: resources.cpu_shares,
+            cpuset_cpus: resources.cpuset_cpus,
+            cpuset_mems: resources.cpuset_mems,
+            pids_limit: resources.pids_limit,
+        }),
+        read_only_rootfs: config.read_only_rootfs,
+        cap_add: config.cap_add,
+        cap_drop: config.cap_drop,
+        privileged: config.privileged,
+        network: network.into(),
+        auto_remove: config.auto_remove,
+        no_new_privileges: config.no_new_privileges,
+        group_add: config.group_add,
+        terminal_size: config
+            .terminal_size
+            .map(|size| v1::TerminalSize { rows: size.rows, columns: size.columns }),
+        sysctls: config.sysctls.into_iter().collect(),
+        ulimits: config
+            .ulimits
+            .into_iter()
+            .map(|ulimit| v1::Ulimit { name: ulimit.name, soft: ulimit.soft, hard: ulimit.hard })
+            .collect(),
+    }
+}
+
+fn mount_back(mount: Mount) -> v1::Mount {
+    let mut back = v1::Mount { target: mount.target, read_only: mount.read_only, ..v1::Mount::default() };
+    match mount.kind {
+        MountKind::Bind { source, propagation, create_source } => {
+            back.set_type(v1::MountType::Bind);
+            back.source = source;
+            back.propagation = propagation;
+            back.create_source = create_source;
+        }
+        MountKind::Tmpfs { size_bytes, mode } => {
+            back.set_type(v1::MountType::Tmpfs);
+            back.tmpfs_size_bytes = size_bytes;
+            back.tmpfs_mode = mode;
+        }
+    }
+    back
+}
+
+pub(super) fn exit(exit: Exit) -> v1::ExitStatus {
+    v1::ExitStatus {
+        code: exit.code,
+        finished_at: (exit.finished_at.0 > 0).then(|| unix(exit.finished_at)),
+        oom_killed: exit.oom_killed,
+        error: exit.error,
+    }
+}
+
+pub(super) fn stream(stream: Stream) -> v1::Stream {
+    match stream {
+        Stream::Stdout => v1::Stream::Stdout,
+        Stream::Stderr => v1::Stream::Stderr,
+    }
+}
+
+pub(super) fn filters(filters: Vec<v1::Filter>) -> impl Iterator<Item = (String, String)> {
+    filters.into_iter().map(|filter| (filter.key, filter.value))
+}
+
+fn unix(time: UnixNs) -> Timestamp {
+    Timestamp::from(time.to_system_time())
+}
+
+/// A time that a client sent; before 1970 is 1970.
+pub(super) fn system_time(time: Timestamp) -> SystemTime {
+    let seconds = Duration::from_secs(u64::try_from(time.seconds).unwrap_or(0));
+    let nanoseconds = Duration::from_nanos(u64::try_from(time.nanos).unwrap_or(0));
+    SystemTime::UNIX_EPOCH.checked_add(seconds + nanoseconds).unwrap_or_else(SystemTime::now)
+}
+
+/// A time in the form of the log's records: nine digits, so that text order is time order.
+pub(super) fn record_time(time: Timestamp) -> String {
+    let whole = Timestamp { seconds: time.seconds.clamp(0, 253_402_300_799), nanos: 0 }.to_string();
+    let nanoseconds = time.nanos.clamp(0, 999_999_999);
+    format!("{}.{nanoseconds:09}Z", whole.trim_end_matches('Z'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_of_time_has_the_form_of_the_log() {
+        let time = Timestamp { seconds: 1_795_428_000, nanos: 5 };
+        assert!(record_time(time).ends_with(".000000005Z"), "{}", record_time(time));
+        assert_eq!(record_time(time).len(), "2026-11-23T10:00:00.123456789Z".len());
+    }
+
+    #[test]
+    fn a_configuration_comes_back_as_it_was_sent() {
+        let mut mount = v1::Mount { source: "/s".into(), target: "/t".into(), ..v1::Mount::default() };
+        mount.set_type(v1::MountType::Bind);
+        let sent = v1::ContainerConfig {
+            image: "alpine".into(),
+            mounts: vec![mount],
+            resources: Some(v1::Resources { pids_limit: 5, ..v1::Resources::default() }),
+            network: v1::NetworkMode::Host.into(),
+            ..v1::ContainerConfig::default()
+        };
+        assert_eq!(config_back(&config(sent.clone()).expect("valid")), sent);
+    }
+}

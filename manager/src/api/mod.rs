@@ -1,0 +1,3 @@
+//! How the world speaks to the nouns. Adapters only translate; no decision lives here.
+
+pub(crate) mod grpc;

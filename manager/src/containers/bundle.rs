@@ -1,0 +1,107 @@
+//! A container's directory: its OCI bundle, its three files of `/etc`, its log and its exit record. Everything in it
+//! can be made again from the records, so nothing here is synced to disk.
+
+use std::fs::{self, DirBuilder};
+use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use knarr_proto::exit::{self, ExitRecord};
+use oci_spec::runtime::Spec;
+
+use super::error::{ContainerError, files};
+use super::model::{Identity, Network};
+use super::spec::{self, SpecError};
+
+/// The name of the log file in the bundle; older ones have a number behind it.
+pub(super) const LOG: &str = "log";
+/// No resolv.conf, hosts file or exit record of a sane host is longer.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+
+/// Docker's hosts file for a container without the host's network.
+const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
+    ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
+
+/// Makes the empty bundle directory. It must not be there yet.
+pub(super) fn make(bundle: &Path) -> Result<(), ContainerError> {
+    for (directory, mode) in [(bundle.to_owned(), 0o700), (bundle.join("rootfs"), 0o755), (bundle.join("etc"), 0o755)] {
+        DirBuilder::new().mode(mode).create(&directory).map_err(files("make the directory", directory))?;
+    }
+    Ok(())
+}
+
+/// Writes what a start needs: config.json and the files that are mounted into `/etc`; the last run's exit record goes.
+pub(super) fn write(bundle: &Path, identity: &Identity, spec: &Spec) -> Result<(), ContainerError> {
+    let hostname = spec::hostname(identity).map_err(|error: SpecError| ContainerError::Spec(error))?;
+    let hosts = match identity.config.network {
+        Network::None => HOSTS.to_owned().into_bytes(),
+        Network::Host => host_file("/etc/hosts"),
+    };
+    let etc = bundle.join("etc");
+    put(&etc.join("hosts"), &hosts)?;
+    put(&etc.join("hostname"), format!("{hostname}\n").as_bytes())?;
+    put(&etc.join("resolv.conf"), &host_file("/etc/resolv.conf"))?;
+    let json = serde_json::to_vec(spec).expect("a specification of our own types is JSON");
+    put(&bundle.join("config.json"), &json)?;
+    match fs::remove_file(bundle.join(exit::FILE_NAME)) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(files("remove", bundle.join(exit::FILE_NAME))(source))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The exit record, if the shim has left one that this build understands.
+pub(super) fn exit_record(bundle: &Path) -> Option<ExitRecord> {
+    let mut text = Vec::new();
+    let file = fs::File::open(bundle.join(exit::FILE_NAME)).ok()?;
+    file.take(MAX_FILE_BYTES).read_to_end(&mut text).ok()?;
+    let record: ExitRecord = serde_json::from_slice(&text).ok()?;
+    (record.version == exit::VERSION).then_some(record)
+}
+
+/// Takes away mounts that a dead shim has left on the rootfs.
+pub(super) fn unmount(bundle: &Path) -> Result<(), ContainerError> {
+    let rootfs = bundle.join("rootfs");
+    // Mounts can be stacked; a bound, since another process could mount as fast as we unmount.
+    for _ in 0..16 {
+        match rustix::mount::unmount(&rootfs, rustix::mount::UnmountFlags::DETACH) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => return Ok(()),
+            Err(errno) => return Err(files("unmount", rootfs)(errno.into())),
+        }
+    }
+    Ok(())
+}
+
+/// Removes the bundle; that it is gone already is no error. It never enters a rootfs that is still mounted.
+pub(super) fn remove(bundle: &Path) -> Result<(), ContainerError> {
+    let rootfs = bundle.join("rootfs");
+    match fs::remove_dir(&rootfs) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            unmount(bundle)?;
+            fs::remove_dir(&rootfs).map_err(files("remove", rootfs))?;
+        }
+        _ => {}
+    }
+    match fs::remove_dir_all(bundle) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(files("remove", bundle)(source)),
+        _ => Ok(()),
+    }
+}
+
+fn put(path: &Path, content: &[u8]) -> Result<(), ContainerError> {
+    fs::write(path, content).map_err(files("write", path))
+}
+
+fn host_file(path: &str) -> Vec<u8> {
+    let mut content = Vec::new();
+    // Without one, the container has an empty one, as docker has it.
+    if let Ok(file) = fs::File::open(PathBuf::from(path)) {
+        let read = file.take(MAX_FILE_BYTES).read_to_end(&mut content);
+        if let Err(error) = read {
+            tracing::debug!(%path, %error, "the host's file cannot be read");
+        }
+    }
+    content
+}

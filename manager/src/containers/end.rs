@@ -1,0 +1,112 @@
+//! A container's end: seen through its shim's Wait, or noticed by the shim's own end. The exit status is recorded and
+//! told before anything is cleaned up.
+
+use std::sync::Arc;
+
+use super::error::ContainerError;
+use super::model::{Exit, Life, Phase, UnixNs};
+use super::{Container, Containers, bundle};
+use crate::error::Chain;
+use crate::shims::{ShimError, Task, TaskExit};
+
+/// SIGKILL's code, for a container whose end nobody saw.
+const UNSEEN: u32 = 137;
+
+impl Containers {
+    /// Watches a container from now until it ends, or until knarrd stops.
+    pub(super) fn supervise(&self, container: Arc<Container>, task: Task) {
+        let this = self.clone();
+        let stopping = self.shared.stopping.clone();
+        self.shared.tasks.spawn(async move {
+            let ended = tokio::select! {
+                ended = task.wait("") => ended,
+                () = stopping.cancelled() => return,
+            };
+            let _turn = container.turn.lock().await;
+            this.ended(&container, ended).await;
+        });
+    }
+
+    /// Records the end, tells it, and cleans up. The caller has the turn.
+    pub(super) async fn ended(&self, container: &Arc<Container>, ended: Result<TaskExit, ShimError>) {
+        let record = bundle::exit_record(&container.bundle);
+        let exit = match (ended, record) {
+            (Ok(seen), record) => Exit {
+                code: seen.code,
+                finished_at: record.as_ref().map_or_else(UnixNs::now, |record| UnixNs(record.exited_at_unix_ns)),
+                oom_killed: record.is_some_and(|record| record.oom_killed),
+                error: String::new(),
+            },
+            (Err(_), Some(record)) => Exit {
+                code: record.code,
+                finished_at: UnixNs(record.exited_at_unix_ns),
+                oom_killed: record.oom_killed,
+                error: String::new(),
+            },
+            (Err(error), None) => {
+                tracing::warn!(container = %container.id(), error = %Chain(&error), "a shim ended unexpectedly");
+                let error = "its shim ended unexpectedly".to_owned();
+                Exit { code: UNSEEN, finished_at: UnixNs::now(), oom_killed: false, error }
+            }
+        };
+        let (code, oom_killed) = (exit.code, exit.oom_killed);
+        let before = container.life();
+        let life = Life { phase: Phase::Exited, pid: 0, exit: Some(exit), ends: before.ends + 1, ..before };
+        let auto_remove = container.identity.config.auto_remove;
+        // An auto-removed container's next record is that it is being removed; its exit is in exit.json until then.
+        let recorded = if auto_remove { Ok(()) } else { self.enter(container, life.clone()).await };
+        self.show(container, life);
+        if let Err(error) = recorded {
+            tracing::error!(container = %container.id(), error = %Chain(&error), "an end was not recorded");
+        }
+        if oom_killed {
+            self.publish(container, "oom", &[]);
+        }
+        self.publish(container, "die", &[("exitCode", code.to_string())]);
+        self.end_shim(container).await;
+        if auto_remove {
+            self.remove_in_turn_or_log(container).await;
+        }
+    }
+
+    /// Ends the container's shim and everything it holds; if it does not answer, cleans up behind it. The caller has
+    /// the turn. What cannot be done is logged and tried again at the next start of knarrd.
+    pub(super) async fn end_shim(&self, container: &Container) {
+        let task = container.task();
+        container.set_task(None);
+        let ended = match task {
+            Some(task) => end_politely(&task).await,
+            None => Ok(false),
+        };
+        match ended {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::debug!(container = %container.id(), error = %Chain(&error), "the shim does not end by itself");
+            }
+        }
+        if let Err(error) = self.clean_up(container).await {
+            tracing::warn!(container = %container.id(), error = %Chain(&error), "not all of a task was cleaned up");
+        }
+    }
+
+    async fn clean_up(&self, container: &Container) -> Result<(), ContainerError> {
+        let cleaned = self.parts().shims.clean_up(container.id(), &container.bundle).await;
+        let directory = container.bundle.clone();
+        let unmounted = tokio::task::spawn_blocking(move || bundle::unmount(&directory)).await?;
+        cleaned?;
+        unmounted
+    }
+}
+
+/// Whether the shim has deleted its task and ended.
+async fn end_politely(task: &Task) -> Result<bool, ShimError> {
+    match task.delete("").await {
+        Ok(_) => {}
+        // It never got as far as having a task: nothing is mounted or running.
+        Err(error) if error.is_not_found() => {}
+        Err(error) => return Err(error),
+    }
+    task.shutdown().await?;
+    Ok(true)
+}

@@ -1,0 +1,199 @@
+//! Why a container verb failed: one enum for the whole noun, with the kind that codes are derived from.
+
+use std::path::PathBuf;
+
+use knarr_proto::kind::Kind;
+
+use super::model::Phase;
+use super::name::InvalidName;
+use super::process::InvalidProcess;
+use super::signal::InvalidSignal;
+use super::spec::SpecError;
+use super::user::UserError;
+use crate::images::ImageError;
+use crate::shims::ShimError;
+use crate::snapshots::SnapshotError;
+use crate::store::StoreError;
+
+/// A container verb failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ContainerError {
+    /// Nothing has this name or id.
+    #[error("no such container: {0}")]
+    NotFound(String),
+    /// A prefix of several ids.
+    #[error("{0:?} is the beginning of several containers' ids: write more of it")]
+    Ambiguous(String),
+    /// The name does not fit the grammar.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// Another container has the name.
+    #[error("the container name {name:?} is already in use by container {holder}: remove or rename that, or choose another name")]
+    NameTaken { name: String, holder: String },
+    /// The process asked for cannot be.
+    #[error(transparent)]
+    Process(#[from] InvalidProcess),
+    /// The configuration asked for cannot be.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The user asked for is not in the image.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// No such signal.
+    #[error(transparent)]
+    Signal(#[from] InvalidSignal),
+    /// No such filter.
+    #[error("invalid filter {key}={value}: containers are filtered by id, name, label, status, ancestor and exited")]
+    Filter { key: String, value: String },
+    /// Something else about the request.
+    #[error("{0}")]
+    Request(&'static str),
+    /// It would have to run.
+    #[error("container {0} is not running")]
+    NotRunning(String),
+    /// It would have to be stopped.
+    #[error("cannot remove container {0}: it is running; stop it first, or force")]
+    Running(String),
+    /// It is in the middle of something.
+    #[error("cannot {doing} container {name}: it is {}", phase.as_str())]
+    State { doing: &'static str, name: String, phase: Phase },
+    /// The command in the container cannot be executed; the runtime's words.
+    #[error("{message}")]
+    Command { reason: CommandReason, message: String },
+    /// The image is not here, or not whole.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// Its file system.
+    #[error("cannot {doing} the container's snapshot")]
+    Snapshot { doing: &'static str, source: SnapshotError },
+    /// The records.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its shim, or the runtime behind it.
+    #[error(transparent)]
+    Shim(#[from] ShimError),
+    /// Its files on disk.
+    #[error("cannot {doing} {}", path.display())]
+    Files { doing: &'static str, path: PathBuf, source: std::io::Error },
+    /// Its streams at the shim.
+    #[error("cannot {doing} the process's streams")]
+    Streams { doing: &'static str, source: std::io::Error },
+    /// knarrd is about to end.
+    #[error("knarrd is stopping: try again when it is back; the container goes on")]
+    Stopping,
+    /// A blocking step panicked or was dropped.
+    #[error("the operation was interrupted")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+/// Why a command cannot be executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CommandReason {
+    /// There is no such file.
+    NotFound,
+    /// It is no program, or not executable.
+    NotExecutable,
+}
+
+impl CommandReason {
+    /// The exit code that shells give, and docker.
+    pub(crate) fn exit_code(self) -> u32 {
+        match self {
+            Self::NotFound => 127,
+            Self::NotExecutable => 126,
+        }
+    }
+
+    /// The word in the API's `knarr-reason`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::NotFound => "COMMAND_NOT_FOUND",
+            Self::NotExecutable => "COMMAND_NOT_EXECUTABLE",
+        }
+    }
+}
+
+impl ContainerError {
+    /// What kind of failure this is.
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::NotFound(_) => Kind::NotFound,
+            Self::Ambiguous(_)
+            | Self::Name(_)
+            | Self::Process(_)
+            | Self::User(_)
+            | Self::Signal(_)
+            | Self::Filter { .. }
+            | Self::Request(_) => Kind::InvalidArgument,
+            Self::NameTaken { .. } => Kind::AlreadyExists,
+            Self::Spec(error) => error.kind(),
+            Self::NotRunning(_) | Self::Running(_) | Self::State { .. } | Self::Command { .. } => {
+                Kind::FailedPrecondition
+            }
+            Self::Image(error) => error.kind(),
+            Self::Snapshot { source, .. } => source.kind(),
+            Self::Store(error) => error.kind(),
+            Self::Shim(error) => error.kind(),
+            Self::Files { source, .. } | Self::Streams { source, .. } => match source.kind() {
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::ResourceExhausted,
+                _ => Kind::Internal,
+            },
+            Self::Stopping => Kind::Unavailable,
+            Self::Interrupted(_) => Kind::Internal,
+        }
+    }
+
+    /// Why the command cannot be executed, if that is what failed.
+    pub(crate) fn reason(&self) -> Option<CommandReason> {
+        match self {
+            Self::Command { reason, .. } => Some(*reason),
+            _ => None,
+        }
+    }
+}
+
+/// Says what was being done to which file; for `map_err`.
+pub(super) fn files(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> ContainerError {
+    let path = path.into();
+    move |source| ContainerError::Files { doing, path, source }
+}
+
+/// Finds out whether a runtime's failure is about the command itself. The texts are runc's, which crun, knarr-runtime
+/// and docker's own daemon share; nothing else in an error can be relied on.
+pub(super) fn of_start(error: ShimError) -> ContainerError {
+    let ShimError::Task { message, .. } = &error else { return error.into() };
+    let lower = message.to_lowercase();
+    let about_exec = lower.contains("exec") || lower.contains("starting container process");
+    let reason = if lower.contains("executable file not found") || lower.contains("no such file or directory") {
+        CommandReason::NotFound
+    } else if lower.contains("permission denied") || lower.contains("exec format error") || lower.contains("is a directory") {
+        CommandReason::NotExecutable
+    } else {
+        return error.into();
+    };
+    if about_exec { ContainerError::Command { reason, message: message.clone() } } else { error.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(message: &str) -> Option<CommandReason> {
+        of_start(ShimError::Task { code: ttrpc::Code::UNKNOWN, message: message.into() }).reason()
+    }
+
+    #[test]
+    fn the_runtimes_words_tell_why_a_command_cannot_run() {
+        let failed = "OCI runtime create failed: unable to start container process: ";
+        for (words, expected) in [
+            (r#"exec: "x": executable file not found in $PATH"#, Some(CommandReason::NotFound)),
+            (r#"exec: "/x": stat /x: no such file or directory"#, Some(CommandReason::NotFound)),
+            (r#"exec: "/etc/passwd": permission denied"#, Some(CommandReason::NotExecutable)),
+            ("exec /bad: exec format error", Some(CommandReason::NotExecutable)),
+            ("error setting cgroup config", None),
+        ] {
+            assert_eq!(reason(&format!("{failed}{words}")), expected, "{words}");
+        }
+        assert_eq!(reason("cannot mount /x: no such file or directory"), None);
+    }
+}

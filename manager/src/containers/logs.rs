@@ -1,0 +1,431 @@
+//! A container's recorded output, through rotation: older files first, then the newest as it grows. Following waits for
+//! the kernel to say that something changed (inotify); it never polls.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use knarr_proto::frame::Stream;
+use knarr_proto::log::{MAX_CONTENT_BYTES, Record, Tag};
+use rustix::fs::inotify;
+use tokio::io::unix::AsyncFd;
+
+use super::error::{ContainerError, files};
+use super::{Container, Containers, bundle};
+
+/// What is read at one go, so that a long log is neither in memory at once nor read in tiny steps.
+const BATCH_BYTES: usize = 256 * 1024;
+/// A record: its longest content, and time, stream and tag before it.
+const MAX_RECORD_BYTES: u64 = MAX_CONTENT_BYTES as u64 + 128;
+
+/// Which output is wanted. Times are RFC 3339 in UTC with nine digits, whose text order is their time order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogOptions {
+    pub(crate) follow: bool,
+    pub(crate) stdout: bool,
+    pub(crate) stderr: bool,
+    pub(crate) since: Option<String>,
+    pub(crate) until: Option<String>,
+    /// The last so many lines only.
+    pub(crate) tail: Option<u64>,
+}
+
+/// A piece of output, at most [`MAX_CONTENT_BYTES`] and a newline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LogPiece {
+    pub(crate) stream: Stream,
+    /// RFC 3339.
+    pub(crate) time: String,
+    /// With its newline when the line is complete.
+    pub(crate) data: Vec<u8>,
+}
+
+/// Reads a container's log, once through.
+pub(crate) struct LogReader {
+    files: Files,
+    options: LogOptions,
+    follow: Option<Follow>,
+}
+
+struct Follow {
+    container: Arc<Container>,
+    stopping: tokio_util::sync::CancellationToken,
+    changes: AsyncFd<OwnedFd>,
+}
+
+/// The log's files, oldest first; the first one is being read.
+struct Files {
+    path: PathBuf,
+    max_files: u32,
+    open: VecDeque<Open>,
+    opened_once: bool,
+}
+
+struct Open {
+    reader: BufReader<File>,
+    inode: (u64, u64),
+    /// The beginning of a record whose end is not written yet.
+    rest: Vec<u8>,
+}
+
+impl Containers {
+    /// The container's recorded output.
+    ///
+    /// # Errors
+    /// [`ContainerError::NotFound`], or that the log cannot be watched.
+    pub(crate) fn logs(&self, text: &str, options: &LogOptions) -> Result<LogReader, ContainerError> {
+        let container = self.find(text)?;
+        let mut reader = LogReader::new(&container.bundle, self.parts().logs.max_files, options);
+        if options.follow {
+            let stopping = self.shared.stopping.clone();
+            let changes = watch(&container.bundle).map_err(files("watch", &container.bundle))?;
+            reader.follow = Some(Follow { container, stopping, changes });
+        }
+        Ok(reader)
+    }
+}
+
+impl LogReader {
+    /// Of the log in `bundle`, as far as it is now.
+    pub(super) fn new(bundle: &Path, max_files: u32, options: &LogOptions) -> Self {
+        let path = bundle.join(bundle::LOG);
+        let files = Files { path, max_files, open: VecDeque::new(), opened_once: false };
+        Self { files, options: options.clone(), follow: None }
+    }
+
+    /// The next pieces; `None` at the end, which for a followed log is after the container's.
+    ///
+    /// # Errors
+    /// [`ContainerError::Files`] when the log cannot be read.
+    pub(crate) async fn next(mut self) -> Result<Option<(Vec<LogPiece>, Self)>, ContainerError> {
+        loop {
+            // Asked before reading, so that what was written before the end is read after it is known.
+            let is_over = match &self.follow {
+                Some(follow) => follow.is_over().await,
+                None => true,
+            };
+            let (reader, batch) = tokio::task::spawn_blocking(move || {
+                let batch = self.files.read(&self.options);
+                (self, batch)
+            })
+            .await?;
+            self = reader;
+            let batch = batch.map_err(files("read the log", &self.files.path))?;
+            if !batch.pieces.is_empty() {
+                return Ok(Some((batch.pieces, self)));
+            }
+            if batch.past_until || (batch.at_end && is_over) {
+                return Ok(None);
+            }
+            if let Some(follow) = self.follow.as_mut().filter(|_| batch.at_end) {
+                follow.changed().await.map_err(files("watch the log", &self.files.path))?;
+            }
+        }
+    }
+}
+
+impl Follow {
+    /// Whether nothing will be written any more. An ended container's shim may still be writing until the clean-up,
+    /// which has the turn, is done.
+    async fn is_over(&self) -> bool {
+        if self.stopping.is_cancelled() {
+            return true;
+        }
+        let (live, removed) = {
+            let life = self.container.life.borrow();
+            (life.phase.is_live(), life.removed)
+        };
+        if live || removed {
+            return removed;
+        }
+        drop(self.container.turn.lock().await);
+        !self.container.life.borrow().phase.is_live()
+    }
+
+    /// Returns when the log or the container has changed.
+    async fn changed(&mut self) -> io::Result<()> {
+        let mut life = self.container.life.subscribe();
+        let ended = life.wait_for(|life| !life.phase.is_live());
+        tokio::select! {
+            ready = self.changes.readable_mut() => {
+                let mut ready = ready?;
+                // Which file it was does not matter: all that has come is thrown away.
+                let mut buffer = [MaybeUninit::uninit(); 4096];
+                match rustix::io::read(ready.get_inner(), &mut buffer) {
+                    Ok(_) => {}
+                    Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => ready.clear_ready(),
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+            _ = ended => {}
+            () = self.stopping.cancelled() => {}
+        }
+        Ok(())
+    }
+}
+
+fn watch(directory: &Path) -> io::Result<AsyncFd<OwnedFd>> {
+    let descriptor = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+    let changes = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::DELETE_SELF;
+    inotify::add_watch(&descriptor, directory, changes)?;
+    AsyncFd::with_interest(descriptor, tokio::io::Interest::READABLE)
+}
+
+struct Batch {
+    pieces: Vec<LogPiece>,
+    /// There is nothing more at the moment.
+    at_end: bool,
+    /// There will be nothing more that is wanted.
+    past_until: bool,
+}
+
+impl Files {
+    fn read(&mut self, options: &LogOptions) -> io::Result<Batch> {
+        if !self.opened_once {
+            self.opened_once = true;
+            self.open = self.newer_than(None)?;
+            if let Some(lines) = options.tail {
+                self.skip_to_tail(lines)?;
+            }
+        }
+        let mut batch = Batch { pieces: Vec::new(), at_end: false, past_until: false };
+        let mut bytes = 0;
+        while bytes < BATCH_BYTES && !batch.past_until {
+            let Some(current) = self.open.front_mut() else {
+                self.open = self.newer_than(None)?;
+                batch.at_end = self.open.is_empty();
+                if batch.at_end { break } else { continue }
+            };
+            match current.next_line()? {
+                Some(line) => {
+                    bytes += line.len();
+                    take(&line, options, &mut batch);
+                }
+                None if self.open.len() > 1 => drop(self.open.pop_front()),
+                None => {
+                    let newer = self.newer_than(self.open.front().map(|open| open.inode))?;
+                    batch.at_end = newer.is_empty();
+                    if batch.at_end {
+                        break;
+                    }
+                    // Rotated: what was written to this one before that is still to be read.
+                    self.open.extend(newer);
+                }
+            }
+        }
+        Ok(batch)
+    }
+
+    /// The files newer than the one with this inode, oldest first. Opened newest first: rotation only ever moves a file
+    /// to a higher number, so none is missed, and one that is met twice is known by its inode.
+    fn newer_than(&self, inode: Option<(u64, u64)>) -> io::Result<VecDeque<Open>> {
+        let mut found: VecDeque<Open> = VecDeque::new();
+        for number in 0..=self.max_files {
+            let path = match number {
+                0 => self.path.clone(),
+                _ => PathBuf::from(format!("{}.{number}", self.path.display())),
+            };
+            let file = match File::open(&path) {
+                Ok(file) => file,
+                // Between a rename and the next create there is no newest file.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && number == 0 => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                Err(error) => return Err(error),
+            };
+            let metadata = file.metadata()?;
+            let this = (metadata.dev(), metadata.ino());
+            if Some(this) == inode {
+                break;
+            }
+            if !found.iter().any(|open| open.inode == this) {
+                found.push_front(Open { reader: BufReader::with_capacity(64 * 1024, file), inode: this, rest: Vec::new() });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Leaves only the last `lines` lines to be read. A line may be many records, and lies in one file or goes over.
+    fn skip_to_tail(&mut self, lines: u64) -> io::Result<()> {
+        let mut wanted = lines;
+        for index in (0..self.open.len()).rev() {
+            let ends = self.open[index].line_ends()?;
+            // What follows the last newline is a line too, if it is of the newest file.
+            let unfinished = index + 1 == self.open.len() && ends.unfinished;
+            let count = ends.after.len() as u64 + u64::from(unfinished);
+            if count >= wanted {
+                let skipped = usize::try_from(count - wanted).unwrap_or(usize::MAX);
+                let start = if skipped == 0 { 0 } else { ends.after[skipped - 1] };
+                self.open[index].reader.seek(SeekFrom::Start(start))?;
+                self.open.drain(..index);
+                return Ok(());
+            }
+            wanted -= count;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct LineEnds {
+    /// The offset after each complete line.
+    after: Vec<u64>,
+    unfinished: bool,
+}
+
+impl Open {
+    /// The next whole record with its newline; `None` when there is none yet.
+    fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let limit = MAX_RECORD_BYTES.saturating_sub(self.rest.len() as u64).max(1);
+        self.reader.by_ref().take(limit).read_until(b'\n', &mut self.rest)?;
+        let whole = self.rest.ends_with(b"\n") || self.rest.len() as u64 >= MAX_RECORD_BYTES;
+        Ok(whole.then(|| std::mem::take(&mut self.rest)))
+    }
+
+    /// Reads the file once through, and comes back to where it was.
+    fn line_ends(&mut self) -> io::Result<LineEnds> {
+        let mut ends = LineEnds::default();
+        let mut offset = 0;
+        while let Some(line) = self.next_line()? {
+            offset += line.len() as u64;
+            match Record::parse(line.strip_suffix(b"\n").unwrap_or(&line)) {
+                Some(Record { tag: Tag::Full, .. }) => {
+                    ends.after.push(offset);
+                    ends.unfinished = false;
+                }
+                Some(_) => ends.unfinished = true,
+                None => {}
+            }
+        }
+        self.rest.clear();
+        self.reader.seek(SeekFrom::Start(0))?;
+        Ok(ends)
+    }
+}
+
+fn take(line: &[u8], options: &LogOptions, batch: &mut Batch) {
+    // A torn record, of a machine that lost power: left out.
+    let Some(record) = Record::parse(line.strip_suffix(b"\n").unwrap_or(line)) else { return };
+    if options.until.as_deref().is_some_and(|until| record.time > until) {
+        batch.past_until = true;
+        return;
+    }
+    let both = options.stdout == options.stderr;
+    let wanted = match record.stream {
+        Stream::Stdout => both || options.stdout,
+        Stream::Stderr => both || options.stderr,
+    };
+    if !wanted || options.since.as_deref().is_some_and(|since| record.time < since) {
+        return;
+    }
+    let mut data = record.content.to_vec();
+    if record.tag == Tag::Full {
+        data.push(b'\n');
+    }
+    batch.pieces.push(LogPiece { stream: record.stream, time: record.time.to_owned(), data });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("knarrd-logs-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).expect("a scratch directory");
+            Self(path)
+        }
+
+        fn write(&self, file: &str, records: &[(&str, &str, &str)]) {
+            let lines: String = records
+                .iter()
+                .map(|(second, tag, text)| format!("2026-11-23T10:00:{second}.000000000Z stdout {tag} {text}\n"))
+                .collect();
+            std::fs::write(self.0.join(file), lines).expect("written");
+        }
+
+        fn read(&self, options: &LogOptions) -> String {
+            let mut reader = LogReader::new(&self.0, 5, options);
+            let mut text = String::new();
+            loop {
+                let batch = reader.files.read(options).expect("readable");
+                for piece in batch.pieces {
+                    text.push_str(&String::from_utf8(piece.data).expect("text"));
+                }
+                if batch.at_end || batch.past_until {
+                    return text;
+                }
+            }
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.0).expect("cleaned up");
+        }
+    }
+
+    #[test]
+    fn rotated_files_are_read_oldest_first() {
+        let scratch = Scratch::new("order");
+        scratch.write("log.2", &[("01", "F", "one")]);
+        scratch.write("log.1", &[("02", "F", "two"), ("03", "P", "thr")]);
+        scratch.write("log", &[("03", "F", "ee"), ("04", "F", "four")]);
+        let tail = |lines| scratch.read(&LogOptions { tail: Some(lines), ..LogOptions::default() });
+        assert_eq!(scratch.read(&LogOptions::default()), "one\ntwo\nthree\nfour\n");
+        assert_eq!(tail(0), "");
+        assert_eq!(tail(1), "four\n");
+        assert_eq!(tail(3), "two\nthree\nfour\n");
+        assert_eq!(tail(99), "one\ntwo\nthree\nfour\n");
+    }
+
+    #[test]
+    fn times_are_bounds() {
+        let scratch = Scratch::new("times");
+        scratch.write("log", &[("01", "F", "a"), ("02", "F", "b"), ("03", "F", "c")]);
+        let at = |second: &str| Some(format!("2026-11-23T10:00:{second}.000000000Z"));
+        let between = LogOptions { since: at("02"), until: at("02"), ..LogOptions::default() };
+        assert_eq!(scratch.read(&between), "b\n");
+        assert_eq!(scratch.read(&LogOptions { stderr: true, ..LogOptions::default() }), "");
+    }
+
+    #[test]
+    fn a_line_without_its_end_yet_is_read_when_it_is_there() {
+        let scratch = Scratch::new("torn");
+        let path = scratch.0.join("log");
+        std::fs::write(&path, "2026-11-23T10:00:01.000000000Z std").expect("written");
+        let options = LogOptions::default();
+        let mut reader = LogReader::new(&scratch.0, 5, &options);
+        assert!(reader.files.read(&options).expect("readable").pieces.is_empty());
+        std::io::Write::write_all(
+            &mut File::options().append(true).open(&path).expect("opened"),
+            b"out F x\n2026-11-23T10:00:02.000000000Z stdout P y\n",
+        )
+        .expect("appended");
+        let pieces = reader.files.read(&options).expect("readable").pieces;
+        let data: Vec<&[u8]> = pieces.iter().map(|piece| piece.data.as_slice()).collect();
+        assert_eq!(data, [&b"x\n"[..], b"y"]);
+    }
+
+    #[test]
+    fn a_reader_goes_on_in_the_next_file_after_a_rotation() {
+        let scratch = Scratch::new("rotate");
+        scratch.write("log", &[("01", "F", "a")]);
+        let options = LogOptions::default();
+        let mut reader = LogReader::new(&scratch.0, 5, &options);
+        assert_eq!(reader.files.read(&options).expect("readable").pieces.len(), 1);
+        std::fs::rename(scratch.0.join("log"), scratch.0.join("log.1")).expect("rotated");
+        std::fs::rename(scratch.0.join("log.1"), scratch.0.join("log.2")).expect("rotated twice");
+        scratch.write("log.1", &[("02", "F", "b")]);
+        scratch.write("log", &[("03", "F", "c")]);
+        let pieces = reader.files.read(&options).expect("readable").pieces;
+        let data: Vec<&[u8]> = pieces.iter().map(|piece| piece.data.as_slice()).collect();
+        assert_eq!(data, [&b"b\n"[..], b"c\n"]);
+    }
+}

@@ -1,0 +1,239 @@
+//! Containers: made from images, started under shims, watched until they end, removed. This noun orchestrates images,
+//! snapshots and shims; none of them calls it back. Every change that takes several steps is first recorded as an
+//! intent (a [`Phase`]), so that [`crate::recovery`] can finish or undo it after a kill -9 at any point.
+//!
+//! What is known of a container lives in memory ([`Container`]) and is written through to the table; readers never wait
+//! for the disk.
+
+mod attach;
+mod bundle;
+mod create;
+mod end;
+mod error;
+mod exec;
+mod list;
+mod logs;
+pub(crate) mod model;
+mod name;
+mod process;
+mod recover;
+mod remove;
+mod rootfs;
+mod signal;
+mod spec;
+mod start;
+mod stop;
+mod table;
+mod user;
+mod wait;
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use knarr_proto::id::ContainerId;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(crate) use attach::{AttachOptions, Input, Piece, Session};
+pub(crate) use error::{CommandReason, ContainerError};
+pub(crate) use exec::ExecOptions;
+pub(crate) use list::Filters;
+pub(crate) use logs::{LogOptions, LogPiece, LogReader};
+use model::{Identity, Life, Phase, View};
+pub(crate) use recover::Recovered;
+pub(crate) use table::SCHEMA_1;
+pub(crate) use wait::WaitCondition;
+
+use crate::events::{Events, Subject};
+use crate::images::Images;
+use crate::settings::LogLimits;
+use crate::shims::{Shims, Task};
+use crate::snapshots::Snapshots;
+use crate::store::Store;
+
+/// What the containers are made with.
+pub(crate) struct Parts {
+    /// Directory of the bundles.
+    pub(crate) bundles: PathBuf,
+    /// Directory of the attach sockets.
+    pub(crate) attach: PathBuf,
+    pub(crate) store: Store,
+    pub(crate) images: Images,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) events: Arc<Events>,
+    pub(crate) shims: Shims,
+    pub(crate) logs: LogLimits,
+    /// The kernel's, so that a reboot is noticed.
+    pub(crate) boot_id: String,
+}
+
+/// The containers; clones share them.
+#[derive(Clone)]
+pub(crate) struct Containers {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    parts: Parts,
+    registry: Mutex<Registry>,
+    /// Verbs and supervisors under way, awaited at the end.
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+    /// How many containers have a process.
+    live: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct Registry {
+    by_id: BTreeMap<ContainerId, Arc<Container>>,
+    id_by_name: HashMap<String, ContainerId>,
+}
+
+/// One container, in memory.
+struct Container {
+    identity: Arc<Identity>,
+    bundle: PathBuf,
+    life: watch::Sender<Life>,
+    /// Held by start, by the clean-up after an end and by removal: one at a time. Never held while waiting for an end.
+    turn: tokio::sync::Mutex<()>,
+    /// Its shim, while there is one.
+    task: Mutex<Option<Task>>,
+}
+
+impl Containers {
+    /// Nothing is loaded yet: [`Containers::recover`] does that.
+    pub(crate) fn new(parts: Parts) -> Self {
+        let shared = Shared {
+            parts,
+            registry: Mutex::default(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            live: watch::Sender::new(0),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// How many containers have a process, now and as it changes.
+    pub(crate) fn live(&self) -> watch::Receiver<usize> {
+        self.shared.live.subscribe()
+    }
+
+    /// Everything about one container at this moment.
+    ///
+    /// # Errors
+    /// [`ContainerError::NotFound`], [`ContainerError::Ambiguous`].
+    pub(crate) fn inspect(&self, text: &str) -> Result<View, ContainerError> {
+        self.find(text).map(|container| container.view())
+    }
+
+    /// Stops watching; containers go on. Returns when verbs under way are done.
+    pub(crate) async fn close(&self) {
+        self.shared.stopping.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+
+    fn parts(&self) -> &Parts {
+        &self.shared.parts
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        // A panic while it was held cannot have left it half changed: every change is one insert or remove.
+        self.shared.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The container that `text` names: full id, name, or unambiguous prefix of an id.
+    fn find(&self, text: &str) -> Result<Arc<Container>, ContainerError> {
+        let registry = self.registry();
+        let exact = text.parse::<ContainerId>().ok().and_then(|id| registry.by_id.get(&id));
+        let named = || registry.id_by_name.get(text).and_then(|id| registry.by_id.get(id));
+        if let Some(container) = exact.or_else(named) {
+            return Ok(Arc::clone(container));
+        }
+        let mut beginning =
+            registry.by_id.values().filter(|container| container.identity.id.as_str().starts_with(text));
+        match (beginning.next(), beginning.next()) {
+            (Some(container), None) if !text.is_empty() => Ok(Arc::clone(container)),
+            (Some(_), Some(_)) if !text.is_empty() => Err(ContainerError::Ambiguous(text.to_owned())),
+            _ => Err(ContainerError::NotFound(text.chars().take(256).collect())),
+        }
+    }
+
+    /// Runs a verb to its end even when the client that asked for it goes away in the middle.
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        verb: impl Future<Output = Result<T, ContainerError>> + Send + 'static,
+    ) -> Result<T, ContainerError> {
+        if self.shared.stopping.is_cancelled() {
+            return Err(ContainerError::Stopping);
+        }
+        self.shared.tasks.spawn(verb).await?
+    }
+
+    /// Records where `container` is now, on disk and then in memory.
+    async fn enter(&self, container: &Container, life: Life) -> Result<(), ContainerError> {
+        let (id, row) = (container.identity.id.clone(), life.clone());
+        self.parts().store.write("record a container's state", move |tx| table::update(tx, &id, &row)).await?;
+        self.show(container, life);
+        Ok(())
+    }
+
+    /// Lets everybody see where `container` is now.
+    fn show(&self, container: &Container, life: Life) {
+        let now = life.phase.is_live();
+        let before = container.life.send_replace(life).phase.is_live();
+        if now != before {
+            self.shared.live.send_modify(|live| *live = if now { *live + 1 } else { live.saturating_sub(1) });
+        }
+    }
+
+    fn publish(&self, container: &Container, action: &'static str, more: &[(&str, String)]) {
+        let identity = &container.identity;
+        let mut attributes = identity.config.labels.clone();
+        attributes.insert("name".to_owned(), identity.name.clone());
+        attributes.insert("image".to_owned(), identity.config.image.clone());
+        attributes.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        self.parts().events.publish(Subject::Container, action, identity.id.as_str(), attributes);
+    }
+}
+
+impl Container {
+    fn new(identity: Identity, life: Life, bundle: PathBuf) -> Self {
+        let identity = Arc::new(identity);
+        let life = watch::Sender::new(life);
+        Self { identity, bundle, life, turn: tokio::sync::Mutex::default(), task: Mutex::default() }
+    }
+
+    fn view(&self) -> View {
+        View { identity: Arc::clone(&self.identity), life: self.life(), bundle: self.bundle.clone() }
+    }
+
+    fn life(&self) -> Life {
+        self.life.borrow().clone()
+    }
+
+    fn id(&self) -> &ContainerId {
+        &self.identity.id
+    }
+
+    fn name(&self) -> String {
+        self.identity.name.clone()
+    }
+
+    fn task(&self) -> Option<Task> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_task(&self, task: Option<Task>) {
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = task;
+    }
+
+    /// Its shim, for a verb that needs a running process.
+    fn running_task(&self) -> Result<Task, ContainerError> {
+        let running = self.life.borrow().phase == Phase::Running;
+        self.task().filter(|_| running).ok_or_else(|| ContainerError::NotRunning(self.name()))
+    }
+}

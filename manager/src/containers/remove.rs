@@ -1,0 +1,107 @@
+//! Removing a container: the intent is recorded, then snapshot, bundle, sockets and row go, in an order that can be
+//! repeated from any point.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use knarr_proto::id::ContainerId;
+
+use super::error::{ContainerError, files};
+use super::model::{Life, Phase};
+use super::{Container, Containers, bundle, signal, table};
+use crate::error::Chain;
+use crate::snapshots::SnapshotError;
+
+/// How long a process may take to die of SIGKILL before removal gives up: it is stuck in the kernel then.
+const KILL_LIMIT: Duration = Duration::from_secs(30);
+
+impl Containers {
+    /// Removes a container; a running one only with `force`.
+    ///
+    /// # Errors
+    /// [`ContainerError`]; what is left is removed at the next try or the next start of knarrd.
+    pub(crate) async fn remove(&self, text: &str, force: bool) -> Result<ContainerId, ContainerError> {
+        let container = self.find(text)?;
+        let this = self.clone();
+        self.to_the_end(async move {
+            if container.life().phase.is_live() {
+                if !force {
+                    return Err(ContainerError::Running(container.name()));
+                }
+                this.kill_and_wait(&container).await?;
+            }
+            let _turn = container.turn.lock().await;
+            this.remove_in_turn(&container).await?;
+            Ok(container.id().clone())
+        })
+        .await
+    }
+
+    async fn kill_and_wait(&self, container: &Arc<Container>) -> Result<(), ContainerError> {
+        // One that is being started is waited for first.
+        drop(container.turn.lock().await);
+        self.signal(container, signal::KILL).await?;
+        let mut life = container.life.subscribe();
+        let ended = tokio::time::timeout(KILL_LIMIT, life.wait_for(|life| !life.phase.is_live())).await;
+        match ended {
+            Ok(_) => Ok(()),
+            Err(_) => Err(ContainerError::Request("its process does not die of SIGKILL: it is stuck in the kernel")),
+        }
+    }
+
+    pub(super) async fn remove_in_turn(&self, container: &Arc<Container>) -> Result<(), ContainerError> {
+        let life = container.life();
+        if life.removed {
+            return Ok(());
+        }
+        match life.phase {
+            Phase::Creating | Phase::Starting => {
+                return Err(ContainerError::State { doing: "remove", name: container.name(), phase: life.phase });
+            }
+            Phase::Running => return Err(ContainerError::Running(container.name())),
+            Phase::Created | Phase::Exited | Phase::Removing => {}
+        }
+        self.enter(container, Life { phase: Phase::Removing, ..life }).await?;
+        self.discard(container).await?;
+        self.publish(container, "destroy", &[]);
+        Ok(())
+    }
+
+    pub(super) async fn remove_in_turn_or_log(&self, container: &Arc<Container>) {
+        if let Err(error) = self.remove_in_turn(container).await {
+            tracing::error!(container = %container.id(), error = %Chain(&error), "a container was not removed");
+        }
+    }
+
+    /// Removes everything of a container whose intent is recorded, its row last.
+    pub(super) async fn discard(&self, container: &Container) -> Result<(), ContainerError> {
+        let parts = self.parts();
+        let (directory, socket) = (container.bundle.clone(), self.attach_socket(container));
+        let removed = tokio::task::spawn_blocking(move || {
+            bundle::remove(&directory)?;
+            match std::fs::remove_file(&socket) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(files("remove", socket)(source)),
+                _ => Ok(()),
+            }
+        });
+        // The bundle's rootfs has to be unmounted before the snapshot below it goes.
+        removed.await??;
+        match parts.snapshots.remove(container.id().as_str()).await {
+            Ok(()) | Err(SnapshotError::NotFound { .. }) => {}
+            Err(source) => return Err(ContainerError::Snapshot { doing: "remove", source }),
+        }
+        let id = container.id().clone();
+        parts.store.write("forget a container", move |tx| table::delete(tx, &id)).await?;
+        self.forget(container);
+        Ok(())
+    }
+
+    /// Lets go of a container's name and id, and tells those who wait for that.
+    pub(super) fn forget(&self, container: &Container) {
+        let mut registry = self.registry();
+        registry.by_id.remove(container.id());
+        registry.id_by_name.remove(&container.identity.name);
+        drop(registry);
+        self.show(container, Life { removed: true, ..container.life() });
+    }
+}

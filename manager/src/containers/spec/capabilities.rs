@@ -1,0 +1,164 @@
+//! Which capabilities a container has: docker's fourteen, with what was added and dropped. Inheritable and ambient
+//! sets stay empty (CVE-2022-24769).
+
+use std::collections::HashSet;
+use std::str::FromStr;
+
+use oci_spec::runtime::{Capability, LinuxCapabilities};
+
+use super::SpecError;
+use crate::containers::model::Config;
+
+const DEFAULTS: [Capability; 14] = [
+    Capability::Chown,
+    Capability::DacOverride,
+    Capability::Fsetid,
+    Capability::Fowner,
+    Capability::Mknod,
+    Capability::NetRaw,
+    Capability::Setgid,
+    Capability::Setuid,
+    Capability::Setfcap,
+    Capability::Setpcap,
+    Capability::NetBindService,
+    Capability::SysChroot,
+    Capability::Kill,
+    Capability::AuditWrite,
+];
+
+/// All that Linux knows up to 5.9, by name; the kernel's own last one is asked below.
+const ALL: [Capability; 41] = [
+    Capability::Chown,
+    Capability::DacOverride,
+    Capability::DacReadSearch,
+    Capability::Fowner,
+    Capability::Fsetid,
+    Capability::Kill,
+    Capability::Setgid,
+    Capability::Setuid,
+    Capability::Setpcap,
+    Capability::LinuxImmutable,
+    Capability::NetBindService,
+    Capability::NetBroadcast,
+    Capability::NetAdmin,
+    Capability::NetRaw,
+    Capability::IpcLock,
+    Capability::IpcOwner,
+    Capability::SysModule,
+    Capability::SysRawio,
+    Capability::SysChroot,
+    Capability::SysPtrace,
+    Capability::SysPacct,
+    Capability::SysAdmin,
+    Capability::SysBoot,
+    Capability::SysNice,
+    Capability::SysResource,
+    Capability::SysTime,
+    Capability::SysTtyConfig,
+    Capability::Mknod,
+    Capability::Lease,
+    Capability::AuditWrite,
+    Capability::AuditControl,
+    Capability::Setfcap,
+    Capability::MacOverride,
+    Capability::MacAdmin,
+    Capability::Syslog,
+    Capability::WakeAlarm,
+    Capability::BlockSuspend,
+    Capability::AuditRead,
+    Capability::Perfmon,
+    Capability::Bpf,
+    Capability::CheckpointRestore,
+];
+
+/// Every capability that knarrd itself may give away: its own bounding set.
+pub(crate) fn all() -> HashSet<Capability> {
+    let own = own_bounding_set();
+    let granted = |number: usize| own.is_none_or(|mask| mask >> number & 1 == 1);
+    // `ALL` is in the order of the kernel's numbers.
+    ALL.iter().enumerate().filter(|(number, _)| granted(*number)).map(|(_, capability)| *capability).collect()
+}
+
+fn own_bounding_set() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let hex = status.lines().find_map(|line| line.strip_prefix("CapBnd:"))?;
+    u64::from_str_radix(hex.trim(), 16).ok()
+}
+
+/// The capabilities of a container's processes.
+///
+/// # Errors
+/// [`SpecError::Capability`] for a name that is none.
+pub(super) fn of(config: &Config) -> Result<LinuxCapabilities, SpecError> {
+    if config.privileged {
+        return Ok(sets(all()));
+    }
+    let (add_all, add) = parse(&config.cap_add)?;
+    let (drop_all, drop) = parse(&config.cap_drop)?;
+    // Docker: ALL is applied first, single names after it, drops before additions.
+    let mut chosen: HashSet<Capability> = match (add_all, drop_all) {
+        (true, _) => all(),
+        (false, true) => HashSet::new(),
+        (false, false) => DEFAULTS.into(),
+    };
+    chosen.retain(|capability| !drop.contains(capability));
+    chosen.extend(add);
+    Ok(sets(chosen))
+}
+
+/// The same capabilities, in the sets of a process that starts with them.
+pub(crate) fn sets(chosen: HashSet<Capability>) -> LinuxCapabilities {
+    let mut sets = LinuxCapabilities::default();
+    sets.set_bounding(Some(chosen.clone()));
+    sets.set_effective(Some(chosen.clone()));
+    sets.set_permitted(Some(chosen));
+    sets.set_inheritable(None);
+    sets.set_ambient(None);
+    sets
+}
+
+fn parse(names: &[String]) -> Result<(bool, HashSet<Capability>), SpecError> {
+    let mut all = false;
+    let mut chosen = HashSet::new();
+    for name in names {
+        let upper = name.to_ascii_uppercase();
+        let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
+        if bare == "ALL" {
+            all = true;
+            continue;
+        }
+        let capability = Capability::from_str(&format!("CAP_{bare}"))
+            .or_else(|_| Capability::from_str(bare))
+            .map_err(|_| SpecError::Capability(name.clone()))?;
+        chosen.insert(capability);
+    }
+    Ok((all, chosen))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(add: &[&str], drop: &[&str]) -> Result<HashSet<Capability>, SpecError> {
+        let strings = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let config = Config { cap_add: strings(add), cap_drop: strings(drop), ..Config::default() };
+        super::of(&config).map(|sets| sets.bounding().clone().expect("a bounding set"))
+    }
+
+    #[test]
+    fn names_are_added_and_dropped_as_in_docker() {
+        assert_eq!(of(&[], &[]).expect("ok"), HashSet::from(DEFAULTS));
+        assert!(of(&["net_admin"], &[]).expect("ok").contains(&Capability::NetAdmin));
+        assert!(!of(&[], &["CAP_CHOWN"]).expect("ok").contains(&Capability::Chown));
+        assert_eq!(of(&["CHOWN"], &["ALL"]).expect("ok"), HashSet::from([Capability::Chown]));
+        assert_eq!(of(&["ALL"], &[]).expect("ok"), all());
+        assert!(!of(&["ALL"], &["sys_time"]).expect("ok").contains(&Capability::SysTime));
+        assert!(matches!(of(&["CAP_NOPE"], &[]), Err(SpecError::Capability(_))));
+    }
+
+    #[test]
+    fn nothing_is_inheritable_or_ambient() {
+        let sets = super::of(&Config { privileged: true, ..Config::default() }).expect("ok");
+        assert!(sets.inheritable().is_none() && sets.ambient().is_none());
+    }
+}

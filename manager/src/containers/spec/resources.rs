@@ -1,0 +1,129 @@
+//! Limits, from what people say to what cgroups take.
+
+use oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxPids, LinuxResources, PosixRlimit, PosixRlimitType};
+
+use super::{SpecError, devices};
+use crate::containers::model::{Config, Resources, Ulimit};
+
+/// The kernel's period for CPU time, in microseconds: docker's 100 ms.
+const CPU_PERIOD_US: u64 = 100_000;
+/// Docker's least memory: below it not even the runtime's own init fits.
+const MIN_MEMORY_BYTES: i64 = 6 * 1024 * 1024;
+
+/// The cgroup's limits and device rules.
+pub(super) fn of(config: &Config) -> Result<LinuxResources, SpecError> {
+    let wanted = &config.resources;
+    let mut resources = LinuxResources::default();
+    resources.set_devices(Some(devices::rules(config.privileged)));
+    resources.set_memory(memory(wanted)?);
+    resources.set_cpu(cpu(wanted)?);
+    if wanted.pids_limit != 0 {
+        let mut pids = LinuxPids::default();
+        pids.set_limit(wanted.pids_limit.max(-1));
+        resources.set_pids(Some(pids));
+    }
+    Ok(resources)
+}
+
+fn memory(wanted: &Resources) -> Result<Option<LinuxMemory>, SpecError> {
+    let (limit, swap, reservation) = (wanted.memory_bytes, wanted.memory_swap_bytes, wanted.memory_reservation_bytes);
+    let refuse = |problem| Err(SpecError::Limit { limit: "memory", problem });
+    if limit == 0 && swap > 0 {
+        return refuse("a limit of memory and swap needs a limit of memory too");
+    }
+    if limit != 0 && limit < MIN_MEMORY_BYTES {
+        return refuse("the least is 6 MiB");
+    }
+    if swap > 0 && swap < limit {
+        return refuse("the limit of memory and swap together must not be below the one of memory");
+    }
+    if reservation < 0 || swap < -1 || (limit != 0 && reservation > limit) {
+        return refuse("the reservation and the swap limit must be sizes, the reservation at most the limit");
+    }
+    let mut memory = LinuxMemory::default();
+    if limit != 0 {
+        memory.set_limit(Some(limit));
+        memory.set_swap(Some(if swap == 0 { limit.saturating_mul(2) } else { swap }));
+    }
+    if reservation != 0 {
+        memory.set_reservation(Some(reservation));
+    }
+    Ok((limit != 0 || reservation != 0).then_some(memory))
+}
+
+fn cpu(wanted: &Resources) -> Result<Option<LinuxCpu>, SpecError> {
+    let mut cpu = LinuxCpu::default();
+    if wanted.nano_cpus < 0 || (wanted.nano_cpus > 0 && wanted.nano_cpus < 10_000_000) {
+        return Err(SpecError::Limit { limit: "cpus", problem: "the least is 0.01" });
+    }
+    if wanted.nano_cpus > 0 {
+        let period = i64::try_from(CPU_PERIOD_US).unwrap_or(i64::MAX);
+        let quota = i128::from(wanted.nano_cpus) * i128::from(period) / 1_000_000_000;
+        cpu.set_period(Some(CPU_PERIOD_US));
+        cpu.set_quota(Some(i64::try_from(quota).unwrap_or(i64::MAX)));
+    }
+    if wanted.cpu_shares > 0 {
+        cpu.set_shares(Some(wanted.cpu_shares));
+    }
+    for (text, limit) in [(&wanted.cpuset_cpus, "cpuset-cpus"), (&wanted.cpuset_mems, "cpuset-mems")] {
+        if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-' || byte == b',') {
+            return Err(SpecError::Limit { limit, problem: "write a list such as 0-3,7" });
+        }
+    }
+    if !wanted.cpuset_cpus.is_empty() {
+        cpu.set_cpus(Some(wanted.cpuset_cpus.clone()));
+    }
+    if !wanted.cpuset_mems.is_empty() {
+        cpu.set_mems(Some(wanted.cpuset_mems.clone()));
+    }
+    Ok((cpu != LinuxCpu::default()).then_some(cpu))
+}
+
+/// Resource limits of the processes.
+pub(super) fn rlimits(ulimits: &[Ulimit]) -> Result<Option<Vec<PosixRlimit>>, SpecError> {
+    let mut rlimits = Vec::new();
+    for ulimit in ulimits {
+        let name = format!("RLIMIT_{}", ulimit.name.to_ascii_uppercase());
+        let typ: PosixRlimitType = serde_json::from_value(serde_json::Value::String(name))
+            .map_err(|source| SpecError::Ulimit { name: ulimit.name.clone(), source })?;
+        if ulimit.soft > ulimit.hard {
+            return Err(SpecError::Limit { limit: "ulimit", problem: "the soft limit must not be above the hard one" });
+        }
+        let mut rlimit = PosixRlimit::default();
+        rlimit.set_typ(typ);
+        rlimit.set_soft(ulimit.soft);
+        rlimit.set_hard(ulimit.hard);
+        rlimits.push(rlimit);
+    }
+    Ok((!rlimits.is_empty()).then_some(rlimits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_become_what_cgroups_take() {
+        let resources = Resources { memory_bytes: 64 << 20, nano_cpus: 1_500_000_000, ..Resources::default() };
+        let memory = memory(&resources).expect("ok").expect("a limit");
+        assert_eq!((memory.limit(), memory.swap()), (Some(64 << 20), Some(128 << 20)));
+        let cpu = cpu(&resources).expect("ok").expect("a limit");
+        assert_eq!((cpu.quota(), cpu.period()), (Some(150_000), Some(100_000)));
+        assert!(super::cpu(&Resources::default()).expect("ok").is_none());
+    }
+
+    #[test]
+    fn limits_that_make_no_sense_are_refused() {
+        let refused = |resources: Resources| assert!(memory(&resources).and(cpu(&resources)).is_err(), "{resources:?}");
+        refused(Resources { memory_bytes: 1, ..Resources::default() });
+        refused(Resources { memory_bytes: -1, ..Resources::default() });
+        refused(Resources { memory_swap_bytes: 1 << 30, ..Resources::default() });
+        refused(Resources { memory_bytes: 1 << 30, memory_swap_bytes: 1 << 20, ..Resources::default() });
+        refused(Resources { nano_cpus: -1, ..Resources::default() });
+        refused(Resources { nano_cpus: 1, ..Resources::default() });
+        let ulimit = |name: &str, soft| rlimits(&[Ulimit { name: name.into(), soft, hard: 10 }]);
+        assert!(ulimit("nofile", 10).is_ok());
+        assert!(ulimit("nofile", 11).is_err());
+        assert!(ulimit("nope", 1).is_err());
+    }
+}

@@ -1,0 +1,156 @@
+//! Giving a container its task: intent recorded → bundle written while the shim starts → task made → clients joined →
+//! task started → recorded, and watched from then on. What fails on the way is undone.
+
+use std::sync::Arc;
+
+use knarr_proto::stdio::{KnarrStdio, LogTarget};
+use tokio::net::UnixStream;
+
+use super::error::{self, ContainerError};
+use super::model::{Exit, Life, Phase, UnixNs};
+use super::{Container, Containers, bundle, rootfs, spec, user};
+use crate::error::Chain;
+use crate::shims::{CreateTask, Joined, Task, shim_mount, short};
+use crate::snapshots::Mount;
+
+/// Docker's exit code of a container that could not be started for the machine's sake.
+const NOT_STARTED: u32 = 128;
+
+/// A container that runs now.
+pub(super) struct Started {
+    pub(super) pid: u32,
+    /// The attach socket, connected before the process ran, when that was asked for.
+    pub(super) streams: Option<UnixStream>,
+}
+
+impl Containers {
+    /// Starts a container; that it runs already is no error. Its pid.
+    ///
+    /// # Errors
+    /// [`ContainerError`]; [`ContainerError::Command`] when its command cannot be executed.
+    pub(crate) async fn start(&self, text: &str) -> Result<u32, ContainerError> {
+        let container = self.find(text)?;
+        let this = self.clone();
+        self.to_the_end(async move { this.start_now(&container, false).await.map(|started| started.pid) }).await
+    }
+
+    pub(super) async fn start_now(
+        &self,
+        container: &Arc<Container>,
+        attach: bool,
+    ) -> Result<Started, ContainerError> {
+        let _turn = container.turn.lock().await;
+        let before = container.life();
+        match before.phase {
+            Phase::Created | Phase::Exited => {}
+            Phase::Running => {
+                let streams = if attach { Some(self.connect_streams(container).await?) } else { None };
+                return Ok(Started { pid: before.pid, streams });
+            }
+            phase => return Err(ContainerError::State { doing: "start", name: container.name(), phase }),
+        }
+        let intent = Life { phase: Phase::Starting, boot_id: self.parts().boot_id.clone(), ..before.clone() };
+        self.enter(container, intent).await?;
+        let (task, started) = match self.launch(container, attach).await {
+            Ok(launched) => launched,
+            Err(error) => {
+                self.undo_start(container, &before, &error).await;
+                return Err(error);
+            }
+        };
+        let running = Life {
+            phase: Phase::Running,
+            pid: started.pid,
+            started_at: Some(UnixNs::now()),
+            ..container.life()
+        };
+        container.set_task(Some(task.clone()));
+        self.publish(container, "start", &[]);
+        // The process runs whatever becomes of the record: watch it first, and do not take it back.
+        self.supervise(Arc::clone(container), task);
+        self.show(container, running.clone());
+        self.enter(container, running).await?;
+        Ok(started)
+    }
+
+    async fn launch(&self, container: &Container, attach: bool) -> Result<(Task, Started), ContainerError> {
+        let parts = self.parts();
+        let began = std::time::Instant::now();
+        let spawned = parts.shims.spawn(container.id(), &container.bundle);
+        let (mounts, task) = tokio::join!(self.write_bundle(container), spawned);
+        let (task, mounts) = (task?, mounts?);
+        // From here on a failure is undone through the task.
+        container.set_task(Some(task.clone()));
+        let ready = began.elapsed();
+        let rootfs = mounts.into_iter().map(|mount| shim_mount(mount.kind, mount.source, mount.options));
+        let create = CreateTask {
+            bundle: container.bundle.to_string_lossy().into_owned(),
+            rootfs: rootfs.collect(),
+            streams: self.streams(container),
+        };
+        task.create(create).await.map_err(error::of_start)?;
+        let created = began.elapsed();
+        let streams = if attach { Some(self.connect_streams(container).await?) } else { None };
+        let pid = task.start("").await.map_err(error::of_start)?;
+        tracing::debug!(container = %container.id(), ?ready, ?created, started = ?began.elapsed(), "launched");
+        Ok((task, Started { pid, streams }))
+    }
+
+    /// Writes config.json for this run; who the user is may have changed since the last one.
+    async fn write_bundle(&self, container: &Container) -> Result<Vec<Mount>, ContainerError> {
+        let mounts = self.parts().snapshots.mounts(container.id().as_str()).await;
+        let mounts = mounts.map_err(|source| ContainerError::Snapshot { doing: "find", source })?;
+        let (identity, directory, view) = (Arc::clone(&container.identity), container.bundle.clone(), mounts.clone());
+        tokio::task::spawn_blocking(move || {
+            let root = rootfs::open(&view).map_err(error::files("look into the root filesystem of", &directory))?;
+            let account =
+                user::look_up(std::os::fd::AsFd::as_fd(&root), &identity.process.user, &identity.config.group_add)?;
+            drop(root);
+            let spec = spec::build(&identity, &account, &directory)?;
+            bundle::write(&directory, &identity, &spec)
+        })
+        .await??;
+        Ok(mounts)
+    }
+
+    fn streams(&self, container: &Container) -> Joined {
+        let logs = self.parts().logs;
+        let config = &container.identity.config;
+        let log = LogTarget {
+            path: container.bundle.join(bundle::LOG).to_string_lossy().into_owned(),
+            max_size_bytes: logs.max_size_bytes,
+            max_files: logs.max_files,
+        };
+        let attach = self.attach_socket(container).to_string_lossy().into_owned();
+        let uri = KnarrStdio { attach, log: Some(log) }.to_uri();
+        Joined { uri, stdin: config.open_stdin, terminal: config.tty }
+    }
+
+    pub(super) fn attach_socket(&self, container: &Container) -> std::path::PathBuf {
+        self.parts().attach.join(format!("{}.sock", short(container.id())))
+    }
+
+    pub(super) async fn connect_streams(&self, container: &Container) -> Result<UnixStream, ContainerError> {
+        let connected = UnixStream::connect(self.attach_socket(container)).await;
+        connected.map_err(|source| ContainerError::Streams { doing: "join", source })
+    }
+
+    /// Back to where it was, with the reason kept; the first error is the one that is told.
+    async fn undo_start(&self, container: &Arc<Container>, before: &Life, cause: &ContainerError) {
+        self.end_shim(container).await;
+        let exit = Exit {
+            code: cause.reason().map_or(NOT_STARTED, super::CommandReason::exit_code),
+            finished_at: UnixNs::now(),
+            oom_killed: false,
+            error: Chain(cause).to_string(),
+        };
+        let life = Life { exit: Some(exit), pid: 0, ends: before.ends + 1, ..before.clone() };
+        if let Err(error) = self.enter(container, life.clone()).await {
+            tracing::error!(container = %container.id(), error = %Chain(&error), "a failed start was not recorded");
+            self.show(container, life);
+        }
+        if container.identity.config.auto_remove {
+            self.remove_in_turn_or_log(container).await;
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Signals: one, or the stop signal and after some patience SIGKILL.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::ContainerError;
+use super::{Container, Containers, signal};
+
+/// Docker's patience.
+const DEFAULT_STOP_SECONDS: u32 = 10;
+/// A process that survives SIGKILL for this long is stuck in the kernel.
+const KILL_LIMIT: Duration = Duration::from_secs(30);
+
+impl Containers {
+    /// Sends the stop signal, waits `timeout_seconds` (the container's own by default), then kills. One that does not
+    /// run is no error.
+    ///
+    /// # Errors
+    /// [`ContainerError`].
+    pub(crate) async fn stop(
+        &self,
+        text: &str,
+        timeout_seconds: Option<u32>,
+        signal_text: &str,
+    ) -> Result<(), ContainerError> {
+        let container = self.find(text)?;
+        let number = match signal_text {
+            "" => container.identity.process.stop_signal,
+            text => signal::parse(text)?,
+        };
+        // One that is being started is waited for.
+        drop(container.turn.lock().await);
+        if !container.life().phase.is_live() {
+            return Ok(());
+        }
+        let own = container.identity.config.stop_timeout_seconds.unwrap_or(DEFAULT_STOP_SECONDS);
+        let patience = Duration::from_secs(timeout_seconds.unwrap_or(own).into());
+        let mut life = container.life.subscribe();
+        self.signal(&container, number).await?;
+        if tokio::time::timeout(patience, life.wait_for(|life| !life.phase.is_live())).await.is_err() {
+            self.signal(&container, signal::KILL).await?;
+            let ended = tokio::time::timeout(KILL_LIMIT, life.wait_for(|life| !life.phase.is_live())).await;
+            if ended.is_err() {
+                return Err(ContainerError::Request("its process does not die of SIGKILL: it is stuck in the kernel"));
+            }
+        }
+        self.publish(&container, "stop", &[]);
+        Ok(())
+    }
+
+    /// Sends one signal to the first process; an empty text is SIGKILL.
+    ///
+    /// # Errors
+    /// [`ContainerError::NotRunning`], [`ContainerError::Signal`], or what the shim says.
+    pub(crate) async fn kill(&self, text: &str, signal_text: &str) -> Result<(), ContainerError> {
+        let container = self.find(text)?;
+        let number = if signal_text.is_empty() { signal::KILL } else { signal::parse(signal_text)? };
+        container.running_task()?;
+        self.signal(&container, number).await
+    }
+
+    /// Sends a signal; that the process is gone already is no error.
+    pub(super) async fn signal(&self, container: &Arc<Container>, number: i32) -> Result<(), ContainerError> {
+        let Ok(task) = container.running_task() else { return Ok(()) };
+        match task.kill("", number).await {
+            Ok(()) => {
+                self.publish(container, "kill", &[("signal", number.to_string())]);
+                Ok(())
+            }
+            Err(error) if error.is_not_found() => Ok(()),
+            // It ended while we asked; the supervisor has seen or will see it.
+            Err(_) if !container.life().phase.is_live() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

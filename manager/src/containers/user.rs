@@ -1,0 +1,308 @@
+//! Who a process runs as: user and group texts looked up in the container's own `/etc/passwd` and `/etc/group`.
+//! Those files came with the image: they are opened beneath the rootfs only, must be plain files, and are read as a
+//! stream up to a bound. A number is never looked up as a name, and nobody becomes root who did not ask for it.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+/// The largest passwd or group file that is read; the largest in public images are some hundred KiB.
+const MAX_FILE_BYTES: u64 = 10 * 1024 * 1024;
+/// The longest line that is looked at; longer ones name nobody.
+const MAX_LINE_BYTES: u64 = 64 * 1024;
+/// The kernel takes 2^32 - 2, docker 2^31 - 1; above that, programs have misread ids as negative.
+const MAX_ID: u32 = (1 << 31) - 1;
+/// The kernel's NGROUPS_MAX is 65,536; an image that wants more than this is up to no good.
+const MAX_GROUPS: usize = 4096;
+
+/// A user, by numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// Supplementary groups, the primary one included (CVE-2022-36109).
+    pub(crate) groups: Vec<u32>,
+    /// Home directory, when the user has an entry.
+    pub(crate) home: Option<String>,
+}
+
+/// The user or group cannot be found. Docker's texts.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UserError {
+    /// No such name in the image.
+    #[error("unable to find user {0}: no matching entries in passwd file")]
+    NoUser(String),
+    /// No such group in the image.
+    #[error("unable to find group {0}: no matching entries in group file")]
+    NoGroup(String),
+    /// Not `user`, `uid`, `user:group` or `uid:gid`.
+    #[error("invalid user {0:?}: write user, uid, user:group or uid:gid, with ids from 0 to {MAX_ID}")]
+    Syntax(String),
+    /// The image's file is no file, or cannot be read.
+    #[error("cannot read {file} of the container")]
+    Read { file: &'static str, source: std::io::Error },
+    /// The image's file is too much.
+    #[error("{file} of the container is larger than {MAX_FILE_BYTES} bytes")]
+    TooLarge { file: &'static str },
+}
+
+/// Looks `user` and the `extra` groups up below `rootfs`.
+///
+/// # Errors
+/// [`UserError`]; nothing falls back to root.
+pub(crate) fn look_up(rootfs: BorrowedFd<'_>, user: &str, extra: &[String]) -> Result<Account, UserError> {
+    let passwd = open(rootfs, "etc/passwd")?;
+    let group = open(rootfs, "etc/group")?;
+    resolve(passwd, group, user, extra)
+}
+
+fn open(rootfs: BorrowedFd<'_>, file: &'static str) -> Result<Option<File>, UserError> {
+    let failed = |source: std::io::Error| UserError::Read { file, source };
+    // A FIFO must not block us, a device must not act, and a link must end in the image.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let opened = match rustix::fs::openat2(rootfs.as_fd(), file, flags, Mode::empty(), within) {
+        Ok(opened) => File::from(opened),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
+        Err(errno) => return Err(failed(errno.into())),
+    };
+    let metadata = opened.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(failed(std::io::Error::other("not a regular file")));
+    }
+    if metadata.len() > MAX_FILE_BYTES {
+        return Err(UserError::TooLarge { file });
+    }
+    Ok(Some(opened))
+}
+
+fn resolve<P: Read, G: Read>(
+    passwd: Option<P>,
+    group: Option<G>,
+    spec: &str,
+    extra: &[String],
+) -> Result<Account, UserError> {
+    let (user, group_text) = match spec.split_once(':') {
+        None => (spec, None),
+        Some(("", _) | (_, "")) => return Err(UserError::Syntax(spec.to_owned())),
+        Some((user, group)) => (user, Some(group)),
+    };
+    let wanted = if user.is_empty() { Wanted::Id(0) } else { Wanted::parse(user, spec)? };
+    let entry = match passwd {
+        Some(passwd) => find_user(passwd, wanted)?,
+        None => None,
+    };
+    let (uid, primary, home, name) = match (entry, wanted) {
+        (Some(entry), _) => (entry.uid, entry.gid, Some(entry.home), Some(entry.name)),
+        (None, Wanted::Id(uid)) => (uid, 0, None, None),
+        (None, Wanted::Name(name)) => return Err(UserError::NoUser(name.to_owned())),
+    };
+    // Docker: membership counts only when no group was asked for.
+    let member = if group_text.is_none() { name.as_deref() } else { None };
+    let mut names: Vec<Wanted<'_>> = Vec::new();
+    for text in group_text.into_iter().chain(extra.iter().map(String::as_str)) {
+        names.push(Wanted::parse(text, text)?);
+    }
+    let (mut found, memberships) = match group {
+        Some(group) => find_groups(group, &names, member)?,
+        None => (vec![None; names.len()], Vec::new()),
+    };
+    for (slot, wanted) in found.iter_mut().zip(&names) {
+        *slot = match (*slot, wanted) {
+            (Some(gid), _) => Some(gid),
+            (None, Wanted::Id(gid)) => Some(*gid),
+            (None, Wanted::Name(name)) => return Err(UserError::NoGroup((*name).to_owned())),
+        };
+    }
+    let mut chosen = found.into_iter().flatten();
+    let gid = if group_text.is_some() { chosen.next().unwrap_or(primary) } else { primary };
+    let mut groups = vec![gid];
+    for gid in memberships.into_iter().chain(chosen) {
+        if !groups.contains(&gid) && groups.len() < MAX_GROUPS {
+            groups.push(gid);
+        }
+    }
+    Ok(Account { uid, gid, groups, home })
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Wanted<'a> {
+    Id(u32),
+    Name(&'a str),
+}
+
+impl<'a> Wanted<'a> {
+    fn parse(text: &'a str, whole: &str) -> Result<Self, UserError> {
+        if text.is_empty() || text.contains(['\n', '\0']) {
+            return Err(UserError::Syntax(whole.to_owned()));
+        }
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return id(text.as_bytes()).map(Self::Id).ok_or_else(|| UserError::Syntax(whole.to_owned()));
+        }
+        Ok(Self::Name(text))
+    }
+}
+
+struct UserEntry {
+    name: String,
+    uid: u32,
+    gid: u32,
+    home: String,
+}
+
+/// passwd(5): `name:password:UID:GID:GECOS:directory:shell`. The first match counts.
+fn find_user(passwd: impl Read, wanted: Wanted<'_>) -> Result<Option<UserEntry>, UserError> {
+    let mut found = None;
+    each_line(passwd, "/etc/passwd", |line| {
+        let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
+        let [name, _, uid, gid, _, home, ..] = fields.as_slice() else { return true };
+        let (Some(uid), Some(gid)) = (id(uid), id(gid)) else { return true };
+        let matches = match wanted {
+            Wanted::Id(wanted) => wanted == uid,
+            Wanted::Name(wanted) => wanted.as_bytes() == *name,
+        };
+        if matches {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            found = Some(UserEntry { name: text(name), uid, gid, home: text(home) });
+        }
+        !matches
+    })?;
+    Ok(found)
+}
+
+/// group(5): `name:password:GID:user,user…`. Gives the gid of each wanted group, and those that `member` is in.
+fn find_groups(
+    group: impl Read,
+    wanted: &[Wanted<'_>],
+    member: Option<&str>,
+) -> Result<(Vec<Option<u32>>, Vec<u32>), UserError> {
+    let mut found = vec![None; wanted.len()];
+    let mut memberships = Vec::new();
+    each_line(group, "/etc/group", |line| {
+        let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
+        let [name, _, gid, rest @ ..] = fields.as_slice() else { return true };
+        let Some(gid) = id(gid) else { return true };
+        for (slot, wanted) in found.iter_mut().zip(wanted) {
+            if let Wanted::Name(text) = wanted
+                && text.as_bytes() == *name
+                && slot.is_none()
+            {
+                *slot = Some(gid);
+            }
+        }
+        let members = rest.first().copied().unwrap_or_default();
+        let is_member = member.is_some_and(|member| members.split(|byte| *byte == b',').any(|m| m == member.as_bytes()));
+        if is_member && memberships.len() < MAX_GROUPS {
+            memberships.push(gid);
+        }
+        true
+    })?;
+    Ok((found, memberships))
+}
+
+/// Calls `visit` with every line, until it says `false`.
+fn each_line(file: impl Read, name: &'static str, mut visit: impl FnMut(&[u8]) -> bool) -> Result<(), UserError> {
+    let failed = |source| UserError::Read { file: name, source };
+    let mut reader = BufReader::new(file.take(MAX_FILE_BYTES));
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let length = reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line).map_err(failed)?;
+        if length == 0 {
+            return Ok(());
+        }
+        let whole = line.last() == Some(&b'\n') || (length as u64) < MAX_LINE_BYTES;
+        if !whole {
+            reader.skip_until(b'\n').map_err(failed)?;
+            continue;
+        }
+        let text = line.trim_ascii();
+        if !text.is_empty() && !visit(text) {
+            return Ok(());
+        }
+    }
+}
+
+fn id(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok().filter(|id| *id <= MAX_ID)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nbad line\nbig:x:4294967296:0::/:\nweb:x:33:34:w:/srv:/bin/sh\n1000:x:7:7::/n:\n";
+    const GROUP: &str = "root:x:0:root\nwww:x:34:\nlogs:x:4:root,web\naudio:x:29:web\n";
+
+    fn resolve(user: &str, extra: &[&str]) -> Result<Account, UserError> {
+        let extra: Vec<String> = extra.iter().map(|text| (*text).to_owned()).collect();
+        super::resolve(Some(PASSWD.as_bytes()), Some(GROUP.as_bytes()), user, &extra)
+    }
+
+    fn numbers(user: &str, extra: &[&str]) -> (u32, u32, Vec<u32>) {
+        let account = resolve(user, extra).expect(user);
+        (account.uid, account.gid, account.groups)
+    }
+
+    #[test]
+    fn users_and_groups_are_found_as_docker_finds_them() {
+        assert_eq!(numbers("", &[]), (0, 0, vec![0, 4]));
+        assert_eq!(numbers("web", &[]), (33, 34, vec![34, 4, 29]));
+        assert_eq!(numbers("33", &[]), (33, 34, vec![34, 4, 29]));
+        assert_eq!(numbers("web:audio", &[]), (33, 29, vec![29]));
+        assert_eq!(numbers("1000", &[]), (1000, 0, vec![0]));
+        assert_eq!(numbers("1000:2000", &["www", "5"]), (1000, 2000, vec![2000, 34, 5]));
+        assert_eq!(resolve("web", &[]).expect("web").home.as_deref(), Some("/srv"));
+    }
+
+    #[test]
+    fn nobody_becomes_root_by_a_trick() {
+        for user in [
+            "nobody", "-1", "+1", " 1", "1 ", "0x0", "1e0", "٣", "2147483648", "4294967296", "99999999999999999999",
+            "1:", ":1", ":", "web:nope", "1:4294967296", "big", "root\n", "we b", "1:1:1", "\0",
+        ] {
+            assert!(resolve(user, &[]).is_err(), "{user:?}");
+        }
+        assert_eq!(numbers("2147483647", &[]).0, 2_147_483_647);
+        assert!(resolve("web", &["nope"]).is_err());
+    }
+
+    #[test]
+    fn an_image_without_files_has_only_numbers() {
+        let none = || None::<&[u8]>;
+        assert_eq!(super::resolve(none(), none(), "5:6", &[]).expect("numbers").gid, 6);
+        assert_eq!(super::resolve(none(), none(), "", &[]).expect("root").uid, 0);
+        assert!(super::resolve(none(), none(), "root", &[]).is_err());
+    }
+
+    #[test]
+    fn an_endless_line_names_nobody_and_the_rest_is_still_read() {
+        let mut passwd = vec![b'a'; 200_000];
+        passwd.extend_from_slice(b"\nweb:x:33:34::/:\n");
+        let account = super::resolve(Some(passwd.as_slice()), None::<&[u8]>, "web", &[]).expect("web");
+        assert_eq!(account.uid, 33);
+    }
+
+    #[test]
+    fn links_devices_and_pipes_in_the_image_do_not_lead_outside() {
+        let directory = std::env::temp_dir().join(format!("knarrd-user-{}", std::process::id()));
+        std::fs::create_dir_all(directory.join("etc")).expect("a scratch directory");
+        std::os::unix::fs::symlink("/etc/hostname-of-nobody", directory.join("etc/group")).expect("a link");
+        let passwd = directory.join("etc/passwd");
+        rustix::fs::mknodat(rustix::fs::CWD, &passwd, rustix::fs::FileType::Fifo, Mode::from(0o600), 0)
+            .expect("a FIFO");
+        let rootfs = File::open(&directory).expect("the directory");
+        let on_a_pipe = look_up(rootfs.as_fd(), "root", &[]);
+        std::fs::remove_file(&passwd).expect("removed");
+        std::fs::write(&passwd, PASSWD).expect("written");
+        let with_a_dangling_group_link = look_up(rootfs.as_fd(), "web", &[]);
+        std::fs::remove_dir_all(&directory).expect("cleaned up");
+        assert!(matches!(on_a_pipe, Err(UserError::Read { .. })));
+        assert_eq!(with_a_dangling_group_link.expect("web").uid, 33);
+    }
+}

@@ -1,0 +1,161 @@
+//! Shims: started, found again, cleaned up after. One shim is one container's; it outlives knarrd. Nothing here knows
+//! what containers mean to people.
+
+mod task;
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use containerd_shim_protos::shim_async::{Client, TaskClient};
+use knarr_proto::id::ContainerId;
+use knarr_proto::kind::Kind;
+use tokio::process::Command;
+
+pub(crate) use task::{CreateTask, ExecTask, Joined, Task, TaskExit, TaskState, TaskStatus, shim_mount};
+
+/// containerd's namespace that our containers are in; the shim puts it into its own cgroup's and log's names.
+const NAMESPACE: &str = "knarr";
+/// Starting a shim takes some milliseconds; on a machine that swaps, seconds.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// `delete` kills what is left and unmounts.
+const CLEAN_UP_LIMIT: Duration = Duration::from_secs(30);
+/// What of a shim's last words is worth telling.
+const MAX_WORDS_BYTES: usize = 1024;
+
+/// How to start shims, and where their sockets are.
+#[derive(Clone, Debug)]
+pub(crate) struct Shims {
+    /// The shim's executable.
+    pub(crate) program: PathBuf,
+    /// The OCI runtime that shims are to call.
+    pub(crate) runtime: PathBuf,
+    /// The runtime's `--root`.
+    pub(crate) runtime_root: PathBuf,
+    /// Directory of the shims' sockets.
+    pub(crate) sockets: PathBuf,
+}
+
+/// A shim did not do what it was told.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ShimError {
+    /// Its program cannot be run.
+    #[error("cannot run the shim {program}: is knarr installed completely?")]
+    Spawn { program: PathBuf, source: std::io::Error },
+    /// It said why not.
+    #[error("the shim could not {doing}: {words}")]
+    Refused { doing: &'static str, words: String },
+    /// It did not come to an end.
+    #[error("the shim did not {doing} within {} seconds", limit.as_secs())]
+    TimedOut { doing: &'static str, limit: Duration },
+    /// Nobody listens on its socket.
+    #[error("cannot reach the shim at {socket}")]
+    Connect { socket: PathBuf, source: ttrpc::Error },
+    /// The connection broke in the middle: the shim has ended.
+    #[error("the shim ended while it was to {doing}")]
+    Lost { doing: &'static str, source: ttrpc::Error },
+    /// It did what it was told, and that failed: the OCI runtime's words.
+    #[error("{message}")]
+    Task { code: ttrpc::Code, message: String },
+}
+
+impl ShimError {
+    /// What kind of failure this is.
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Spawn { .. } | Self::Refused { .. } => Kind::Internal,
+            Self::TimedOut { .. } => Kind::DeadlineExceeded,
+            Self::Connect { .. } | Self::Lost { .. } => Kind::Unavailable,
+            Self::Task { code: ttrpc::Code::NOT_FOUND, .. } => Kind::NotFound,
+            Self::Task { code: ttrpc::Code::FAILED_PRECONDITION, .. } => Kind::FailedPrecondition,
+            Self::Task { code: ttrpc::Code::INVALID_ARGUMENT, .. } => Kind::InvalidArgument,
+            Self::Task { .. } => Kind::Internal,
+        }
+    }
+
+    /// Whether what was asked for is not there (any more).
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.kind() == Kind::NotFound
+    }
+}
+
+impl Shims {
+    /// The socket of the container's shim.
+    pub(crate) fn socket(&self, id: &ContainerId) -> PathBuf {
+        self.sockets.join(format!("{}.sock", short(id)))
+    }
+
+    /// Starts the container's shim and connects to it.
+    ///
+    /// # Errors
+    /// [`ShimError`]; whatever was started is for [`Shims::clean_up`].
+    pub(crate) async fn spawn(&self, id: &ContainerId, bundle: &Path) -> Result<Task, ShimError> {
+        self.call(id, bundle, "start", START_LIMIT).await?;
+        self.connect(id).await
+    }
+
+    /// Connects to the container's shim, if it is there.
+    ///
+    /// # Errors
+    /// [`ShimError::Connect`] when nobody listens.
+    pub(crate) async fn connect(&self, id: &ContainerId) -> Result<Task, ShimError> {
+        let socket = self.socket(id);
+        let client = Client::connect(&format!("unix://{}", socket.display()))
+            .await
+            .map_err(|source| ShimError::Connect { socket, source })?;
+        Ok(Task::new(id.clone(), TaskClient::new(client)))
+    }
+
+    /// Cleans up what a dead shim left behind: processes, mounts, cgroups, the runtime's state, its socket.
+    ///
+    /// # Errors
+    /// [`ShimError`] when that could not be done; it can be tried again.
+    pub(crate) async fn clean_up(&self, id: &ContainerId, bundle: &Path) -> Result<(), ShimError> {
+        let done = self.call(id, bundle, "delete", CLEAN_UP_LIMIT).await;
+        match std::fs::remove_file(self.socket(id)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(container = %id, %error, "a dead shim's socket could not be removed");
+            }
+            _ => {}
+        }
+        done
+    }
+
+    async fn call(
+        &self,
+        id: &ContainerId,
+        bundle: &Path,
+        action: &'static str,
+        limit: Duration,
+    ) -> Result<(), ShimError> {
+        let mut command = Command::new(&self.program);
+        command.args(["-namespace", NAMESPACE, "-id", id.as_str(), "-address", "", "-publish-binary", ""]);
+        if action == "delete" {
+            command.arg("-bundle").arg(bundle);
+        }
+        command
+            .arg(action)
+            .current_dir(bundle)
+            .env("KNARR_SHIM_SOCKET", self.socket(id))
+            .env("KNARR_RUNTIME", &self.runtime)
+            .env("KNARR_RUNTIME_ROOT", &self.runtime_root)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let output = tokio::time::timeout(limit, command.output())
+            .await
+            .map_err(|_| ShimError::TimedOut { doing: action, limit })?
+            .map_err(|source| ShimError::Spawn { program: self.program.clone(), source })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let words = &output.stderr[output.stderr.len().saturating_sub(MAX_WORDS_BYTES)..];
+        let words = String::from_utf8_lossy(words).trim().to_owned();
+        Err(ShimError::Refused { doing: action, words: if words.is_empty() { output.status.to_string() } else { words } })
+    }
+}
+
+/// An id as it is in socket names, whose length is bounded: the first 12 characters.
+pub(crate) fn short(id: &ContainerId) -> &str {
+    let id = id.as_str();
+    id.get(..12).unwrap_or(id)
+}
