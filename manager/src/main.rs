@@ -2,22 +2,56 @@
 #![forbid(unsafe_code)]
 #![allow(
     dead_code,
-    reason = "the nouns land before the daemon that calls them; goes with the first API service"
+    reason = "the nouns land before the daemon that calls them; goes with the last API service"
 )]
 
+mod api;
+mod connections;
+mod containers;
 mod content;
+mod daemon;
+mod error;
 mod events;
 mod images;
+mod notify;
+mod recovery;
 mod settings;
+mod shims;
 mod snapshots;
 mod store;
 mod unpack;
 
 use std::process::ExitCode;
 
+/// The daemon waits most of its time; what blocks has its own threads.
+const WORKERS: usize = 2;
+
 fn main() -> ExitCode {
-    match settings::Settings::read() {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+    let ended = settings::Settings::read().map_err(Failure::Settings).and_then(run);
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("knarrd: {}", error::Chain(&failure));
+            ExitCode::FAILURE
+        }
     }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Settings(settings::SettingsError),
+    #[error("cannot start the daemon's threads")]
+    Runtime(#[source] std::io::Error),
+    #[error(transparent)]
+    Daemon(daemon::DaemonError),
+}
+
+fn run(settings: settings::Settings) -> Result<(), Failure> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(&settings.log_level))
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
+    runtime.map_err(Failure::Runtime)?.block_on(daemon::run(settings)).map_err(Failure::Daemon)
 }

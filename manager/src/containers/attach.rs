@@ -76,7 +76,13 @@ pub(crate) struct InputSink {
 /// How the process will have ended.
 pub(crate) enum Ending {
     /// A container's first process.
-    Container { containers: Containers, id: String, life: watch::Receiver<Life>, ends: u64, until_removed: bool },
+    Container {
+        containers: Containers,
+        id: String,
+        life: watch::Receiver<Life>,
+        ends: u64,
+        until_removed: bool,
+    },
     /// An exec.
     Exec(watch::Receiver<Option<Exit>>),
 }

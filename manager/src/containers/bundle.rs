@@ -24,7 +24,9 @@ const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loop
 
 /// Makes the empty bundle directory. It must not be there yet.
 pub(super) fn make(bundle: &Path) -> Result<(), ContainerError> {
-    for (directory, mode) in [(bundle.to_owned(), 0o700), (bundle.join("rootfs"), 0o755), (bundle.join("etc"), 0o755)] {
+    for (directory, mode) in
+        [(bundle.to_owned(), 0o700), (bundle.join("rootfs"), 0o755), (bundle.join("etc"), 0o755)]
+    {
         DirBuilder::new().mode(mode).create(&directory).map_err(files("make the directory", directory))?;
     }
     Ok(())

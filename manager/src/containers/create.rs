@@ -87,17 +87,14 @@ impl Containers {
         let taken = |id: &ContainerId| registry.by_id.keys().any(|other| short(other) == short(id));
         let id = std::iter::repeat_with(name::new_id).find(|id| !taken(id)).expect("ids do not run out");
         let bundle = self.parts().bundles.join(id.as_str());
-        let container = Arc::new(Container::new(identity(id.clone(), name.clone()), Life::creating(), bundle));
+        let container =
+            Arc::new(Container::new(identity(id.clone(), name.clone()), Life::creating(), bundle));
         registry.by_id.insert(id.clone(), Arc::clone(&container));
         registry.id_by_name.insert(name, id);
         Ok(container)
     }
 
-    async fn make(
-        &self,
-        container: &Container,
-        parent: Option<&Digest>,
-    ) -> Result<(), ContainerError> {
+    async fn make(&self, container: &Container, parent: Option<&Digest>) -> Result<(), ContainerError> {
         let parts = self.parts();
         let identity = Arc::clone(&container.identity);
         // Whatever can be wrong with the request is found before anything is made; the user is looked up at start.

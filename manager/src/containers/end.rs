@@ -33,7 +33,9 @@ impl Containers {
         let exit = match (ended, record) {
             (Ok(seen), record) => Exit {
                 code: seen.code,
-                finished_at: record.as_ref().map_or_else(UnixNs::now, |record| UnixNs(record.exited_at_unix_ns)),
+                finished_at: record
+                    .as_ref()
+                    .map_or_else(UnixNs::now, |record| UnixNs(record.exited_at_unix_ns)),
                 oom_killed: record.is_some_and(|record| record.oom_killed),
                 error: String::new(),
             },

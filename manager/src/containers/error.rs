@@ -28,7 +28,9 @@ pub(crate) enum ContainerError {
     #[error(transparent)]
     Name(#[from] InvalidName),
     /// Another container has the name.
-    #[error("the container name {name:?} is already in use by container {holder}: remove or rename that, or choose another name")]
+    #[error(
+        "the container name {name:?} is already in use by container {holder}: remove or rename that, or choose another name"
+    )]
     NameTaken { name: String, holder: String },
     /// The process asked for cannot be.
     #[error(transparent)]
@@ -43,7 +45,9 @@ pub(crate) enum ContainerError {
     #[error(transparent)]
     Signal(#[from] InvalidSignal),
     /// No such filter.
-    #[error("invalid filter {key}={value}: containers are filtered by id, name, label, status, ancestor and exited")]
+    #[error(
+        "invalid filter {key}={value}: containers are filtered by id, name, label, status, ancestor and exited"
+    )]
     Filter { key: String, value: String },
     /// Something else about the request.
     #[error("{0}")]
@@ -135,7 +139,9 @@ impl ContainerError {
             Self::Store(error) => error.kind(),
             Self::Shim(error) => error.kind(),
             Self::Files { source, .. } | Self::Streams { source, .. } => match source.kind() {
-                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::ResourceExhausted,
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                    Kind::ResourceExhausted
+                }
                 _ => Kind::Internal,
             },
             Self::Stopping => Kind::Unavailable,
@@ -153,7 +159,10 @@ impl ContainerError {
 }
 
 /// Says what was being done to which file; for `map_err`.
-pub(super) fn files(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> ContainerError {
+pub(super) fn files(
+    doing: &'static str,
+    path: impl Into<PathBuf>,
+) -> impl FnOnce(std::io::Error) -> ContainerError {
     let path = path.into();
     move |source| ContainerError::Files { doing, path, source }
 }
@@ -164,9 +173,13 @@ pub(super) fn of_start(error: ShimError) -> ContainerError {
     let ShimError::Task { message, .. } = &error else { return error.into() };
     let lower = message.to_lowercase();
     let about_exec = lower.contains("exec") || lower.contains("starting container process");
-    let reason = if lower.contains("executable file not found") || lower.contains("no such file or directory") {
+    let reason = if lower.contains("executable file not found") || lower.contains("no such file or directory")
+    {
         CommandReason::NotFound
-    } else if lower.contains("permission denied") || lower.contains("exec format error") || lower.contains("is a directory") {
+    } else if lower.contains("permission denied")
+        || lower.contains("exec format error")
+        || lower.contains("is a directory")
+    {
         CommandReason::NotExecutable
     } else {
         return error.into();

@@ -62,7 +62,9 @@ impl Containers {
         let streams = Joined { uri, stdin, terminal: options.tty };
         let command = options.args.join(" ");
         self.publish(container, "exec_create", &[("execID", exec_id.clone()), ("command", command)]);
-        task.exec(ExecTask { exec_id: exec_id.clone(), process_json, streams }).await.map_err(error::of_start)?;
+        task.exec(ExecTask { exec_id: exec_id.clone(), process_json, streams })
+            .await
+            .map_err(error::of_start)?;
         let started = start(&task, &exec_id, (!options.detach).then_some(socket.as_path())).await;
         let (pid, joined) = match started {
             Ok(started) => started,
@@ -141,7 +143,12 @@ impl Containers {
                 () = stopping.cancelled() => return,
             };
             let exit = match ended {
-                Ok(exit) => Exit { code: exit.code, finished_at: UnixNs::now(), oom_killed: false, error: String::new() },
+                Ok(exit) => Exit {
+                    code: exit.code,
+                    finished_at: UnixNs::now(),
+                    oom_killed: false,
+                    error: String::new(),
+                },
                 // Its container's shim has ended, and so has it.
                 Err(error) => {
                     let error = Chain(&error).to_string();
@@ -175,7 +182,9 @@ async fn start(
 
 async fn forget(task: &Task, exec_id: &str) {
     match task.delete(exec_id).await {
-        Err(error) if !error.is_not_found() => tracing::debug!(exec = exec_id, error = %Chain(&error), "an exec was not deleted"),
+        Err(error) if !error.is_not_found() => {
+            tracing::debug!(exec = exec_id, error = %Chain(&error), "an exec was not deleted")
+        }
         _ => {}
     }
 }

@@ -71,7 +71,9 @@ fn is_ancestor(view: &View, value: &str) -> bool {
     let (image, id) = (view.identity.config.image.as_str(), view.identity.image_id.as_str());
     let digits = value.strip_prefix("sha256:").unwrap_or(value);
     let is_id = digits.len() >= 4 && id.strip_prefix("sha256:").is_some_and(|id| id.starts_with(digits));
-    is_id || image == value || image.strip_prefix(value).is_some_and(|rest| rest == ":latest")
+    is_id
+        || image == value
+        || image.strip_prefix(value).is_some_and(|rest| rest == ":latest")
         || value.strip_prefix(image).is_some_and(|rest| rest == ":latest")
 }
 

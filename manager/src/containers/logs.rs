@@ -169,9 +169,16 @@ impl Follow {
     }
 }
 
+#[expect(
+    deprecated,
+    reason = "what replaces it is unsafe to call; an OwnedFd keeps the promise that it asks for"
+)]
 fn watch(directory: &Path) -> io::Result<AsyncFd<OwnedFd>> {
     let descriptor = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-    let changes = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::DELETE_SELF;
+    let changes = inotify::WatchFlags::MODIFY
+        | inotify::WatchFlags::CREATE
+        | inotify::WatchFlags::MOVED_TO
+        | inotify::WatchFlags::DELETE_SELF;
     inotify::add_watch(&descriptor, directory, changes)?;
     AsyncFd::with_interest(descriptor, tokio::io::Interest::READABLE)
 }
@@ -243,7 +250,11 @@ impl Files {
                 break;
             }
             if !found.iter().any(|open| open.inode == this) {
-                found.push_front(Open { reader: BufReader::with_capacity(64 * 1024, file), inode: this, rest: Vec::new() });
+                found.push_front(Open {
+                    reader: BufReader::with_capacity(64 * 1024, file),
+                    inode: this,
+                    rest: Vec::new(),
+                });
             }
         }
         Ok(found)
@@ -345,7 +356,9 @@ mod tests {
         fn write(&self, file: &str, records: &[(&str, &str, &str)]) {
             let lines: String = records
                 .iter()
-                .map(|(second, tag, text)| format!("2026-11-23T10:00:{second}.000000000Z stdout {tag} {text}\n"))
+                .map(|(second, tag, text)| {
+                    format!("2026-11-23T10:00:{second}.000000000Z stdout {tag} {text}\n")
+                })
                 .collect();
             std::fs::write(self.0.join(file), lines).expect("written");
         }
@@ -403,7 +416,7 @@ mod tests {
         let options = LogOptions::default();
         let mut reader = LogReader::new(&scratch.0, 5, &options);
         assert!(reader.files.read(&options).expect("readable").pieces.is_empty());
-        std::io::Write::write_all(
+        io::Write::write_all(
             &mut File::options().append(true).open(&path).expect("opened"),
             b"out F x\n2026-11-23T10:00:02.000000000Z stdout P y\n",
         )

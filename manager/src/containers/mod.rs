@@ -37,13 +37,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use attach::{AttachOptions, Input, Piece, Session};
+pub(crate) use attach::{AttachOptions, Input, InputSink, Piece, Session};
 pub(crate) use error::{CommandReason, ContainerError};
 pub(crate) use exec::ExecOptions;
 pub(crate) use list::Filters;
 pub(crate) use logs::{LogOptions, LogPiece, LogReader};
 use model::{Identity, Life, Phase, View};
-pub(crate) use recover::Recovered;
 pub(crate) use table::SCHEMA_1;
 pub(crate) use wait::WaitCondition;
 
@@ -176,7 +175,10 @@ impl Containers {
     /// Records where `container` is now, on disk and then in memory.
     async fn enter(&self, container: &Container, life: Life) -> Result<(), ContainerError> {
         let (id, row) = (container.identity.id.clone(), life.clone());
-        self.parts().store.write("record a container's state", move |tx| table::update(tx, &id, &row)).await?;
+        self.parts()
+            .store
+            .write("record a container's state", move |tx| table::update(tx, &id, &row))
+            .await?;
         self.show(container, life);
         Ok(())
     }

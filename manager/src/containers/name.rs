@@ -7,20 +7,22 @@ const MAX_BYTES: usize = 128;
 
 /// What a name must look like.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid container name {name:?}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed, 2 to {MAX_BYTES} of them")]
+#[error(
+    "invalid container name {name:?}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed, 2 to {MAX_BYTES} of them"
+)]
 pub(crate) struct InvalidName {
     name: String,
 }
 
 const ADJECTIVES: [&str; 32] = [
-    "able", "bold", "brisk", "calm", "clever", "crisp", "daring", "eager", "fair", "fleet", "gentle", "glad", "grand",
-    "hardy", "keen", "kind", "lively", "lucid", "merry", "neat", "noble", "patient", "plucky", "proud", "quick",
-    "quiet", "ready", "sharp", "stout", "swift", "trusty", "wise",
+    "able", "bold", "brisk", "calm", "clever", "crisp", "daring", "eager", "fair", "fleet", "gentle", "glad",
+    "grand", "hardy", "keen", "kind", "lively", "lucid", "merry", "neat", "noble", "patient", "plucky",
+    "proud", "quick", "quiet", "ready", "sharp", "stout", "swift", "trusty", "wise",
 ];
 const SEAFARERS: [&str; 32] = [
-    "anchor", "beacon", "bosun", "bowsprit", "cutter", "drakkar", "fathom", "fjord", "galley", "gannet", "harbour",
-    "helm", "karve", "keel", "knarr", "lantern", "longship", "mast", "oar", "osprey", "petrel", "pilot", "prow",
-    "puffin", "rudder", "sail", "skald", "skiff", "sloop", "snekke", "tiller", "voyager",
+    "anchor", "beacon", "bosun", "bowsprit", "cutter", "drakkar", "fathom", "fjord", "galley", "gannet",
+    "harbour", "helm", "karve", "keel", "knarr", "lantern", "longship", "mast", "oar", "osprey", "petrel",
+    "pilot", "prow", "puffin", "rudder", "sail", "skald", "skiff", "sloop", "snekke", "tiller", "voyager",
 ];
 
 /// Checks a name that somebody chose.

@@ -138,8 +138,11 @@ mod tests {
     fn args(entrypoint: Option<&[&str]>, command: &[&str]) -> Result<Vec<String>, InvalidProcess> {
         let config =
             Config { entrypoint: entrypoint.map(strings), command: strings(command), ..Config::default() };
-        let image =
-            ImageDefaults { entrypoint: strings(&["/ep"]), cmd: strings(&["cmd"]), ..ImageDefaults::default() };
+        let image = ImageDefaults {
+            entrypoint: strings(&["/ep"]),
+            cmd: strings(&["cmd"]),
+            ..ImageDefaults::default()
+        };
         resolve(&config, image).map(|process| process.args)
     }
 
@@ -162,7 +165,8 @@ mod tests {
             env: strings(&["A=2", "GONE", "NEW=n=m"]),
             ..Config::default()
         };
-        let image = ImageDefaults { env: strings(&["PATH=/p", "A=1", "GONE=x", "junk", "=j"]), ..Default::default() };
+        let image =
+            ImageDefaults { env: strings(&["PATH=/p", "A=1", "GONE=x", "junk", "=j"]), ..Default::default() };
         let process = resolve(&config, image).expect("ok");
         assert_eq!(process.env, ["PATH=/p", "TERM=xterm", "A=2", "NEW=n=m"]);
     }

@@ -34,7 +34,8 @@ impl Containers {
     /// [`ContainerError`] when the records cannot be read; a single container's trouble is logged.
     pub(crate) async fn recover(&self) -> Result<Recovered, ContainerError> {
         let rows = self.parts().store.read("read the containers", table::all).await?;
-        let containers: Vec<Arc<Container>> = rows.into_iter().map(|(identity, life)| self.load(identity, life)).collect();
+        let containers: Vec<Arc<Container>> =
+            rows.into_iter().map(|(identity, life)| self.load(identity, life)).collect();
         let mut settling = JoinSet::new();
         for container in containers {
             if settling.len() >= AT_ONCE {
@@ -53,7 +54,8 @@ impl Containers {
         }
         let swept = self.sweep().await?;
         let registry = self.registry();
-        let running = registry.by_id.values().filter(|container| container.life().phase == Phase::Running).count();
+        let running =
+            registry.by_id.values().filter(|container| container.life().phase == Phase::Running).count();
         Ok(Recovered { containers: registry.by_id.len(), running, swept })
     }
 
@@ -96,14 +98,24 @@ impl Containers {
             Ok(answer) => answer,
             Err(error) => {
                 let ran = life.phase == Phase::Running || bundle::exit_record(&container.bundle).is_some();
-                return if ran { Ok(self.ended(container, Err(error)).await) } else { self.undo(container, life).await };
+                return if ran {
+                    Ok(self.ended(container, Err(error)).await)
+                } else {
+                    self.undo(container, life).await
+                };
             }
         };
         container.set_task(Some(task.clone()));
         match state.status {
             TaskStatus::Running => {
-                let started_at = life.started_at.filter(|_| life.phase == Phase::Running).unwrap_or_else(UnixNs::now);
-                let running = Life { phase: Phase::Running, pid: state.pid, started_at: Some(started_at), ..life.clone() };
+                let started_at =
+                    life.started_at.filter(|_| life.phase == Phase::Running).unwrap_or_else(UnixNs::now);
+                let running = Life {
+                    phase: Phase::Running,
+                    pid: state.pid,
+                    started_at: Some(started_at),
+                    ..life.clone()
+                };
                 if running != life {
                     self.enter(container, running).await?;
                 }
@@ -214,7 +226,10 @@ impl Containers {
                 if shorts.contains(owner) || tokio::net::UnixStream::connect(&path).await.is_ok() {
                     continue;
                 }
-                swept += usize::from(logged("an orphaned socket", std::fs::remove_file(&path).map_err(files("remove", path))));
+                swept += usize::from(logged(
+                    "an orphaned socket",
+                    std::fs::remove_file(&path).map_err(files("remove", path)),
+                ));
             }
         }
         Ok(swept)

@@ -45,7 +45,9 @@ impl Containers {
         let ended = tokio::time::timeout(KILL_LIMIT, life.wait_for(|life| !life.phase.is_live())).await;
         match ended {
             Ok(_) => Ok(()),
-            Err(_) => Err(ContainerError::Request("its process does not die of SIGKILL: it is stuck in the kernel")),
+            Err(_) => {
+                Err(ContainerError::Request("its process does not die of SIGKILL: it is stuck in the kernel"))
+            }
         }
     }
 
@@ -56,7 +58,11 @@ impl Containers {
         }
         match life.phase {
             Phase::Creating | Phase::Starting => {
-                return Err(ContainerError::State { doing: "remove", name: container.name(), phase: life.phase });
+                return Err(ContainerError::State {
+                    doing: "remove",
+                    name: container.name(),
+                    phase: life.phase,
+                });
             }
             Phase::Running => return Err(ContainerError::Running(container.name())),
             Phase::Created | Phase::Exited | Phase::Removing => {}
@@ -80,7 +86,9 @@ impl Containers {
         let removed = tokio::task::spawn_blocking(move || {
             bundle::remove(&directory)?;
             match std::fs::remove_file(&socket) {
-                Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(files("remove", socket)(source)),
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    Err(files("remove", socket)(source))
+                }
                 _ => Ok(()),
             }
         });

@@ -32,9 +32,8 @@ fn open_directory(path: &str) -> io::Result<OwnedFd> {
 /// The writable layer becomes the topmost of the read-only ones: so no work directory is touched, and what the
 /// container changed in an earlier run counts.
 fn overlay(mount: &Mount) -> io::Result<OwnedFd> {
-    let option = |name: &str| {
-        mount.options.iter().find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
-    };
+    let option =
+        |name: &str| mount.options.iter().find_map(|option| option.strip_prefix(name)?.strip_prefix('='));
     let lower = option("lowerdir").ok_or_else(|| io::Error::other("an overlay without lowerdir"))?;
     let layers: Vec<&str> = option("upperdir").into_iter().chain(lower.split(':')).collect();
     if let [only] = layers.as_slice() {
@@ -44,12 +43,18 @@ fn overlay(mount: &Mount) -> io::Result<OwnedFd> {
     for layer in &layers {
         // Linux 6.5; before it the whole list is one option, which fsconfig cuts off at 256 bytes.
         if let Err(errno) = rustix::mount::fsconfig_set_string(&context, "lowerdir+", *layer) {
-            return if errno == rustix::io::Errno::INVAL { overlay_before_6_5(&layers) } else { Err(errno.into()) };
+            return if errno == rustix::io::Errno::INVAL {
+                overlay_before_6_5(&layers)
+            } else {
+                Err(errno.into())
+            };
         }
     }
     rustix::mount::fsconfig_set_flag(&context, "ro")?;
     rustix::mount::fsconfig_create(&context)?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV;
     Ok(rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
 }
 
@@ -60,7 +65,9 @@ fn overlay_before_6_5(layers: &[&str]) -> io::Result<OwnedFd> {
     std::fs::create_dir(&place)?;
     let options = format!("lowerdir={}", layers.join(":"));
     let options = std::ffi::CString::new(options)?;
-    let flags = rustix::mount::MountFlags::RDONLY | rustix::mount::MountFlags::NOSUID | rustix::mount::MountFlags::NODEV;
+    let flags = rustix::mount::MountFlags::RDONLY
+        | rustix::mount::MountFlags::NOSUID
+        | rustix::mount::MountFlags::NODEV;
     let mounted = rustix::mount::mount("overlay", &place, "overlay", flags, options.as_c_str());
     let opened = mounted.map_err(io::Error::from).and_then(|()| {
         let opened = File::open(&place).map(OwnedFd::from);

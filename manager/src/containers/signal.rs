@@ -2,9 +2,9 @@
 
 /// Linux on every architecture that knarr runs on (x86, arm, riscv): the numbers of asm-generic.
 const NAMES: [&str; 31] = [
-    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
-    "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
-    "PWR", "SYS",
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
+    "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",
+    "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 
 /// The first real-time signal that a program may use: glibc and musl keep 32 and 33 for themselves.
@@ -49,9 +49,13 @@ fn number(text: &str) -> Option<i32> {
     }
     let real_time = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
         (Some(""), _) => Some(RTMIN),
-        (Some(offset), _) => offset.strip_prefix('+')?.parse::<u8>().ok().map(|offset| RTMIN + i32::from(offset)),
+        (Some(offset), _) => {
+            offset.strip_prefix('+')?.parse::<u8>().ok().map(|offset| RTMIN + i32::from(offset))
+        }
         (_, Some("")) => Some(RTMAX),
-        (_, Some(offset)) => offset.strip_prefix('-')?.parse::<u8>().ok().map(|offset| RTMAX - i32::from(offset)),
+        (_, Some(offset)) => {
+            offset.strip_prefix('-')?.parse::<u8>().ok().map(|offset| RTMAX - i32::from(offset))
+        }
         _ => None,
     };
     real_time.filter(|number| (RTMIN..=RTMAX).contains(number))
@@ -80,7 +84,9 @@ mod tests {
 
     #[test]
     fn what_is_no_signal_is_refused() {
-        for text in ["", "0", "65", "-9", "+9", "SIG", "SIGFOO", "RTMIN+31", "RTMAX-99", "RTMIN-1", "99999999999"] {
+        for text in
+            ["", "0", "65", "-9", "+9", "SIG", "SIGFOO", "RTMIN+31", "RTMAX-99", "RTMIN-1", "99999999999"]
+        {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -31,7 +31,8 @@ impl Containers {
     pub(crate) async fn start(&self, text: &str) -> Result<u32, ContainerError> {
         let container = self.find(text)?;
         let this = self.clone();
-        self.to_the_end(async move { this.start_now(&container, false).await.map(|started| started.pid) }).await
+        self.to_the_end(async move { this.start_now(&container, false).await.map(|started| started.pid) })
+            .await
     }
 
     pub(super) async fn start_now(
@@ -100,11 +101,16 @@ impl Containers {
     async fn write_bundle(&self, container: &Container) -> Result<Vec<Mount>, ContainerError> {
         let mounts = self.parts().snapshots.mounts(container.id().as_str()).await;
         let mounts = mounts.map_err(|source| ContainerError::Snapshot { doing: "find", source })?;
-        let (identity, directory, view) = (Arc::clone(&container.identity), container.bundle.clone(), mounts.clone());
+        let (identity, directory, view) =
+            (Arc::clone(&container.identity), container.bundle.clone(), mounts.clone());
         tokio::task::spawn_blocking(move || {
-            let root = rootfs::open(&view).map_err(error::files("look into the root filesystem of", &directory))?;
-            let account =
-                user::look_up(std::os::fd::AsFd::as_fd(&root), &identity.process.user, &identity.config.group_add)?;
+            let root =
+                rootfs::open(&view).map_err(error::files("look into the root filesystem of", &directory))?;
+            let account = user::look_up(
+                std::os::fd::AsFd::as_fd(&root),
+                &identity.process.user,
+                &identity.config.group_add,
+            )?;
             drop(root);
             let spec = spec::build(&identity, &account, &directory)?;
             bundle::write(&directory, &identity, &spec)

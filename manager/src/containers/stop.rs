@@ -41,7 +41,9 @@ impl Containers {
             self.signal(&container, signal::KILL).await?;
             let ended = tokio::time::timeout(KILL_LIMIT, life.wait_for(|life| !life.phase.is_live())).await;
             if ended.is_err() {
-                return Err(ContainerError::Request("its process does not die of SIGKILL: it is stuck in the kernel"));
+                return Err(ContainerError::Request(
+                    "its process does not die of SIGKILL: it is stuck in the kernel",
+                ));
             }
         }
         self.publish(&container, "stop", &[]);

@@ -193,7 +193,8 @@ fn find_groups(
             }
         }
         let members = rest.first().copied().unwrap_or_default();
-        let is_member = member.is_some_and(|member| members.split(|byte| *byte == b',').any(|m| m == member.as_bytes()));
+        let is_member =
+            member.is_some_and(|member| members.split(|byte| *byte == b',').any(|m| m == member.as_bytes()));
         if is_member && memberships.len() < MAX_GROUPS {
             memberships.push(gid);
         }
@@ -203,7 +204,11 @@ fn find_groups(
 }
 
 /// Calls `visit` with every line, until it says `false`.
-fn each_line(file: impl Read, name: &'static str, mut visit: impl FnMut(&[u8]) -> bool) -> Result<(), UserError> {
+fn each_line(
+    file: impl Read,
+    name: &'static str,
+    mut visit: impl FnMut(&[u8]) -> bool,
+) -> Result<(), UserError> {
     let failed = |source| UserError::Read { file: name, source };
     let mut reader = BufReader::new(file.take(MAX_FILE_BYTES));
     let mut line = Vec::new();
@@ -263,8 +268,27 @@ mod tests {
     #[test]
     fn nobody_becomes_root_by_a_trick() {
         for user in [
-            "nobody", "-1", "+1", " 1", "1 ", "0x0", "1e0", "٣", "2147483648", "4294967296", "99999999999999999999",
-            "1:", ":1", ":", "web:nope", "1:4294967296", "big", "root\n", "we b", "1:1:1", "\0",
+            "nobody",
+            "-1",
+            "+1",
+            " 1",
+            "1 ",
+            "0x0",
+            "1e0",
+            "٣",
+            "2147483648",
+            "4294967296",
+            "99999999999999999999",
+            "1:",
+            ":1",
+            ":",
+            "web:nope",
+            "1:4294967296",
+            "big",
+            "root\n",
+            "we b",
+            "1:1:1",
+            "\0",
         ] {
             assert!(resolve(user, &[]).is_err(), "{user:?}");
         }

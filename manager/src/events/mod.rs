@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use tokio::sync::broadcast;
 
-pub(crate) use filter::{Filter, InvalidFilter};
+pub(crate) use filter::Filter;
 
 /// How many events are remembered, and how far behind a subscriber may fall.
 const REMEMBERED: usize = 1024;
@@ -97,6 +97,13 @@ impl Events {
             None => VecDeque::new(),
         };
         Subscription { past, receiver }
+    }
+}
+
+impl crate::images::Observer for Events {
+    fn image(&self, action: crate::images::Action, actor: &str, name: &str) {
+        let attributes = BTreeMap::from([("name".to_owned(), name.to_owned())]);
+        self.publish(Subject::Image, action.name(), actor, attributes);
     }
 }
 

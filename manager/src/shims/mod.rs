@@ -150,7 +150,10 @@ impl Shims {
         }
         let words = &output.stderr[output.stderr.len().saturating_sub(MAX_WORDS_BYTES)..];
         let words = String::from_utf8_lossy(words).trim().to_owned();
-        Err(ShimError::Refused { doing: action, words: if words.is_empty() { output.status.to_string() } else { words } })
+        Err(ShimError::Refused {
+            doing: action,
+            words: if words.is_empty() { output.status.to_string() } else { words },
+        })
     }
 }
 

@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use containerd_shim_protos::api;
+use containerd_shim_protos::protobuf::MessageField;
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::protobuf::well_known_types::timestamp::Timestamp;
-use containerd_shim_protos::protobuf::MessageField;
 use containerd_shim_protos::shim_async::TaskClient;
 use containerd_shim_protos::types::{mount, task};
 use knarr_proto::id::ContainerId;
@@ -187,7 +187,12 @@ impl Task {
     /// Tells the shim to end. It closes the connection, maybe before it has answered: that is no error.
     pub(crate) async fn shutdown(&self) -> Result<(), ShimError> {
         let request = api::ShutdownRequest { id: self.id(), now: false, ..Default::default() };
-        match self.client.shutdown(with_duration(SHORT_LIMIT), &request).await.map_err(|error| failed("end", error)) {
+        match self
+            .client
+            .shutdown(with_duration(SHORT_LIMIT), &request)
+            .await
+            .map_err(|error| failed("end", error))
+        {
             Ok(_) | Err(ShimError::Lost { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -203,7 +208,9 @@ fn failed(doing: &'static str, error: ttrpc::Error) -> ShimError {
         ttrpc::Error::RpcStatus(status) if status.code() == ttrpc::Code::DEADLINE_EXCEEDED => {
             ShimError::TimedOut { doing, limit: RUNTIME_LIMIT }
         }
-        ttrpc::Error::RpcStatus(mut status) => ShimError::Task { code: status.code(), message: status.take_message() },
+        ttrpc::Error::RpcStatus(mut status) => {
+            ShimError::Task { code: status.code(), message: status.take_message() }
+        }
         source => ShimError::Lost { doing, source },
     }
 }
@@ -218,4 +225,3 @@ fn time(timestamp: &MessageField<Timestamp>) -> SystemTime {
 pub(crate) fn shim_mount(kind: String, source: String, options: Vec<String>) -> mount::Mount {
     mount::Mount { type_: kind, source, options, ..Default::default() }
 }
-

@@ -7,7 +7,8 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::StoreError;
 
-const MIGRATIONS: &[&str] = &[crate::snapshots::SCHEMA_1, crate::images::SCHEMA_1];
+const MIGRATIONS: &[&str] =
+    &[crate::snapshots::SCHEMA_1, crate::images::SCHEMA_1, crate::containers::SCHEMA_1];
 
 pub(super) fn apply(writer: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let opened = |source| StoreError::Open { path: path.to_owned(), source };

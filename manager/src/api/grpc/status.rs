@@ -49,7 +49,9 @@ impl From<ContainerError> for Status {
     fn from(error: ContainerError) -> Self {
         let mut status = status(error.kind(), &error);
         if let Some(reason) = error.reason() {
-            status.metadata_mut().insert(REASON, tonic::metadata::MetadataValue::from_static(reason.as_str()));
+            status
+                .metadata_mut()
+                .insert(REASON, tonic::metadata::MetadataValue::from_static(reason.as_str()));
         }
         status
     }

@@ -10,7 +10,8 @@ use tonic::{Status, Streaming};
 use super::containers::Replies;
 use super::translate;
 use crate::containers::{
-    AttachOptions, ContainerError, Containers, ExecOptions, Input, InputSink, LogPiece, LogReader, Piece, Session,
+    AttachOptions, ContainerError, Containers, ExecOptions, Input, InputSink, LogPiece, LogReader, Piece,
+    Session,
 };
 
 /// Messages under way to one client: enough to keep it busy, little to hold. Beyond it, the shim drops for it.
@@ -61,7 +62,9 @@ pub(super) async fn attach(
     containers: &Containers,
     mut requests: Streaming<v1::AttachRequest>,
 ) -> Result<Replies<v1::AttachReply>, Status> {
-    let Some(v1::attach_request::Message::Open(open)) = requests.message().await?.and_then(|first| first.message) else {
+    let Some(v1::attach_request::Message::Open(open)) =
+        requests.message().await?.and_then(|first| first.message)
+    else {
         return Err(Status::invalid_argument("the first message must be `open`"));
     };
     let options = AttachOptions {
@@ -81,7 +84,9 @@ pub(super) async fn exec(
     containers: &Containers,
     mut requests: Streaming<v1::ExecRequest>,
 ) -> Result<Replies<v1::ExecReply>, Status> {
-    let Some(v1::exec_request::Message::Open(open)) = requests.message().await?.and_then(|first| first.message) else {
+    let Some(v1::exec_request::Message::Open(open)) =
+        requests.message().await?.and_then(|first| first.message)
+    else {
         return Err(Status::invalid_argument("the first message must be `open`"));
     };
     let options = ExecOptions {
@@ -138,7 +143,10 @@ fn run(session: Session, detach: bool, inputs: Inputs) -> ReceiverStream<Result<
     ReceiverStream::new(receiver)
 }
 
-async fn send_past(past: Option<LogReader>, sender: &mpsc::Sender<Result<Told, Status>>) -> Result<(), ContainerError> {
+async fn send_past(
+    past: Option<LogReader>,
+    sender: &mpsc::Sender<Result<Told, Status>>,
+) -> Result<(), ContainerError> {
     let Some(mut reader) = past else { return Ok(()) };
     while let Some((pieces, rest)) = reader.next().await? {
         reader = rest;

@@ -57,8 +57,12 @@ fn mount(mount: v1::Mount) -> Result<Mount, ContainerError> {
             propagation: mount.propagation,
             create_source: mount.create_source,
         },
-        v1::MountType::Tmpfs => MountKind::Tmpfs { size_bytes: mount.tmpfs_size_bytes, mode: mount.tmpfs_mode },
-        v1::MountType::Unspecified => return Err(ContainerError::Request("a mount needs a type: bind or tmpfs")),
+        v1::MountType::Tmpfs => {
+            MountKind::Tmpfs { size_bytes: mount.tmpfs_size_bytes, mode: mount.tmpfs_mode }
+        }
+        v1::MountType::Unspecified => {
+            return Err(ContainerError::Request("a mount needs a type: bind or tmpfs"));
+        }
     };
     Ok(Mount { kind, target: mount.target, read_only: mount.read_only })
 }

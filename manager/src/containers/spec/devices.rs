@@ -26,9 +26,12 @@ pub(super) fn rules(privileged: bool) -> Vec<LinuxDeviceCgroup> {
     if privileged {
         return vec![rule(true, None, None, None, "rwm")];
     }
-    let mut rules = vec![rule(false, None, None, None, "rwm"), rule(true, Some(LinuxDeviceType::B), None, None, "m")];
+    let mut rules =
+        vec![rule(false, None, None, None, "rwm"), rule(true, Some(LinuxDeviceType::B), None, None, "m")];
     rules.extend(
-        ALLOWED.iter().map(|(major, minor, access)| rule(true, Some(LinuxDeviceType::C), *major, *minor, access)),
+        ALLOWED
+            .iter()
+            .map(|(major, minor, access)| rule(true, Some(LinuxDeviceType::C), *major, *minor, access)),
     );
     rules
 }

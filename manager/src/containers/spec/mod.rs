@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 
 use knarr_proto::kind::Kind;
 use oci_spec::runtime::{
-    Linux, LinuxNamespace, LinuxNamespaceType, Process as SpecProcess, Root, Spec, User, get_default_maskedpaths,
-    get_default_readonly_paths,
+    Linux, LinuxNamespace, LinuxNamespaceType, Process as SpecProcess, Root, Spec, User,
+    get_default_maskedpaths, get_default_readonly_paths,
 };
 
-use super::model::{Config, Identity, Network, Process, TerminalSize};
+use super::model::{Config, Identity, Network, TerminalSize};
 use super::process::key;
 use super::user::Account;
 
@@ -38,7 +38,9 @@ pub(crate) enum SpecError {
     #[error("cannot make the bind source {path}")]
     MakeSource { path: PathBuf, source: std::io::Error },
     /// No such propagation.
-    #[error("invalid mount propagation {0:?}: it is one of rprivate, private, rslave, slave, rshared, shared")]
+    #[error(
+        "invalid mount propagation {0:?}: it is one of rprivate, private, rslave, slave, rshared, shared"
+    )]
     Propagation(String),
     /// More than anybody needs.
     #[error("{count} mounts are more than the {max} that a container may have")]
@@ -50,7 +52,9 @@ pub(crate) enum SpecError {
     #[error("invalid ulimit {name:?}: names are as in `ulimit`, for example nofile")]
     Ulimit { name: String, source: serde_json::Error },
     /// A kernel parameter that is not the container's own.
-    #[error("sysctl {0:?} is not separate for each container: allowed are kernel.{{msg,sem,shm}}*, fs.mqueue.* and, without the host's network, net.*")]
+    #[error(
+        "sysctl {0:?} is not separate for each container: allowed are kernel.{{msg,sem,shm}}*, fs.mqueue.* and, without the host's network, net.*"
+    )]
     Sysctl(String),
     /// A hostname that the kernel or a hosts file would not take.
     #[error("invalid hostname {0:?}: 1 to 63 letters, digits, dots and dashes are allowed")]
@@ -133,7 +137,8 @@ pub(crate) fn first_process(identity: &Identity, account: &Account) -> Result<Sp
 /// Says where the user's home is, unless somebody did.
 pub(crate) fn set_home(env: &mut Vec<String>, account: &Account) {
     if !env.iter().any(|entry| key(entry) == "HOME") {
-        let home = account.home.as_deref().filter(|home| !home.is_empty() && !home.contains('\0')).unwrap_or("/");
+        let home =
+            account.home.as_deref().filter(|home| !home.is_empty() && !home.contains('\0')).unwrap_or("/");
         env.push(format!("HOME={home}"));
     }
 }
@@ -150,9 +155,9 @@ pub(crate) fn spec_user(account: &Account) -> User {
 /// The terminal's size at start, if it is known.
 pub(crate) fn set_size(process: &mut SpecProcess, size: Option<TerminalSize>) {
     if let Some(size) = size.filter(|size| size.rows > 0 && size.columns > 0) {
-        let mut console = oci_spec::runtime::Box::default();
-        console.set_height(u64::from(size.rows));
-        console.set_width(u64::from(size.columns));
+        let console = oci_spec::runtime::BoxBuilder::default();
+        let console = console.height(u64::from(size.rows)).width(u64::from(size.columns)).build();
+        let console = console.expect("both of its fields are set");
         process.set_console_size(Some(console));
     }
 }
@@ -198,8 +203,16 @@ fn namespaces(network: Network) -> Vec<LinuxNamespace> {
 
 fn sysctls(config: &Config) -> Result<Option<HashMap<String, String>>, SpecError> {
     for name in config.sysctls.keys() {
-        let ipc = ["kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
-            "kernel.shmmni", "kernel.shm_rmid_forced"];
+        let ipc = [
+            "kernel.msgmax",
+            "kernel.msgmnb",
+            "kernel.msgmni",
+            "kernel.sem",
+            "kernel.shmall",
+            "kernel.shmmax",
+            "kernel.shmmni",
+            "kernel.shm_rmid_forced",
+        ];
         let own_network = config.network == Network::None && name.starts_with("net.");
         if !(own_network || ipc.contains(&name.as_str()) || name.starts_with("fs.mqueue.")) {
             return Err(SpecError::Sysctl(name.clone()));
@@ -208,7 +221,9 @@ fn sysctls(config: &Config) -> Result<Option<HashMap<String, String>>, SpecError
     let mut sysctls: HashMap<_, _> = config.sysctls.clone().into_iter().collect();
     if config.network == Network::None {
         // Docker: no capability is needed to use ping and low ports in a network namespace of one's own.
-        for (name, value) in [("net.ipv4.ping_group_range", "0 2147483647"), ("net.ipv4.ip_unprivileged_port_start", "0")] {
+        for (name, value) in
+            [("net.ipv4.ping_group_range", "0 2147483647"), ("net.ipv4.ip_unprivileged_port_start", "0")]
+        {
             sysctls.entry(name.to_owned()).or_insert_with(|| value.to_owned());
         }
     }
@@ -217,7 +232,7 @@ fn sysctls(config: &Config) -> Result<Option<HashMap<String, String>>, SpecError
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::UnixNs;
+    use super::super::model::{Process, UnixNs};
     use super::super::name;
     use super::*;
 
@@ -243,7 +258,10 @@ mod tests {
     #[test]
     fn an_ordinary_container_is_confined() {
         let spec = built(|_| {}).expect("ok");
-        assert_eq!(spec["process"]["user"], serde_json::json!({"uid": 5, "gid": 6, "additionalGids": [6, 7]}));
+        assert_eq!(
+            spec["process"]["user"],
+            serde_json::json!({"uid": 5, "gid": 6, "additionalGids": [6, 7]})
+        );
         assert!(spec["process"]["env"].as_array().expect("env").contains(&"HOME=/h".into()));
         assert!(spec["process"]["capabilities"].get("inheritable").is_none());
         assert!(spec["linux"]["cgroupsPath"].as_str().expect("a path").starts_with("/knarr/"));
@@ -258,7 +276,13 @@ mod tests {
         assert!(spec["linux"].get("maskedPaths").is_none());
         assert!(spec["linux"].get("seccomp").is_none());
         assert_eq!(spec["linux"]["resources"]["devices"][0]["allow"], true);
-        assert!(spec["linux"]["devices"].as_array().expect("devices").iter().any(|device| device["path"] == "/dev/null"));
+        assert!(
+            spec["linux"]["devices"]
+                .as_array()
+                .expect("devices")
+                .iter()
+                .any(|device| device["path"] == "/dev/null")
+        );
     }
 
     #[test]

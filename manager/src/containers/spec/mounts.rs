@@ -25,8 +25,11 @@ pub(super) fn of(config: &Config, process: &Process, bundle: &Path) -> Result<Ve
         requested.push((target, requested_mount(mount)?));
     }
     let is_requested = |target: &str| requested.iter().any(|(requested, _)| requested == target);
-    let mut mounts: Vec<SpecMount> = kernel(config).into_iter().filter(|mount| !is_requested(target_of(mount))).collect();
-    for (target, file) in [("/etc/resolv.conf", "resolv.conf"), ("/etc/hostname", "hostname"), ("/etc/hosts", "hosts")] {
+    let mut mounts: Vec<SpecMount> =
+        kernel(config).into_iter().filter(|mount| !is_requested(target_of(mount))).collect();
+    for (target, file) in
+        [("/etc/resolv.conf", "resolv.conf"), ("/etc/hostname", "hostname"), ("/etc/hosts", "hosts")]
+    {
         if !is_requested(target) {
             let source = bundle.join("etc").join(file);
             mounts.push(mount(target, "bind", &source.to_string_lossy(), &["rbind", "rprivate"]));
@@ -34,7 +37,8 @@ pub(super) fn of(config: &Config, process: &Process, bundle: &Path) -> Result<Ve
     }
     // An image's VOLUMEs live on the container's own snapshot for now; with a read-only rootfs that would not do.
     if config.read_only_rootfs {
-        for volume in process.volumes.iter().filter(|volume| volume.starts_with('/') && !is_requested(volume)) {
+        for volume in process.volumes.iter().filter(|volume| volume.starts_with('/') && !is_requested(volume))
+        {
             mounts.push(mount(volume, "tmpfs", "tmpfs", &["nosuid", "nodev", "mode=755"]));
         }
     }
@@ -61,11 +65,17 @@ pub(crate) fn make_sources(config: &Config) -> Result<(), SpecError> {
 }
 
 fn kernel(config: &Config) -> Vec<SpecMount> {
-    let sysfs: &[&str] = if config.privileged { &["nosuid", "noexec", "nodev"] } else { &["nosuid", "noexec", "nodev", "ro"] };
+    let sysfs: &[&str] =
+        if config.privileged { &["nosuid", "noexec", "nodev"] } else { &["nosuid", "noexec", "nodev", "ro"] };
     vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        mount("/dev/pts", "devpts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+        mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
         mount("/sys", "sysfs", "sysfs", sysfs),
         mount("/sys/fs/cgroup", "cgroup", "cgroup", &[sysfs, &["relatime"]].concat()),
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
@@ -135,7 +145,8 @@ mod tests {
     use super::*;
 
     fn bind(source: &str, target: &str) -> Mount {
-        let kind = MountKind::Bind { source: source.into(), propagation: String::new(), create_source: false };
+        let kind =
+            MountKind::Bind { source: source.into(), propagation: String::new(), create_source: false };
         Mount { kind, target: target.into(), read_only: true }
     }
 
@@ -165,9 +176,13 @@ mod tests {
 
     #[test]
     fn mounts_that_cannot_be_are_refused_by_name() {
-        for (source, target) in
-            [("/etc", "relative"), ("/etc", "/"), ("/etc", "/a/../b"), ("etc", "/a"), ("/nowhere/at/all", "/a")]
-        {
+        for (source, target) in [
+            ("/etc", "relative"),
+            ("/etc", "/"),
+            ("/etc", "/a/../b"),
+            ("etc", "/a"),
+            ("/nowhere/at/all", "/a"),
+        ] {
             let error = of(vec![bind(source, target)]).expect_err(source).to_string();
             assert!(error.contains(source) || error.contains(target), "{error}");
         }

@@ -1,6 +1,8 @@
 //! Limits, from what people say to what cgroups take.
 
-use oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxPids, LinuxResources, PosixRlimit, PosixRlimitType};
+use oci_spec::runtime::{
+    LinuxCpu, LinuxMemory, LinuxPids, LinuxResources, PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
+};
 
 use super::{SpecError, devices};
 use crate::containers::model::{Config, Resources, Ulimit};
@@ -26,7 +28,8 @@ pub(super) fn of(config: &Config) -> Result<LinuxResources, SpecError> {
 }
 
 fn memory(wanted: &Resources) -> Result<Option<LinuxMemory>, SpecError> {
-    let (limit, swap, reservation) = (wanted.memory_bytes, wanted.memory_swap_bytes, wanted.memory_reservation_bytes);
+    let (limit, swap, reservation) =
+        (wanted.memory_bytes, wanted.memory_swap_bytes, wanted.memory_reservation_bytes);
     let refuse = |problem| Err(SpecError::Limit { limit: "memory", problem });
     if limit == 0 && swap > 0 {
         return refuse("a limit of memory and swap needs a limit of memory too");
@@ -87,12 +90,13 @@ pub(super) fn rlimits(ulimits: &[Ulimit]) -> Result<Option<Vec<PosixRlimit>>, Sp
         let typ: PosixRlimitType = serde_json::from_value(serde_json::Value::String(name))
             .map_err(|source| SpecError::Ulimit { name: ulimit.name.clone(), source })?;
         if ulimit.soft > ulimit.hard {
-            return Err(SpecError::Limit { limit: "ulimit", problem: "the soft limit must not be above the hard one" });
+            return Err(SpecError::Limit {
+                limit: "ulimit",
+                problem: "the soft limit must not be above the hard one",
+            });
         }
-        let mut rlimit = PosixRlimit::default();
-        rlimit.set_typ(typ);
-        rlimit.set_soft(ulimit.soft);
-        rlimit.set_hard(ulimit.hard);
+        let rlimit = PosixRlimitBuilder::default().typ(typ).soft(ulimit.soft).hard(ulimit.hard).build();
+        let rlimit = rlimit.expect("all of its fields are set");
         rlimits.push(rlimit);
     }
     Ok((!rlimits.is_empty()).then_some(rlimits))
@@ -104,7 +108,8 @@ mod tests {
 
     #[test]
     fn limits_become_what_cgroups_take() {
-        let resources = Resources { memory_bytes: 64 << 20, nano_cpus: 1_500_000_000, ..Resources::default() };
+        let resources =
+            Resources { memory_bytes: 64 << 20, nano_cpus: 1_500_000_000, ..Resources::default() };
         let memory = memory(&resources).expect("ok").expect("a limit");
         assert_eq!((memory.limit(), memory.swap()), (Some(64 << 20), Some(128 << 20)));
         let cpu = cpu(&resources).expect("ok").expect("a limit");
@@ -114,7 +119,8 @@ mod tests {
 
     #[test]
     fn limits_that_make_no_sense_are_refused() {
-        let refused = |resources: Resources| assert!(memory(&resources).and(cpu(&resources)).is_err(), "{resources:?}");
+        let refused =
+            |resources: Resources| assert!(memory(&resources).and(cpu(&resources)).is_err(), "{resources:?}");
         refused(Resources { memory_bytes: 1, ..Resources::default() });
         refused(Resources { memory_bytes: -1, ..Resources::default() });
         refused(Resources { memory_swap_bytes: 1 << 30, ..Resources::default() });

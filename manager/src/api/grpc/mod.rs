@@ -1,0 +1,12 @@
+//! The gRPC API knarr.v1: one file a service, and `status` as the only way from an error to a code.
+
+mod containers;
+mod events;
+mod status;
+mod streams;
+mod system;
+mod translate;
+
+pub(crate) use containers::ContainersService;
+pub(crate) use events::EventsService;
+pub(crate) use system::SystemService;

@@ -1,0 +1,311 @@
+//! The daemon: locks, directories, socket, wiring, and an orderly end. It decides nothing about containers or images.
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+
+use crate::api::grpc::{ContainersService, EventsService, SystemService};
+use crate::connections::{self, Connections};
+use crate::containers::{ContainerError, Containers, Parts};
+use crate::content::{Content, ContentError};
+use crate::events::{Events, Subject};
+use crate::images::{ImageError, Images, Options};
+use crate::settings::Settings;
+use crate::shims::Shims;
+use crate::snapshots::{Choice, SnapshotError, Snapshots};
+use crate::store::{Store, StoreError};
+use crate::{notify, recovery};
+
+/// Requests of one connection at a time; a CLI has a handful, a dashboard some dozens.
+const MAX_STREAMS: u32 = 256;
+/// A list of some thousand containers fits.
+const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
+const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
+/// How long clients have to take their last replies when knarrd stops.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// knarrd cannot start, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DaemonError {
+    /// Directories and files of its own.
+    #[error("cannot {doing} {}", path.display())]
+    Files { doing: &'static str, path: PathBuf, source: io::Error },
+    /// Another one works here.
+    #[error("another knarrd (pid {pid}) uses {}: stop it, or choose another directory", directory.display())]
+    Locked { directory: PathBuf, pid: String },
+    /// No such group for the socket.
+    #[error("no group {0:?} in /etc/group: create it, or set another --group")]
+    Group(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    #[error(transparent)]
+    Snapshots(#[from] SnapshotError),
+    #[error(transparent)]
+    Images(#[from] ImageError),
+    /// What an earlier knarrd left cannot be read.
+    #[error("cannot recover what was here before")]
+    Recovery(#[from] ContainerError),
+    /// The reflection service cannot read our own descriptors.
+    #[error("cannot describe the API")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The server ended by itself.
+    #[error("cannot serve clients any more")]
+    Serve(#[from] tonic::transport::Error),
+}
+
+fn files(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DaemonError {
+    let path = path.to_owned();
+    move |source| DaemonError::Files { doing, path, source }
+}
+
+/// Runs until it is told to stop, or is idle for longer than allowed.
+///
+/// # Errors
+/// [`DaemonError`].
+pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
+    make_directories(&settings)?;
+    let locks = [lock(&settings.root, &settings.root)?, lock(&settings.state, &settings.state)?];
+    let listener = listen(&settings)?;
+    let nouns = Nouns::open(&settings)?;
+    recovery::run(&nouns.containers).await?;
+    let pid_file = settings.state.join("knarrd.pid");
+    fs::write(&pid_file, format!("{}\n", std::process::id())).map_err(files("write", &pid_file))?;
+    nouns.events.publish(Subject::Daemon, "start", "knarrd", Default::default());
+    let served = serve(&settings, &nouns, listener).await;
+    nouns.events.publish(Subject::Daemon, "stop", "knarrd", Default::default());
+    nouns.containers.close().await;
+    for left in [&pid_file, &settings.socket] {
+        // Both are only conveniences; the next knarrd replaces them.
+        drop(fs::remove_file(left));
+    }
+    drop(locks);
+    served
+}
+
+struct Nouns {
+    events: Arc<Events>,
+    images: Images,
+    snapshotter: &'static str,
+    containers: Containers,
+}
+
+impl Nouns {
+    fn open(settings: &Settings) -> Result<Self, DaemonError> {
+        let events = Arc::new(Events::new());
+        let store = Store::open(&settings.root.join("knarr.db"))?;
+        let content = Content::open(&settings.root.join("content"))?;
+        let snapshots = Snapshots::open(&settings.root.join("snapshots"), store.clone(), Choice::Automatic)?;
+        let snapshotter = snapshots.snapshotter();
+        let options = Options { insecure_registries: settings.insecure_registries.clone() };
+        let observer = Arc::clone(&events) as Arc<dyn crate::images::Observer>;
+        let images = Images::new(content, snapshots.clone(), store.clone(), observer, &options)?;
+        let shims = Shims {
+            program: settings.shim.clone(),
+            runtime: settings.runtime.clone(),
+            runtime_root: settings.state.join("runtime"),
+            sockets: settings.state.join("shims"),
+        };
+        let boot_id = Path::new("/proc/sys/kernel/random/boot_id");
+        let containers = Containers::new(Parts {
+            bundles: settings.root.join("containers"),
+            attach: settings.state.join("attach"),
+            store,
+            images: images.clone(),
+            snapshots,
+            events: Arc::clone(&events),
+            shims,
+            logs: settings.container_logs,
+            boot_id: fs::read_to_string(boot_id).map_err(files("read", boot_id))?.trim().to_owned(),
+        });
+        Ok(Self { events, images, snapshotter, containers })
+    }
+}
+
+async fn serve(settings: &Settings, nouns: &Nouns, listener: UnixListener) -> Result<(), DaemonError> {
+    use knarr_proto::v1;
+    let stopping = CancellationToken::new();
+    let connections = Connections::new();
+    let containers =
+        v1::containers_server::ContainersServer::new(ContainersService(nouns.containers.clone()))
+            .max_decoding_message_size(MAX_REQUEST_BYTES)
+            .max_encoding_message_size(MAX_REPLY_BYTES);
+    let events = EventsService { events: Arc::clone(&nouns.events), stopping: stopping.clone() };
+    let system = SystemService {
+        containers: nouns.containers.clone(),
+        images: nouns.images.clone(),
+        snapshotter: nouns.snapshotter,
+        root: settings.root.clone(),
+        state: settings.state.clone(),
+        runtime: settings.runtime.clone(),
+        shim: settings.shim.clone(),
+    };
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<v1::containers_server::ContainersServer<ContainersService>>().await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let stop = stopping.clone();
+    let serving = Server::builder()
+        .max_concurrent_streams(MAX_STREAMS)
+        .add_service(containers)
+        .add_service(v1::events_server::EventsServer::new(events))
+        .add_service(v1::system_server::SystemServer::new(system))
+        .add_service(health_service)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .serve_with_incoming_shutdown(connections::accept(listener, &connections), async move {
+            stop.cancelled().await
+        });
+    tokio::pin!(serving);
+    notify::tell("READY=1");
+    tracing::info!(socket = %settings.socket.display(), "ready");
+    tokio::select! {
+        served = &mut serving => return Ok(served?),
+        () = told_to_stop() => tracing::info!("stopping; containers go on"),
+        () = idle(settings.idle_timeout, connections.count(), nouns.containers.live()) => tracing::info!("idle; stopping"),
+    }
+    notify::tell("STOPPING=1");
+    stopping.cancel();
+    nouns.containers.close().await;
+    match tokio::time::timeout(STOP_LIMIT, serving).await {
+        Ok(served) => Ok(served?),
+        // Somebody keeps a connection open and reads nothing: it is closed.
+        Err(_) => Ok(()),
+    }
+}
+
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
+        // Without handlers the signals end us at once, which recovery is made for.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Returns when nothing has run and nobody has been connected for `limit`.
+async fn idle(
+    limit: Option<Duration>,
+    mut clients: watch::Receiver<usize>,
+    mut live: watch::Receiver<usize>,
+) {
+    let Some(limit) = limit else { return std::future::pending().await };
+    loop {
+        let nothing = *clients.borrow_and_update() == 0 && *live.borrow_and_update() == 0;
+        let change = async {
+            tokio::select! {
+                _ = clients.changed() => {}
+                _ = live.changed() => {}
+            }
+        };
+        match nothing {
+            false => change.await,
+            true if tokio::time::timeout(limit, change).await.is_err() => return,
+            true => {}
+        }
+    }
+}
+
+fn make_directories(settings: &Settings) -> Result<(), DaemonError> {
+    let (root, state) = (&settings.root, &settings.state);
+    let wanted = [
+        (root.clone(), 0o700),
+        (root.join("containers"), 0o700),
+        (state.clone(), 0o711),
+        (state.join("attach"), 0o700),
+        (state.join("shims"), 0o700),
+        (state.join("runtime"), 0o700),
+    ];
+    for (directory, mode) in wanted {
+        DirBuilder::new().recursive(true).mode(mode).create(&directory).map_err(files("make", &directory))?;
+        fs::set_permissions(&directory, fs::Permissions::from_mode(mode))
+            .map_err(files("set the mode of", &directory))?;
+    }
+    Ok(())
+}
+
+/// Takes a directory for this process, until the file is dropped or the process ends, however it does.
+fn lock(directory: &Path, named: &Path) -> Result<File, DaemonError> {
+    let path = directory.join("knarrd.lock");
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(files("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let read = Read::by_ref(&mut file).take(32).read_to_string(&mut pid);
+            let pid = if read.is_ok() && !pid.trim().is_empty() {
+                pid.trim().to_owned()
+            } else {
+                "unknown".to_owned()
+            };
+            return Err(DaemonError::Locked { directory: named.to_owned(), pid });
+        }
+        Err(TryLockError::Error(source)) => return Err(files("lock", &path)(source)),
+    }
+    let written =
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+    written.map_err(files("write", &path))?;
+    Ok(file)
+}
+
+/// systemd's socket if it gave us one, else our own; a client that connects now waits until recovery is done.
+fn listen(settings: &Settings) -> Result<UnixListener, DaemonError> {
+    let socket = &settings.socket;
+    let activated = listenfd::ListenFd::from_env().take_unix_listener(0).map_err(files("take", socket))?;
+    let listener = match activated {
+        Some(listener) => listener,
+        None => {
+            // We hold the lock of the state directory: whoever made this socket is gone.
+            match fs::remove_file(socket) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(files("replace", socket)(error));
+                }
+                _ => {}
+            }
+            let listener =
+                std::os::unix::net::UnixListener::bind(socket).map_err(files("listen on", socket))?;
+            fs::set_permissions(socket, fs::Permissions::from_mode(0o660))
+                .map_err(files("set the mode of", socket))?;
+            if let Some(group) = &settings.group {
+                let gid = group_id(group).ok_or_else(|| DaemonError::Group(group.clone()))?;
+                std::os::unix::fs::chown(socket, None, Some(gid))
+                    .map_err(files("set the group of", socket))?;
+            }
+            listener
+        }
+    };
+    listener
+        .set_nonblocking(true)
+        .and_then(|()| UnixListener::from_std(listener))
+        .map_err(files("listen on", socket))
+}
+
+fn group_id(name: &str) -> Option<u32> {
+    let groups = fs::read_to_string("/etc/group").ok()?;
+    groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next()? == name).then(|| fields.nth(1)?.parse().ok())?
+    })
+}
