@@ -1,0 +1,65 @@
+//! The command line, as it is typed: one file a noun. Names, spelling and defaults are docker's. Nothing is decided here.
+
+pub(crate) mod container;
+pub(crate) mod container_options;
+pub(crate) mod image;
+pub(crate) mod system;
+pub(crate) mod usage;
+
+use clap::{Parser, Subcommand};
+
+use container::{ContainerCommand, ContainerVerb, InspectArgs, PsArgs};
+use image::{ImageCommand, ImageVerb, ImagesArgs, RmiArgs};
+use system::{CompletionArgs, SystemCommand, SystemVerb, VersionArgs};
+
+/// Runs containers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "knarr",
+    version,
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    args_override_self = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    /// Where knarrd listens [default: $KNARR_HOST, or knarrd.sock in $KNARR_STATE or /run/knarr]
+    #[arg(short = 'H', long, global = true, value_name = "unix://PATH", help_heading = "Global options")]
+    pub(crate) host: Option<String>,
+    /// Print version
+    #[arg(short = 'v', long, action = clap::ArgAction::Version)]
+    version: (),
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(flatten)]
+    ContainerVerb(Box<ContainerVerb>),
+    /// List containers
+    Ps(PsArgs),
+    #[command(flatten)]
+    ImageVerb(ImageVerb),
+    /// List images
+    Images(ImagesArgs),
+    /// Remove one or more images
+    Rmi(RmiArgs),
+    /// Return low-level information on containers and images
+    Inspect(InspectArgs),
+    #[command(flatten)]
+    SystemVerb(SystemVerb),
+    /// Show the version of knarr and knarrd
+    Version(VersionArgs),
+    /// Print a completion script for a shell
+    Completion(CompletionArgs),
+    /// Manage containers
+    #[command(subcommand, arg_required_else_help = true)]
+    Container(ContainerCommand),
+    /// Manage images
+    #[command(subcommand, arg_required_else_help = true)]
+    Image(ImageCommand),
+    /// Manage knarrd
+    #[command(subcommand, arg_required_else_help = true)]
+    System(SystemCommand),
+}

@@ -1,0 +1,1 @@
+//! Wrong command lines, said in docker's words.

@@ -1,0 +1,257 @@
+//! Containers as rows of `ps`.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use knarr_proto::v1::{Container, ContainerState, NetworkMode};
+use serde_json::json;
+
+use super::Columns;
+use super::reference::{short, short_id};
+use super::template::Subject;
+use super::units::{ellipsis, go_time, human_duration, since, timestamp};
+
+/// The columns of `ps`.
+pub(crate) const COLUMNS: Columns = Columns {
+    titles: &[
+        ("Command", "COMMAND"),
+        ("CreatedAt", "CREATED AT"),
+        ("ID", "CONTAINER ID"),
+        ("Image", "IMAGE"),
+        ("Labels", "LABELS"),
+        ("LocalVolumes", "LOCAL VOLUMES"),
+        ("Mounts", "MOUNTS"),
+        ("Names", "NAMES"),
+        ("Networks", "NETWORKS"),
+        ("Ports", "PORTS"),
+        ("RunningFor", "CREATED"),
+        ("Size", "SIZE"),
+        ("State", "STATE"),
+        ("Status", "STATUS"),
+    ],
+    default: "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}",
+};
+
+/// Docker's bound for a command in a table.
+const COMMAND_WIDTH: usize = 20;
+/// Docker's bound for a mount in a table.
+const MOUNT_WIDTH: usize = 15;
+
+/// When and how rows are shown.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    /// For "… ago".
+    pub(crate) now: Timestamp,
+    /// For times of day.
+    pub(crate) zone: TimeZone,
+    /// Ids, commands and mounts are cut.
+    pub(crate) truncate: bool,
+}
+
+/// One row; fields in the order of their names, as docker's JSON has them.
+pub(crate) fn row(container: &Container, view: &View) -> Subject {
+    let config = container.config.clone().unwrap_or_default();
+    let created = timestamp(container.created_at.as_ref());
+    let command = command_line(&container.args);
+    let mounts = config.mounts.iter().map(|mount| match view.truncate {
+        true => ellipsis(&mount.source, MOUNT_WIDTH),
+        false => mount.source.clone(),
+    });
+    let id = if view.truncate { short_id(&container.id) } else { &container.id };
+    let command = if view.truncate { ellipsis(&command, COMMAND_WIDTH) } else { command };
+    let fields = json!({
+        "Command": quoted(&command),
+        "CreatedAt": created.map(|time| go_time(time, &view.zone)).unwrap_or_default(),
+        "ID": id,
+        "Image": image_name(&container.image, view.truncate),
+        "Labels": labels_text(&config.labels),
+        "LocalVolumes": "0",
+        "Mounts": mounts.filter(|source| !source.is_empty()).collect::<Vec<_>>().join(","),
+        "Names": container.name,
+        "Networks": network_name(config.network()),
+        "Ports": "",
+        "RunningFor": created.map(|time| ago(time, view.now)).unwrap_or_default(),
+        "Size": "0B",
+        "State": state_name(container.state()),
+        "Status": status(container, view.now),
+    });
+    Subject { fields, labels: config.labels }
+}
+
+/// The word for a state, docker's.
+pub(crate) fn state_name(state: ContainerState) -> &'static str {
+    match state {
+        ContainerState::Unspecified => "unknown",
+        ContainerState::Created => "created",
+        ContainerState::Running => "running",
+        ContainerState::Paused => "paused",
+        ContainerState::Exited => "exited",
+        ContainerState::Removing => "removing",
+    }
+}
+
+/// The word for a network mode, docker's.
+pub(crate) fn network_name(mode: NetworkMode) -> &'static str {
+    match mode {
+        NetworkMode::Unspecified | NetworkMode::None => "none",
+        NetworkMode::Host => "host",
+    }
+}
+
+/// `a=1,b=2`, in the order of the keys.
+pub(crate) fn labels_text(labels: &HashMap<String, String>) -> String {
+    let mut pairs: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    pairs.sort();
+    pairs.join(",")
+}
+
+/// `About a minute ago`.
+pub(crate) fn ago(time: Timestamp, now: Timestamp) -> String {
+    format!("{} ago", human_duration(since(time, now)))
+}
+
+fn status(container: &Container, now: Timestamp) -> String {
+    let up = || {
+        timestamp(container.started_at.as_ref())
+            .map(|time| human_duration(since(time, now)))
+            .unwrap_or_default()
+    };
+    match container.state() {
+        ContainerState::Unspecified => "Unknown".to_owned(),
+        ContainerState::Created => "Created".to_owned(),
+        ContainerState::Running => format!("Up {}", up()),
+        ContainerState::Paused => format!("Up {} (Paused)", up()),
+        ContainerState::Removing => "Removal In Progress".to_owned(),
+        ContainerState::Exited => {
+            let exit = container.exit.clone().unwrap_or_default();
+            match timestamp(exit.finished_at.as_ref()) {
+                Some(time) => format!("Exited ({}) {}", exit.code, ago(time, now)),
+                None => format!("Exited ({})", exit.code),
+            }
+        }
+    }
+}
+
+/// Arguments with a space are quoted, as docker does.
+fn command_line(args: &[String]) -> String {
+    let mut words = args.iter();
+    let mut line = words.next().cloned().unwrap_or_default();
+    for word in words {
+        line.push(' ');
+        if word.contains(' ') {
+            line.push_str(&format!("'{word}'"));
+        } else {
+            line.push_str(word);
+        }
+    }
+    line
+}
+
+/// Go's `strconv.Quote`: no escape sequence of a container's command reaches the terminal.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => out.extend(['\\', letter]),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            _ if letter.is_control() => out.push_str(&format!("\\x{:02x}", u32::from(letter))),
+            _ => out.push(letter),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn image_name(image: &str, truncate: bool) -> String {
+    match image.strip_prefix("sha256:") {
+        Some(digits) if truncate => digits.get(..12).unwrap_or(digits).to_owned(),
+        _ => short(image),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use knarr_proto::v1::{ContainerConfig, ExitStatus};
+
+    use super::super::Format;
+    use super::super::units::to_proto;
+    use super::*;
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_795_478_346).expect("a time")
+    }
+
+    fn at(seconds_ago: i64) -> Option<prost_types::Timestamp> {
+        Timestamp::from_second(now().as_second() - seconds_ago).ok().map(to_proto)
+    }
+
+    fn sample(state: ContainerState) -> Container {
+        Container {
+            id: "4f1c".repeat(16),
+            name: "web".to_owned(),
+            image: "docker.io/library/alpine:3.20".to_owned(),
+            state: state.into(),
+            created_at: at(7200),
+            started_at: at(65),
+            exit: Some(ExitStatus { code: 137, finished_at: at(3), ..ExitStatus::default() }),
+            args: ["sh", "-c", "echo a b; sleep 60"].map(str::to_owned).to_vec(),
+            config: Some(ContainerConfig {
+                labels: HashMap::from([("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())]),
+                ..ContainerConfig::default()
+            }),
+            ..Container::default()
+        }
+    }
+
+    fn render(format: &str, container: &Container, truncate: bool) -> String {
+        let view = View { now: now(), zone: TimeZone::UTC, truncate };
+        let format = Format::parse(format, COLUMNS.default).expect("a template");
+        format.render(COLUMNS, &[row(container, &view)]).expect("a table")
+    }
+
+    #[test]
+    fn the_table_is_dockers() {
+        assert_eq!(
+            render("", &sample(ContainerState::Running), true),
+            "CONTAINER ID   IMAGE         COMMAND                  CREATED       STATUS              PORTS     NAMES\n\
+             4f1c4f1c4f1c   alpine:3.20   \"sh -c 'echo a b; sl…\"   2 hours ago   Up About a minute             web\n"
+        );
+    }
+
+    #[test]
+    fn every_state_has_its_words() {
+        for (state, name, status) in [
+            (ContainerState::Created, "created", "Created"),
+            (ContainerState::Running, "running", "Up About a minute"),
+            (ContainerState::Paused, "paused", "Up About a minute (Paused)"),
+            (ContainerState::Exited, "exited", "Exited (137) 3 seconds ago"),
+            (ContainerState::Removing, "removing", "Removal In Progress"),
+        ] {
+            assert_eq!(render("{{.State}}|{{.Status}}", &sample(state), true), format!("{name}|{status}\n"));
+        }
+    }
+
+    #[test]
+    fn json_has_dockers_keys_in_their_order() {
+        assert_eq!(
+            render("json", &sample(ContainerState::Exited), false),
+            format!(
+                "{{\"Command\":\"\\\"sh -c 'echo a b; sleep 60'\\\"\",\"CreatedAt\":\"2026-11-23 21:59:06 +0000 UTC\",\
+                 \"ID\":\"{}\",\"Image\":\"alpine:3.20\",\"Labels\":\"a=1,b=2\",\"LocalVolumes\":\"0\",\"Mounts\":\"\",\
+                 \"Names\":\"web\",\"Networks\":\"none\",\"Ports\":\"\",\"RunningFor\":\"2 hours ago\",\"Size\":\"0B\",\
+                 \"State\":\"exited\",\"Status\":\"Exited (137) 3 seconds ago\"}}\n",
+                "4f1c".repeat(16)
+            )
+        );
+    }
+
+    #[test]
+    fn control_characters_of_a_command_do_not_reach_the_terminal() {
+        let mut container = sample(ContainerState::Running);
+        container.args = vec!["\x1b[31m\"\n".to_owned()];
+        assert_eq!(render("{{.Command}}", &container, true), "\"\\x1b[31m\\\"\\n\"\n");
+    }
+}

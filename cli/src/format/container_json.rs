@@ -1,0 +1,262 @@
+//! A container as `docker inspect` shows it: the same keys, in the same order, for what knarr has.
+
+use std::collections::BTreeMap;
+
+use knarr_proto::v1::{Container, ContainerConfig, ContainerState, ExitStatus, Mount, MountType, Resources};
+use serde_json::{Map, Value, json};
+
+use super::container::{network_name, state_name};
+use super::reference::short;
+use super::units::rfc3339;
+
+/// The whole object.
+pub(crate) fn object(container: &Container) -> Value {
+    let config = container.config.clone().unwrap_or_default();
+    let resources = config.resources.clone().unwrap_or_default();
+    let (path, args) = container.args.split_first().map_or(("", &[][..]), |(path, args)| (path, args));
+    json!({
+        "Id": container.id,
+        "Created": rfc3339(container.created_at.as_ref()),
+        "Path": path,
+        "Args": args,
+        "State": state(container),
+        "Image": container.image_id,
+        "LogPath": container.log_path,
+        "Name": format!("/{}", container.name),
+        "RestartCount": 0,
+        "Driver": "overlayfs",
+        "Platform": "linux",
+        "BundlePath": container.bundle_path,
+        "SnapshotKey": container.snapshot_key,
+        "HostConfig": host_config(&config, &resources),
+        "Mounts": config.mounts.iter().map(mount_point).collect::<Vec<_>>(),
+        "Config": own_config(container, &config),
+        "NetworkSettings": {
+            "Ports": {},
+            "Networks": { network_name(config.network()): {} },
+        },
+    })
+}
+
+fn state(container: &Container) -> Value {
+    let state = container.state();
+    let exit = container.exit.clone().unwrap_or_else(ExitStatus::default);
+    let is_running = matches!(state, ContainerState::Running | ContainerState::Paused);
+    json!({
+        "Status": state_name(state),
+        "Running": is_running,
+        "Paused": state == ContainerState::Paused,
+        "Restarting": false,
+        "OOMKilled": exit.oom_killed,
+        "Dead": false,
+        "Pid": container.pid,
+        "ExitCode": if is_running { 0 } else { exit.code },
+        "Error": exit.error,
+        "StartedAt": rfc3339(container.started_at.as_ref()),
+        "FinishedAt": rfc3339(exit.finished_at.as_ref()),
+    })
+}
+
+fn host_config(config: &ContainerConfig, resources: &Resources) -> Value {
+    let is_bind = |mount: &&Mount| mount.r#type() == MountType::Bind;
+    let binds: Vec<String> = config.mounts.iter().filter(is_bind).map(bind_text).collect();
+    let tmpfs: BTreeMap<&str, String> = config
+        .mounts
+        .iter()
+        .filter(|mount| mount.r#type() == MountType::Tmpfs)
+        .map(|mount| (mount.target.as_str(), tmpfs_options(mount)))
+        .collect();
+    let ulimits: Vec<Value> = config
+        .ulimits
+        .iter()
+        .map(|limit| json!({"Name": limit.name, "Hard": limit.hard, "Soft": limit.soft}))
+        .collect();
+    let security: &[&str] = if config.no_new_privileges { &["no-new-privileges"] } else { &[] };
+    json!({
+        "Binds": binds,
+        "NetworkMode": network_name(config.network()),
+        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "AutoRemove": config.auto_remove,
+        "CapAdd": config.cap_add,
+        "CapDrop": config.cap_drop,
+        "GroupAdd": config.group_add,
+        "Privileged": config.privileged,
+        "ReadonlyRootfs": config.read_only_rootfs,
+        "SecurityOpt": security,
+        "Tmpfs": tmpfs,
+        "Sysctls": sorted(&config.sysctls),
+        "CpuShares": resources.cpu_shares,
+        "Memory": resources.memory_bytes,
+        "NanoCpus": resources.nano_cpus,
+        "CpusetCpus": resources.cpuset_cpus,
+        "CpusetMems": resources.cpuset_mems,
+        "MemoryReservation": resources.memory_reservation_bytes,
+        "MemorySwap": resources.memory_swap_bytes,
+        "PidsLimit": match resources.pids_limit { 0 => Value::Null, limit => Value::from(limit) },
+        "Ulimits": ulimits,
+    })
+}
+
+fn own_config(container: &Container, config: &ContainerConfig) -> Value {
+    let hostname = match config.hostname.as_str() {
+        "" => container.id.get(..12).unwrap_or(&container.id),
+        hostname => hostname,
+    };
+    let mut object = json!({
+        "Hostname": hostname,
+        "User": config.user,
+        "Tty": config.tty,
+        "OpenStdin": config.open_stdin,
+        "StdinOnce": config.stdin_once,
+        "Env": config.env,
+        "Cmd": config.command,
+        "Image": short(&container.image),
+        "WorkingDir": config.working_dir,
+        "Entrypoint": config.entrypoint.as_ref().map(|entrypoint| &entrypoint.values),
+        "Labels": sorted(&config.labels),
+    });
+    if let Value::Object(fields) = &mut object {
+        if !config.stop_signal.is_empty() {
+            fields.insert("StopSignal".to_owned(), Value::from(config.stop_signal.as_str()));
+        }
+        if let Some(seconds) = config.stop_timeout_seconds {
+            fields.insert("StopTimeout".to_owned(), Value::from(seconds));
+        }
+    }
+    object
+}
+
+fn bind_text(mount: &Mount) -> String {
+    let mut options = Vec::new();
+    if mount.read_only {
+        options.push("ro");
+    }
+    if !mount.propagation.is_empty() {
+        options.push(mount.propagation.as_str());
+    }
+    match options.as_slice() {
+        [] => format!("{}:{}", mount.source, mount.target),
+        options => format!("{}:{}:{}", mount.source, mount.target, options.join(",")),
+    }
+}
+
+fn tmpfs_options(mount: &Mount) -> String {
+    let mut options = Vec::new();
+    if mount.read_only {
+        options.push("ro".to_owned());
+    }
+    if mount.tmpfs_size_bytes != 0 {
+        options.push(format!("size={}", mount.tmpfs_size_bytes));
+    }
+    if mount.tmpfs_mode != 0 {
+        options.push(format!("mode={:o}", mount.tmpfs_mode));
+    }
+    options.join(",")
+}
+
+fn mount_point(mount: &Mount) -> Value {
+    let kind = match mount.r#type() {
+        MountType::Tmpfs => "tmpfs",
+        MountType::Unspecified | MountType::Bind => "bind",
+    };
+    let propagation = match (mount.r#type(), mount.propagation.as_str()) {
+        (MountType::Tmpfs, _) => "",
+        (_, "") => "rprivate",
+        (_, propagation) => propagation,
+    };
+    json!({
+        "Type": kind,
+        "Source": mount.source,
+        "Destination": mount.target,
+        "Mode": if mount.read_only { "ro" } else { "" },
+        "RW": !mount.read_only,
+        "Propagation": propagation,
+    })
+}
+
+/// A map in the order of its keys: what is printed twice is the same twice.
+pub(super) fn sorted(map: &std::collections::HashMap<String, String>) -> Value {
+    let ordered: BTreeMap<&String, &String> = map.iter().collect();
+    Value::Object(
+        ordered
+            .into_iter()
+            .map(|(key, value)| (key.clone(), Value::from(value.as_str())))
+            .collect::<Map<_, _>>(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Container {
+        Container {
+            id: "4f1c".repeat(16),
+            name: "web".to_owned(),
+            image: "docker.io/library/alpine:latest".to_owned(),
+            image_id: "sha256:00".to_owned(),
+            state: ContainerState::Exited.into(),
+            exit: Some(ExitStatus { code: 3, error: "why".to_owned(), oom_killed: true, finished_at: None }),
+            args: vec!["sh".to_owned(), "-c".to_owned()],
+            config: Some(ContainerConfig {
+                labels: [("z", "1"), ("a", "2")]
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .into(),
+                mounts: vec![
+                    Mount {
+                        r#type: MountType::Bind.into(),
+                        source: "/a".to_owned(),
+                        target: "/b".to_owned(),
+                        read_only: true,
+                        ..Mount::default()
+                    },
+                    Mount {
+                        r#type: MountType::Tmpfs.into(),
+                        target: "/t".to_owned(),
+                        tmpfs_size_bytes: 4096,
+                        tmpfs_mode: 0o700,
+                        ..Mount::default()
+                    },
+                ],
+                ..ContainerConfig::default()
+            }),
+            ..Container::default()
+        }
+    }
+
+    #[test]
+    fn what_scripts_look_at_is_where_docker_has_it() {
+        let object = object(&sample());
+        for (pointer, expected) in [
+            ("/State/Status", json!("exited")),
+            ("/State/Running", json!(false)),
+            ("/State/OOMKilled", json!(true)),
+            ("/State/ExitCode", json!(3)),
+            ("/State/Error", json!("why")),
+            ("/State/StartedAt", json!("0001-01-01T00:00:00Z")),
+            ("/Name", json!("/web")),
+            ("/Image", json!("sha256:00")),
+            ("/Path", json!("sh")),
+            ("/Args", json!(["-c"])),
+            ("/Config/Image", json!("alpine:latest")),
+            ("/Config/Hostname", json!("4f1c4f1c4f1c")),
+            ("/HostConfig/Binds/0", json!("/a:/b:ro")),
+            ("/HostConfig/Tmpfs/~1t", json!("size=4096,mode=700")),
+            ("/HostConfig/PidsLimit", Value::Null),
+            ("/Mounts/0/RW", json!(false)),
+            ("/Mounts/0/Propagation", json!("rprivate")),
+            ("/Mounts/1/Type", json!("tmpfs")),
+        ] {
+            assert_eq!(object.pointer(pointer), Some(&expected), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn keys_keep_their_order() {
+        let text = object(&sample()).to_string();
+        assert!(text.starts_with("{\"Id\":\"4f1c"));
+        assert!(text.contains("\"Labels\":{\"a\":\"2\",\"z\":\"1\"}"));
+        let (state, image) = (text.find("\"State\""), text.find("\"Image\""));
+        assert!(state.is_some() && state < image);
+    }
+}

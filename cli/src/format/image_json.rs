@@ -1,0 +1,96 @@
+//! An image as `docker image inspect` shows it: the same keys, in the same order, for what knarr has.
+
+use knarr_proto::v1::Image;
+use serde_json::{Map, Value, json};
+
+use super::container_json::sorted;
+use super::reference::short;
+use super::units::rfc3339;
+
+/// The whole object.
+pub(crate) fn object(image: &Image) -> Value {
+    let config = image.config.clone().unwrap_or_default();
+    let platform = image.platform.clone().unwrap_or_default();
+    let set = |names: &[String]| match names {
+        [] => Value::Null,
+        names => Value::Object(names.iter().map(|name| (name.clone(), json!({}))).collect::<Map<_, _>>()),
+    };
+    let mut object = json!({
+        "Id": image.id,
+        "RepoTags": image.references.iter().map(|reference| short(reference)).collect::<Vec<_>>(),
+        "RepoDigests": image.repo_digests.iter().map(|digest| short(digest)).collect::<Vec<_>>(),
+        "Parent": "",
+        "Comment": image.history.last().map(|last| last.comment.as_str()).unwrap_or_default(),
+        "Created": rfc3339(image.created_at.as_ref()),
+        "Author": image.author,
+        "Config": {
+            "User": config.user,
+            "ExposedPorts": set(&config.exposed_ports),
+            "Env": config.env,
+            "Cmd": config.cmd,
+            "Volumes": set(&config.volumes),
+            "WorkingDir": config.working_dir,
+            "Entrypoint": config.entrypoint,
+            "Labels": sorted(&config.labels),
+            "StopSignal": config.stop_signal,
+        },
+        "Architecture": platform.architecture,
+        "Variant": platform.variant,
+        "Os": platform.os,
+        "Size": image.size_bytes,
+        "RootFS": {"Type": "layers", "Layers": image.diff_ids},
+        "Descriptor": {
+            "mediaType": image.media_type,
+            "digest": image.manifest_digest,
+        },
+        "CompressedSize": image.compressed_bytes,
+    });
+    if let Value::Object(fields) = &mut object
+        && platform.variant.is_empty()
+    {
+        fields.shift_remove("Variant");
+    }
+    object
+}
+
+#[cfg(test)]
+mod tests {
+    use knarr_proto::v1::{ImageConfig, Platform};
+
+    use super::*;
+
+    #[test]
+    fn what_scripts_look_at_is_where_docker_has_it() {
+        let image = Image {
+            id: "sha256:00".to_owned(),
+            references: vec!["docker.io/library/alpine:latest".to_owned()],
+            repo_digests: vec!["docker.io/library/alpine@sha256:11".to_owned()],
+            platform: Some(Platform {
+                os: "linux".to_owned(),
+                architecture: "amd64".to_owned(),
+                variant: String::new(),
+            }),
+            diff_ids: vec!["sha256:22".to_owned()],
+            config: Some(ImageConfig {
+                exposed_ports: vec!["80/tcp".to_owned()],
+                cmd: vec!["/bin/sh".to_owned()],
+                ..ImageConfig::default()
+            }),
+            ..Image::default()
+        };
+        let object = object(&image);
+        for (pointer, expected) in [
+            ("/RepoTags/0", json!("alpine:latest")),
+            ("/RepoDigests/0", json!("alpine@sha256:11")),
+            ("/Architecture", json!("amd64")),
+            ("/Os", json!("linux")),
+            ("/RootFS/Layers/0", json!("sha256:22")),
+            ("/Config/ExposedPorts/80~1tcp", json!({})),
+            ("/Config/Volumes", Value::Null),
+            ("/Config/Cmd/0", json!("/bin/sh")),
+        ] {
+            assert_eq!(object.pointer(pointer), Some(&expected), "{pointer}");
+        }
+        assert_eq!(object.get("Variant"), None);
+    }
+}

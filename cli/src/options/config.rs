@@ -1,0 +1,97 @@
+//! Options together: what `run` and `create` ask the daemon for.
+
+use knarr_proto::v1::{ContainerConfig, NetworkMode, Resources, StringList, TerminalSize};
+
+use super::{BadOption, environment};
+use crate::args::container_options::{ContainerOptions, ResourceOptions, StreamName};
+
+/// Which of the container's streams are joined with ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Streams {
+    /// Our input goes to the container.
+    pub(crate) stdin: bool,
+    /// The container's output comes to ours.
+    pub(crate) stdout: bool,
+    /// The same for its errors.
+    pub(crate) stderr: bool,
+}
+
+impl Streams {
+    /// What `-a`, `-i` and `-d` mean together.
+    ///
+    /// # Errors
+    /// `-a` and `-d` exclude each other.
+    pub(crate) fn resolve(options: &ContainerOptions, detach: bool) -> Result<Self, BadOption> {
+        let named = &options.streams.attach;
+        match (detach, named.is_empty()) {
+            (true, false) => Err(BadOption::Conflict("cannot specify both --attach and --detach")),
+            (true, true) => Ok(Self::default()),
+            (false, true) => Ok(Self { stdin: options.streams.interactive, stdout: true, stderr: true }),
+            (false, false) => Ok(Self {
+                stdin: named.contains(&StreamName::Stdin),
+                stdout: named.contains(&StreamName::Stdout),
+                stderr: named.contains(&StreamName::Stderr),
+            }),
+        }
+    }
+}
+
+/// The container that the options ask for, from `image_and_command`, which has at least the image.
+///
+/// # Errors
+/// A file that an option names cannot be used.
+pub(crate) fn build(
+    options: &ContainerOptions,
+    image_and_command: &[String],
+    streams: Streams,
+    terminal_size: Option<TerminalSize>,
+) -> Result<ContainerConfig, BadOption> {
+    let (image, command) = image_and_command
+        .split_first()
+        .ok_or_else(|| BadOption::form("", "an image: write knarr run IMAGE [COMMAND] [ARG...]"))?;
+    let mounts = options.files.volume.iter().chain(&options.files.mount).chain(&options.files.tmpfs);
+    let entrypoint = options.process.entrypoint.as_ref().map(|program| StringList {
+        values: if program.is_empty() { Vec::new() } else { vec![program.clone()] },
+    });
+    Ok(ContainerConfig {
+        image: image.clone(),
+        entrypoint,
+        command: command.to_vec(),
+        env: environment::variables(&options.process.env, &options.process.env_file, &environment::own)?,
+        working_dir: options.process.workdir.clone(),
+        user: options.process.user.clone(),
+        hostname: options.identity.hostname.clone(),
+        tty: options.streams.tty,
+        open_stdin: options.streams.interactive,
+        stdin_once: options.streams.interactive && streams.stdin,
+        labels: environment::labels(&options.identity.label, &options.identity.label_file)?,
+        stop_signal: options.process.stop_signal.clone(),
+        stop_timeout_seconds: options.process.stop_timeout.map(|seconds| seconds.0),
+        mounts: mounts.cloned().collect(),
+        resources: Some(resources(&options.resources)),
+        read_only_rootfs: options.files.read_only,
+        cap_add: options.security.cap_add.clone(),
+        cap_drop: options.security.cap_drop.clone(),
+        privileged: options.security.privileged,
+        network: options.identity.network.unwrap_or(NetworkMode::Unspecified).into(),
+        auto_remove: options.identity.rm,
+        no_new_privileges: options.security.security_opt.last().copied().unwrap_or(false),
+        group_add: options.process.group_add.clone(),
+        terminal_size: terminal_size.filter(|_| options.streams.tty),
+        sysctls: options.security.sysctl.iter().cloned().collect(),
+        ulimits: options.resources.ulimit.clone(),
+    })
+}
+
+fn resources(options: &ResourceOptions) -> Resources {
+    Resources {
+        memory_bytes: options.memory.unwrap_or(0),
+        memory_swap_bytes: options.memory_swap.unwrap_or(0),
+        memory_reservation_bytes: options.memory_reservation.unwrap_or(0),
+        nano_cpus: options.cpus.unwrap_or(0),
+        cpu_shares: options.cpu_shares.unwrap_or(0),
+        cpuset_cpus: options.cpuset_cpus.clone(),
+        cpuset_mems: options.cpuset_mems.clone(),
+        pids_limit: options.pids_limit.unwrap_or(0),
+    }
+}

@@ -1,0 +1,132 @@
+//! What goes to the daemon: input, its end, and the terminal's size.
+
+use knarr_proto::v1::TerminalSize;
+use tokio::io::AsyncReadExt;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::Sender;
+use tokio::task::JoinHandle;
+
+use super::{Outgoing, Plan};
+use crate::error::Error;
+use crate::options::detach_keys::Watcher;
+use crate::terminal;
+
+/// One read of standard input; well below the contract's 64 KiB.
+const CHUNK_BYTES: usize = 32 * 1024;
+
+/// The task that sends.
+pub(super) struct Uplink {
+    task: JoinHandle<Result<bool, Error>>,
+}
+
+impl Uplink {
+    /// Begins to read.
+    pub(super) fn start<Q: Outgoing>(plan: Plan, sender: Sender<Q>) -> Result<Self, Error> {
+        let resized = match plan.tty {
+            true => Some(window_changes()?),
+            false => None,
+        };
+        let is_terminal = plan.tty && plan.streams.stdin;
+        let keys = Watcher::new(if is_terminal { plan.detach_keys } else { "".parse()? });
+        let pump = Pump { sender, keys, has_input: plan.streams.stdin, is_terminal };
+        Ok(Self { task: tokio::spawn(pump.run(resized, plan.redraw)) })
+    }
+
+    /// Waits for its end: true when the person left. Not to be awaited again.
+    pub(super) async fn ended(&mut self) -> Result<bool, Error> {
+        match (&mut self.task).await {
+            Ok(result) => result,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    /// Ends it, and with it the requests.
+    pub(super) fn close(&self) {
+        self.task.abort();
+    }
+}
+
+impl Drop for Uplink {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn window_changes() -> Result<Signal, Error> {
+    signal(SignalKind::window_change())
+        .map_err(|source| Error::Stream { action: "watch for SIGWINCH", source })
+}
+
+struct Pump<Q> {
+    sender: Sender<Q>,
+    keys: Watcher,
+    has_input: bool,
+    is_terminal: bool,
+}
+
+impl<Q: Outgoing> Pump<Q> {
+    /// Sends until the person leaves (true) or the daemon listens no more (false).
+    async fn run(mut self, mut resized: Option<Signal>, redraw: bool) -> Result<bool, Error> {
+        if redraw && let Some(size) = terminal::size() {
+            self.send(Q::resize(TerminalSize { rows: size.rows + 1, columns: size.columns + 1 })).await;
+        }
+        self.send_size(resized.is_some()).await;
+        let mut stdin = tokio::io::stdin();
+        let mut buffer = vec![0; CHUNK_BYTES];
+        loop {
+            tokio::select! {
+                () = self.sender.closed() => return Ok(false),
+                () = next(&mut resized) => self.send_size(true).await,
+                read = stdin.read(&mut buffer), if self.has_input => {
+                    let length = read.map_err(|source| Error::Stream { action: "read standard input", source })?;
+                    if self.take(&buffer[..length]).await {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Passes input on; an empty piece is its end. True when it held the detach keys.
+    async fn take(&mut self, typed: &[u8]) -> bool {
+        if typed.is_empty() {
+            self.has_input = false;
+            let kept = self.keys.finish();
+            if !kept.is_empty() {
+                self.send(Q::stdin(kept)).await;
+            }
+            self.send(Q::close_stdin()).await;
+            return false;
+        }
+        if !self.is_terminal {
+            self.send(Q::stdin(typed.to_vec())).await;
+            return false;
+        }
+        let watched = self.keys.watch(typed);
+        if !watched.input.is_empty() {
+            self.send(Q::stdin(watched.input)).await;
+        }
+        watched.detach
+    }
+
+    async fn send_size(&mut self, has_terminal: bool) {
+        if let Some(size) = terminal::size().filter(|_| has_terminal) {
+            self.send(Q::resize(size)).await;
+        }
+    }
+
+    async fn send(&mut self, message: Q) {
+        // When the daemon listens no more, its last reply says why; run() sees the closed channel.
+        let _gone = self.sender.send(message).await;
+    }
+}
+
+/// The next change of the window; never, when there is none to watch.
+async fn next(resized: &mut Option<Signal>) {
+    match resized {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
