@@ -1,19 +1,19 @@
 //! `create` and `run`.
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use knarr_proto::id::ContainerId;
 
 use super::CommandError;
 use crate::args::{CreateArgs, Globals, RunArgs};
-use crate::cgroup::{Driver, Fence};
+use crate::cgroup::Driver;
 use crate::create::foreground::Foreground;
 use crate::create::{CreateRequest, Created, Options, Start, create};
-use crate::hooks::{self, HookKind};
 use crate::host::Host;
 use crate::output::Log;
 use crate::spec::Spec;
-use crate::state::{CONFIG, Removal, State, StateError};
+use crate::state::{State, StateError};
 
 /// Makes a container that waits for `start`.
 pub(super) fn run_create(globals: &Globals, args: &CreateArgs, log: &Log) -> Result<(), CommandError> {
@@ -31,10 +31,14 @@ pub(super) fn run_run(globals: &Globals, args: &RunArgs, log: &Log) -> Result<u8
     }
     let foreground = Foreground::begin()?;
     let created = make(globals, &args.create, &bundle, Start::AtOnce, log)?;
-    use std::os::fd::AsFd;
     let code = foreground.wait(created.pidfd.as_fd(), created.master)?;
     if !args.keep {
-        destroy(globals, &args.create.id.parse().map_err(CommandError::Id)?, log)?;
+        let id: ContainerId = args.create.id.parse().map_err(CommandError::Id)?;
+        match State::load(&globals.root, &id) {
+            // Somebody else's `delete` was faster.
+            Err(StateError::NotFound(_)) => {}
+            state => super::delete::destroy(&globals.root, &state?, log)?,
+        }
     }
     Ok(code)
 }
@@ -91,32 +95,4 @@ fn check_console(has_terminal: bool, is_detached: bool, args: &CreateArgs) -> Re
         (false, true) => Err(CommandError::NeedlessConsoleSocket),
         _ => Ok(()),
     }
-}
-
-/// Removes an ended container: what is left in its cgroups, they themselves, its state; then poststop hooks.
-fn destroy(globals: &Globals, id: &ContainerId, log: &Log) -> Result<(), CommandError> {
-    let state = match State::load(&globals.root, id) {
-        // Somebody else's `delete` was faster.
-        Err(StateError::NotFound(_)) => return Ok(()),
-        state => state?,
-    };
-    let spec = match state.has_poststop_hooks {
-        true => Some(
-            Spec::load_file(&globals.root.join(id.as_str()).join(CONFIG))
-                .map_err(crate::create::CreateError::from)?,
-        ),
-        false => None,
-    };
-    let fence = Fence::open(&state.cgroups)?;
-    fence.kill_all()?;
-    fence.remove()?;
-    Removal::begin(&globals.root, id)?.finish()?;
-    if let Some(spec) = spec {
-        let warnings = hooks::run(HookKind::Poststop, &spec.hooks, &state.oci("stopped", 0))
-            .map_err(crate::create::CreateError::from)?;
-        for warning in warnings {
-            log.warning(&warning.to_string());
-        }
-    }
-    Ok(())
 }

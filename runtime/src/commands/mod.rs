@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod create;
+mod delete;
+mod kill;
 mod list;
 mod start;
 mod state;
@@ -30,6 +32,14 @@ pub enum CommandError {
     Wait(#[from] WaitError),
     #[error(transparent)]
     Id(InvalidId),
+    #[error("unknown signal {0:?}")]
+    Signal(String),
+    #[error("container not running")]
+    NotRunning,
+    #[error("unable to send signal {signal}")]
+    SendSignal { signal: i32, source: rustix::io::Errno },
+    #[error("cannot delete container {id} that is not stopped: {status}")]
+    NotStopped { id: knarr_proto::id::ContainerId, status: knarr_proto::status::Status },
     #[error("cannot make a path absolute")]
     Path { source: std::io::Error },
     #[error("cannot open the bundle {path:?}")]
@@ -64,8 +74,8 @@ pub fn run(invocation: &Invocation, log: &Log) -> Result<u8, CommandError> {
         Command::Create(args) => create::run_create(&invocation.globals, args, log)?,
         Command::Run(args) => return create::run_run(&invocation.globals, args, log),
         Command::Start(id) => start::run(root, id, log)?,
-        Command::Kill(_) => return Err(CommandError::Unimplemented("kill")),
-        Command::Delete(_) => return Err(CommandError::Unimplemented("delete")),
+        Command::Kill(args) => kill::run(root, args)?,
+        Command::Delete(args) => delete::run(root, args, log)?,
         Command::Exec(_) => return Err(CommandError::Unimplemented("exec")),
         Command::Pause(_) => return Err(CommandError::Unimplemented("pause")),
         Command::Resume(_) => return Err(CommandError::Unimplemented("resume")),

@@ -1,0 +1,86 @@
+//! `delete`: removes what is left of a container, and the container itself with `--force`.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::Duration;
+
+use knarr_proto::id::ContainerId;
+use knarr_proto::status::Status;
+
+use super::CommandError;
+use crate::args::DeleteArgs;
+use crate::cgroup::{CgroupError, Fence};
+use crate::hooks::{self, HookKind};
+use crate::output::Log;
+use crate::spec::Spec;
+use crate::state::{CONFIG, Process, Removal, State, StateError};
+use crate::sys::{Errno, pidfd};
+
+/// runc waits 100 times 100 ms; a process that SIGKILL does not end by then hangs in the kernel.
+const DEATH_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(super) fn run(root: &Path, args: &DeleteArgs, log: &Log) -> Result<(), CommandError> {
+    let state = match State::load(root, &args.id) {
+        Ok(state) => state,
+        Err(StateError::NotFound(id)) => return without_state(root, &id, args.force),
+        Err(error) => return Err(error.into()),
+    };
+    let status = state.observe(root)?.status;
+    if !args.force && !matches!(status, Status::Stopped | Status::Created) {
+        return Err(CommandError::NotStopped { id: args.id.clone(), status });
+    }
+    if status == Status::Creating {
+        end(state.creator)?;
+    }
+    destroy(root, &state, log)
+}
+
+/// A directory without a state belongs to a creator that got no further.
+fn without_state(root: &Path, id: &ContainerId, force: bool) -> Result<(), CommandError> {
+    match Removal::begin(root, id) {
+        Ok(directory) if !directory.is_claimed()? => directory.finish()?,
+        Ok(_) | Err(StateError::NotFound(_)) if force => {}
+        Ok(_) | Err(StateError::NotFound(_)) => return Err(StateError::NotFound(id.clone()).into()),
+        Err(error) => return Err(error.into()),
+    }
+    if force { Ok(()) } else { Err(StateError::NotFound(id.clone()).into()) }
+}
+
+fn end(process: Option<Process>) -> Result<(), CommandError> {
+    let Some(process) = process else { return Ok(()) };
+    let Some(opened) = process.open()? else { return Ok(()) };
+    let ended = match pidfd::send_signal(opened.as_fd(), libc::SIGKILL) {
+        Err(Errno::SRCH) => Ok(()),
+        Err(errno) => Err(errno),
+        Ok(()) => pidfd::wait_exit(opened.as_fd(), DEATH_TIMEOUT),
+    };
+    ended.map_err(|source| CommandError::SendSignal { signal: libc::SIGKILL, source })
+}
+
+/// Ends what runs, removes the cgroups and the state, and then runs the poststop hooks.
+pub(super) fn destroy(root: &Path, state: &State, log: &Log) -> Result<(), CommandError> {
+    let spec = match state.has_poststop_hooks {
+        true => Some(
+            Spec::load_file(&root.join(state.id.as_str()).join(CONFIG))
+                .map_err(crate::create::CreateError::from)?,
+        ),
+        false => None,
+    };
+    end(state.init)?;
+    match Fence::open(&state.cgroups) {
+        Ok(fence) => {
+            fence.kill_all()?;
+            fence.remove()?;
+        }
+        Err(CgroupError::Gone) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Removal::begin(root, &state.id)?.finish()?;
+    let Some(spec) = spec else { return Ok(()) };
+    let warnings = hooks::run(HookKind::Poststop, &spec.hooks, &state.oci("stopped", 0))
+        .map_err(crate::create::CreateError::from)?;
+    for warning in warnings {
+        log.warning(&warning.to_string());
+    }
+    Ok(())
+}
