@@ -125,6 +125,7 @@ impl Nouns {
             events: Arc::clone(&events),
             shims,
             logs: settings.container_logs,
+            cgroup_parent: settings.cgroup_parent.clone(),
             boot_id: fs::read_to_string(boot_id).map_err(files("read", boot_id))?.trim().to_owned(),
         });
         Ok(Self { events, images, snapshotter, containers })

@@ -99,7 +99,7 @@ impl Containers {
         let identity = Arc::clone(&container.identity);
         // Whatever can be wrong with the request is found before anything is made; the user is looked up at start.
         let placeholder = Account { uid: 0, gid: 0, groups: Vec::new(), home: None };
-        spec::build(&identity, &placeholder, &container.bundle)?;
+        spec::build(&identity, &placeholder, &container.bundle, &parts.cgroup_parent)?;
         let life = Life::creating();
         parts.store.write("record a new container", move |tx| table::insert(tx, &identity, &life)).await?;
         let snapshot = parts.snapshots.prepare(container.id().as_str(), parent);

@@ -103,6 +103,7 @@ impl Containers {
         let mounts = mounts.map_err(|source| ContainerError::Snapshot { doing: "find", source })?;
         let (identity, directory, view) =
             (Arc::clone(&container.identity), container.bundle.clone(), mounts.clone());
+        let cgroup_parent = self.parts().cgroup_parent.clone();
         tokio::task::spawn_blocking(move || {
             let root =
                 rootfs::open(&view).map_err(error::files("look into the root filesystem of", &directory))?;
@@ -112,7 +113,7 @@ impl Containers {
                 &identity.config.group_add,
             )?;
             drop(root);
-            let spec = spec::build(&identity, &account, &directory)?;
+            let spec = spec::build(&identity, &account, &directory, &cgroup_parent)?;
             bundle::write(&directory, &identity, &spec)
         })
         .await??;

@@ -110,7 +110,8 @@ pub(super) fn new_filesystem(
 ) -> Result<OwnedFd, MountError> {
     let context = rustix::mount::fsopen(filesystem.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC)
         .map_err(|source| MountError::Type { kind: filesystem.kind.clone(), source })?;
-    if filesystem.source != filesystem.kind {
+    // Always said, though most kinds ignore it: it is what /proc/self/mountinfo shows.
+    if !filesystem.source.is_empty() {
         set(&context, "source", Some(&filesystem.source))?;
     }
     for (key, value) in &filesystem.data {

@@ -75,7 +75,12 @@ impl SpecError {
 ///
 /// # Errors
 /// [`SpecError`] names what was asked for and cannot be.
-pub(crate) fn build(identity: &Identity, account: &Account, bundle: &Path) -> Result<Spec, SpecError> {
+pub(crate) fn build(
+    identity: &Identity,
+    account: &Account,
+    bundle: &Path,
+    cgroup_parent: &Path,
+) -> Result<Spec, SpecError> {
     let Identity { config, process, .. } = identity;
     let hostname = hostname(identity)?;
     let mut root = Root::default();
@@ -88,7 +93,7 @@ pub(crate) fn build(identity: &Identity, account: &Account, bundle: &Path) -> Re
     spec.set_mounts(Some(mounts::of(config, process, bundle)?));
     // With the host's network its name comes along, as in docker; a name of one's own is still the container's.
     spec.set_hostname(Some(hostname));
-    spec.set_linux(Some(linux(identity)?));
+    spec.set_linux(Some(linux(identity, cgroup_parent)?));
     spec.set_annotations(None);
     Ok(spec)
 }
@@ -162,10 +167,10 @@ pub(crate) fn set_size(process: &mut SpecProcess, size: Option<TerminalSize>) {
     }
 }
 
-fn linux(identity: &Identity) -> Result<Linux, SpecError> {
+fn linux(identity: &Identity, cgroup_parent: &Path) -> Result<Linux, SpecError> {
     let config = &identity.config;
     let mut linux = Linux::default();
-    linux.set_cgroups_path(Some(Path::new("/knarr").join(identity.id.as_str())));
+    linux.set_cgroups_path(Some(cgroup_parent.join(identity.id.as_str())));
     linux.set_namespaces(Some(namespaces(config.network)));
     linux.set_resources(Some(resources::of(config)?));
     linux.set_sysctl(sysctls(config)?);
@@ -251,7 +256,7 @@ mod tests {
 
     fn built(change: impl FnOnce(&mut Config)) -> Result<serde_json::Value, SpecError> {
         let account = Account { uid: 5, gid: 6, groups: vec![6, 7], home: Some("/h".into()) };
-        let spec = build(&identity(change), &account, Path::new("/bundle"))?;
+        let spec = build(&identity(change), &account, Path::new("/bundle"), Path::new("/knarr"))?;
         Ok(serde_json::to_value(spec).expect("a specification is JSON"))
     }
 
