@@ -84,10 +84,8 @@ pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
     let served = serve(&settings, &nouns, listener).await;
     nouns.events.publish(Subject::Daemon, "stop", "knarrd", Default::default());
     nouns.containers.close().await;
-    for left in [&pid_file, &settings.socket] {
-        // Both are only conveniences; the next knarrd replaces them.
-        drop(fs::remove_file(left));
-    }
+    // The socket stays: it may be systemd's, and the next knarrd replaces its own. The pid file is only a convenience.
+    drop(fs::remove_file(&pid_file));
     drop(locks);
     served
 }
