@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use proptest::prelude::*;
-use proptest::sample::{select, subsequence};
-use seccompiler::{
+use ::seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     TargetArch,
 };
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
 
 use super::*;
 use crate::sys::seccomp::Instruction;
