@@ -13,6 +13,7 @@ pub mod handshake;
 pub mod hooks;
 pub mod host;
 mod init;
+pub mod join;
 pub mod output;
 pub mod plan;
 pub mod process;

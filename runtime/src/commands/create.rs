@@ -18,14 +18,14 @@ use crate::state::{State, StateError};
 /// Makes a container that waits for `start`.
 pub(super) fn run_create(globals: &Globals, args: &CreateArgs, log: &Log) -> Result<(), CommandError> {
     let (bundle, has_terminal) = bundle(args)?;
-    check_console(has_terminal, true, args)?;
+    check_console(has_terminal, true, args.console_socket.is_some())?;
     make(globals, args, &bundle, Start::OnRequest, log).map(drop)
 }
 
 /// Makes a container and runs it; returns its exit code, 0 when detached.
 pub(super) fn run_run(globals: &Globals, args: &RunArgs, log: &Log) -> Result<u8, CommandError> {
     let (bundle, has_terminal) = bundle(&args.create)?;
-    check_console(has_terminal, args.detach, &args.create)?;
+    check_console(has_terminal, args.detach, args.create.console_socket.is_some())?;
     if args.detach {
         return make(globals, &args.create, &bundle, Start::AtOnce, log).map(|_| 0);
     }
@@ -75,7 +75,7 @@ fn make(
     Ok(created)
 }
 
-fn absolute(path: Option<&Path>) -> Result<Option<PathBuf>, CommandError> {
+pub(super) fn absolute(path: Option<&Path>) -> Result<Option<PathBuf>, CommandError> {
     path.map(std::path::absolute).transpose().map_err(|source| CommandError::Path { source })
 }
 
@@ -89,8 +89,12 @@ fn bundle(args: &CreateArgs) -> Result<(PathBuf, bool), CommandError> {
 }
 
 /// runc's two fixed texts.
-fn check_console(has_terminal: bool, is_detached: bool, args: &CreateArgs) -> Result<(), CommandError> {
-    match (has_terminal && is_detached, args.console_socket.is_some()) {
+pub(super) fn check_console(
+    has_terminal: bool,
+    is_detached: bool,
+    has_socket: bool,
+) -> Result<(), CommandError> {
+    match (has_terminal && is_detached, has_socket) {
         (true, false) => Err(CommandError::NoConsoleSocket),
         (false, true) => Err(CommandError::NeedlessConsoleSocket),
         _ => Ok(()),

@@ -3,6 +3,7 @@
 
 mod create;
 mod delete;
+mod exec;
 mod kill;
 mod list;
 mod start;
@@ -12,6 +13,7 @@ use crate::args::{Command, Invocation};
 use crate::cgroup::CgroupError;
 use crate::create::foreground::WaitError;
 use crate::create::{CreateError, StartError};
+use crate::join::ExecError;
 use crate::output::Log;
 use crate::state::StateError;
 use knarr_proto::id::InvalidId;
@@ -32,6 +34,14 @@ pub enum CommandError {
     Wait(#[from] WaitError),
     #[error(transparent)]
     Id(InvalidId),
+    #[error(transparent)]
+    Join(#[from] ExecError),
+    #[error("exec failed")]
+    Exec(#[source] Box<CommandError>),
+    #[error("invalid user {0:?}: it must be uid[:gid] in numbers below 2147483648")]
+    User(String),
+    #[error("unknown capability {0:?}")]
+    Capability(String),
     #[error("unknown signal {0:?}")]
     Signal(String),
     #[error("container not running")]
@@ -58,7 +68,7 @@ impl CommandError {
     /// runc's: 1, but 255 where `exec` itself failed.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        1
+        if matches!(self, Self::Exec(_)) { 255 } else { 1 }
     }
 }
 
@@ -76,7 +86,10 @@ pub fn run(invocation: &Invocation, log: &Log) -> Result<u8, CommandError> {
         Command::Start(id) => start::run(root, id, log)?,
         Command::Kill(args) => kill::run(root, args)?,
         Command::Delete(args) => delete::run(root, args, log)?,
-        Command::Exec(_) => return Err(CommandError::Unimplemented("exec")),
+        Command::Exec(args) => {
+            return exec::run(&invocation.globals, args, log)
+                .map_err(|error| CommandError::Exec(Box::new(error)));
+        }
         Command::Pause(_) => return Err(CommandError::Unimplemented("pause")),
         Command::Resume(_) => return Err(CommandError::Unimplemented("resume")),
         Command::Ps(_) => return Err(CommandError::Unimplemented("ps")),

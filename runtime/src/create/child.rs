@@ -151,7 +151,7 @@ fn scheduling(decided: &Decided) -> Result<(Option<Scheduler>, Option<IoPriority
 }
 
 /// LISTEN_FDS of our caller (sd_listen_fds(3)) and `--preserve-fds`: they must be open.
-fn inherited(preserve_fds: u32) -> Result<(u32, u32), CreateError> {
+pub(crate) fn inherited(preserve_fds: u32) -> Result<(u32, u32), CreateError> {
     let listen_fds =
         std::env::var("LISTEN_FDS").ok().and_then(|text| text.parse::<u32>().ok()).unwrap_or(0).min(1024);
     let count = preserve_fds.min(1024);

@@ -7,7 +7,8 @@ mod error;
 pub mod foreground;
 mod gate;
 mod oci_state;
-mod outside;
+pub(crate) mod outside;
+mod serve;
 mod undo;
 
 use std::collections::BTreeMap;
@@ -25,8 +26,11 @@ use crate::security::seccomp::Program;
 use crate::spec::{NamespaceKind, Spec};
 use crate::state::{Claim, Process, State, VERSION};
 
+pub(crate) use child::inherited;
 pub use error::{CreateError, StartError};
 pub use gate::start;
+pub(crate) use serve::Served;
+pub(crate) use undo::Child;
 use undo::Undo;
 
 /// What to create.
@@ -146,7 +150,15 @@ fn make(
         (child.pid, child.pidfd.try_clone().map_err(|source| CreateError::Descriptor { source })?);
     undo.child = Some(child);
     outside::map_ids(&decided.plan, pid, &channel)?;
-    let master = serve(request, decided, &state, (pid, &pidfd), &channel)?;
+    let served = Served {
+        options: &request.options,
+        hooks: Some(&decided.spec.hooks),
+        seccomp: decided.seccomp.as_ref(),
+        state: &state,
+        pid,
+        pidfd: &pidfd,
+    };
+    let master = served.serve(&channel)?;
     outside::limit(&decided.plan.process, pid)?;
     state.init = Some(Process::of(pid)?);
     state.creator = None;
@@ -180,38 +192,6 @@ fn finish(channel: &CreatorEnd) -> Result<(), CreateError> {
         Message::Closed => Ok(()),
         Message::Failure(failure) => Err(CreateError::Init { source: failure }),
         _ => Err(CreateError::Order),
-    }
-}
-
-/// Answers the child until it is ready. Returns the terminal's master when it stays with us.
-fn serve(
-    request: &CreateRequest<'_>,
-    decided: &Decided,
-    state: &State,
-    (pid, pidfd): (u32, &OwnedFd),
-    channel: &CreatorEnd,
-) -> Result<Option<OwnedFd>, CreateError> {
-    let mut master = None;
-    loop {
-        match channel.receive()? {
-            Message::Hooks => {
-                let text = state.oci("creating", pid);
-                hooks::run(HookKind::Prestart, &decided.spec.hooks, &text)?;
-                hooks::run(HookKind::CreateRuntime, &decided.spec.hooks, &text)?;
-                channel.go()?;
-            }
-            Message::Console(terminal) => match &request.options.console_socket {
-                Some(socket) => outside::send(socket, terminal.as_fd(), b"/dev/ptmx")?,
-                None => master = Some(terminal),
-            },
-            Message::Listener(number) => {
-                outside::deliver_listener(decided, state, (pid, pidfd), number)?;
-                channel.go()?;
-            }
-            Message::Ready => return Ok(master),
-            Message::Failure(failure) => return Err(CreateError::Init { source: failure }),
-            Message::Closed => return Err(CreateError::Died),
-        }
     }
 }
 

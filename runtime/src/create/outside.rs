@@ -2,7 +2,7 @@
 
 use std::io::{IoSlice, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::path::Path;
 
 use rustix::net::{
@@ -11,15 +11,14 @@ use rustix::net::{
 };
 use rustix::process::Pid;
 
-use super::{CreateError, Decided};
+use super::{CreateError, Served};
 use crate::handshake::CreatorEnd;
 use crate::plan::{Plan, Process, mappings};
-use crate::security::seccomp::listener;
-use crate::state::State;
+use crate::security::seccomp::{Program, listener};
 use crate::sys::Errno;
 
 /// Writes the maps of the child's user namespace and lets it go on.
-pub(super) fn map_ids(plan: &Plan, pid: u32, channel: &CreatorEnd) -> Result<(), CreateError> {
+pub(crate) fn map_ids(plan: &Plan, pid: u32, channel: &CreatorEnd) -> Result<(), CreateError> {
     let Some(ids) = &plan.ids else { return Ok(()) };
     for (file, mappings) in [("gid_map", &ids.groups), ("uid_map", &ids.users)] {
         write(&format!("/proc/{pid}/{file}"), mappings::text(mappings).as_bytes())?;
@@ -39,7 +38,7 @@ fn write(path: &str, value: &[u8]) -> Result<(), CreateError> {
 
 /// Resource limits and OOM score: from outside, where a user namespace does not take the right to raise them, and when
 /// the set-up, which they could disturb, is over.
-pub(super) fn limit(process: &Process, pid: u32) -> Result<(), CreateError> {
+pub(crate) fn limit(process: &Process, pid: u32) -> Result<(), CreateError> {
     let handle = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(CreateError::Died)?;
     for (resource, rlimit) in &process.rlimits {
         rustix::process::prlimit(Some(handle), *resource, rlimit.clone())
@@ -52,7 +51,7 @@ pub(super) fn limit(process: &Process, pid: u32) -> Result<(), CreateError> {
 }
 
 /// A whole pid file or none: readers of the name never see half of it.
-pub(super) fn write_pid_file(path: &Path, pid: u32) -> Result<(), CreateError> {
+pub(crate) fn write_pid_file(path: &Path, pid: u32) -> Result<(), CreateError> {
     let failed = |source| CreateError::PidFile { path: path.to_owned(), source };
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let temporary = path.with_file_name(format!(".{name}"));
@@ -63,7 +62,7 @@ pub(super) fn write_pid_file(path: &Path, pid: u32) -> Result<(), CreateError> {
 }
 
 /// Sends a descriptor to whoever listens at `path`.
-pub(super) fn send(path: &Path, descriptor: BorrowedFd<'_>, text: &[u8]) -> Result<(), CreateError> {
+pub(crate) fn send(path: &Path, descriptor: BorrowedFd<'_>, text: &[u8]) -> Result<(), CreateError> {
     let deliver = || {
         let address = SocketAddrUnix::new(path)?;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
@@ -78,16 +77,10 @@ pub(super) fn send(path: &Path, descriptor: BorrowedFd<'_>, text: &[u8]) -> Resu
 }
 
 /// Fetches the child's seccomp notify descriptor and hands it to the agent of the profile.
-pub(super) fn deliver_listener(
-    decided: &Decided,
-    state: &State,
-    (pid, pidfd): (u32, &OwnedFd),
-    number: RawFd,
-) -> Result<(), CreateError> {
-    use std::os::fd::AsFd;
-    let listener = decided.seccomp.as_ref().and_then(|filter| filter.listener()).ok_or(CreateError::Order)?;
-    let notify = listener::fetch(pidfd.as_fd(), number)?;
-    let object = state.oci_state("creating", pid);
-    listener.deliver(notify.as_fd(), &state.oci_version, pid.cast_signed(), &object)?;
+pub(super) fn deliver_listener(served: &Served<'_>, number: RawFd) -> Result<(), CreateError> {
+    let listener = served.seccomp.and_then(Program::listener).ok_or(CreateError::Order)?;
+    let notify = listener::fetch(served.pidfd.as_fd(), number)?;
+    let object = served.state.oci_state("creating", served.pid);
+    listener.deliver(notify.as_fd(), &served.state.oci_version, served.pid.cast_signed(), &object)?;
     Ok(())
 }

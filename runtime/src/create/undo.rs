@@ -1,5 +1,6 @@
 //! What has been done to the host so far, and how it is taken back: the last change first.
 
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use rustix::process::{Signal, WaitId, WaitIdOptions};
@@ -10,9 +11,17 @@ use crate::state::Claim;
 
 /// The child between clone3 and the end of its creation.
 #[derive(Debug)]
-pub(super) struct Child {
-    pub(super) pid: u32,
-    pub(super) pidfd: std::os::fd::OwnedFd,
+pub(crate) struct Child {
+    pub(crate) pid: u32,
+    pub(crate) pidfd: std::os::fd::OwnedFd,
+}
+
+impl Child {
+    /// Kills and reaps it; that it has ended by itself is as good.
+    pub(crate) fn end(self) {
+        rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL).ok();
+        rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED).ok();
+    }
 }
 
 /// Changes to the host in the order in which they are made.
@@ -29,13 +38,11 @@ impl Undo {
     /// Takes everything back. What cannot be taken back stays recorded in the state, for `delete --force`; the error
     /// that led here is the one to tell.
     pub(super) fn undo(self) {
-        use std::os::fd::AsFd;
         if let Some(path) = self.pid_file {
             std::fs::remove_file(path).ok();
         }
         if let Some(child) = self.child {
-            rustix::process::pidfd_send_signal(&child.pidfd, Signal::KILL).ok();
-            rustix::process::waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED).ok();
+            child.end();
         }
         let removed = match self.fence {
             Some(fence) => fence.kill_all().and_then(|()| fence.remove()).is_ok(),

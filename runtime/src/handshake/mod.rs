@@ -142,6 +142,13 @@ impl CreatorEnd {
     }
 }
 
+impl CreatorEnd {
+    /// In the child: without this the child itself would keep the stream open and never see its creator go.
+    pub(crate) fn close_in_child(&self) {
+        crate::sys::descriptor::close_copy(self.0.as_raw_fd());
+    }
+}
+
 impl AsFd for CreatorEnd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

@@ -62,7 +62,7 @@ pub(crate) fn join(kind: NamespaceKind, opened: &OwnedFd) -> Result<(), InitErro
         .map_err(|source| InitError::Join { kind, source })
 }
 
-fn become_root() -> Result<(), InitError> {
+pub(crate) fn become_root() -> Result<(), InitError> {
     let (uid, gid) = (Uid::ROOT, Gid::ROOT);
     rustix::thread::set_thread_res_gid(gid, gid, gid)
         .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid))

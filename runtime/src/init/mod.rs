@@ -20,6 +20,8 @@ use crate::rootfs::{self, Entry, RootError, Source, Surroundings, Tree};
 use crate::spec::{Hooks, NamespaceKind};
 use crate::sys::{Errno, interface};
 
+pub(crate) use isolate::{become_root, enter_cgroups};
+
 /// Why the container's first process could not be made.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
@@ -54,6 +56,12 @@ pub enum InitError {
     DomainName { source: Errno },
     #[error("cannot bring the loopback interface up")]
     Loopback { source: Errno },
+    #[error("cannot hide from the container's processes")]
+    Dumpable { source: Errno },
+    #[error("cannot join the container's namespaces")]
+    JoinContainer { source: Errno },
+    #[error("cannot set the CPU affinity")]
+    Affinity { source: Errno },
     #[error("cannot wait for start")]
     Gate { source: Errno },
 }

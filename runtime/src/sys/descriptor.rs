@@ -57,3 +57,10 @@ pub fn duplicate(number: RawFd) -> Result<OwnedFd, Errno> {
     // SAFETY: the kernel returned this descriptor to us and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(copy as RawFd) })
 }
+
+/// Closes a forked child's copy of a descriptor whose owner is in the parent's code; the child leaves by exec or _exit
+/// and never runs that owner's destructor.
+pub(crate) fn close_copy(number: RawFd) {
+    // SAFETY: takes an integer; the caller's process does not use the number again before it ends.
+    unsafe { libc::close(number) };
+}

@@ -1,0 +1,114 @@
+//! The clone into a container and the child's way in.
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::DumpableBehavior;
+use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
+
+use super::ExecError;
+use crate::cgroup::Entrance;
+use crate::create::{Child, CreateError};
+use crate::handshake::{ChildEnd, CreatorEnd, Failure, Phase};
+use crate::init::{InitError, become_root, enter_cgroups};
+use crate::plan::namespaces::flag;
+use crate::process::console::Console;
+use crate::process::cpu_affinity::CpuAffinity;
+use crate::process::launch::Launch;
+use crate::rootfs::Tree;
+use crate::rootfs::mounts::open_directory;
+use crate::spec::NamespaceKind;
+use crate::sys::clone::{Forked, fork_into};
+
+/// Where the child goes.
+pub(super) struct Entering<'a> {
+    pub(super) init: &'a OwnedFd,
+    pub(super) kinds: &'a [NamespaceKind],
+    pub(super) entrance: &'a Entrance,
+    pub(super) affinity: Option<&'a CpuAffinity>,
+}
+
+/// Clones a child that is born in the container's pid namespace. In the child this never returns.
+pub(super) fn fork(
+    entering: &Entering<'_>,
+    launch: Launch<'_>,
+    (channel, creator): (ChildEnd, &CreatorEnd),
+) -> Result<Child, ExecError> {
+    let failed = |source| ExecError::PidNamespace { source };
+    let own = match entering.kinds.contains(&NamespaceKind::Pid) {
+        false => None,
+        true => {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            let own = rustix::fs::open(c"/proc/self/ns/pid", flags, Mode::empty()).map_err(failed)?;
+            join(entering.init, &[NamespaceKind::Pid]).map_err(failed)?;
+            Some(own)
+        }
+    };
+    let forked = fork_into(0, entering.entrance.v2.as_ref().map(AsFd::as_fd));
+    let child = match forked.map_err(|source| CreateError::Clone { source })? {
+        Forked::Child => {
+            creator.close_in_child();
+            run(entering, launch, &channel);
+            crate::sys::exec::leave(1);
+        }
+        Forked::Parent { pid, pidfd } => Child { pid, pidfd },
+    };
+    if let Some(own) = own {
+        rustix::thread::move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::ProcessID))
+            .map_err(failed)?;
+    }
+    Ok(child)
+}
+
+fn join(init: &OwnedFd, kinds: &[NamespaceKind]) -> Result<(), crate::sys::Errno> {
+    let flags = kinds.iter().fold(0, |flags, kind| flags | flag(*kind).cast_unsigned());
+    rustix::thread::move_into_thread_name_spaces(init.as_fd(), ThreadNameSpaceType::from_bits_retain(flags))
+}
+
+fn run(entering: &Entering<'_>, launch: Launch<'_>, channel: &ChildEnd) {
+    let Err((phase, error)) = phases(entering, launch, channel);
+    let failure = Failure::new(phase, &error);
+    if !channel.fail(&failure) {
+        eprintln!("knarr-runtime: {failure}");
+    }
+}
+
+fn phases(
+    entering: &Entering<'_>,
+    launch: Launch<'_>,
+    channel: &ChildEnd,
+) -> Result<Infallible, (Phase, InitError)> {
+    let at = |phase| move |error: InitError| (phase, error);
+    // From the next step on the container's processes see us: they must not trace us or open what we hold (R03).
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|source| (Phase::Isolate, InitError::Dumpable { source }))?;
+    enter(entering).map_err(at(Phase::Isolate))?;
+    let console = console(&launch, channel).map_err(at(Phase::Root))?;
+    let settled = launch.settle(console).map_err(|error| (Phase::Settle, error.into()))?;
+    let confined = settled.confine(channel).map_err(|error| (Phase::Confine, error.into()))?;
+    channel.ready().map_err(|error| (Phase::Wait, error.into()))?;
+    confined.execute().map_err(|error| (Phase::Exec, error.into()))
+}
+
+fn enter(entering: &Entering<'_>) -> Result<(), InitError> {
+    enter_cgroups(entering.entrance)?;
+    if let Some(affinity) = entering.affinity {
+        affinity.apply_final().map_err(|source| InitError::Affinity { source })?;
+    }
+    let others: Vec<NamespaceKind> =
+        entering.kinds.iter().copied().filter(|kind| *kind != NamespaceKind::Pid).collect();
+    join(entering.init, &others).map_err(|source| InitError::JoinContainer { source })?;
+    if others.contains(&NamespaceKind::User) {
+        become_root()?;
+    }
+    Ok(())
+}
+
+fn console(launch: &Launch<'_>, channel: &ChildEnd) -> Result<Option<Console>, InitError> {
+    let Some(terminal) = launch.plan.terminal else { return Ok(None) };
+    let root = open_directory("/".as_ref()).map_err(|source| InitError::Directory("/".into(), source))?;
+    let console = Console::open(&Tree::new(root), None, terminal)?;
+    channel.console(console.master.as_fd())?;
+    Ok(Some(console))
+}

@@ -1,0 +1,221 @@
+//! `exec`: another process in a running container. The creator's side here is the same story as `create`'s with other
+//! nouns: the container's namespaces by pidfd instead of new ones, its cgroup instead of a new fence; from `settle` on
+//! the child goes the same way as a container's first process.
+#![forbid(unsafe_code)]
+
+mod enter;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use knarr_proto::status::Status;
+
+use crate::cgroup::{CgroupError, CgroupPath, Entrance, Fence};
+use crate::create::{CreateError, Options, Served, outside};
+use crate::handshake::{Message, channel};
+use crate::plan::{PlanError, Process};
+use crate::process::cpu_affinity::{CpuAffinity, CpuAffinityError};
+use crate::process::io_priority::IoPriority;
+use crate::process::launch::Launch;
+use crate::process::scheduler::Scheduler;
+use crate::security::seccomp::{self, Program};
+use crate::spec::{self, NamespaceKind, Spec, SpecError};
+use crate::state::{CONFIG, State, StateError};
+use crate::sys::Errno;
+
+/// What to run where.
+#[derive(Debug)]
+pub struct ExecRequest<'a> {
+    /// `--root`.
+    pub root: &'a Path,
+    /// The container.
+    pub state: &'a State,
+    /// The container's configuration.
+    pub spec: &'a Spec,
+    /// The process.
+    pub process: &'a spec::Process,
+    /// Flags shared with `create`.
+    pub options: Options,
+    /// `[controllers:]path` below the container's cgroup.
+    pub cgroups: &'a [String],
+    /// Also in a paused container, where it hangs until the container goes on.
+    pub ignore_paused: bool,
+}
+
+/// A process that runs the user's program.
+#[derive(Debug)]
+pub struct Running {
+    /// Its pid.
+    pub pid: u32,
+    /// The same, for ever.
+    pub pidfd: OwnedFd,
+    /// The terminal's master, when no console socket took it.
+    pub master: Option<OwnedFd>,
+    /// What was ignored.
+    pub warnings: Vec<String>,
+}
+
+/// Why the process does not run.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum ExecError {
+    #[error("cannot exec in a stopped container")]
+    Stopped,
+    #[error("cannot exec in a paused container (use --ignore-paused to override)")]
+    Paused,
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    #[error(transparent)]
+    Affinity(#[from] CpuAffinityError),
+    #[error("cannot set the CPU affinity")]
+    SetAffinity { source: Errno },
+    #[error("cannot join the container's pid namespace")]
+    PidNamespace { source: Errno },
+}
+
+/// The configuration that the container was made from.
+///
+/// # Errors
+/// [`ExecError::Spec`].
+pub fn kept_spec(root: &Path, state: &State) -> Result<Spec, ExecError> {
+    Ok(Spec::load_file(&root.join(state.id.as_str()).join(CONFIG))?)
+}
+
+/// Everything that was decided before the container is touched.
+struct Decided {
+    plan: Process,
+    warnings: Vec<String>,
+    seccomp: Option<Program>,
+    scheduler: Option<Scheduler>,
+    io_priority: Option<IoPriority>,
+    affinity: Option<CpuAffinity>,
+}
+
+fn decide(request: &ExecRequest<'_>) -> Result<Decided, ExecError> {
+    let mut warnings = Vec::new();
+    let process = request.process;
+    Ok(Decided {
+        plan: Process::plan(process, &mut warnings)?,
+        warnings,
+        seccomp: request
+            .spec
+            .linux
+            .seccomp
+            .as_ref()
+            .map(seccomp::compile)
+            .transpose()
+            .map_err(CreateError::from)?,
+        scheduler: process.scheduler.as_ref().map(Scheduler::parse).transpose().map_err(CreateError::from)?,
+        io_priority: process
+            .io_priority
+            .as_ref()
+            .map(IoPriority::parse)
+            .transpose()
+            .map_err(CreateError::from)?,
+        affinity: process.exec_cpu_affinity.as_ref().map(CpuAffinity::parse).transpose()?,
+    })
+}
+
+/// Runs a process in a container; returns when it runs the user's program.
+///
+/// # Errors
+/// [`ExecError`]; the process is gone then.
+pub fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
+    match request.state.observe(request.root)?.status {
+        Status::Stopped | Status::Creating => return Err(ExecError::Stopped),
+        Status::Paused if !request.ignore_paused => return Err(ExecError::Paused),
+        Status::Paused | Status::Created | Status::Running => {}
+    }
+    let init = request.state.init.map(|init| init.open()).transpose()?.flatten().ok_or(ExecError::Stopped)?;
+    let decided = decide(request)?;
+    let entrance = entrance(request)?;
+    let (listen_fds, preserved) = crate::create::inherited(request.options.preserve_fds)?;
+    let kinds: Vec<NamespaceKind> =
+        request.spec.linux.namespaces.iter().map(|namespace| namespace.kind).collect();
+    if let Some(affinity) = &decided.affinity {
+        affinity.apply_initial().map_err(|source| ExecError::SetAffinity { source })?;
+    }
+    let launch = Launch {
+        plan: &decided.plan,
+        container: request.state.id.as_str(),
+        joins_keyring: !request.options.no_new_keyring,
+        in_user_namespace: kinds.contains(&NamespaceKind::User),
+        seccomp: decided.seccomp.as_ref(),
+        scheduler: decided.scheduler.as_ref(),
+        io_priority: decided.io_priority,
+        preserved,
+        listen_fds,
+    };
+    let (ours, childs) = channel().map_err(CreateError::from)?;
+    let entering = enter::Entering {
+        init: &init,
+        kinds: &kinds,
+        entrance: &entrance,
+        affinity: decided.affinity.as_ref(),
+    };
+    let child = enter::fork(&entering, launch, (childs, &ours))?;
+    match finish(request, &decided, &child, &ours) {
+        Ok(master) => Ok(Running { pid: child.pid, pidfd: child.pidfd, master, warnings: decided.warnings }),
+        Err(error) => {
+            child.end();
+            Err(error.into())
+        }
+    }
+}
+
+fn finish(
+    request: &ExecRequest<'_>,
+    decided: &Decided,
+    child: &crate::create::Child,
+    channel: &crate::handshake::CreatorEnd,
+) -> Result<Option<OwnedFd>, CreateError> {
+    let served = Served {
+        options: &request.options,
+        hooks: None,
+        seccomp: decided.seccomp.as_ref(),
+        state: request.state,
+        pid: child.pid,
+        pidfd: &child.pidfd,
+    };
+    let master = served.serve(channel)?;
+    outside::limit(&decided.plan, child.pid)?;
+    if let Some(path) = &request.options.pid_file {
+        outside::write_pid_file(path, child.pid)?;
+    }
+    if let Some(path) = &request.options.pidfd_socket {
+        outside::send(path, child.pidfd.as_fd(), b"pidfd")?;
+    }
+    channel.go()?;
+    match channel.receive()? {
+        Message::Closed => Ok(master),
+        Message::Failure(failure) => Err(CreateError::Init { source: failure }),
+        _ => Err(CreateError::Order),
+    }
+}
+
+/// The container's cgroups, or those below them that `--cgroup` names.
+fn entrance(request: &ExecRequest<'_>) -> Result<Entrance, ExecError> {
+    let fence = Fence::open(&request.state.cgroups)?;
+    let below = |path: &CgroupPath| {
+        request
+            .cgroups
+            .iter()
+            .find_map(|wanted| match wanted.split_once(':') {
+                None => Some(wanted.as_str()),
+                Some((controllers, inner)) => controllers
+                    .split(',')
+                    .any(|wanted| path.controllers.iter().any(|name| name == wanted))
+                    .then_some(inner),
+            })
+            .unwrap_or("")
+    };
+    Ok(fence.entrance_below(below)?)
+}
