@@ -30,7 +30,7 @@ fn run(scratch: &Scratch, containerd: &Containerd<'_>, flags: &[&str], id: &str,
 
 #[test]
 fn ctr_run_gives_output_and_exit_status_through_our_shim() {
-    require!(root, tool("containerd"), tool("ctr"), tool("runc"), tool("busybox"));
+    require!(root, whole_way, tool("containerd"), tool("ctr"), tool("runc"), tool("busybox"));
     let scratch = Scratch::new();
     let containerd = start(&scratch);
     let script = "echo out; echo err >&2; id -u; cat /proc/1/comm; exit 42";
@@ -44,7 +44,7 @@ fn ctr_run_gives_output_and_exit_status_through_our_shim() {
 
 #[test]
 fn ctr_execs_kills_and_deletes_a_container_of_ours() {
-    require!(root, tool("containerd"), tool("ctr"), tool("busybox"));
+    require!(root, whole_way, tool("containerd"), tool("ctr"), tool("busybox"));
     let scratch = Scratch::new();
     let containerd = start(&scratch);
     run(&scratch, &containerd, &["--detach", "--runtime", OURS], "web", "sleep 600").success();
@@ -85,7 +85,7 @@ fn ctr_execs_kills_and_deletes_a_container_of_ours() {
 
 #[test]
 fn ctr_sees_limits_and_a_read_only_root_in_force() {
-    require!(root, tool("containerd"), tool("ctr"), tool("busybox"), cgroup("memory"));
+    require!(root, whole_way, tool("containerd"), tool("ctr"), tool("busybox"), cgroup("memory"));
     let scratch = Scratch::new();
     let containerd = start(&scratch);
     let flags = ["--rm", "--runtime", OURS, "--memory-limit", "67108864", "--read-only"];
