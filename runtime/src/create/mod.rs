@@ -159,7 +159,7 @@ fn make(
         pidfd: &pidfd,
     };
     let master = served.serve(&channel)?;
-    outside::limit(&decided.plan.process, pid)?;
+    outside::limit(&decided.plan.process, pid, decided.plan.namespaces.has(NamespaceKind::User))?;
     state.init = Some(Process::of(pid)?);
     state.creator = None;
     let claim = undo.claim.as_ref().ok_or(CreateError::Died)?;

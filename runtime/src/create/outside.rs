@@ -38,9 +38,10 @@ fn write(path: &str, value: &[u8]) -> Result<(), CreateError> {
 
 /// Resource limits and OOM score: from outside, where a user namespace does not take the right to raise them, and when
 /// the set-up, which they could disturb, is over.
-pub(crate) fn limit(process: &Process, pid: u32) -> Result<(), CreateError> {
+pub(crate) fn limit(process: &Process, pid: u32, in_user_namespace: bool) -> Result<(), CreateError> {
     let handle = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(CreateError::Died)?;
-    for (resource, rlimit) in &process.rlimits {
+    let from_outside = if in_user_namespace { process.rlimits.as_slice() } else { &[] };
+    for (resource, rlimit) in from_outside {
         rustix::process::prlimit(Some(handle), *resource, rlimit.clone())
             .map_err(|source| CreateError::Limit { what: "a resource limit", source })?;
     }

@@ -186,7 +186,9 @@ fn finish(
         pidfd: &child.pidfd,
     };
     let master = served.serve(channel)?;
-    outside::limit(&decided.plan, child.pid)?;
+    let in_user_namespace =
+        request.spec.linux.namespaces.iter().any(|namespace| namespace.kind == NamespaceKind::User);
+    outside::limit(&decided.plan, child.pid, in_user_namespace)?;
     if let Some(path) = &request.options.pid_file {
         outside::write_pid_file(path, child.pid)?;
     }

@@ -41,6 +41,8 @@ pub enum LaunchError {
     Channel(#[from] ChannelError),
     #[error("cannot mount a procfs to set security labels through")]
     Procfs { source: Errno },
+    #[error("error setting rlimits")]
+    Rlimit { source: Errno },
     #[error("cannot set the scheduler")]
     Scheduler { source: Errno },
     #[error("cannot set the I/O priority")]
@@ -131,8 +133,16 @@ impl<'a> Settled<'a> {
             // Without no_new_privs the kernel wants CAP_SYS_ADMIN, which is about to go.
             load_filter(launch.seccomp, channel)?;
         }
+        let env = environment(&launch);
         plan.capabilities.drop_bounding()?;
         own_stdio(plan.user.uid)?;
+        // As root still, whose right it is to raise them; in a user namespace the creator does it from outside.
+        if !launch.in_user_namespace {
+            for (resource, rlimit) in &plan.rlimits {
+                rustix::process::setrlimit(*resource, rlimit.clone())
+                    .map_err(|source| LaunchError::Rlimit { source })?;
+            }
+        }
         // A directory that only root may enter, and one that only the user may: either has to work.
         let entered = rustix::process::chdir(plan.cwd.as_str());
         become_user(plan, launch.in_user_namespace)?;
@@ -147,7 +157,6 @@ impl<'a> Settled<'a> {
         if plan.no_new_privileges && launch.seccomp.is_some_and(|filter| filter.listener().is_some()) {
             load_filter(launch.seccomp, channel)?;
         }
-        let env = environment(&launch);
         Ok(Confined { launch, program, env })
     }
 }
