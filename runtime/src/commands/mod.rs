@@ -6,6 +6,7 @@ mod delete;
 mod exec;
 mod kill;
 mod list;
+mod pause;
 mod start;
 mod state;
 
@@ -44,6 +45,8 @@ pub enum CommandError {
     Capability(String),
     #[error("unknown signal {0:?}")]
     Signal(String),
+    #[error("container not paused")]
+    NotPaused,
     #[error("container not running")]
     NotRunning,
     #[error("unable to send signal {signal}")]
@@ -90,8 +93,8 @@ pub fn run(invocation: &Invocation, log: &Log) -> Result<u8, CommandError> {
             return exec::run(&invocation.globals, args, log)
                 .map_err(|error| CommandError::Exec(Box::new(error)));
         }
-        Command::Pause(_) => return Err(CommandError::Unimplemented("pause")),
-        Command::Resume(_) => return Err(CommandError::Unimplemented("resume")),
+        Command::Pause(id) => pause::pause(root, id)?,
+        Command::Resume(id) => pause::resume(root, id)?,
         Command::Ps(_) => return Err(CommandError::Unimplemented("ps")),
         Command::Update(_) => return Err(CommandError::Unimplemented("update")),
         Command::Events(_) => return Err(CommandError::Unimplemented("events")),
