@@ -1,0 +1,325 @@
+//! Calls the OCI runtime by runc's command line and reads what it answers. It knows nothing of tasks or streams; any
+//! runtime with runc's interface will do (knarr-runtime, runc, crun).
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use tokio::sync::oneshot;
+
+use crate::descriptor::Descriptor;
+use crate::reaper::{Exit, Reaper};
+
+/// What is kept of a runtime's output: `ps` of 60 000 processes fits; the rest is read and thrown away.
+const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
+/// What is read of the log for one call: the last error is at its end, and a call writes a few lines.
+const MAX_LOG_BYTES: u64 = 256 * 1024;
+/// An error longer than this does not fit on anybody's screen, and must fit in a ttrpc status.
+const MAX_MESSAGE_BYTES: usize = 8 * 1024;
+
+/// Calls to the runtime, for one container.
+#[derive(Clone, Debug)]
+pub(crate) struct Runtime {
+    binary: PathBuf,
+    global: Vec<OsString>,
+    log: PathBuf,
+    reaper: Arc<Reaper>,
+}
+
+/// How the runtime is to be called for a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Invocation {
+    /// The program, looked for in PATH when it has no slash.
+    pub(crate) binary: PathBuf,
+    /// `--root`.
+    pub(crate) root: PathBuf,
+    /// `--systemd-cgroup`.
+    pub(crate) systemd_cgroup: bool,
+}
+
+/// What the runtime's process has for its standard streams.
+pub(crate) enum Streams {
+    /// The container's: the new process inherits them.
+    Container(ContainerStreams),
+    /// Nothing to read, output collected.
+    Collected,
+    /// This to read, output collected.
+    Input(Vec<u8>),
+}
+
+/// The container's ends of its three streams; `None` is /dev/null.
+#[derive(Debug, Default)]
+pub(crate) struct ContainerStreams {
+    /// Descriptor 0.
+    pub(crate) stdin: Option<OwnedFd>,
+    /// Descriptor 1.
+    pub(crate) stdout: Option<OwnedFd>,
+    /// Descriptor 2.
+    pub(crate) stderr: Option<OwnedFd>,
+}
+
+/// The runtime did not do as told.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RuntimeError {
+    /// It could not be run.
+    #[error("cannot run the OCI runtime {}: is it installed and executable?", binary.display())]
+    Spawn {
+        /// What was to be run.
+        binary: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It ran and failed; its own last error message.
+    #[error("OCI runtime {operation} failed: {message}")]
+    Failed {
+        /// `create`, `start`, ….
+        operation: &'static str,
+        /// The last error of its log, else of its output.
+        message: String,
+    },
+    /// Its streams could not be set up or read.
+    #[error("cannot exchange data with OCI runtime {operation}")]
+    Streams {
+        /// `create`, `start`, ….
+        operation: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// It did well but what it wrote makes no sense.
+    #[error("OCI runtime {operation} answered what cannot be understood")]
+    Answer {
+        /// `ps`, ….
+        operation: &'static str,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+impl RuntimeError {
+    /// Whether the runtime says that the process or container it was asked about is gone. The texts are runc's and
+    /// crun's, as containerd's own shim looks for them.
+    pub(crate) fn is_gone(&self) -> bool {
+        const GONE: [&str; 5] = [
+            "process already finished",
+            "container not running",
+            "no such process",
+            "does not exist",
+            "not running",
+        ];
+        match self {
+            Self::Failed { message, .. } => {
+                let message = message.to_lowercase();
+                GONE.iter().any(|text| message.contains(text))
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Runtime {
+    /// A runtime that logs into `bundle`.
+    pub(crate) fn new(invocation: &Invocation, bundle: &Path, reaper: Arc<Reaper>) -> Self {
+        let log = bundle.join("log.json");
+        let mut global: Vec<OsString> = ["--root".into(), invocation.root.clone().into_os_string()].into();
+        global.extend(["--log".into(), log.clone().into_os_string(), "--log-format".into(), "json".into()]);
+        if invocation.systemd_cgroup {
+            global.push("--systemd-cgroup".into());
+        }
+        Self { binary: invocation.binary.clone(), global, log, reaper }
+    }
+
+    /// Runs one operation to its end and returns what it wrote to stdout (nothing, with [`Streams::Container`]).
+    ///
+    /// There is no time limit here: hooks may take as long as their own timeouts allow, and the caller's deadline ends
+    /// the caller's wait, not a container half made.
+    pub(crate) async fn run(
+        &self,
+        operation: &'static str,
+        arguments: &[&OsStr],
+        streams: Streams,
+    ) -> Result<Vec<u8>, RuntimeError> {
+        let log_start = self.log.metadata().map_or(0, |metadata| metadata.len());
+        let mut command = Command::new(&self.binary);
+        command.args(&self.global).arg(operation).args(arguments);
+        let failed = |source| RuntimeError::Streams { operation, source };
+        let mut pipes = Pipes::connect(&mut command, streams).map_err(failed)?;
+        let child =
+            command.spawn().map_err(|source| RuntimeError::Spawn { binary: self.binary.clone(), source })?;
+        let exit = self.reaper.watch(child.id());
+        // The command holds our copies of the child's ends; without them gone there is no end of file.
+        drop(command);
+        let exit = pipes.converse(exit).await.map_err(failed)?;
+        if exit.code == 0 {
+            return Ok(pipes.stdout.kept);
+        }
+        let message = last_log_error(&self.log, log_start)
+            .or_else(|| last_line(&pipes.stderr.kept))
+            .or_else(|| last_line(&pipes.stdout.kept))
+            .unwrap_or_else(|| format!("exit status {}", exit.code));
+        Err(RuntimeError::Failed { operation, message })
+    }
+}
+
+/// Our ends of the runtime's streams.
+#[derive(Default)]
+struct Pipes {
+    input: Option<(Descriptor, Vec<u8>)>,
+    stdout: Collector,
+    stderr: Collector,
+}
+
+#[derive(Default)]
+struct Collector {
+    pipe: Option<Descriptor>,
+    kept: Vec<u8>,
+}
+
+impl Pipes {
+    fn connect(command: &mut Command, streams: Streams) -> io::Result<Self> {
+        let mut pipes = Self::default();
+        let input = match streams {
+            Streams::Container(container) => {
+                let stdio = |end: Option<OwnedFd>| end.map_or_else(Stdio::null, Stdio::from);
+                command
+                    .stdin(stdio(container.stdin))
+                    .stdout(stdio(container.stdout))
+                    .stderr(stdio(container.stderr));
+                return Ok(pipes);
+            }
+            Streams::Collected => None,
+            Streams::Input(input) => Some(input),
+        };
+        command.stdin(match input {
+            None => Stdio::null(),
+            Some(input) => {
+                let (theirs, ours) = io::pipe()?;
+                pipes.input = Some((Descriptor::new(ours.into())?, input));
+                Stdio::from(theirs)
+            }
+        });
+        for (collector, is_stdout) in [(&mut pipes.stdout, true), (&mut pipes.stderr, false)] {
+            let (ours, theirs) = io::pipe()?;
+            collector.pipe = Some(Descriptor::new(ours.into())?);
+            if is_stdout {
+                command.stdout(theirs)
+            } else {
+                command.stderr(theirs)
+            };
+        }
+        Ok(pipes)
+    }
+
+    /// Feeds and collects until the process has ended; then takes what is left in the pipes, without waiting for their
+    /// end, which a hook's own child could hold back for ever.
+    async fn converse(&mut self, mut exit: oneshot::Receiver<Exit>) -> io::Result<Exit> {
+        let input = self.input.take();
+        let feed = async {
+            if let Some((pipe, bytes)) = input {
+                // The runtime may rightly end without reading it all; its exit status tells.
+                pipe.write_all(&bytes).await.ok();
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::pin!(feed);
+        let exit = loop {
+            tokio::select! {
+                ended = &mut exit => break ended.expect("the reaper outlives every call"),
+                read = self.stdout.collect() => read?,
+                read = self.stderr.collect() => read?,
+                () = &mut feed => {}
+            }
+        };
+        self.stdout.collect_rest()?;
+        self.stderr.collect_rest()?;
+        Ok(exit)
+    }
+}
+
+impl Collector {
+    async fn collect(&mut self) -> io::Result<()> {
+        let Some(pipe) = &self.pipe else { return std::future::pending().await };
+        let chunk = pipe.read().await?;
+        self.keep(&chunk);
+        Ok(())
+    }
+
+    fn collect_rest(&mut self) -> io::Result<()> {
+        while let Some(pipe) = &self.pipe {
+            let Some(chunk) = pipe.read_now()? else { return Ok(()) };
+            self.keep(&chunk);
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, chunk: &[u8]) {
+        if chunk.is_empty() {
+            self.pipe = None;
+        }
+        let room = MAX_OUTPUT_BYTES - self.kept.len();
+        self.kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    }
+}
+
+#[derive(Deserialize)]
+struct LogEntry {
+    level: String,
+    msg: String,
+}
+
+/// The last error among the entries that were written behind `start`.
+fn last_log_error(log: &Path, start: u64) -> Option<String> {
+    let mut file = File::open(log).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(start.max(length.saturating_sub(MAX_LOG_BYTES)))).ok()?;
+    let mut text = Vec::new();
+    file.take(MAX_LOG_BYTES).read_to_end(&mut text).ok()?;
+    text.split(|byte| *byte == b'\n')
+        .rev()
+        .filter_map(|line| serde_json::from_slice::<LogEntry>(line).ok())
+        .find(|entry| matches!(entry.level.as_str(), "error" | "fatal"))
+        .map(|entry| bounded(entry.msg.trim()))
+        .filter(|message| !message.is_empty())
+}
+
+fn last_line(output: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(output);
+    text.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(bounded)
+}
+
+fn bounded(text: &str) -> String {
+    text[..text.floor_char_boundary(MAX_MESSAGE_BYTES)].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_error_of_this_call_is_the_one_that_is_told() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = directory.path().join("log.json");
+        let old = "{\"level\":\"error\",\"msg\":\"of an earlier call\",\"time\":\"x\"}\n";
+        std::fs::write(&log, old).expect("writable");
+        let start = u64::try_from(old.len()).expect("small");
+        assert_eq!(last_log_error(&log, start), None);
+
+        let new = "{\"level\":\"error\",\"msg\":\"first\"}\n{\"level\":\"error\",\"msg\":\"second\"}\n\
+                   {\"level\":\"warning\",\"msg\":\"beside it\"}\ntorn {";
+        std::fs::write(&log, format!("{old}{new}")).expect("writable");
+        assert_eq!(last_log_error(&log, start).as_deref(), Some("second"));
+    }
+
+    #[test]
+    fn the_texts_for_gone_are_those_of_runc_and_crun() {
+        let failed = |message: &str| RuntimeError::Failed { operation: "kill", message: message.to_owned() };
+        assert!(failed("container not running").is_gone());
+        assert!(failed("os: process already finished").is_gone());
+        assert!(failed("kill container: No such process").is_gone());
+        assert!(!failed("permission denied").is_gone());
+    }
+}

@@ -1,0 +1,140 @@
+//! What the environment decides, read once: sockets, the runtime and where it keeps its state. Everything else is handed
+//! down from here; no other module reads the environment.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::args::Args;
+
+/// Where knarrd wants the shim's socket; without it the caller is containerd.
+const SOCKET_VARIABLE: &str = "KNARR_SHIM_SOCKET";
+/// The OCI runtime to call.
+const RUNTIME_VARIABLE: &str = "KNARR_RUNTIME";
+/// The OCI runtime's `--root`.
+const RUNTIME_ROOT_VARIABLE: &str = "KNARR_RUNTIME_ROOT";
+/// containerd's event socket.
+const EVENTS_VARIABLE: &str = "TTRPC_ADDRESS";
+/// containerd's sockets live here whatever its --state is, for a socket's path must be short.
+const CONTAINERD_SOCKETS: &str = "/run/containerd/s";
+/// Beside the directories of containerd's other runtimes.
+const CONTAINERD_STATE: &str = "/run/containerd/knarr";
+/// The runtime that belongs to this shim.
+const RUNTIME_NAME: &str = "knarr-runtime";
+
+/// Where things are for one container's shim.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// containerd's namespace.
+    pub(crate) namespace: String,
+    /// The container's id.
+    pub(crate) id: String,
+    /// The bundle directory, absolute.
+    pub(crate) bundle: PathBuf,
+    /// The socket to serve.
+    pub(crate) socket: PathBuf,
+    /// The OCI runtime, unless the request names another.
+    pub(crate) runtime: PathBuf,
+    /// The OCI runtime's `--root`, unless the request names another.
+    pub(crate) runtime_root: PathBuf,
+    /// Where events are published, if anywhere.
+    pub(crate) events: Option<String>,
+    /// Log more.
+    pub(crate) debug: bool,
+}
+
+impl Settings {
+    /// Resolves flags over environment over defaults.
+    ///
+    /// # Errors
+    /// When the working directory is needed and gone.
+    pub(crate) fn resolve(args: &Args) -> std::io::Result<Self> {
+        let bundle = match &args.bundle {
+            Some(bundle) => std::path::absolute(bundle)?,
+            None => env::current_dir()?,
+        };
+        let for_knarrd = args.socket.clone().or_else(|| env::var_os(SOCKET_VARIABLE).map(PathBuf::from));
+        let runtime_root = env::var_os(RUNTIME_ROOT_VARIABLE).map_or_else(
+            || match for_knarrd.as_deref().and_then(state_directory) {
+                Some(state) => state.join("runtime"),
+                None => Path::new(CONTAINERD_STATE).join(&args.namespace),
+            },
+            PathBuf::from,
+        );
+        Ok(Self {
+            namespace: args.namespace.clone(),
+            id: args.id.clone(),
+            bundle,
+            socket: for_knarrd.unwrap_or_else(|| containerd_socket(args)),
+            runtime: env::var_os(RUNTIME_VARIABLE).map_or_else(runtime_beside_us, PathBuf::from),
+            runtime_root,
+            events: env::var(EVENTS_VARIABLE).ok().filter(|address| !address.is_empty()),
+            debug: args.debug,
+        })
+    }
+
+    /// The socket as an address in containerd's notation.
+    pub(crate) fn address(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
+    /// The directory of the shim's socket: private to root and short, so that other sockets fit there too.
+    pub(crate) fn socket_directory(&self) -> &Path {
+        self.socket.parent().unwrap_or(Path::new("/"))
+    }
+}
+
+/// knarrd's state directory, from `<state>/shims/<short>.sock`.
+fn state_directory(socket: &Path) -> Option<&Path> {
+    socket.parent()?.parent()
+}
+
+/// containerd's rule: the hash of its own address, the namespace and the id.
+fn containerd_socket(args: &Args) -> PathBuf {
+    let name = Path::new(&args.address).join(&args.namespace).join(&args.id);
+    Path::new(CONTAINERD_SOCKETS).join(hex(&Sha256::digest(name.as_os_str().as_encoded_bytes())))
+}
+
+/// The runtime in this program's own directory, else wherever PATH has it.
+fn runtime_beside_us() -> PathBuf {
+    let beside = env::current_exe().ok().and_then(|own| Some(own.parent()?.join(RUNTIME_NAME)));
+    beside.filter(|path| path.is_file()).unwrap_or_else(|| PathBuf::from(RUNTIME_NAME))
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
+        .map(char::from)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Action;
+
+    #[test]
+    fn the_socket_is_where_containerd_looks_for_it() {
+        let args = Args {
+            action: Action::Start,
+            namespace: "default".to_owned(),
+            id: "web".to_owned(),
+            address: "/run/containerd/containerd.sock".to_owned(),
+            bundle: None,
+            socket: None,
+            debug: false,
+        };
+        // printf %s /run/containerd/containerd.sock/default/web | sha256sum
+        let expected = "2cde4450fa38c74f53603e01d2afd903b315a27a596f12a151414cd59897d883";
+        assert_eq!(containerd_socket(&args), Path::new("/run/containerd/s").join(expected));
+    }
+
+    #[test]
+    fn knarrds_runtime_state_is_beside_its_shims() {
+        assert_eq!(state_directory(Path::new("/run/knarr/shims/ab.sock")), Some(Path::new("/run/knarr")));
+    }
+}

@@ -1,0 +1,129 @@
+//! One process of a container, its first or an exec: its state, its streams, its end. How it is made is `container`'s.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+
+use knarr_proto::status::{Event, Status};
+use tokio::sync::MutexGuard as AsyncGuard;
+
+use super::error::TaskError;
+use crate::descriptor::Descriptor;
+use crate::flag::Flag;
+use crate::reaper::Exit;
+use crate::runtime::ContainerStreams;
+use crate::stdio::{Request, Streams};
+
+/// A process that a manager asked for.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// Empty for the container's first process.
+    pub(crate) exec_id: String,
+    /// Where the manager wants its streams.
+    pub(crate) request: Request,
+    /// The streams themselves.
+    pub(crate) streams: Arc<Streams>,
+    /// The process's own ends, until it is made.
+    ends: Mutex<Option<ContainerStreams>>,
+    terminal: OnceLock<Arc<Descriptor>>,
+    state: Mutex<State>,
+    exited: Flag,
+    /// Held while the process is started, and while its exit is told: so a start is always told first.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// What changes in a process's life.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct State {
+    /// Where it is.
+    pub(crate) status: Status,
+    /// Its pid on the host; 0 before it is made.
+    pub(crate) pid: u32,
+    /// How it ended.
+    pub(crate) exit: Option<Exit>,
+}
+
+impl Process {
+    /// A process that is being made.
+    pub(crate) fn new(
+        exec_id: String,
+        request: Request,
+        opened: (Arc<Streams>, ContainerStreams),
+    ) -> Arc<Self> {
+        let (streams, ends) = opened;
+        Arc::new(Self {
+            exec_id,
+            request,
+            streams,
+            ends: Mutex::new(Some(ends)),
+            terminal: OnceLock::new(),
+            state: Mutex::new(State { status: Status::Creating, pid: 0, exit: None }),
+            exited: Flag::default(),
+            turn: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Its state at this moment.
+    pub(crate) fn state(&self) -> State {
+        *self.lock()
+    }
+
+    /// Moves on; `operation` is what was asked.
+    pub(crate) fn advance(&self, event: Event, operation: &'static str) -> Result<(), TaskError> {
+        let mut state = self.lock();
+        let refused = |_| TaskError::State { operation, status: state.status };
+        let next = state.status.after(event).map_err(refused)?;
+        state.status = next;
+        Ok(())
+    }
+
+    /// Refuses `operation` unless the process is at `status`.
+    pub(crate) fn require(&self, status: Status, operation: &'static str) -> Result<(), TaskError> {
+        let now = self.state().status;
+        if now == status { Ok(()) } else { Err(TaskError::State { operation, status: now }) }
+    }
+
+    /// The runtime has made it.
+    pub(crate) fn made(&self, pid: u32) {
+        self.lock().pid = pid;
+    }
+
+    /// It has ended, and everything that has to be kept about that is kept.
+    pub(crate) fn ended(&self, exit: Exit) {
+        let mut state = self.lock();
+        state.exit = Some(exit);
+        state.status = Status::Stopped;
+        drop(state);
+        self.exited.raise();
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn exit(&self) -> Exit {
+        self.exited.raised().await;
+        self.state().exit.expect("set before the flag")
+    }
+
+    /// The right to start the process or to tell its exit.
+    pub(crate) async fn turn(&self) -> AsyncGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// The process's own ends of its streams, once.
+    pub(crate) fn take_ends(&self) -> ContainerStreams {
+        self.ends.lock().expect("nothing panics under this lock").take().unwrap_or_default()
+    }
+
+    /// Its terminal has come.
+    pub(crate) fn connect(&self, terminal: Arc<Descriptor>) {
+        self.streams.connect(&terminal);
+        // One create or start, one terminal.
+        self.terminal.set(terminal).ok();
+    }
+
+    /// Its terminal, if it has one.
+    pub(crate) fn terminal(&self) -> Option<&Arc<Descriptor>> {
+        self.terminal.get()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics under this lock")
+    }
+}
