@@ -18,6 +18,7 @@ fn product() -> Vec<File> {
     rust()
         .into_iter()
         .filter(|file| !file.path.starts_with("tests/") && !file.path.contains("/fuzz/"))
+        .filter(|file| !file.path.contains("/tests/") && !file.path.ends_with("/tests.rs"))
         .collect()
 }
 
