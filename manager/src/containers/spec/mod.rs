@@ -5,6 +5,7 @@ pub(crate) mod capabilities;
 mod devices;
 pub(crate) mod mounts;
 mod resources;
+mod seccomp;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -189,6 +190,8 @@ fn linux(identity: &Identity, cgroup_parent: &Path) -> Result<Linux, SpecError> 
         }
         linux.set_masked_paths(Some(masked));
         linux.set_readonly_paths(Some(get_default_readonly_paths()));
+        let capabilities = capabilities::of(config)?.bounding().clone().unwrap_or_default();
+        linux.set_seccomp(Some(seccomp::default_profile(&capabilities)));
     }
     Ok(linux)
 }
@@ -273,6 +276,7 @@ mod tests {
         assert!(spec["linux"]["maskedPaths"].as_array().expect("masked").contains(&"/proc/kcore".into()));
         assert_eq!(spec["linux"]["resources"]["devices"][0]["allow"], false);
         assert_eq!(spec["linux"]["namespaces"].as_array().expect("namespaces").len(), 6);
+        assert_eq!(spec["linux"]["seccomp"]["defaultAction"], "SCMP_ACT_ERRNO");
     }
 
     #[test]
