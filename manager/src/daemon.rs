@@ -7,12 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use knarr_proto::v1;
+use knarr_proto::v1::containers_server::ContainersServer;
+use knarr_proto::v1::events_server::EventsServer;
+use knarr_proto::v1::images_server::ImagesServer;
+use knarr_proto::v1::snapshots_server::SnapshotsServer;
+use knarr_proto::v1::system_server::SystemServer;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
-use crate::api::grpc::{ContainersService, EventsService, SystemService};
+use crate::api::grpc::{ContainersService, EventsService, ImagesService, SnapshotsService, SystemService};
 use crate::connections::{self, Connections};
 use crate::containers::{ContainerError, Containers, Parts};
 use crate::content::{Content, ContentError};
@@ -93,7 +99,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
 struct Nouns {
     events: Arc<Events>,
     images: Images,
-    snapshotter: &'static str,
+    snapshots: Snapshots,
     containers: Containers,
 }
 
@@ -103,7 +109,6 @@ impl Nouns {
         let store = Store::open(&settings.root.join("knarr.db"))?;
         let content = Content::open(&settings.root.join("content"))?;
         let snapshots = Snapshots::open(&settings.root.join("snapshots"), store.clone(), Choice::Automatic)?;
-        let snapshotter = snapshots.snapshotter();
         let options = Options { insecure_registries: settings.insecure_registries.clone() };
         let observer = Arc::clone(&events) as Arc<dyn crate::images::Observer>;
         let images = Images::new(content, snapshots.clone(), store.clone(), observer, &options)?;
@@ -119,37 +124,45 @@ impl Nouns {
             attach: settings.state.join("attach"),
             store,
             images: images.clone(),
-            snapshots,
+            snapshots: snapshots.clone(),
             events: Arc::clone(&events),
             shims,
             logs: settings.container_logs,
             cgroup_parent: settings.cgroup_parent.clone(),
             boot_id: fs::read_to_string(boot_id).map_err(files("read", boot_id))?.trim().to_owned(),
         });
-        Ok(Self { events, images, snapshotter, containers })
+        Ok(Self { events, images, snapshots, containers })
     }
 }
 
 async fn serve(settings: &Settings, nouns: &Nouns, listener: UnixListener) -> Result<(), DaemonError> {
-    use knarr_proto::v1;
     let stopping = CancellationToken::new();
     let connections = Connections::new();
-    let containers =
-        v1::containers_server::ContainersServer::new(ContainersService(nouns.containers.clone()))
-            .max_decoding_message_size(MAX_REQUEST_BYTES)
-            .max_encoding_message_size(MAX_REPLY_BYTES);
+    let (containers, images) = (nouns.containers.clone(), nouns.images.clone());
     let events = EventsService { events: Arc::clone(&nouns.events), stopping: stopping.clone() };
     let system = SystemService {
-        containers: nouns.containers.clone(),
-        images: nouns.images.clone(),
-        snapshotter: nouns.snapshotter,
+        containers: containers.clone(),
+        images: images.clone(),
+        snapshotter: nouns.snapshots.snapshotter(),
         root: settings.root.clone(),
         state: settings.state.clone(),
         runtime: settings.runtime.clone(),
         shim: settings.shim.clone(),
     };
+    let images = ImagesServer::new(ImagesService { images, containers: containers.clone() })
+        .max_decoding_message_size(MAX_REQUEST_BYTES)
+        .max_encoding_message_size(MAX_REPLY_BYTES);
+    let snapshots = SnapshotsServer::new(SnapshotsService(nouns.snapshots.clone()))
+        .max_encoding_message_size(MAX_REPLY_BYTES);
+    let containers = ContainersServer::new(ContainersService(containers))
+        .max_decoding_message_size(MAX_REQUEST_BYTES)
+        .max_encoding_message_size(MAX_REPLY_BYTES);
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<v1::containers_server::ContainersServer<ContainersService>>().await;
+    health.set_serving::<ContainersServer<ContainersService>>().await;
+    health.set_serving::<EventsServer<EventsService>>().await;
+    health.set_serving::<ImagesServer<ImagesService>>().await;
+    health.set_serving::<SnapshotsServer<SnapshotsService>>().await;
+    health.set_serving::<SystemServer<SystemService>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
@@ -159,8 +172,10 @@ async fn serve(settings: &Settings, nouns: &Nouns, listener: UnixListener) -> Re
     let serving = Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
         .add_service(containers)
-        .add_service(v1::events_server::EventsServer::new(events))
-        .add_service(v1::system_server::SystemServer::new(system))
+        .add_service(EventsServer::new(events))
+        .add_service(images)
+        .add_service(snapshots)
+        .add_service(SystemServer::new(system))
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)

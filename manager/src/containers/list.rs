@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use super::Containers;
 use super::error::ContainerError;
 use super::model::{Phase, View};
+use crate::content::Digest;
+use crate::images::Users;
 
 /// The keys that can be filtered by.
 const KEYS: [&str; 6] = ["id", "name", "label", "status", "ancestor", "exited"];
@@ -89,5 +91,19 @@ impl Containers {
         let mut views: Vec<View> = views.into_iter().filter(shown).collect();
         views.sort_by(|one, other| other.identity.created_at.cmp(&one.identity.created_at));
         views
+    }
+
+    /// The containers that were made from the image `id`, for whoever wants to remove it. One that is being made counts.
+    pub(crate) fn users_of(&self, id: &Digest) -> Users {
+        let mut users = Users::default();
+        for container in self.registry().by_id.values() {
+            let (life, identity) = (container.life(), &container.identity);
+            if identity.image_id != id.as_str() || life.removed {
+                continue;
+            }
+            let list = if life.phase.is_live() { &mut users.running } else { &mut users.stopped };
+            list.push(identity.name.clone());
+        }
+        users
     }
 }

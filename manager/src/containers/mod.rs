@@ -66,7 +66,7 @@ pub(crate) struct Parts {
     pub(crate) shims: Shims,
     pub(crate) logs: LogLimits,
     /// The cgroup below which every container has its own.
-    pub(crate) cgroup_parent: std::path::PathBuf,
+    pub(crate) cgroup_parent: PathBuf,
     /// The kernel's, so that a reboot is noticed.
     pub(crate) boot_id: String,
 }

@@ -46,6 +46,16 @@ pub(crate) enum ImageError {
         /// What the index offers, joined by commas.
         offered: String,
     },
+    /// The filter is none that images have.
+    #[error(
+        "invalid filter {key}={value}: images are filtered by reference, label and dangling=true or false"
+    )]
+    Filter {
+        /// Its name.
+        key: String,
+        /// What it was set to.
+        value: String,
+    },
     /// Containers use it.
     #[error("image {image} is used by {}: remove them first{}", containers.join(", "),
         if *running { "" } else { ", or use --force" })]
@@ -121,6 +131,7 @@ impl ImageError {
             | Self::Platform(_)
             | Self::Ambiguous(_)
             | Self::TagWithDigest(_)
+            | Self::Filter { .. }
             | Self::Archive(_) => Kind::InvalidArgument,
             Self::NotHere(_) | Self::NoPlatform { .. } => Kind::NotFound,
             Self::InUse { .. } | Self::SeveralReferences { .. } => Kind::FailedPrecondition,

@@ -5,6 +5,7 @@
 mod document;
 mod error;
 mod leases;
+mod list;
 mod platform;
 mod records;
 mod reference;
@@ -18,6 +19,7 @@ use oci_spec::image::ImageConfiguration;
 
 pub(crate) use document::DocumentError;
 pub(crate) use error::ImageError;
+pub(crate) use list::Filters;
 pub(crate) use platform::{InvalidPlatform, Platform};
 pub(crate) use reference::{InvalidReference, Reference};
 pub(crate) use registry::RegistryError;
@@ -149,20 +151,6 @@ impl Images {
     pub(crate) async fn resolve(&self, name: &str) -> Result<Image, ImageError> {
         let record = self.find(name).await?;
         self.image(record).await
-    }
-
-    /// Every image, the one that was here last first.
-    ///
-    /// # Errors
-    /// [`ImageError::Store`], [`ImageError::Content`], [`ImageError::Document`].
-    pub(crate) async fn list(&self) -> Result<Vec<Image>, ImageError> {
-        let records = self.shared.store.read("list images", records::list).await?;
-        let mut images = Vec::with_capacity(records.len());
-        for record in records {
-            images.push(self.image(record).await?);
-        }
-        images.sort_by_key(|image| std::cmp::Reverse(image.pulled_at));
-        Ok(images)
     }
 
     /// Gives the image `source` one more reference, or moves that reference to it.

@@ -89,6 +89,10 @@ pub(super) fn list(tx: &Transaction<'_>) -> rusqlite::Result<Vec<Record>> {
     records.into_iter().map(|record| complete(tx, record)).collect()
 }
 
+pub(super) fn count(tx: &Transaction<'_>) -> rusqlite::Result<u32> {
+    tx.prepare_cached("SELECT count(*) FROM images")?.query_row([], |row| row.get(0))
+}
+
 pub(super) fn by_id(tx: &Transaction<'_>, id: &Digest) -> rusqlite::Result<Option<Record>> {
     let found = tx.prepare_cached(&format!("{COLUMNS} WHERE id = ?1"))?.query_row([id], read).optional()?;
     found.map(|record| complete(tx, record)).transpose()

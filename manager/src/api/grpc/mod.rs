@@ -2,6 +2,8 @@
 
 mod containers;
 mod events;
+mod images;
+mod snapshots;
 mod status;
 mod streams;
 mod system;
@@ -9,4 +11,6 @@ mod translate;
 
 pub(crate) use containers::ContainersService;
 pub(crate) use events::EventsService;
+pub(crate) use images::ImagesService;
+pub(crate) use snapshots::SnapshotsService;
 pub(crate) use system::SystemService;

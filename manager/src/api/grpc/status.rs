@@ -7,6 +7,8 @@ use tonic::{Code, Status};
 
 use crate::containers::ContainerError;
 use crate::error::Chain;
+use crate::images::ImageError;
+use crate::snapshots::SnapshotError;
 
 /// The metadata key that tells why a command cannot be executed: COMMAND_NOT_FOUND or COMMAND_NOT_EXECUTABLE.
 const REASON: &str = "knarr-reason";
@@ -54,6 +56,18 @@ impl From<ContainerError> for Status {
                 .insert(REASON, tonic::metadata::MetadataValue::from_static(reason.as_str()));
         }
         status
+    }
+}
+
+impl From<ImageError> for Status {
+    fn from(error: ImageError) -> Self {
+        status(error.kind(), &error)
+    }
+}
+
+impl From<SnapshotError> for Status {
+    fn from(error: SnapshotError) -> Self {
+        status(error.kind(), &error)
     }
 }
 

@@ -48,14 +48,14 @@ impl Service for SystemService {
     async fn info(&self, _: Request<v1::InfoRequest>) -> Result<Response<v1::InfoReply>, Status> {
         let all = self.containers.list(true, &Filters::default());
         let running = self.containers.list(false, &Filters::default()).len();
-        let images = self.images.list().await.map_err(|error| super::status::status(error.kind(), &error))?;
+        let images = self.images.count().await?;
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         Ok(Response::new(v1::InfoReply {
             containers: count(all.len()),
             containers_running: count(running),
             containers_paused: 0,
             containers_stopped: count(all.len() - running.min(all.len())),
-            images: count(images.len()),
+            images,
             snapshotter: self.snapshotter.to_owned(),
             root_path: self.root.display().to_string(),
             state_path: self.state.display().to_string(),

@@ -1,0 +1,155 @@
+//! Listing images, with docker's filters: different keys must all match, values of one key are alternatives.
+
+use std::collections::BTreeMap;
+
+use super::{Image, ImageError, Images, Reference, records};
+
+/// The keys that can be filtered by.
+const KEYS: [&str; 3] = ["reference", "label", "dangling"];
+
+/// Conditions on images; none lets all through.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filters {
+    values_by_key: BTreeMap<String, Vec<String>>,
+}
+
+impl Filters {
+    /// Reads key and value pairs.
+    ///
+    /// # Errors
+    /// [`ImageError::Filter`] for a key that is not known, or a truth value that is none.
+    pub(crate) fn parse(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, ImageError> {
+        let mut values_by_key = BTreeMap::<_, Vec<_>>::new();
+        for (key, value) in pairs {
+            let fits = match key.as_str() {
+                "dangling" => ["true", "false"].contains(&value.as_str()),
+                known => KEYS.contains(&known),
+            };
+            if !fits {
+                return Err(ImageError::Filter { key, value });
+            }
+            values_by_key.entry(key).or_default().push(value);
+        }
+        Ok(Self { values_by_key })
+    }
+
+    fn matches(&self, image: &Image) -> bool {
+        self.values_by_key.iter().all(|(key, values)| values.iter().any(|value| matches(image, key, value)))
+    }
+}
+
+fn matches(image: &Image, key: &str, value: &str) -> bool {
+    match key {
+        "reference" => image.references.iter().any(|reference| names(value, reference)),
+        "dangling" => image.references.is_empty() == (value == "true"),
+        "label" => {
+            let labels = image.config.config().as_ref().and_then(|config| config.labels().as_ref());
+            labels.is_some_and(|labels| match value.split_once('=') {
+                Some((name, wanted)) => labels.get(name).is_some_and(|is| is == wanted),
+                None => labels.contains_key(value),
+            })
+        }
+        _ => false,
+    }
+}
+
+/// Docker: the pattern may be about the name alone or about name and tag, with or without docker's own domain.
+fn names(pattern: &str, reference: &str) -> bool {
+    let Ok(parsed) = reference.parse::<Reference>() else { return false };
+    let full_name = parsed.name();
+    let short = |text: &str| {
+        let text = text.strip_prefix("docker.io/").unwrap_or(text);
+        text.strip_prefix("library/").unwrap_or(text).to_owned()
+    };
+    [short(reference), short(&full_name), reference.to_owned(), full_name]
+        .iter()
+        .any(|name| glob(pattern.as_bytes(), name.as_bytes()))
+}
+
+/// `*` is any number of characters and `?` is one, neither a slash. A star is retried only from the last one on, so a
+/// pattern of many stars costs no more than one of few.
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                retry = Some((p, t));
+                p += 1;
+            }
+            Some(b'?') if text[t] != b'/' => (p, t) = (p + 1, t + 1),
+            Some(letter) if *letter == text[t] => {
+                if *letter == b'/' {
+                    // No earlier star reaches over a slash.
+                    retry = None;
+                }
+                (p, t) = (p + 1, t + 1);
+            }
+            _ => match retry {
+                Some((star, from)) if text[from] != b'/' => {
+                    retry = Some((star, from + 1));
+                    (p, t) = (star + 1, from + 1);
+                }
+                _ => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|letter| *letter == b'*')
+}
+
+impl Images {
+    /// The images that match, the one that was here last first.
+    ///
+    /// # Errors
+    /// [`ImageError::Store`], [`ImageError::Content`], [`ImageError::Document`].
+    pub(crate) async fn list(&self, filters: &Filters) -> Result<Vec<Image>, ImageError> {
+        let records = self.shared.store.read("list images", records::list).await?;
+        let mut images = Vec::with_capacity(records.len());
+        for record in records {
+            let image = self.image(record).await?;
+            if filters.matches(&image) {
+                images.push(image);
+            }
+        }
+        images.sort_by_key(|image| std::cmp::Reverse(image.pulled_at));
+        Ok(images)
+    }
+
+    /// How many images are here.
+    ///
+    /// # Errors
+    /// [`ImageError::Store`].
+    pub(crate) async fn count(&self) -> Result<u32, ImageError> {
+        Ok(self.shared.store.read("count images", records::count).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_about_the_name_or_the_name_and_the_tag() {
+        let reference = "docker.io/library/alpine:3.20";
+        for pattern in
+            ["alpine", "alp*", "alpine:3.*", "*:3.20", "a?pine", "docker.io/library/alpine:3.20", "*"]
+        {
+            assert!(names(pattern, reference), "{pattern}");
+        }
+        for pattern in ["", "alpin", "alpine:3.21", "*/alpine", "alpine:", "?", "library/alpine"] {
+            assert!(!names(pattern, reference), "{pattern}");
+        }
+        assert!(names("*/*/app*", "localhost:5000/team/app:1"));
+        assert!(!names("*/app*", "localhost:5000/team/app:1"));
+        assert!(names("*a*b*c", "xxaxxbxxbxc:1"));
+        assert!(!glob(&[b'*', b'a'].repeat(200), &[b'a'; 150]));
+    }
+
+    #[test]
+    fn filters_that_are_not_known_are_refused() {
+        let parse = |key: &str, value: &str| Filters::parse([(key.to_owned(), value.to_owned())]);
+        assert!(parse("reference", "a*").is_ok() && parse("dangling", "true").is_ok());
+        assert!(matches!(parse("dangling", "yes"), Err(ImageError::Filter { .. })));
+        assert!(matches!(parse("colour", "red"), Err(ImageError::Filter { .. })));
+    }
+}
