@@ -32,8 +32,6 @@ pub(crate) struct Args {
     pub(crate) address: String,
     /// The bundle directory; the working directory when it is not given.
     pub(crate) bundle: Option<PathBuf>,
-    /// The socket to serve, instead of the one that containerd's rule gives.
-    pub(crate) socket: Option<PathBuf>,
     /// Log more.
     pub(crate) debug: bool,
 }
@@ -67,7 +65,6 @@ impl Args {
             id: String::new(),
             address: String::new(),
             bundle: None,
-            socket: None,
             debug: false,
         };
         let mut action = None;
@@ -108,11 +105,8 @@ impl Args {
             "bundle" => {
                 self.bundle = Some(value.into()).filter(|path: &PathBuf| !path.as_os_str().is_empty());
             }
-            "socket" => {
-                self.socket = Some(value.into()).filter(|path: &PathBuf| !path.as_os_str().is_empty());
-            }
-            // Events go to TTRPC_ADDRESS; there is no debug socket.
-            "publish-binary" | "debug-socket" => {}
+            // Events go to TTRPC_ADDRESS, the server gets its socket as stdin, and there is none for debugging.
+            "publish-binary" | "socket" | "debug-socket" => {}
             _ => return Err(BadArgs::Unknown(name.to_owned())),
         }
         Ok(())

@@ -41,6 +41,15 @@ pub(crate) fn open(bundle: &Path, debug: bool) -> std::io::Result<()> {
     Ok(())
 }
 
+/// The program's last words: into the journal, or for whoever called it.
+pub(crate) fn fail(message: &str) {
+    if JOURNAL.get().is_some() {
+        write("fatal", message);
+    } else {
+        eprintln!("containerd-shim-knarr-v2: {message}");
+    }
+}
+
 /// A person may have to act.
 pub(crate) fn warn(message: &str) {
     write("warning", message);

@@ -1,26 +1,54 @@
-//! containerd-shim-knarr-v2. Not wired yet: the modules below stand and are tested by themselves; `start`, `serve`,
-//! `delete` and the task service that join them are still to be written, so the program refuses to run.
+//! containerd-shim-knarr-v2: stays with one container, so that it outlives whoever manages it. It owns the container's
+//! streams, its log and its exit status, and calls an OCI runtime for everything else.
 #![forbid(unsafe_code)]
-#![allow(dead_code, reason = "start, serve, delete and the task service are not written yet")]
 
 mod args;
+mod bootstrap;
 mod cgroup;
+mod chain;
+mod cleanup;
 mod console;
 mod descriptor;
 mod exit;
 mod flag;
+mod info;
 mod journal;
 mod logs;
 mod mounts;
 mod publisher;
 mod reaper;
 mod runtime;
+mod serve;
+mod service;
 mod settings;
 mod stdio;
 mod task;
 mod timestamp;
 
-fn main() -> std::process::ExitCode {
-    eprintln!("containerd-shim-knarr-v2: the task service is not built yet");
-    std::process::ExitCode::FAILURE
+use std::error::Error;
+use std::process::ExitCode;
+
+use args::{Action, Args};
+use settings::Settings;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            journal::fail(&chain::chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse(std::env::args_os().skip(1))?;
+    match args.action {
+        Action::Version => info::print_version()?,
+        Action::Info => info::print_info()?,
+        Action::Start => bootstrap::start(&args, &Settings::resolve(&args)?)?,
+        Action::Serve => serve::serve(Settings::resolve(&args)?)?,
+        Action::Delete => cleanup::clean_up(&Settings::resolve(&args)?)?,
+    }
+    Ok(())
 }

@@ -90,14 +90,6 @@ pub(crate) enum RuntimeError {
         /// Why.
         source: io::Error,
     },
-    /// It did well but what it wrote makes no sense.
-    #[error("OCI runtime {operation} answered what cannot be understood")]
-    Answer {
-        /// `ps`, ….
-        operation: &'static str,
-        /// Why.
-        source: serde_json::Error,
-    },
 }
 
 impl RuntimeError {
@@ -118,6 +110,16 @@ impl RuntimeError {
             }
             _ => false,
         }
+    }
+
+    /// Whether the container could not be made because its name is taken: then what bears the name is not ours.
+    pub(crate) fn is_taken(&self) -> bool {
+        matches!(self, Self::Failed { message, .. } if message.to_lowercase().contains("already exists"))
+    }
+
+    /// Whether the runtime did not even run.
+    pub(crate) fn is_spawn(&self) -> bool {
+        matches!(self, Self::Spawn { .. })
     }
 }
 

@@ -54,7 +54,7 @@ impl Settings {
             Some(bundle) => std::path::absolute(bundle)?,
             None => env::current_dir()?,
         };
-        let for_knarrd = args.socket.clone().or_else(|| env::var_os(SOCKET_VARIABLE).map(PathBuf::from));
+        let for_knarrd = env::var_os(SOCKET_VARIABLE).map(PathBuf::from);
         let runtime_root = env::var_os(RUNTIME_ROOT_VARIABLE).map_or_else(
             || match for_knarrd.as_deref().and_then(state_directory) {
                 Some(state) => state.join("runtime"),
@@ -125,7 +125,6 @@ mod tests {
             id: "web".to_owned(),
             address: "/run/containerd/containerd.sock".to_owned(),
             bundle: None,
-            socket: None,
             debug: false,
         };
         // printf %s /run/containerd/containerd.sock/default/web | sha256sum

@@ -30,7 +30,7 @@ fn run(scratch: &Scratch, containerd: &Containerd<'_>, flags: &[&str], id: &str,
 
 #[test]
 fn ctr_run_gives_output_and_exit_status_through_our_shim() {
-    require!(root, whole_way, tool("containerd"), tool("ctr"), tool("runc"), tool("busybox"));
+    require!(root, tool("containerd"), tool("ctr"), tool("runc"), tool("busybox"));
     let scratch = Scratch::new();
     let containerd = start(&scratch);
     let script = "echo out; echo err >&2; id -u; cat /proc/1/comm; exit 42";
@@ -44,7 +44,7 @@ fn ctr_run_gives_output_and_exit_status_through_our_shim() {
 
 #[test]
 fn ctr_execs_kills_and_deletes_a_container_of_ours() {
-    require!(root, whole_way, tool("containerd"), tool("ctr"), tool("busybox"));
+    require!(root, tool("containerd"), tool("ctr"), tool("busybox"));
     let scratch = Scratch::new();
     let containerd = start(&scratch);
     run(&scratch, &containerd, &["--detach", "--runtime", OURS], "web", "sleep 600").success();
@@ -78,7 +78,7 @@ fn ctr_execs_kills_and_deletes_a_container_of_ours() {
     containerd.ctr(["tasks", "kill", "--signal", "SIGKILL", "web"]).success();
     eventually(Duration::from_secs(10), || (status().as_deref() == Some("STOPPED")).then_some(()));
     let deleted = containerd.ctr(["tasks", "delete", "web"]);
-    assert_eq!(deleted.code(), 137, "the task's own exit status: {deleted}");
+    assert!(deleted.stderr.contains("exit code 137"), "the task's own exit status: {deleted}");
     assert_eq!(status(), None);
     containerd.ctr(["containers", "delete", "web"]).success();
 }

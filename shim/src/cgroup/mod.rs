@@ -1,5 +1,5 @@
-//! The container's cgroup, found through its first process: where its files are. `v1` and `v2` read its metrics, `oom`
-//! watches it. Nothing here changes a cgroup.
+//! The container's cgroup, found through its first process: where its files are and who is in it. `v1` and `v2` read its
+//! metrics, `oom` watches it. Nothing here changes a container's cgroup.
 
 pub(crate) mod oom;
 mod v1;
@@ -29,6 +29,14 @@ pub(crate) enum CgroupError {
     Find {
         /// The process.
         pid: u32,
+        /// Why.
+        source: io::Error,
+    },
+    /// The shim cannot be put into the cgroup that the options name.
+    #[error("cannot put the shim into the cgroup {}", path.display())]
+    Join {
+        /// The cgroup.
+        path: PathBuf,
         /// Why.
         source: io::Error,
     },
@@ -76,6 +84,48 @@ impl Cgroup {
             }
         }
         (!directories.is_empty()).then_some(Self::V1(directories))
+    }
+
+    /// Puts this very process into the cgroup at `path`, which must be there, in every hierarchy that has it.
+    pub(crate) fn admit_us(path: &str) -> Result<(), CgroupError> {
+        let directory = PathBuf::from(path);
+        let refused = |source| CgroupError::Join { path: directory.clone(), source };
+        let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(refused)?;
+        let mut is_in = false;
+        for mount in mounts.lines().filter_map(Hierarchy::parse) {
+            let procs = mount.place(path).map(|place| place.join("cgroup.procs"));
+            if let Some(procs) = procs.filter(|procs| procs.exists()) {
+                fs::write(procs, "0").map_err(refused)?;
+                is_in = true;
+            }
+        }
+        if is_in { Ok(()) } else { Err(refused(io::ErrorKind::NotFound.into())) }
+    }
+
+    /// The pids of all processes in it and in the cgroups below, by the host's numbers.
+    pub(crate) fn processes(&self) -> Result<Vec<u32>, CgroupError> {
+        let directory = match self {
+            Self::V2(directory) => directory,
+            // A controller that the runtime left alone shows a cgroup above the container's.
+            Self::V1(directories) => {
+                let depth = |(_, path): &&(String, PathBuf)| path.components().count();
+                &directories.iter().max_by_key(depth).expect("found with at least one").1
+            }
+        };
+        exists(directory)?;
+        let (mut pids, mut below) = (Vec::new(), vec![directory.clone()]);
+        while let Some(directory) = below.pop() {
+            // One that goes meanwhile has no processes any more.
+            let text = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+            pids.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));
+            let Ok(entries) = fs::read_dir(directory) else { continue };
+            let directories =
+                entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            below.extend(directories.map(|entry| entry.path()));
+        }
+        pids.sort_unstable();
+        pids.dedup();
+        Ok(pids)
     }
 
     /// A v1 controller's directory.

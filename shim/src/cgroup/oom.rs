@@ -36,6 +36,11 @@ impl OomCounter {
         value_of(&pairs(&self.directory, self.file), "oom_kill")
     }
 
+    /// Whether the cgroup is still there.
+    pub(crate) fn is_there(&self) -> bool {
+        self.directory.exists()
+    }
+
     /// Something to wait on.
     pub(crate) fn watch(&self) -> io::Result<OomWatch> {
         let path = self.directory.join(self.file);

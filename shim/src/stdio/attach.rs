@@ -2,7 +2,6 @@
 //! Who waits for whom is `fanout`'s to say; this moves the bytes.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -272,9 +271,4 @@ pub(crate) fn bind_private(path: &Path) -> io::Result<UnixListener> {
     let bound = UnixListener::bind(path);
     rustix::process::umask(before);
     bound
-}
-
-/// A listener that was made by another process.
-pub(crate) fn inherited(fd: OwnedFd) -> UnixListener {
-    UnixListener::from(fd)
 }

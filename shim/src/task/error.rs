@@ -4,6 +4,7 @@
 use knarr_proto::id::InvalidId;
 use knarr_proto::kind::Kind;
 use knarr_proto::status::Status;
+use rustix::io::Errno;
 
 use super::options::OptionsError;
 use crate::cgroup::CgroupError;
@@ -42,18 +43,30 @@ pub(crate) enum TaskError {
     /// An exec that has not been started has nothing to signal.
     #[error("process not created")]
     NotStarted,
-    /// Not a signal that this shim can send to an exec.
-    #[error("unknown signal {0}")]
+    /// Not a signal that this shim can send to an exec: real-time ones have no name.
+    #[error("signal {0} cannot be sent to an exec")]
     Signal(u32),
+    /// The kernel refused to deliver a signal.
+    #[error("cannot signal the process")]
+    Kill(#[source] Errno),
+    /// The request is for another container than this shim's.
+    #[error("this shim is container {0}'s")]
+    Foreign(String),
     /// Something in the request cannot be understood.
     #[error("{0} cannot be understood")]
     Malformed(&'static str, #[source] Option<serde_json::Error>),
-    /// Restoring is not built.
-    #[error("creating a task from a checkpoint is not supported")]
-    Restore,
+    /// Checkpoints are not built.
+    #[error("checkpointing a task, or creating one from a checkpoint, is not supported")]
+    Checkpoint,
+    /// The shim is ending.
+    #[error("the shim is ending")]
+    Ending,
     /// The request's options.
     #[error("cannot use the runtime options")]
     Options(#[source] OptionsError),
+    /// The bundle is none.
+    #[error("cannot read the bundle's config.json")]
+    Config(#[source] std::io::Error),
     /// The bundle's files.
     #[error("cannot write {0} into the bundle")]
     Bundle(&'static str, #[source] std::io::Error),
@@ -90,18 +103,25 @@ impl TaskError {
             Self::NotCreated | Self::NoProcess(_) | Self::Finished => Kind::NotFound,
             Self::Exists(_) => Kind::AlreadyExists,
             Self::State { .. } | Self::NotStarted => Kind::FailedPrecondition,
-            Self::Id(_) | Self::Signal(_) | Self::Malformed(..) | Self::Options(_) => Kind::InvalidArgument,
+            Self::Id(_) | Self::Foreign(_) | Self::Signal(_) | Self::Malformed(..) | Self::Options(_) => {
+                Kind::InvalidArgument
+            }
             Self::Stdio(StdioError::Target(_)) => Kind::InvalidArgument,
-            Self::Restore | Self::Mount(MountError::Target(_) | MountError::Option(_)) => Kind::Unimplemented,
+            Self::Checkpoint | Self::Mount(MountError::Target(_) | MountError::Option(_)) => {
+                Kind::Unimplemented
+            }
             Self::Mount(MountError::TooMany(_)) => Kind::InvalidArgument,
             Self::Cgroup(_) => Kind::NotFound,
+            Self::Ending => Kind::Unavailable,
             Self::Bundle(..)
+            | Self::Config(_)
             | Self::Runtime(_)
             | Self::PidFile(_)
             | Self::Mount(_)
             | Self::Stdio(_)
             | Self::Console(_)
             | Self::Exit(_)
+            | Self::Kill(_)
             | Self::Immortal(_) => Kind::Internal,
         }
     }

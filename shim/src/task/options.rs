@@ -1,13 +1,15 @@
 //! The runtime options of a create request: containerd's message for runc shims, as protobuf or JSON, or wrapped in the
-//! generic `runtimeoptions`. They only choose how the runtime is called.
+//! generic `runtimeoptions`. They only choose how the runtime is called. The bundle keeps them, as containerd's own shim does,
+//! for the `delete` after a shim that has died.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::protobuf::well_known_types::empty::Empty;
 use containerd_shim_protos::protobuf::{Message, UnknownValueRef};
 use containerd_shim_protos::shim::oci::Options as RuncOptions;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::runtime::Invocation;
 use crate::settings::Settings;
@@ -17,6 +19,9 @@ use crate::stdio::PipeOwner;
 const RUNC: &str = "containerd.runc.v1.Options";
 /// `runtimeoptions.v1.Options`, and its name in containerd 2.
 const GENERIC: [&str; 2] = ["runtimeoptions.v1.Options", "containerd.runtimeoptions.v1.Options"];
+
+/// The options in the bundle, by containerd's name.
+const FILE_NAME: &str = "options.json";
 
 /// Options that nobody understands.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +41,7 @@ pub(crate) enum OptionsError {
 }
 
 /// What of the options this shim uses; field names are containerd's.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Options {
     #[serde(alias = "NoPivotRoot")]
@@ -55,8 +60,6 @@ pub(crate) struct Options {
     root: String,
     #[serde(alias = "SystemdCgroup")]
     systemd_cgroup: bool,
-    #[serde(alias = "CriuWorkPath")]
-    criu_work_path: String,
 }
 
 impl Options {
@@ -93,8 +96,22 @@ impl Options {
             binary_name: options.binary_name,
             root: options.root,
             systemd_cgroup: options.systemd_cgroup,
-            criu_work_path: options.criu_work_path,
         })
+    }
+
+    /// Keeps the options in the bundle.
+    pub(crate) fn keep(&self, bundle: &Path) -> io::Result<()> {
+        let text = serde_json::to_vec(self).expect("options have no map with odd keys");
+        std::fs::write(bundle.join(FILE_NAME), text)
+    }
+
+    /// The options of the container in the bundle; the defaults when it never got as far as having any.
+    pub(crate) fn kept(bundle: &Path) -> io::Result<Self> {
+        match std::fs::read(bundle.join(FILE_NAME)) {
+            Ok(text) => Ok(serde_json::from_slice(&text)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error),
+        }
     }
 
     /// How the runtime is to be called: the options, else the settings.
@@ -123,11 +140,6 @@ impl Options {
     /// The cgroup that the shim itself is to join.
     pub(crate) fn shim_cgroup(&self) -> Option<&str> {
         Some(self.shim_cgroup.as_str()).filter(|path| !path.is_empty())
-    }
-
-    /// criu's working directory.
-    pub(crate) fn criu_work_path(&self) -> Option<&str> {
-        Some(self.criu_work_path.as_str()).filter(|path| !path.is_empty())
     }
 }
 

@@ -1,9 +1,12 @@
 //! One process of a container, its first or an exec: its state, its streams, its end. How it is made is `container`'s.
 
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use knarr_proto::status::{Event, Status};
-use tokio::sync::MutexGuard as AsyncGuard;
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal};
+use tokio::sync::{MutexGuard as AsyncGuard, oneshot};
 
 use super::error::TaskError;
 use crate::descriptor::Descriptor;
@@ -24,6 +27,8 @@ pub(crate) struct Process {
     /// The process's own ends, until it is made.
     ends: Mutex<Option<ContainerStreams>>,
     terminal: OnceLock<Arc<Descriptor>>,
+    /// For signals: a pid may be somebody else's as soon as the process has been reaped.
+    pidfd: OnceLock<OwnedFd>,
     state: Mutex<State>,
     exited: Flag,
     /// Held while the process is started, and while its exit is told: so a start is always told first.
@@ -55,6 +60,7 @@ impl Process {
             streams,
             ends: Mutex::new(Some(ends)),
             terminal: OnceLock::new(),
+            pidfd: OnceLock::new(),
             state: Mutex::new(State { status: Status::Creating, pid: 0, exit: None }),
             exited: Flag::default(),
             turn: tokio::sync::Mutex::default(),
@@ -81,9 +87,35 @@ impl Process {
         if now == status { Ok(()) } else { Err(TaskError::State { operation, status: now }) }
     }
 
-    /// The runtime has made it.
-    pub(crate) fn made(&self, pid: u32) {
+    /// The runtime has made it, and its end is watched by `exit`. To be called before anything else is awaited.
+    pub(crate) fn made(&self, pid: u32, exit: &oneshot::Receiver<Exit>) {
         self.lock().pid = pid;
+        // Not reaped yet, and only we reap: the pid is still its own.
+        if exit.is_empty()
+            && let Some(number) = Pid::from_raw(pid.cast_signed())
+            && let Ok(pidfd) = rustix::process::pidfd_open(number, PidfdFlags::empty())
+        {
+            // One create or start, one process.
+            self.pidfd.set(pidfd).ok();
+        }
+    }
+
+    /// Sends a signal to this process alone.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), TaskError> {
+        let state = self.state();
+        if state.exit.is_some() {
+            return Err(TaskError::Finished);
+        }
+        if state.pid == 0 {
+            return Err(TaskError::NotStarted);
+        }
+        // Without a descriptor it had ended before we came to open one.
+        let pidfd = self.pidfd.get().ok_or(TaskError::Finished)?;
+        match rustix::process::pidfd_send_signal(pidfd, signal) {
+            Ok(()) => Ok(()),
+            Err(Errno::SRCH) => Err(TaskError::Finished),
+            Err(errno) => Err(TaskError::Kill(errno)),
+        }
     }
 
     /// It has ended, and everything that has to be kept about that is kept.

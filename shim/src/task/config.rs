@@ -1,0 +1,64 @@
+//! What the shim must know of a bundle's config.json. The runtime reads and judges it; this only looks.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::error::TaskError;
+
+/// Larger than any real config.json by two orders of magnitude.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+#[derive(Default, Deserialize)]
+struct Config {
+    #[serde(default)]
+    linux: Option<Linux>,
+}
+
+#[derive(Default, Deserialize)]
+struct Linux {
+    #[serde(default)]
+    namespaces: Option<Vec<Namespace>>,
+}
+
+#[derive(Deserialize)]
+struct Namespace {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    path: String,
+}
+
+/// Whether the container is in a pid namespace that is not its own.
+pub(super) fn shares_pids(bundle: &Path) -> Result<bool, TaskError> {
+    let mut text = Vec::new();
+    fs::File::open(bundle.join("config.json"))
+        .and_then(|file| file.take(MAX_BYTES).read_to_end(&mut text))
+        .map_err(TaskError::Config)?;
+    let config: Config = serde_json::from_slice(&text)
+        .map_err(|error| TaskError::Malformed("the bundle's config.json", Some(error)))?;
+    let namespaces = config.linux.unwrap_or_default().namespaces.unwrap_or_default();
+    Ok(!namespaces.iter().any(|namespace| namespace.kind == "pid" && namespace.path.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_new_pid_namespace_is_the_containers_own() {
+        let bundle = tempfile::tempdir().expect("a directory");
+        for (namespaces, shares) in [
+            (r#"[{"type":"pid"}]"#, false),
+            (r#"[{"type":"pid","path":"/proc/1/ns/pid"}]"#, true),
+            (r#"[{"type":"mount"}]"#, true),
+            ("null", true),
+        ] {
+            let text = format!(r#"{{"ociVersion":"1.0.2","linux":{{"namespaces":{namespaces}}}}}"#);
+            fs::write(bundle.path().join("config.json"), text).expect("writable");
+            assert_eq!(shares_pids(bundle.path()).expect("readable"), shares, "{namespaces}");
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! A container: made, started, signalled, measured and deleted through the OCI runtime. Its further processes are
+//! `exec`'s, their ends `end`'s. It never looks at what a request looked like on the wire.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use containerd_shim_protos::api::Mount;
+use containerd_shim_protos::events::task::{TaskCreate, TaskIO, TaskPaused, TaskResumed, TaskStart};
+use containerd_shim_protos::protobuf::MessageField;
+use containerd_shim_protos::protobuf::well_known_types::any::Any;
+use knarr_proto::status::{Event, Status};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::config;
+use super::error::TaskError;
+use super::oom::OomTeller;
+use super::options::Options;
+use super::process::Process;
+use crate::cgroup::{Cgroup, CgroupError};
+use crate::chain::chain;
+use crate::console::ConsoleSocket;
+use crate::publisher::Publisher;
+use crate::reaper::{Exit, Reaper};
+use crate::runtime::{Runtime, RuntimeError, Streams};
+use crate::settings::Settings;
+use crate::stdio::{PipeOwner, Request, Streams as Stdio};
+use crate::{exit, journal, mounts};
+
+/// The runtime has said that it is dead; the kernel needs a moment to say so, too.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a container has from its shim.
+#[derive(Clone, Debug)]
+pub(crate) struct Surroundings {
+    /// Where things are.
+    pub(crate) settings: Arc<Settings>,
+    /// Who sees its processes end.
+    pub(crate) reaper: Arc<Reaper>,
+    /// Who tells containerd.
+    pub(crate) publisher: Arc<Publisher>,
+}
+
+/// What is to be made.
+#[derive(Debug)]
+pub(crate) struct NewContainer {
+    /// Its id.
+    pub(crate) id: String,
+    /// Its bundle.
+    pub(crate) bundle: PathBuf,
+    /// What is to be mounted at its rootfs.
+    pub(crate) rootfs: Vec<Mount>,
+    /// The first process's streams.
+    pub(crate) stdio: Request,
+    /// How the runtime is to be called.
+    pub(crate) options: Options,
+}
+
+/// A container that the runtime has made.
+#[derive(Debug)]
+pub(crate) struct Container {
+    /// Its id.
+    pub(crate) id: String,
+    /// Its bundle.
+    pub(crate) bundle: PathBuf,
+    /// Its first process.
+    pub(crate) init: Arc<Process>,
+    pub(super) around: Surroundings,
+    pub(super) runtime: Runtime,
+    pub(super) owner: PipeOwner,
+    pub(super) execs: Mutex<BTreeMap<String, Arc<Process>>>,
+    pub(super) oom: Option<Arc<OomTeller>>,
+    /// Whether its processes outlive the first one, which has no pid namespace of its own.
+    pub(super) shares_pids: bool,
+    cgroup: Option<Cgroup>,
+}
+
+impl Container {
+    /// Makes the container, up to the point where its first process waits for [`Container::start`]. On an error nothing
+    /// of it is left.
+    pub(super) async fn create(new: NewContainer, around: Surroundings) -> Result<Arc<Self>, TaskError> {
+        let NewContainer { id, bundle, rootfs, stdio, options } = new;
+        options.keep(&bundle).map_err(|source| TaskError::Bundle("the runtime options", source))?;
+        exit::forget(&bundle).map_err(TaskError::Exit)?;
+        let shares_pids = config::shares_pids(&bundle)?;
+        let runtime =
+            Runtime::new(&options.invocation(&around.settings), &bundle, Arc::clone(&around.reaper));
+        let owner = options.pipe_owner();
+        let root = bundle.join("rootfs");
+        mounts::mount_all(&rootfs, &root).map_err(TaskError::Mount)?;
+        let opened = match Stdio::open(&stdio, owner) {
+            Ok(opened) => opened,
+            Err(error) => {
+                unmount(&root);
+                return Err(TaskError::Stdio(error));
+            }
+        };
+        let init = Process::new(String::new(), stdio, opened);
+        let mut arguments = vec![OsString::from("--bundle"), bundle.clone().into_os_string()];
+        arguments.extend(options.create_flags().map(OsString::from));
+        let launch = Launch { operation: "create", arguments, id: &id, pid_file: bundle.join("init.pid") };
+        let exit = match launch.run(&runtime, &around, &init).await {
+            Ok(exit) => exit,
+            Err(error) => {
+                init.streams.close().await;
+                take_back(&runtime, &id, &error).await;
+                unmount(&root);
+                return Err(error);
+            }
+        };
+        // A process that has ended already has taken its cgroup's name with it.
+        let cgroup = Cgroup::of(init.state().pid).ok();
+        let oom = cgroup.as_ref().and_then(|cgroup| OomTeller::of(cgroup, &id, &around.publisher));
+        // Nobody else has seen the process yet, so this is the first move.
+        init.advance(Event::InitReady, "create")?;
+        let execs = Mutex::default();
+        let container =
+            Arc::new(Self { id, bundle, init, around, runtime, owner, execs, oom, shares_pids, cgroup });
+        container.tell_create(rootfs);
+        container.supervise(Arc::clone(&container.init), exit);
+        Ok(container)
+    }
+
+    fn tell_create(&self, rootfs: Vec<Mount>) {
+        let Request { terminal, stdin, stdout, stderr } = self.init.request.clone();
+        let event = TaskCreate {
+            container_id: self.id.clone(),
+            bundle: self.bundle.to_string_lossy().into_owned(),
+            rootfs,
+            io: MessageField::some(TaskIO { stdin, stdout, stderr, terminal, ..TaskIO::default() }),
+            pid: self.init.state().pid,
+            ..TaskCreate::default()
+        };
+        self.around.publisher.publish("/tasks/create", &event);
+    }
+
+    /// Lets the first process run. Its pid.
+    pub(super) async fn start(&self) -> Result<u32, TaskError> {
+        let init = &self.init;
+        let _turn = init.turn().await;
+        init.require(Status::Created, "start")?;
+        init.streams.starting();
+        self.call("start", &[]).await?;
+        init.advance(Event::Started, "start")?;
+        let pid = init.state().pid;
+        let event = TaskStart { container_id: self.id.clone(), pid, ..TaskStart::default() };
+        self.around.publisher.publish("/tasks/start", &event);
+        Ok(pid)
+    }
+
+    /// Sends a signal to the first process, or to all.
+    pub(super) async fn kill(&self, signal: u32, all: bool) -> Result<(), TaskError> {
+        if self.init.state().exit.is_some() && !all {
+            return Err(TaskError::Finished);
+        }
+        let signal = signal.to_string();
+        let all = if all { Some("--all") } else { None };
+        let arguments: Vec<&OsStr> =
+            all.into_iter().chain([self.id.as_str(), &signal]).map(OsStr::new).collect();
+        match self.runtime.run("kill", &arguments, Streams::Collected).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_gone() => Err(TaskError::Finished),
+            Err(error) => Err(TaskError::Runtime(error)),
+        }
+    }
+
+    /// Freezes all of its processes.
+    pub(super) async fn pause(&self) -> Result<(), TaskError> {
+        let _turn = self.init.turn().await;
+        self.init.require(Status::Running, "pause")?;
+        self.call("pause", &[]).await?;
+        self.init.advance(Event::Frozen, "pause")?;
+        let event = TaskPaused { container_id: self.id.clone(), ..TaskPaused::default() };
+        self.around.publisher.publish("/tasks/paused", &event);
+        Ok(())
+    }
+
+    /// Thaws them.
+    pub(super) async fn resume(&self) -> Result<(), TaskError> {
+        let _turn = self.init.turn().await;
+        self.init.require(Status::Paused, "resume")?;
+        self.call("resume", &[]).await?;
+        self.init.advance(Event::Thawed, "resume")?;
+        let event = TaskResumed { container_id: self.id.clone(), ..TaskResumed::default() };
+        self.around.publisher.publish("/tasks/resumed", &event);
+        Ok(())
+    }
+
+    /// Changes its limits to `resources`, the runtime-spec's JSON.
+    pub(super) async fn update(&self, resources: Vec<u8>) -> Result<(), TaskError> {
+        serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&resources)
+            .map_err(|error| TaskError::Malformed("the resources", Some(error)))?;
+        let arguments = ["--resources", "-", &self.id].map(OsStr::new);
+        let updated = self.runtime.run("update", &arguments, Streams::Input(resources)).await;
+        updated.map(drop).map_err(TaskError::Runtime)
+    }
+
+    /// Its processes' pids, and the exec's id of those that are an exec's first.
+    pub(super) fn pids(&self) -> Result<Vec<(u32, Option<String>)>, TaskError> {
+        let execs: BTreeMap<u32, String> =
+            self.execs().values().map(|exec| (exec.state().pid, exec.exec_id.clone())).collect();
+        let pids = self.cgroup()?.processes().map_err(TaskError::Cgroup)?;
+        Ok(pids.into_iter().map(|pid| (pid, execs.get(&pid).cloned())).collect())
+    }
+
+    /// What it uses.
+    pub(super) fn metrics(&self) -> Result<Any, TaskError> {
+        self.cgroup()?.metrics().map_err(TaskError::Cgroup)
+    }
+
+    /// Removes an ended (or never started) container. What is returned ends when its streams' clients have read all.
+    pub(super) async fn delete(&self) -> Result<(Exit, Option<JoinHandle<()>>), TaskError> {
+        let status = self.init.state().status;
+        let force: &[&str] = match status {
+            Status::Stopped => &[],
+            Status::Creating | Status::Created => &["--force"],
+            Status::Running | Status::Paused => {
+                return Err(TaskError::State { operation: "delete", status });
+            }
+        };
+        match self.call("delete", force).await {
+            Err(TaskError::Runtime(error)) if error.is_gone() => {}
+            other => other?,
+        }
+        let exit = timeout(END_LIMIT, self.init.exit()).await;
+        let exit = exit.map_err(|_| TaskError::Immortal(self.init.state().pid))?;
+        if let Some(oom) = &self.oom {
+            oom.stop();
+        }
+        let lingering = self.init.streams.close().await;
+        mounts::unmount_all(&self.bundle.join("rootfs")).map_err(TaskError::Mount)?;
+        Ok((exit, lingering))
+    }
+
+    /// The process of this exec id; the empty one is the first process's.
+    pub(super) fn process(&self, exec_id: &str) -> Result<Arc<Process>, TaskError> {
+        if exec_id.is_empty() {
+            return Ok(Arc::clone(&self.init));
+        }
+        self.execs().get(exec_id).cloned().ok_or_else(|| TaskError::NoProcess(exec_id.to_owned()))
+    }
+
+    pub(super) fn execs(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Process>>> {
+        self.execs.lock().expect("nothing panics under this lock")
+    }
+
+    fn cgroup(&self) -> Result<&Cgroup, TaskError> {
+        let pid = self.init.state().pid;
+        let gone = || CgroupError::Find { pid, source: io::ErrorKind::NotFound.into() };
+        self.cgroup.as_ref().ok_or_else(|| TaskError::Cgroup(gone()))
+    }
+
+    async fn call(&self, operation: &'static str, flags: &[&str]) -> Result<(), TaskError> {
+        let arguments: Vec<&OsStr> =
+            flags.iter().copied().chain([self.id.as_str()]).map(OsStr::new).collect();
+        let called = self.runtime.run(operation, &arguments, Streams::Collected).await;
+        called.map(drop).map_err(TaskError::Runtime)
+    }
+}
+
+/// A call to the runtime that leaves a process behind.
+pub(super) struct Launch<'a> {
+    pub(super) operation: &'static str,
+    pub(super) arguments: Vec<OsString>,
+    pub(super) id: &'a str,
+    pub(super) pid_file: PathBuf,
+}
+
+impl Launch<'_> {
+    /// Makes `process`; its end comes through what is returned.
+    pub(super) async fn run(
+        self,
+        runtime: &Runtime,
+        around: &Surroundings,
+        process: &Process,
+    ) -> Result<oneshot::Receiver<Exit>, TaskError> {
+        let Self { operation, mut arguments, id, pid_file } = self;
+        let directory = around.settings.socket_directory();
+        let console = match process.request.terminal {
+            true => Some(ConsoleSocket::bind(directory, id, &process.exec_id).map_err(TaskError::Console)?),
+            false => None,
+        };
+        if let Some(console) = &console {
+            arguments.extend(["--console-socket".into(), console.path().as_os_str().to_owned()]);
+        }
+        arguments.extend(["--pid-file".into(), pid_file.clone().into_os_string(), id.into()]);
+        let arguments: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
+        // One of an earlier run is not this run's.
+        fs::remove_file(&pid_file).ok();
+        let _hold = around.reaper.hold();
+        let streams = Streams::Container(process.take_ends());
+        runtime.run(operation, &arguments, streams).await.map_err(TaskError::Runtime)?;
+        let pid = read_pid(&pid_file).map_err(TaskError::PidFile)?;
+        let exit = around.reaper.watch(pid);
+        process.made(pid, &exit);
+        if let Some(console) = console {
+            process.connect(console.receive().await.map_err(TaskError::Console)?);
+        }
+        Ok(exit)
+    }
+}
+
+fn read_pid(path: &Path) -> io::Result<u32> {
+    let text = fs::read_to_string(path)?;
+    text.trim().parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// What a create that failed may have left with the runtime. A container of this name that was there before stays.
+async fn take_back(runtime: &Runtime, id: &str, cause: &TaskError) {
+    if matches!(cause, TaskError::Runtime(error) if error.is_taken() || error.is_spawn()) {
+        return;
+    }
+    match runtime.run("delete", &["--force", id].map(OsStr::new), Streams::Collected).await {
+        Err(error @ RuntimeError::Failed { .. }) if error.is_gone() => {}
+        Err(error) => journal::warn(&format!("after a create that failed: {}", chain(&error))),
+        Ok(_) => {}
+    }
+}
+
+/// After a failure, whose error is the one to tell.
+fn unmount(rootfs: &Path) {
+    if let Err(error) = mounts::unmount_all(rootfs) {
+        journal::warn(&chain(&error));
+    }
+}

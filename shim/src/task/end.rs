@@ -1,0 +1,80 @@
+//! A process's end: what is done in which order. Its output first, then the record on the disk, then whoever waits, then
+//! containerd; and never before its start has been told.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use containerd_shim_protos::events::task::TaskExit;
+use containerd_shim_protos::protobuf::MessageField;
+use knarr_proto::exit::{ExitRecord, VERSION};
+use tokio::sync::oneshot;
+
+use super::container::Container;
+use super::process::Process;
+use crate::chain::chain;
+use crate::reaper::Exit;
+use crate::runtime::Streams;
+use crate::{exit, journal, timestamp};
+
+impl Container {
+    /// Waits for the end of `process`, which comes through `exit`, and tells it.
+    pub(super) fn supervise(self: &Arc<Self>, process: Arc<Process>, exit: oneshot::Receiver<Exit>) {
+        let this = Arc::clone(self);
+        // It ends with the process; the container's deletion waits for that.
+        tokio::spawn(async move {
+            let exit = exit.await.expect("the reaper outlives every process");
+            let _turn = process.turn().await;
+            let is_first = process.exec_id.is_empty();
+            if is_first && this.shares_pids {
+                this.kill_rest().await;
+            }
+            process.streams.process_exited().await;
+            if is_first {
+                this.record(&process, exit);
+            }
+            process.ended(exit);
+            this.tell_exit(&process, exit);
+        });
+    }
+
+    /// Without a pid namespace of its own, what the first process leaves behind is not the kernel's to end.
+    async fn kill_rest(&self) {
+        let arguments = ["--all", &self.id, "KILL"].map(OsStr::new);
+        match self.runtime.run("kill", &arguments, Streams::Collected).await {
+            Err(error) if !error.is_gone() => {
+                journal::warn(&format!(
+                    "processes may be left of a container that has ended: {}",
+                    chain(&error)
+                ));
+            }
+            _ => {}
+        }
+    }
+
+    fn record(&self, process: &Process, exit: Exit) {
+        let record = ExitRecord {
+            version: VERSION,
+            pid: process.state().pid,
+            code: exit.code,
+            exited_at_unix_ns: exit::unix_ns(exit.at),
+            oom_killed: self.oom.as_ref().is_some_and(|oom| oom.tell_and_check()),
+        };
+        // Told it must be all the same; a disk that is full is no reason to keep it secret.
+        if let Err(error) = exit::write(&self.bundle, &record) {
+            journal::warn(&format!("{}: exit status {} is only told", chain(&error), exit.code));
+        }
+    }
+
+    fn tell_exit(&self, process: &Process, exit: Exit) {
+        let id = if process.exec_id.is_empty() { self.id.clone() } else { process.exec_id.clone() };
+        let event = TaskExit {
+            container_id: self.id.clone(),
+            id,
+            pid: process.state().pid,
+            exit_status: exit.code,
+            exited_at: MessageField::some(timestamp::protobuf(exit.at)),
+            ..TaskExit::default()
+        };
+        self.around.publisher.publish("/tasks/exit", &event);
+    }
+}
