@@ -1,2 +1,5 @@
 //! knarr-runtime's command line: verbs, flags, texts and exit codes as runc has them.
 #![forbid(unsafe_code)]
+
+mod cgroup_devices;
+mod cgroup_limits;

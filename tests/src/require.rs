@@ -48,6 +48,15 @@ pub fn tool(name: &str) -> Result<(), String> {
     programs::find(name).map(drop).ok_or_else(|| format!("{name} is not installed"))
 }
 
+/// The machine has cgroup v1 hierarchies.
+///
+/// # Errors
+/// When it has none.
+pub fn cgroup1() -> Result<(), String> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if mounts.contains(" - cgroup ") { Ok(()) } else { Err("no cgroup v1 here".to_owned()) }
+}
+
 /// A cgroup controller can be used here, on v1 or v2.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::controllers::Obstacle;
 use super::plan::CgroupPlan;
 use super::{CgroupError, CgroupPath, CgroupPaths, Version};
 use crate::sys::file;
@@ -14,11 +15,13 @@ use crate::sys::file;
 const MAX_DEPTH: usize = 64;
 
 /// The cgroups of one container.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Fence {
     paths: CgroupPaths,
     /// One directory for each of `paths.hierarchies`.
     directories: Vec<OwnedFd>,
+    /// Controllers that could not be handed down to them.
+    pub(super) obstacles: Vec<Obstacle>,
 }
 
 /// What the container's first process needs to get in.
@@ -36,21 +39,39 @@ impl Fence {
     /// # Errors
     /// [`CgroupError`]; [`CgroupError::Frozen`] and [`CgroupError::NotEmpty`] for a cgroup that existed before and is in use.
     pub fn create(plan: &CgroupPlan) -> Result<Self, CgroupError> {
-        let mut fence = Self { paths: CgroupPaths::default(), directories: Vec::new() };
+        let mut fence = Self::default();
         let mut made = Vec::new();
         for path in &plan.paths.hierarchies {
             match make(path) {
                 Ok((directory, is_new)) => {
+                    let checked = if is_new { Ok(()) } else { check_unused(path, directory.as_fd()) };
                     made.extend(is_new.then_some(path));
                     fence.paths.hierarchies.push(path.clone());
                     fence.directories.push(directory);
+                    if let Err(error) = checked {
+                        return Err(unmake(&made, error));
+                    }
                 }
                 Err(CgroupError::Make { source: Errno::ACCESS | Errno::PERM | Errno::ROFS, .. })
                     if plan.forgiving => {}
                 Err(error) => return Err(unmake(&made, error)),
             }
         }
-        Ok(fence)
+        match fence.furnish(plan) {
+            Ok(()) => Ok(fence),
+            Err(error) => Err(unmake(&made, error)),
+        }
+    }
+
+    /// Puts the limits in force, before anybody is in.
+    fn furnish(&mut self, plan: &CgroupPlan) -> Result<(), CgroupError> {
+        self.enable_controllers(&plan.limits)?;
+        match self.allow_devices(&plan.devices) {
+            // Whoever is not root cannot make device nodes either.
+            Err(_) if plan.is_rootless => {}
+            allowed => allowed?,
+        }
+        self.limit(&plan.limits)
     }
 
     /// Opens the cgroups of an existing container. Those that are gone are left out.
@@ -58,7 +79,7 @@ impl Fence {
     /// # Errors
     /// [`CgroupError::Open`]; [`CgroupError::Gone`] when none is left.
     pub fn open(paths: &CgroupPaths) -> Result<Self, CgroupError> {
-        let mut fence = Self { paths: CgroupPaths::default(), directories: Vec::new() };
+        let mut fence = Self::default();
         for path in &paths.hierarchies {
             let directory = path.directory();
             match open_directory(CWD, &directory) {
@@ -148,6 +169,21 @@ impl Fence {
     pub(super) fn v1(&self, controller: &str) -> Option<(&CgroupPath, BorrowedFd<'_>)> {
         self.members().find(|(path, _)| path.controllers.iter().any(|name| name == controller))
     }
+}
+
+/// A cgroup that was there before must be empty and running: ours would mix with whatever uses it.
+fn check_unused(path: &CgroupPath, directory: BorrowedFd<'_>) -> Result<(), CgroupError> {
+    let count = match read(path, directory, "cgroup.procs") {
+        Ok(processes) => processes.lines().count(),
+        // A threaded cgroup does not list processes.
+        Err(CgroupError::Read { source: Errno::OPNOTSUPP, .. }) => 0,
+        Err(error) => return Err(error),
+    };
+    if count > 0 {
+        return Err(CgroupError::NotEmpty { path: path.directory(), count });
+    }
+    let only = CgroupPaths { hierarchies: vec![path.clone()] };
+    if only.is_frozen()? { Err(CgroupError::Frozen(path.directory())) } else { Ok(()) }
 }
 
 /// Takes back what was made and passes on why.

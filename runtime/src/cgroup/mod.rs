@@ -3,6 +3,8 @@
 //!
 //! - [`layout`]: what the host has, read from mountinfo
 //! - [`plan`]: `cgroupsPath` and `resources` → paths and values, before anything is touched
+//! - `limits`: `resources` → writes, judged, then made; `devices`: which device nodes may be used
+//! - `controllers`: v2's, handed down on the way to the container
 //! - [`fence`]: the directories themselves: made, entered, removed
 //! - `freezer`, `members`: freeze and thaw; count and kill
 //!
@@ -10,9 +12,12 @@
 //! enters by itself, by what [`Entrance`] holds.
 #![forbid(unsafe_code)]
 
+mod controllers;
+mod devices;
 mod fence;
 mod freezer;
 mod layout;
+mod limits;
 mod members;
 mod plan;
 
@@ -21,8 +26,10 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+pub use devices::DeviceList;
 pub use fence::{Entrance, Fence};
 pub use layout::{Hierarchy, Layout, OwnCgroups, Version};
+pub use limits::{Fields, Limits};
 pub use plan::{CgroupPlan, Driver, plan};
 
 /// Where a container's cgroups are, as its state remembers them.
@@ -57,8 +64,19 @@ impl CgroupPaths {
     /// The cgroup that has `controller` (v1), or the v2 cgroup when there is no such v1 hierarchy.
     #[must_use]
     pub fn of(&self, controller: &str) -> Option<&CgroupPath> {
-        let v1 = self.hierarchies.iter().find(|path| path.controllers.iter().any(|name| name == controller));
-        v1.or_else(|| self.v2())
+        self.v1(controller).or_else(|| self.v2())
+    }
+
+    /// The v1 cgroup that has `controller`.
+    #[must_use]
+    pub fn v1(&self, controller: &str) -> Option<&CgroupPath> {
+        self.hierarchies.iter().find(|path| path.controllers.iter().any(|name| name == controller))
+    }
+
+    /// Whether there is v2 and nothing else.
+    #[must_use]
+    pub fn is_unified(&self) -> bool {
+        matches!(self.hierarchies.as_slice(), [only] if only.version == Version::V2)
     }
 
     /// Whether the container is frozen, by whichever interface; a cgroup that is gone is not.
@@ -106,8 +124,20 @@ pub enum CgroupError {
     NotEmpty { path: PathBuf, count: usize },
     #[error("cgroup not exist")]
     Gone,
-    #[error("cannot set {what}: no cgroup controller {controller:?} is available to the container")]
+    #[error(
+        "cannot set {controller} limit: container could not join or create cgroup ({what} needs the cgroup controller {controller:?}, which the container does not have; leave it out or enable the controller)"
+    )]
     NoController { what: String, controller: String },
+    #[error(
+        "{what} needs the cgroup controller {controller:?}, which cannot be enabled in {path}; processes in that cgroup itself must move to one below it"
+    )]
+    Enable { controller: String, what: String, path: PathBuf, source: Errno },
+    #[error("cannot set {field} to {value:?} in {path}")]
+    Limit { field: String, path: PathBuf, value: String, source: Errno },
+    #[error("cannot load or attach the device rules' program to {path}")]
+    DeviceProgram { path: PathBuf, source: Errno },
+    #[error("cannot enter cgroupv2 {path:?} with domain controllers -- it is in {state} mode")]
+    Threaded { path: PathBuf, state: String },
     #[error("invalid {what}: {problem}")]
     BadLimit { what: String, problem: String },
     #[error("cannot freeze or thaw {path}: it stayed {state:?} for {waited_ms} ms")]

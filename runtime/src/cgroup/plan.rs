@@ -5,7 +5,7 @@ use std::path::Path;
 
 use knarr_proto::id::ContainerId;
 
-use super::{CgroupError, CgroupPath, CgroupPaths, OwnCgroups, Version};
+use super::{CgroupError, CgroupPath, CgroupPaths, DeviceList, Fields, Limits, OwnCgroups, Version};
 use crate::host::Host;
 use crate::spec::Linux;
 
@@ -24,6 +24,12 @@ pub enum Driver {
 pub struct CgroupPlan {
     /// Where they will be.
     pub paths: CgroupPaths,
+    /// What the container may use.
+    pub limits: Limits,
+    /// Which device nodes it may use.
+    pub(super) devices: DeviceList,
+    /// Whether device rules that we have no permission for are left out (rootless).
+    pub(super) is_rootless: bool,
     /// Whether a hierarchy that we have no permission for is left out (rootless, and nothing there was asked for).
     pub(super) forgiving: bool,
 }
@@ -41,7 +47,15 @@ pub fn plan(linux: &Linux, id: &ContainerId, host: &Host, driver: Driver) -> Res
         Driver::Systemd => return Err(no_systemd(&linux.cgroups_path)),
     }
     let paths = paths(&linux.cgroups_path, id, host)?;
-    Ok(CgroupPlan { paths, forgiving: host.is_rootless && linux.cgroups_path.is_empty() })
+    let fields = Fields("linux.resources");
+    let forgiving = host.is_rootless && linux.cgroups_path.is_empty();
+    Ok(CgroupPlan {
+        limits: Limits::plan(&linux.resources, &paths, fields)?,
+        devices: DeviceList::plan(&linux.resources.devices, fields)?,
+        is_rootless: host.is_rootless,
+        paths,
+        forgiving,
+    })
 }
 
 fn paths(asked: &str, id: &ContainerId, host: &Host) -> Result<CgroupPaths, CgroupError> {

@@ -181,6 +181,7 @@ fn make(
         }
     }
     let mut warnings = decided.plan.warnings.clone();
+    warnings.extend_from_slice(&decided.cgroups.limits.warnings);
     warnings.append(&mut undo.warnings);
     undo.keep()?;
     Ok(Created { pid, pidfd, master, warnings })

@@ -3,6 +3,7 @@
 //! what went wrong.
 #![allow(unsafe_code)]
 
+pub mod bpf;
 pub mod clone;
 pub mod descriptor;
 pub mod exec;
