@@ -88,15 +88,6 @@ impl Client {
         }
     }
 
-    /// Connects to a knarrd that is there.
-    ///
-    /// # Errors
-    /// [`Error::Connect`].
-    pub(crate) async fn connect_to_running(address: &Address) -> Result<Self, Error> {
-        let socket = address.socket();
-        Self::to(&socket).await.map_err(|source| Error::Connect { socket, source })
-    }
-
     /// One attempt at a socket.
     pub(crate) async fn to(socket: &Path) -> io::Result<Self> {
         let not_text = || io::Error::new(io::ErrorKind::InvalidInput, "its path is not UTF-8");

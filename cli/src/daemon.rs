@@ -8,12 +8,13 @@
 //! It never waits by sleeping, and never leaves a second knarrd behind.
 
 use std::convert::Infallible;
+use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
@@ -22,6 +23,7 @@ use tokio::process::Command;
 
 use crate::connect::Client;
 use crate::error::Error;
+use crate::output;
 
 /// The first argument that makes this program the second stage; no person types it.
 pub(crate) const STAGE_TWO: &str = "__start-daemon";
@@ -69,9 +71,21 @@ pub(crate) async fn start(state: &Path, socket: &Path) -> Result<Client, Error> 
     Client::to(socket).await.map_err(|source| Error::Connect { socket: socket.to_owned(), source })
 }
 
-/// The second stage: becomes knarrd, with nothing of the shell that ran knarr left. Returns only when it fails.
-pub(crate) fn stage_two(arguments: &[String]) -> Result<Infallible, StartError> {
-    let [program, state, socket] = arguments else { return Err(StartError::NotInstalled) };
+/// The second stage: becomes knarrd, with nothing of the shell that ran knarr left. Returns only when it fails; what it
+/// says then is read by the first stage in knarrd's log.
+pub(crate) fn stage_two(arguments: &[OsString]) -> ExitCode {
+    let failed = match arguments {
+        [program, state, socket] => match become_knarrd(program, state, socket) {
+            Ok(never) => match never {},
+            Err(error) => error,
+        },
+        _ => StartError::NotInstalled,
+    };
+    output::complain(&failed.into());
+    ExitCode::FAILURE
+}
+
+fn become_knarrd(program: &OsStr, state: &OsStr, socket: &OsStr) -> Result<Infallible, StartError> {
     let step = |action, source: io::Error| StartError::Step { action, path: program.into(), source };
     rustix::process::setsid().map_err(|errno| step("make a session for", errno.into()))?;
     std::env::set_current_dir("/").map_err(|source| step("change to / for", source))?;
@@ -79,11 +93,13 @@ pub(crate) fn stage_two(arguments: &[String]) -> Result<Infallible, StartError> 
         // Most are not open. One that stays open would keep a pipe of the caller from ending.
         let _not_open = nix::unistd::close(descriptor);
     }
+    let mut address = OsString::from("unix://");
+    address.push(socket);
     let error = std::process::Command::new(program)
         .arg("--state")
         .arg(state)
         .arg("--address")
-        .arg(format!("unix://{socket}"))
+        .arg(address)
         .args(["--idle-timeout", IDLE_TIMEOUT_SECONDS])
         .exec();
     Err(step("execute", error))

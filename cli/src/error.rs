@@ -99,7 +99,7 @@ impl Error {
         };
         while let Some(error) = cause {
             // Writing to a String cannot fail.
-            let _infallible = write!(line, ": {error}");
+            let _infallible = write!(line, ": {}", without_number(&error.to_string()));
             cause = error.source();
         }
         Some(line.replace('\n', " "))
@@ -154,6 +154,11 @@ fn command_code(status: &Status) -> Option<u8> {
     } else {
         None
     }
+}
+
+/// The system's words for an error without its number, which helps nobody.
+fn without_number(text: &str) -> &str {
+    text.split_once(" (os error ").map_or(text, |(words, _)| words)
 }
 
 fn connect_remedy(source: &std::io::Error) -> &'static str {

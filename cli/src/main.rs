@@ -1,9 +1,9 @@
-//! knarr: the command line of the container engine. Not wired yet: the modules below stand and are tested by themselves;
-//! the commands that join them are still to be written, so the program refuses to run.
+//! knarr: the command line of the container engine. It understands what was typed, asks knarrd, and shows what that says;
+//! it never touches a container or an image itself.
 #![forbid(unsafe_code)]
-#![allow(dead_code, reason = "the commands are not written yet")]
 
 mod args;
+mod commands;
 mod connect;
 mod daemon;
 mod error;
@@ -13,7 +13,26 @@ mod output;
 mod session;
 mod terminal;
 
-fn main() -> std::process::ExitCode {
-    eprintln!("knarr: the commands are not built yet");
-    std::process::ExitCode::FAILURE
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|first| first == daemon::STAGE_TWO) {
+        return daemon::stage_two(&arguments[2..]);
+    }
+    let command_line = match args::usage::parse(&arguments) {
+        Ok(command_line) => command_line,
+        Err(refused) => return refused.show(),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::note(&format!("knarr: cannot start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(commands::run(command_line));
+    // A thread may still wait for a key; it must not hold us up.
+    runtime.shutdown_background();
+    ExitCode::from(code)
 }

@@ -18,6 +18,8 @@ pub(crate) enum ContainerVerb {
     Start(StartArgs),
     /// Stop one or more running containers
     Stop(StopArgs),
+    /// Restart one or more containers
+    Restart(StopArgs),
     /// Kill one or more running containers
     Kill(KillArgs),
     /// Remove one or more containers
@@ -92,7 +94,7 @@ pub(crate) struct StartArgs {
     pub(crate) containers: Vec<String>,
 }
 
-/// `knarr stop`
+/// `knarr stop`, `knarr restart`
 #[derive(Debug, Args)]
 pub(crate) struct StopArgs {
     /// Signal to send to the container

@@ -18,7 +18,6 @@ use system::{CompletionArgs, SystemCommand, SystemVerb, VersionArgs};
     name = "knarr",
     version,
     disable_version_flag = true,
-    disable_help_subcommand = true,
     args_override_self = true,
     max_term_width = 100
 )]

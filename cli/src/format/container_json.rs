@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use knarr_proto::v1::{Container, ContainerConfig, ContainerState, ExitStatus, Mount, MountType, Resources};
+use knarr_proto::v1::{Container, ContainerConfig, ContainerState, Mount, MountType, Resources};
 use serde_json::{Map, Value, json};
 
 use super::container::{network_name, state_name};
@@ -40,7 +40,7 @@ pub(crate) fn object(container: &Container) -> Value {
 
 fn state(container: &Container) -> Value {
     let state = container.state();
-    let exit = container.exit.clone().unwrap_or_else(ExitStatus::default);
+    let exit = container.exit.clone().unwrap_or_default();
     let is_running = matches!(state, ContainerState::Running | ContainerState::Paused);
     json!({
         "Status": state_name(state),
@@ -187,6 +187,8 @@ pub(super) fn sorted(map: &std::collections::HashMap<String, String>) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use knarr_proto::v1::ExitStatus;
+
     use super::*;
 
     fn sample() -> Container {

@@ -62,8 +62,8 @@ fn row(image: &Image, view: &View, repository: &str, tag: &str) -> Subject {
     let size = decimal_size(image.size_bytes);
     let fields = json!({
         "Containers": "N/A",
-        "CreatedAt": created.map(|time| go_time(time, &view.zone)).unwrap_or_else(|| "N/A".to_owned()),
-        "CreatedSince": created.map(|time| ago(time, view.now)).unwrap_or_else(|| "N/A".to_owned()),
+        "CreatedAt": created.map_or_else(|| "N/A".to_owned(), |time| go_time(time, &view.zone)),
+        "CreatedSince": created.map_or_else(|| "N/A".to_owned(), |time| ago(time, view.now)),
         "Digest": digest,
         "ID": if view.truncate { short_id(&image.id) } else { &image.id },
         "Repository": repository,

@@ -72,9 +72,9 @@ impl Scope<'_> {
                 let outer = self.variables.len();
                 let value = self.pipeline(over, dot)?;
                 if is_true(&value) {
-                    self.run(body, &value)?
+                    self.run(body, &value)?;
                 } else {
-                    self.run(otherwise, dot)?
+                    self.run(otherwise, dot)?;
                 }
                 self.variables.truncate(outer);
             }

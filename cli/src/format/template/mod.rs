@@ -58,6 +58,18 @@ impl Template {
         Ok(Self { nodes: parse::parse(lex::lex(source)?)? })
     }
 
+    /// Reads the value of a `--format` that has no table: nothing when it is empty, JSON on one line for `json`.
+    ///
+    /// # Errors
+    /// As [`Template::parse`].
+    pub(crate) fn of_format(text: &str) -> Result<Option<Self>, TemplateError> {
+        match text {
+            "" => Ok(None),
+            "json" => Self::parse("{{json .}}").map(Some),
+            text => Self::parse(text).map(Some),
+        }
+    }
+
     /// Writes the template for one subject.
     ///
     /// # Errors

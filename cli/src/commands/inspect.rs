@@ -1,0 +1,79 @@
+//! `knarr inspect`, `knarr container inspect`, `knarr image inspect`
+
+use knarr_proto::v1::InspectImageRequest;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::ser::PrettyFormatter;
+
+use super::{DONE, attach};
+use crate::args::container::InspectOneTypeArgs;
+pub(super) use crate::args::container::ObjectType;
+use crate::connect::{Address, Client};
+use crate::error::Error;
+use crate::format::template::{Subject, Template};
+use crate::format::{container_json, image_json};
+use crate::output;
+
+/// Shows everything that is known of containers and images. What is not found does not keep the others from being shown.
+pub(super) async fn run(
+    args: InspectOneTypeArgs,
+    kind: Option<ObjectType>,
+    address: &Address,
+) -> Result<u8, Error> {
+    let template = Template::of_format(&args.format)?;
+    let client = Client::connect(address).await?;
+    let mut found = Vec::new();
+    let mut failed = false;
+    for name in &args.names {
+        match object(&client, name, kind).await {
+            Ok(object) => found.push(object),
+            Err(error) => {
+                output::complain(&error);
+                failed = true;
+            }
+        }
+    }
+    match template {
+        Some(template) => {
+            for object in found {
+                output::line(&template.render(&Subject::from(object))?)?;
+            }
+        }
+        None if found.is_empty() => {}
+        None => output::line(&pretty(&Value::Array(found)))?,
+    }
+    if failed { Err(Error::Reported) } else { Ok(DONE) }
+}
+
+async fn object(client: &Client, name: &str, kind: Option<ObjectType>) -> Result<Value, Error> {
+    match kind {
+        Some(ObjectType::Container) => container(client, name).await,
+        Some(ObjectType::Image) => image(client, name).await,
+        None => match container(client, name).await {
+            Err(error) if error.is_not_found() => match image(client, name).await {
+                Err(error) if error.is_not_found() => Err(Error::NoSuchObject(name.to_owned())),
+                found => found,
+            },
+            found => found,
+        },
+    }
+}
+
+async fn container(client: &Client, name: &str) -> Result<Value, Error> {
+    attach::inspect(client, name).await.map(|container| container_json::object(&container))
+}
+
+async fn image(client: &Client, name: &str) -> Result<Value, Error> {
+    let reply = client.images().inspect(InspectImageRequest { image: name.to_owned() }).await?.into_inner();
+    let image = reply.image.ok_or(Error::Contract { call: "inspect", missing: "image" })?;
+    Ok(image_json::object(&image))
+}
+
+/// Indented by four, as docker's.
+fn pretty(value: &Value) -> String {
+    let mut text = Vec::new();
+    let mut serializer =
+        serde_json::Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"    "));
+    value.serialize(&mut serializer).expect("a JSON value goes into memory");
+    String::from_utf8(text).expect("JSON is UTF-8")
+}

@@ -1,0 +1,146 @@
+//! The commands: one file a verb or noun. Each looks at its arguments first, so that a wrong one changes nothing, then asks
+//! knarrd and shows the answer. Which exit code an error has is decided here, from who failed.
+
+mod attach;
+mod completion;
+mod create;
+mod events;
+mod exec;
+mod images;
+mod info;
+mod inspect;
+mod kill;
+mod load;
+mod logs;
+mod ps;
+mod pull;
+mod restart;
+mod rm;
+mod rmi;
+mod run;
+mod save;
+mod start;
+mod stop;
+mod tag;
+mod version;
+mod wait;
+
+use crate::args::container::{ContainerCommand, ContainerVerb};
+use crate::args::image::{ImageCommand, ImageVerb};
+use crate::args::system::{SystemCommand, SystemVerb};
+use crate::args::{Cli, Command};
+use crate::connect::Address;
+use crate::error::{Error, Verb};
+use crate::output;
+
+/// The exit code of a command that did what it was to do.
+const DONE: u8 = 0;
+
+/// Requests for several names that are under way at once; docker's number.
+const AT_ONCE: usize = 50;
+
+/// Does what was typed, and says how it ended.
+pub(crate) async fn run(command_line: Cli) -> u8 {
+    let verb = verb(&command_line.command);
+    let ended = match Address::find(command_line.host) {
+        Ok(address) => execute(command_line.command, &address).await,
+        Err(error) => Err(error),
+    };
+    ended.unwrap_or_else(|error| {
+        output::complain(&error);
+        error.exit_code(verb)
+    })
+}
+
+async fn execute(command: Command, address: &Address) -> Result<u8, Error> {
+    match command {
+        Command::ContainerVerb(verb) => container(*verb, address).await,
+        Command::Ps(args) => ps::run(args, address).await,
+        Command::ImageVerb(verb) => image(verb, address).await,
+        Command::Images(args) => images::run(args, address).await,
+        Command::Rmi(args) => rmi::run(args, address).await,
+        Command::Inspect(args) => inspect::run(args.objects, args.kind, address).await,
+        Command::SystemVerb(verb) => system(verb, address).await,
+        Command::Version(args) => version::run(&args, address).await,
+        Command::Completion(args) => completion::run(&args),
+        Command::Container(ContainerCommand::Verb(verb)) => container(*verb, address).await,
+        Command::Container(ContainerCommand::Ls(args)) => ps::run(args, address).await,
+        Command::Container(ContainerCommand::Inspect(args)) => {
+            inspect::run(args, Some(inspect::ObjectType::Container), address).await
+        }
+        Command::Image(ImageCommand::Verb(verb)) => image(verb, address).await,
+        Command::Image(ImageCommand::Ls(args)) => images::run(args, address).await,
+        Command::Image(ImageCommand::Rm(args)) => rmi::run(args, address).await,
+        Command::Image(ImageCommand::Inspect(args)) => {
+            inspect::run(args, Some(inspect::ObjectType::Image), address).await
+        }
+        Command::Image(ImageCommand::Import(args)) => load::import(args, address).await,
+        Command::System(SystemCommand::Verb(verb)) => system(verb, address).await,
+    }
+}
+
+async fn container(verb: ContainerVerb, address: &Address) -> Result<u8, Error> {
+    match verb {
+        ContainerVerb::Run(args) => run::run(*args, address).await,
+        ContainerVerb::Create(args) => create::run(*args, address).await,
+        ContainerVerb::Start(args) => start::run(args, address).await,
+        ContainerVerb::Stop(args) => stop::run(args, address).await,
+        ContainerVerb::Restart(args) => restart::run(args, address).await,
+        ContainerVerb::Kill(args) => kill::run(args, address).await,
+        ContainerVerb::Rm(args) => rm::run(args, address).await,
+        ContainerVerb::Exec(args) => exec::run(args, address).await,
+        ContainerVerb::Attach(args) => attach::run(args, address).await,
+        ContainerVerb::Logs(args) => logs::run(args, address).await,
+        ContainerVerb::Wait(args) => wait::run(args, address).await,
+    }
+}
+
+async fn image(verb: ImageVerb, address: &Address) -> Result<u8, Error> {
+    match verb {
+        ImageVerb::Pull(args) => pull::run(args, address).await,
+        ImageVerb::Tag(args) => tag::run(args, address).await,
+        ImageVerb::Load(args) => load::run(args, address).await,
+        ImageVerb::Save(args) => save::run(args, address).await,
+    }
+}
+
+async fn system(verb: SystemVerb, address: &Address) -> Result<u8, Error> {
+    match verb {
+        SystemVerb::Events(args) => events::run(args, address).await,
+        SystemVerb::Info(args) => info::run(&args, address).await,
+    }
+}
+
+/// Whose exit code it is that `knarr` ends with.
+fn verb(command: &Command) -> Verb {
+    let (Command::ContainerVerb(verb) | Command::Container(ContainerCommand::Verb(verb))) = command else {
+        return Verb::Other;
+    };
+    match **verb {
+        ContainerVerb::Run(_) => Verb::Run,
+        ContainerVerb::Exec(_) => Verb::Exec,
+        _ => Verb::Other,
+    }
+}
+
+/// Asks the same for each name, and prints what comes back in the order of the names. An error does not keep the others
+/// from being asked.
+async fn each<F>(names: Vec<String>, ask: impl Fn(String) -> F) -> Result<u8, Error>
+where
+    F: Future<Output = Result<String, Error>> + Send + 'static,
+{
+    let mut failed = false;
+    for names in names.chunks(AT_ONCE) {
+        let asked: Vec<_> = names.iter().map(|name| tokio::spawn(ask(name.clone()))).collect();
+        for answer in asked {
+            match answer.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
+                Ok(text) => output::print(&text)?,
+                Err(error) => {
+                    output::complain(&error);
+                    failed = true;
+                }
+            }
+        }
+    }
+    if failed { Err(Error::Reported) } else { Ok(DONE) }
+}

@@ -1,0 +1,35 @@
+//! `knarr ps`
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use knarr_proto::v1::ListContainersRequest;
+
+use super::DONE;
+use crate::args::container::PsArgs;
+use crate::connect::{Address, Client};
+use crate::error::Error;
+use crate::format::Format;
+use crate::format::container::{COLUMNS, View, row};
+use crate::{options, output};
+
+/// Lists containers.
+pub(super) async fn run(args: PsArgs, address: &Address) -> Result<u8, Error> {
+    let filters = options::filters(&args.filters)?;
+    let format = Format::parse(if args.quiet { "{{.ID}}" } else { &args.format }, COLUMNS.default)?;
+    let last = match (args.latest, args.last.map(usize::try_from)) {
+        (true, _) => Some(1),
+        // Docker's -1, and 0: all.
+        (false, Some(Ok(0) | Err(_)) | None) => None,
+        (false, Some(Ok(number))) => Some(number),
+    };
+    // Whoever asks for a state wants to see those that have it.
+    let names_state = filters.iter().any(|filter| matches!(filter.key.as_str(), "status" | "exited"));
+    let request = ListContainersRequest { all: args.all || last.is_some() || names_state, filters };
+    let client = Client::connect(address).await?;
+    let containers = client.containers().list(request).await?.into_inner().containers;
+    let view = View { now: Timestamp::now(), zone: TimeZone::system(), truncate: !args.no_trunc };
+    let shown = containers.iter().take(last.unwrap_or(usize::MAX));
+    let rows: Vec<_> = shown.map(|container| row(container, &view)).collect();
+    output::print(&format.render(COLUMNS, &rows)?)?;
+    Ok(DONE)
+}

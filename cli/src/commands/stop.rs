@@ -1,0 +1,26 @@
+//! `knarr stop`
+
+use knarr_proto::v1::StopContainerRequest;
+
+use super::each;
+use crate::args::container::StopArgs;
+use crate::connect::{Address, Client};
+use crate::error::Error;
+
+/// Stops all containers at the same time, and prints their names.
+pub(super) async fn run(args: StopArgs, address: &Address) -> Result<u8, Error> {
+    let client = Client::connect(address).await?;
+    each(args.containers, |container| {
+        let mut containers = client.containers();
+        let request = StopContainerRequest {
+            container: container.clone(),
+            timeout_seconds: args.timeout.map(|seconds| seconds.0),
+            signal: args.signal.clone(),
+        };
+        async move {
+            containers.stop(request).await?;
+            Ok(format!("{container}\n"))
+        }
+    })
+    .await
+}

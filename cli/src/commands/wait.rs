@@ -1,0 +1,23 @@
+//! `knarr wait`
+
+use knarr_proto::v1::{WaitCondition, WaitContainerRequest};
+
+use super::each;
+use crate::args::container::WaitArgs;
+use crate::connect::{Address, Client};
+use crate::error::Error;
+
+/// Waits until each container does not run, and prints its exit code.
+pub(super) async fn run(args: WaitArgs, address: &Address) -> Result<u8, Error> {
+    let client = Client::connect(address).await?;
+    each(args.containers, |container| {
+        let mut containers = client.containers();
+        async move {
+            let condition = WaitCondition::NotRunning.into();
+            let reply = containers.wait(WaitContainerRequest { container, condition }).await?;
+            let missing = Error::Contract { call: "wait", missing: "exit status" };
+            Ok(format!("{}\n", reply.into_inner().exit.ok_or(missing)?.code))
+        }
+    })
+    .await
+}
