@@ -4,6 +4,8 @@
 //! A directory's name is a number, given once. It is made before its row is written and removed after its row is gone,
 //! so a directory without a row is always rubbish, which the next [`Snapshots::open`] sweeps. Nothing here mounts.
 
+#[cfg(test)]
+mod conformance;
 mod copy;
 mod error;
 mod native;
@@ -278,6 +280,11 @@ impl Snapshots {
         if snapshot.kind != Kind::Active {
             return Err(SnapshotError::NotActive { key: key.to_owned() });
         }
+        let name = chain_id.to_string();
+        // Looked at before anything is changed; of two that commit the same at once, one still fails at its row.
+        if self.shared.store.read_blocking("look for a snapshot", |tx| records::get(tx, &name))?.is_some() {
+            return Err(SnapshotError::Exists { key: name });
+        }
         let layout = self.layout(key)?;
         self.shared.snapshotter.commit(&layout)?;
         // One syncfs for a layer's thousands of files, and the root for the directory's own name.
@@ -285,7 +292,6 @@ impl Snapshots {
         rustix::fs::syncfs(&directory)
             .map_err(|errno| failed("sync snapshot", &layout.directory)(errno.into()))?;
         let usage = tree::usage(&layout.upper())?;
-        let name = chain_id.to_string();
         let number = snapshot.number;
         let renamed = self
             .shared
