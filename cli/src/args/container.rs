@@ -68,11 +68,11 @@ pub(crate) struct RunArgs {
 /// `knarr create`, and most of `knarr run`
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
-    #[command(flatten)]
-    pub(crate) options: ContainerOptions,
     /// Print help
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
+    #[command(flatten)]
+    pub(crate) options: ContainerOptions,
     /// The image, and the command that replaces its own; flags behind the image are the command's
     #[arg(required = true, trailing_var_arg = true, value_name = "IMAGE [COMMAND] [ARG...]", hide = true)]
     pub(crate) image_and_command: Vec<String>,
@@ -90,6 +90,7 @@ pub(crate) struct StartArgs {
     /// Override the key sequence for detaching a container
     #[arg(long, value_name = "KEYS")]
     pub(crate) detach_keys: Option<DetachKeys>,
+    /// Their names or ids
     #[arg(required = true, value_name = "CONTAINER")]
     pub(crate) containers: Vec<String>,
 }
@@ -103,6 +104,7 @@ pub(crate) struct StopArgs {
     /// Seconds to wait before killing the container; -1 waits for ever
     #[arg(short, long, visible_alias = "time", value_name = "SECONDS", allow_negative_numbers = true)]
     pub(crate) timeout: Option<Seconds>,
+    /// Their names or ids
     #[arg(required = true, value_name = "CONTAINER")]
     pub(crate) containers: Vec<String>,
 }
@@ -113,6 +115,7 @@ pub(crate) struct KillArgs {
     /// Signal to send to the container
     #[arg(short, long, default_value = "KILL")]
     pub(crate) signal: String,
+    /// Their names or ids
     #[arg(required = true, value_name = "CONTAINER")]
     pub(crate) containers: Vec<String>,
 }
@@ -126,6 +129,7 @@ pub(crate) struct RmArgs {
     /// Remove anonymous volumes associated with the container; knarr makes none
     #[arg(short = 'v', long)]
     pub(crate) volumes: bool,
+    /// Their names or ids
     #[arg(required = true, value_name = "CONTAINER")]
     pub(crate) containers: Vec<String>,
 }
@@ -204,6 +208,7 @@ pub(crate) struct AttachArgs {
     #[arg(long, default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true",
           action = clap::ArgAction::Set, value_name = "BOOL", hide_possible_values = true)]
     pub(crate) sig_proxy: bool,
+    /// Its name or id
     #[arg(value_name = "CONTAINER")]
     pub(crate) container: String,
 }
@@ -226,6 +231,7 @@ pub(crate) struct LogsArgs {
     /// Show timestamps
     #[arg(short, long)]
     pub(crate) timestamps: bool,
+    /// Its name or id
     #[arg(value_name = "CONTAINER")]
     pub(crate) container: String,
 }
@@ -233,6 +239,7 @@ pub(crate) struct LogsArgs {
 /// `knarr wait`
 #[derive(Debug, Args)]
 pub(crate) struct WaitArgs {
+    /// Their names or ids
     #[arg(required = true, value_name = "CONTAINER")]
     pub(crate) containers: Vec<String>,
 }
@@ -260,6 +267,7 @@ pub(crate) struct InspectOneTypeArgs {
     /// 'json' or a Go template
     #[arg(short, long, default_value = "", hide_default_value = true)]
     pub(crate) format: String,
+    /// Names or ids
     #[arg(required = true, value_name = "NAME|ID")]
     pub(crate) names: Vec<String>,
 }

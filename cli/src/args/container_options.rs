@@ -10,19 +10,19 @@ use crate::options::{Seconds, key_value, mount, network, pids_limit, security, s
 /// Everything but the image and its command.
 #[derive(Debug, Args)]
 pub(crate) struct ContainerOptions {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Streams")]
     pub(crate) streams: StreamOptions,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Identity")]
     pub(crate) identity: IdentityOptions,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Process")]
     pub(crate) process: ProcessOptions,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Files")]
     pub(crate) files: FileOptions,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Limits")]
     pub(crate) resources: ResourceOptions,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Rights")]
     pub(crate) security: SecurityOptions,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Image")]
     pub(crate) image: ImageOptions,
 }
 

@@ -45,6 +45,7 @@ pub(crate) struct PullArgs {
     /// Suppress verbose output
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// As in docker: alpine, ghcr.io/owner/name:1.2, localhost:5000/name@sha256:…
     #[arg(value_name = "NAME[:TAG|@DIGEST]")]
     pub(crate) image: String,
 }
@@ -70,6 +71,7 @@ pub(crate) struct ImagesArgs {
     /// Only show image IDs
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// Only these; may hold * and ?
     #[arg(value_name = "REPOSITORY[:TAG]")]
     pub(crate) reference: Option<String>,
 }
@@ -80,6 +82,7 @@ pub(crate) struct RmiArgs {
     /// Force removal of the image
     #[arg(short, long)]
     pub(crate) force: bool,
+    /// Their names or ids
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
 }
@@ -87,8 +90,10 @@ pub(crate) struct RmiArgs {
 /// `knarr tag`
 #[derive(Debug, Args)]
 pub(crate) struct TagArgs {
+    /// An image that is here, by name or id
     #[arg(value_name = "SOURCE_IMAGE[:TAG]")]
     pub(crate) source: String,
+    /// Its further name
     #[arg(value_name = "TARGET_IMAGE[:TAG]")]
     pub(crate) target: String,
 }
@@ -124,6 +129,7 @@ pub(crate) struct SaveArgs {
     /// Write to a file, instead of STDOUT
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Their names or ids
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
 }

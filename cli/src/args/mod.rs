@@ -12,7 +12,7 @@ use container::{ContainerCommand, ContainerVerb, InspectArgs, PsArgs};
 use image::{ImageCommand, ImageVerb, ImagesArgs, RmiArgs};
 use system::{CompletionArgs, SystemCommand, SystemVerb, VersionArgs};
 
-/// Runs containers.
+/// Runs containers
 #[derive(Debug, Parser)]
 #[command(
     name = "knarr",

@@ -127,7 +127,11 @@ fn bad_value(error: &clap::Error) -> String {
         None if value.is_empty() => format!("flag needs an argument: {flag}"),
         None => format!("invalid argument {value:?} for {flag}: must be one of {}", valid.join(", ")),
         Some(reason) => {
-            let mut sentence = format!("invalid argument {value:?} for {flag}: {reason}");
+            let reason_text = reason.to_string();
+            let mut sentence = match reason_text.contains(&value) {
+                true => format!("invalid argument for {flag}: {reason_text}"),
+                false => format!("invalid argument {value:?} for {flag}: {reason_text}"),
+            };
             let mut cause = reason.source();
             while let Some(error) = cause {
                 sentence.push_str(&format!(": {error}"));
