@@ -196,7 +196,7 @@ fn a_container_that_needs_more_memory_than_its_limit_is_killed() {
     let bundle = Bundle::busybox(&scratch, "hungry")
         .script("dd if=/dev/zero of=/dev/null bs=64M count=1; echo survived")
         .edit(|config| {
-            config["linux"]["resources"]["memory"] = json!({ "limit": 16_777_216, "swap": 16_777_216 })
+            config["linux"]["resources"]["memory"] = json!({ "limit": 16_777_216, "swap": 16_777_216 });
         });
     let outcome = Runtime::new(&scratch).run(&bundle);
     assert!(outcome.stderr.contains("Killed") || outcome.code() == 137, "{outcome}");

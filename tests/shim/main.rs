@@ -1,2 +1,9 @@
 //! containerd-shim-knarr-v2 under its contract: ttrpc, stdio, exit records, logs.
 #![forbid(unsafe_code)]
+
+mod containerd;
+mod contract;
+mod ends;
+mod runtimes;
+mod streams;
+mod terminal;

@@ -15,7 +15,7 @@ use crate::scratch::Scratch;
 pub struct Containerd<'a> {
     scratch: &'a Scratch,
     socket: PathBuf,
-    _server: Background,
+    server: Background,
 }
 
 impl<'a> Containerd<'a> {
@@ -37,13 +37,28 @@ impl<'a> Containerd<'a> {
             socket = socket.display(),
         );
         fs::write(&config, text).expect("containerd's configuration");
-        let log = scratch.join("containerd.log");
-        let mut command = scratch.command(programs::tool("containerd"));
-        let server = Background::start(command.arg("--config").arg(&config), &log);
-        let containerd = Self { scratch, socket, _server: server };
-        let ready = holds_within(Duration::from_secs(30), || containerd.ctr(["version"]).status.success());
-        assert!(ready, "containerd does not answer:\n{}", fs::read_to_string(&log).unwrap_or_default());
+        let server = launch(scratch);
+        let containerd = Self { scratch, socket, server };
+        containerd.await_ready();
         containerd
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// Starts it again on the same directories.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        self.server = launch(self.scratch);
+        self.await_ready();
+    }
+
+    #[track_caller]
+    fn await_ready(&self) {
+        let ready = holds_within(Duration::from_secs(30), || self.ctr(["version"]).status.success());
+        assert!(ready, "containerd does not answer:\n{}", self.log());
     }
 
     /// `ctr ARGS`, not run yet.
@@ -65,6 +80,12 @@ impl<'a> Containerd<'a> {
     pub fn log(&self) -> String {
         fs::read_to_string(self.scratch.join("containerd.log")).unwrap_or_default()
     }
+}
+
+fn launch(scratch: &Scratch) -> Background {
+    let mut command = scratch.command(programs::tool("containerd"));
+    let command = command.arg("--config").arg(scratch.join("containerd.toml"));
+    Background::start(command, &scratch.join("containerd.log"))
 }
 
 impl Drop for Containerd<'_> {

@@ -5,12 +5,14 @@
 //! - [`Bundle`], [`Runtime`]: OCI bundles, and runtimes to run them with (ours, runc, crun)
 //! - [`image`], [`Registry`]: OCI images written here, and Debian's docker-registry to pull them from
 //! - [`Daemon`], [`Knarr`], [`Containerd`]: a private knarrd, its command line, and a private containerd
+//! - [`Shim`], [`Attached`]: a shim of ours without a manager, and a client of its streams
 //! - [`Pty`]: a program on a terminal; [`eventually`]: waiting for a state of the world with a deadline
 //! - [`require!`]: what a test needs of the machine, or it is skipped loudly and counted
 //!
 //! Functions here panic with a sentence when the world is not as it must be: a panic is how a test fails.
 #![forbid(unsafe_code)]
 
+pub mod attached;
 pub mod bundle;
 pub mod containerd;
 pub mod daemon;
@@ -26,7 +28,9 @@ pub mod require;
 pub mod rootfs;
 pub mod runtime;
 pub mod scratch;
+pub mod shim;
 
+pub use attached::Attached;
 pub use bundle::Bundle;
 pub use containerd::Containerd;
 pub use daemon::Daemon;
@@ -38,3 +42,4 @@ pub use pty::Pty;
 pub use registry::Registry;
 pub use runtime::Runtime;
 pub use scratch::Scratch;
+pub use shim::Shim;

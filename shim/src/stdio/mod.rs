@@ -58,6 +58,8 @@ pub(crate) struct PipeOwner {
 #[derive(Debug)]
 pub(crate) struct Streams {
     stdin: Arc<Stdin>,
+    /// Whether input comes through the caller's fifo.
+    has_fifo: bool,
     attach: Option<Arc<Attach>>,
     /// With a terminal, what is to be pumped when it comes.
     awaited: Mutex<Option<(Sink, Gates)>>,
@@ -101,6 +103,7 @@ impl Streams {
         let gates = Gates { drained, ended };
         let streams = Arc::new(Self {
             stdin: Arc::clone(&stdin),
+            has_fifo: opened.input.is_some(),
             serving: Mutex::new(opened.attach.clone().map(|attach| tokio::spawn(serve(attach, ended_gate)))),
             attach: opened.attach,
             awaited: Mutex::new(None),
@@ -168,9 +171,13 @@ impl Streams {
         }
     }
 
-    /// No more input.
+    /// No more input, but for what its writers have on the way in a fifo.
     pub(crate) fn close_stdin(&self) {
-        self.stdin.close();
+        if self.has_fifo {
+            self.stdin.end();
+        } else {
+            self.stdin.close();
+        }
     }
 
     /// The process is being deleted, or was never made: what is under way may end within [`LINGER_LIMIT`], the rest is

@@ -11,7 +11,7 @@ use crate::flag::Flag;
 #[derive(Debug)]
 pub(crate) struct Stdin {
     state: Mutex<State>,
-    /// True as soon as there is nothing more to wait for: closed, or never there.
+    /// True as soon as there is nothing more to wait for: ended, closed, or never there.
     closed: Flag,
     /// Writers take turns, so that two clients' frames do not mix.
     turn: tokio::sync::Mutex<()>,
@@ -83,13 +83,19 @@ impl Stdin {
         self.closed.raise();
     }
 
+    /// Says that there is to be no more input, to whoever moves it: what is under way still arrives, and then it is
+    /// closed.
+    pub(crate) fn end(&self) {
+        self.closed.raise();
+    }
+
     /// Gives up the descriptor, terminal or not: the process has ended.
     pub(crate) fn release(&self) {
         *self.lock() = State::Closed;
         self.closed.raise();
     }
 
-    /// Waits until [`Stdin::close`] was called.
+    /// Waits until [`Stdin::end`] or [`Stdin::close`] was called.
     pub(crate) async fn closed(&self) {
         self.closed.raised().await;
     }

@@ -1,0 +1,180 @@
+//! Where a process's streams go, whole and in bounds.
+
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use knarr_proto::log::{Record, Tag};
+use knarr_proto::stdio::{KnarrStdio, LogTarget};
+use knarr_tests::shim::Stdio;
+use knarr_tests::{Attached, Bundle, Scratch, Shim, process, programs, require};
+
+/// Our URI for a socket, and a log if wanted.
+fn uri(socket: &Path, log: Option<(&Path, u64, u32)>) -> String {
+    let text = |path: &Path| path.display().to_string();
+    let log = log.map(|(path, max_size_bytes, max_files)| LogTarget {
+        path: text(path),
+        max_size_bytes,
+        max_files,
+    });
+    KnarrStdio { attach: text(socket), log }.to_uri()
+}
+
+/// What `seq 1 LAST` writes.
+fn numbers(last: u32) -> String {
+    (1..=last).map(|number| format!("{number}\n")).collect()
+}
+
+/// The content of a log file's records.
+fn content(path: &Path) -> String {
+    let text = fs::read(path).expect("the log is there");
+    let mut content = Vec::new();
+    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let record = Record::parse(line).expect("a record");
+        content.extend_from_slice(record.content);
+        if record.tag == Tag::Full {
+            content.push(b'\n');
+        }
+    }
+    String::from_utf8(content).expect("text")
+}
+
+#[test]
+fn files_have_each_stream_whole() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let bundle = Bundle::busybox(&scratch, "web").script("seq 1 100000; echo odd >&2; printf tail");
+    let shim = Shim::start(&scratch, &bundle);
+    shim.run(Stdio::files(scratch.path()));
+    assert_eq!(shim.wait(""), 0);
+    let read = |name: &str| fs::read_to_string(scratch.join(name)).expect("the file is there");
+    assert!(read("out") == numbers(100_000) + "tail", "all there when the exit is told");
+    assert_eq!(read("err"), "odd\n");
+}
+
+#[test]
+fn fifos_carry_input_and_output_and_close_io_ends_the_input() {
+    require!(root, tool("busybox"), tool("mkfifo"));
+    let scratch = Scratch::new();
+    let [stdin, stdout] = ["in", "out"].map(|name| {
+        let path = scratch.join(name);
+        process::run(scratch.command(programs::tool("mkfifo")).arg(&path)).success();
+        path
+    });
+    let bundle = Bundle::busybox(&scratch, "web").script("wc -c; echo done");
+    let shim = Shim::start(&scratch, &bundle);
+    let [stdin_text, stdout_text] = [&stdin, &stdout].map(|path| path.display().to_string());
+    let stdio = Stdio { stdin: stdin_text, stdout: format!("fifo://{stdout_text}"), ..Stdio::default() };
+    shim.create_by(stdio, None).expect("created");
+    let mut reader = fs::File::open(&stdout).expect("the shim has it open");
+    shim.begin("").expect("started");
+    let bytes = vec![b'x'; 300_000];
+    // A client that comes, writes and leaves does not end the input; CloseIO does, behind what was written.
+    for _ in 0..2 {
+        let mut writer = OpenOptions::new().write(true).open(&stdin).expect("the shim has it open");
+        writer.write_all(&bytes).expect("the shim reads");
+    }
+    shim.close_stdin("").expect("closed");
+    let mut output = vec![0; "600000\ndone\n".len()];
+    reader.read_exact(&mut output).expect("the output");
+    assert_eq!(String::from_utf8(output).expect("text"), "600000\ndone\n");
+    assert_eq!(shim.wait(""), 0);
+}
+
+#[test]
+fn clients_and_log_both_get_fast_output_whole() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let (socket, log) = (scratch.join("a.sock"), scratch.join("log"));
+    let bundle = Bundle::busybox(&scratch, "web").script("seq 1 50000; echo odd >&2");
+    let shim = Shim::start(&scratch, &bundle);
+    shim.create_by(Stdio::all(&uri(&socket, Some((&log, 100 << 20, 2)))), None).expect("created");
+    let clients = [Attached::connect(&socket), Attached::connect(&socket)];
+    shim.begin("").expect("started");
+    for client in clients.map(|client| std::thread::spawn(|| client.finish())) {
+        let client = client.join().expect("it reads to the end");
+        assert!(client.text() == numbers(50_000), "from the first byte to the last");
+        assert_eq!((client.stderr.as_slice(), client.dropped), (&b"odd\n"[..], 0));
+    }
+    assert_eq!(shim.wait(""), 0);
+    let logged = content(&log);
+    assert_eq!(logged.len(), numbers(50_000).len() + "odd\n".len());
+    assert_eq!(logged.replacen("odd\n", "", 1), numbers(50_000));
+}
+
+#[test]
+fn a_client_types_and_closes_the_input() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let socket = scratch.join("a.sock");
+    let bundle = Bundle::busybox(&scratch, "web").script("tr a-z A-Z; echo end");
+    let shim = Shim::start(&scratch, &bundle);
+    shim.create_by(Stdio::all(&uri(&socket, None)), None).expect("created");
+    let mut client = Attached::connect(&socket);
+    shim.begin("").expect("started");
+    client.send(b"hello\n");
+    client.expect("HELLO\n", process::DEADLINE);
+    client.send(b"world\n");
+    client.send(b"");
+    let client = client.finish();
+    assert_eq!(client.text(), "HELLO\nWORLD\nend\n");
+    assert_eq!(shim.wait(""), 0);
+}
+
+#[test]
+fn a_log_stays_within_its_bound_and_keeps_the_newest() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let (socket, log) = (scratch.join("a.sock"), scratch.join("log"));
+    let bundle = Bundle::busybox(&scratch, "web").script("seq 1 100000");
+    let shim = Shim::start(&scratch, &bundle);
+    let bound = 256 * 1024;
+    shim.run(Stdio::all(&uri(&socket, Some((&log, bound, 3)))));
+    assert_eq!(shim.wait(""), 0);
+    assert!(content(&log).ends_with("99999\n100000\n"), "the newest are there");
+    let rotated = |number: u32| scratch.join(format!("log.{number}"));
+    assert!(rotated(1).exists() && rotated(2).exists() && !rotated(3).exists());
+    for path in [log, rotated(1), rotated(2)] {
+        // A file is left when it is full, so it may be over by what one read makes of records.
+        let size = fs::metadata(&path).expect("there").len();
+        assert!(size < bound + 1024 * 1024, "{}: {size} bytes", path.display());
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_does_not_block_the_container_for_ever() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let (socket, log) = (scratch.join("a.sock"), scratch.join("log"));
+    let bundle = Bundle::busybox(&scratch, "web").script("seq 1 600000");
+    let shim = Shim::start(&scratch, &bundle);
+    shim.create_by(Stdio::all(&uri(&socket, Some((&log, 100 << 20, 2)))), None).expect("created");
+    let sleepy = Attached::connect(&socket);
+    let begun = Instant::now();
+    shim.begin("").expect("started");
+    assert_eq!(shim.wait(""), 0);
+    assert!(begun.elapsed() < Duration::from_secs(45), "{:?}", begun.elapsed());
+    assert!(content(&log) == numbers(600_000), "the log misses nothing");
+    let late = sleepy.finish();
+    let all = u64::try_from(numbers(600_000).len()).expect("small");
+    let got = u64::try_from(late.stdout.len()).expect("small");
+    assert!(late.dropped > 0);
+    assert_eq!(got + late.dropped, all, "what it missed is counted to the byte");
+}
+
+#[test]
+fn an_exit_is_told_although_something_holds_the_output_open() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let bundle = Bundle::busybox(&scratch, "web").args(["sleep", "600"]);
+    let shim = Shim::start(&scratch, &bundle);
+    shim.run(Stdio::default());
+    shim.exec("one", "sleep 500 & echo started", Stdio::files(scratch.path())).expect("added");
+    let begun = Instant::now();
+    shim.begin("one").expect("started");
+    assert_eq!(shim.wait("one"), 0);
+    assert_eq!(shim.delete("one").expect("deleted"), 0);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(fs::read_to_string(scratch.join("out")).expect("there"), "started\n");
+}
