@@ -74,6 +74,17 @@ pub fn cgroup(controller: &str) -> Result<(), String> {
     Err(format!("no {controller} cgroup controller"))
 }
 
+/// A capability, by its number in capabilities(7), is in our bounding set: root in a container may lack some.
+///
+/// # Errors
+/// Which is not.
+pub fn capability(number: u32) -> Result<(), String> {
+    let status = std::fs::read_to_string("/proc/self/status").expect("our own status");
+    let set = status.lines().find_map(|line| line.strip_prefix("CapBnd:")).expect("a bounding set");
+    let set = u64::from_str_radix(set.trim(), 16).expect("a set is a hexadecimal number");
+    if set & (1 << number) == 0 { Err(format!("root lacks capability {number} here")) } else { Ok(()) }
+}
+
 /// The whole way from CLI to runtime stands. It does not yet (the shim's task service, knarrd's pull and the CLI's
 /// commands are being written); whoever joins them removes this need, and until then asks for it with `KNARR_WHOLE_WAY=1`.
 ///

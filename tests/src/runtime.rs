@@ -117,7 +117,9 @@ impl<'a> Runtime<'a> {
     #[track_caller]
     pub fn run_detached(&'a self, bundle: &Bundle) -> Container<'a> {
         let guard = Container { runtime: self, id: bundle.id().to_owned() };
-        process::run(self.verb("run", bundle).arg("--detach")).success();
+        // Flags come first: crun takes none behind the id.
+        let mut command = self.command(["run", "--detach", "--bundle"]);
+        process::run(command.arg(bundle.path()).arg(bundle.id())).success();
         guard
     }
 
