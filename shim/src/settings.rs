@@ -18,8 +18,10 @@ const RUNTIME_ROOT_VARIABLE: &str = "KNARR_RUNTIME_ROOT";
 const EVENTS_VARIABLE: &str = "TTRPC_ADDRESS";
 /// containerd's sockets live here whatever its --state is, for a socket's path must be short.
 const CONTAINERD_SOCKETS: &str = "/run/containerd/s";
-/// Beside the directories of containerd's other runtimes.
-const CONTAINERD_STATE: &str = "/run/containerd/knarr";
+/// containerd's state directory, unless the bundle is in another.
+const CONTAINERD_STATE: &str = "/run/containerd";
+/// What containerd's bundles are in: `<state>/io.containerd.runtime.v2.task/<namespace>/<id>`.
+const CONTAINERD_BUNDLES: &str = "io.containerd.runtime.v2.task";
 /// The runtime that belongs to this shim.
 const RUNTIME_NAME: &str = "knarr-runtime";
 
@@ -58,7 +60,7 @@ impl Settings {
         let runtime_root = env::var_os(RUNTIME_ROOT_VARIABLE).map_or_else(
             || match for_knarrd.as_deref().and_then(state_directory) {
                 Some(state) => state.join("runtime"),
-                None => Path::new(CONTAINERD_STATE).join(&args.namespace),
+                None => containerd_state(&bundle).join("knarr").join(&args.namespace),
             },
             PathBuf::from,
         );
@@ -88,6 +90,12 @@ impl Settings {
 /// knarrd's state directory, from `<state>/shims/<short>.sock`.
 fn state_directory(socket: &Path) -> Option<&Path> {
     socket.parent()?.parent()
+}
+
+/// The state directory of the containerd whose bundle this is: two of them may have a container of the same name.
+fn containerd_state(bundle: &Path) -> &Path {
+    let bundles = bundle.ancestors().nth(2).filter(|path| path.ends_with(CONTAINERD_BUNDLES));
+    bundles.and_then(Path::parent).unwrap_or(Path::new(CONTAINERD_STATE))
 }
 
 /// containerd's rule: the hash of its own address, the namespace and the id.
@@ -130,6 +138,17 @@ mod tests {
         // printf %s /run/containerd/containerd.sock/default/web | sha256sum
         let expected = "2cde4450fa38c74f53603e01d2afd903b315a27a596f12a151414cd59897d883";
         assert_eq!(containerd_socket(&args), Path::new("/run/containerd/s").join(expected));
+    }
+
+    #[test]
+    fn the_runtimes_state_is_beside_the_bundles_of_the_same_containerd() {
+        let state = |bundle| containerd_state(Path::new(bundle)).to_str().expect("text").to_owned();
+        assert_eq!(
+            state("/run/k3s/containerd/io.containerd.runtime.v2.task/k8s.io/web"),
+            "/run/k3s/containerd"
+        );
+        assert_eq!(state("/run/containerd/io.containerd.runtime.v2.task/default/web"), "/run/containerd");
+        assert_eq!(state("/elsewhere/web"), "/run/containerd");
     }
 
     #[test]

@@ -8,7 +8,6 @@ use rustix::process::{Pid, Signal};
 
 const IMAGE: &str = "docker.io/test/busybox:latest";
 
-/// A container of this id, which must be this test's alone: the runtime's state is in one place for all containerds.
 fn start<'a>(scratch: &'a Scratch, id: &str, script: &str) -> Containerd<'a> {
     let containerd = Containerd::start(scratch);
     let archive = scratch.join("busybox.tar");
