@@ -1,9 +1,7 @@
 //! Device rules, tried from inside the container: what is not allowed cannot be opened, whoever made the node. On v1 by
 //! the devices cgroup, on v2 by a BPF program; both and runc must come to the same.
 
-use std::process::Command;
-
-use knarr_tests::{Bundle, Runtime, Scratch, process, programs, require};
+use knarr_tests::{Bundle, Runtime, Scratch, process, require};
 use serde_json::{Value, json};
 
 /// Makes nodes and opens them, as a process that may make any.
@@ -44,18 +42,12 @@ fn answers(rules: &Value) -> [Vec<String>; 3] {
     let lines = |text: String| text.lines().map(str::to_owned).collect();
     let ours = Runtime::new(&scratch);
     let v1 = ours.run(&bundle(&scratch, "v1", rules)).success();
-    let v2 = process::run(&mut on_v2(&scratch, &ours, &bundle(&scratch, "v2", rules))).success();
+    let bundled = bundle(&scratch, "v2", rules);
+    let mut on_v2 = scratch.on_v2(ours.program());
+    on_v2.arg("--root").arg(ours.root()).args(["run", "--bundle"]).arg(bundled.path()).arg(bundled.id());
+    let v2 = process::run(&mut on_v2).success();
     let runc = Runtime::other(&scratch, "runc").run(&bundle(&scratch, "runc", rules)).success();
     [lines(v1.stdout), lines(v2.stdout), lines(runc.stdout)]
-}
-
-/// `run` where cgroup2 is all that the runtime sees: the machine's own v2 hierarchy, mounted in its usual place.
-fn on_v2(scratch: &Scratch, runtime: &Runtime<'_>, bundle: &Bundle) -> Command {
-    let mut command = scratch.command(programs::tool("unshare"));
-    let view = "mount -t cgroup2 none /sys/fs/cgroup && exec \"$@\"";
-    command.args(["-m", "--propagation", "private", "sh", "-c", view, "sh"]).arg(runtime.program());
-    command.arg("--root").arg(runtime.root()).args(["run", "--bundle"]).arg(bundle.path()).arg(bundle.id());
-    command
 }
 
 fn allowed(answers: &[String]) -> Vec<&str> {

@@ -3,3 +3,5 @@
 
 mod cgroup_devices;
 mod cgroup_limits;
+mod cgroup_update;
+mod cgroup_usage;

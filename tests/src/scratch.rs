@@ -90,6 +90,16 @@ impl Scratch {
         command
     }
 
+    /// The same where cgroup2 is all that the program sees, mounted in its usual place: the machine's own v2 hierarchy,
+    /// with what few controllers it has.
+    #[must_use]
+    pub fn on_v2(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = self.command(programs::tool("unshare"));
+        let view = "mount -t cgroup2 none /sys/fs/cgroup && exec \"$@\"";
+        command.args(["-m", "--propagation", "private", "sh", "-c", view, "sh"]).arg(program.as_ref());
+        command
+    }
+
     /// Fails unless nothing of this test's is left on the host but files in its directory.
     ///
     /// # Panics

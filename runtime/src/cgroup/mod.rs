@@ -7,6 +7,7 @@
 //! - `controllers`: v2's, handed down on the way to the container
 //! - [`fence`]: the directories themselves: made, entered, removed
 //! - `freezer`, `members`: freeze and thaw; count and kill
+//! - `stats`, `oom`: what is used, and when it was too much; `update`: new limits into old ones
 //!
 //! Never writes another task's pid into `cgroup.procs`: that waits for an RCU grace period (5 to 14 ms). The child
 //! enters by itself, by what [`Entrance`] holds.
@@ -19,7 +20,10 @@ mod freezer;
 mod layout;
 mod limits;
 mod members;
+mod oom;
 mod plan;
+mod stats;
+mod update;
 
 use std::path::PathBuf;
 
@@ -30,7 +34,10 @@ pub use devices::DeviceList;
 pub use fence::{Entrance, Fence};
 pub use layout::{Hierarchy, Layout, OwnCgroups, Version};
 pub use limits::{Fields, Limits};
+pub use oom::OomWatch;
 pub use plan::{CgroupPlan, Driver, plan};
+pub use stats::Stats;
+pub use update::merge;
 
 /// Where a container's cgroups are, as its state remembers them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,12 +3,15 @@
 
 mod create;
 mod delete;
+mod events;
 mod exec;
 mod kill;
 mod list;
 mod pause;
+mod ps;
 mod start;
 mod state;
+mod update;
 
 use crate::args::{Command, Invocation};
 use crate::cgroup::CgroupError;
@@ -61,6 +64,12 @@ pub enum CommandError {
     NoConsoleSocket,
     #[error("cannot use console socket if runc will not detach or allocate tty")]
     NeedlessConsoleSocket,
+    #[error(transparent)]
+    Update(#[from] update::UpdateError),
+    #[error(transparent)]
+    Ps(#[from] ps::PsError),
+    #[error(transparent)]
+    Events(#[from] events::EventsError),
     #[error("cannot write the result")]
     Print { source: std::io::Error },
     #[error("{0} is not implemented in this build")]
@@ -95,9 +104,9 @@ pub fn run(invocation: &Invocation, log: &Log) -> Result<u8, CommandError> {
         }
         Command::Pause(id) => pause::pause(root, id)?,
         Command::Resume(id) => pause::resume(root, id)?,
-        Command::Ps(_) => return Err(CommandError::Unimplemented("ps")),
-        Command::Update(_) => return Err(CommandError::Unimplemented("update")),
-        Command::Events(_) => return Err(CommandError::Unimplemented("events")),
+        Command::Ps(args) => ps::run(root, args)?,
+        Command::Update(args) => update::run(root, args, log)?,
+        Command::Events(args) => events::run(root, args)?,
         Command::Spec(_) => return Err(CommandError::Unimplemented("spec")),
         Command::Features => return Err(CommandError::Unimplemented("features")),
     }

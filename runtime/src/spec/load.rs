@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::locate::json_path_at;
-use super::{Process, Spec};
+use super::{Process, Resources, Spec};
 
 /// Larger than any real configuration (Docker's are 20 KB) and small enough to parse in bounded memory.
 const SPEC_MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -108,13 +108,37 @@ impl Process {
     }
 }
 
+impl Resources {
+    /// Reads a file that holds one `resources` object, as `update --resources` has it.
+    ///
+    /// # Errors
+    /// [`SpecError`], which names the file and the field.
+    pub fn load(path: &Path) -> Result<Self, SpecError> {
+        parse(&read_bounded(path)?, path)
+    }
+
+    /// Reads one from stdin.
+    ///
+    /// # Errors
+    /// As [`Resources::load`].
+    pub fn load_stdin() -> Result<Self, SpecError> {
+        let path = Path::new("stdin");
+        parse(&read_all(io::stdin().lock(), path)?, path)
+    }
+}
+
 fn read_bounded(path: &Path) -> Result<Vec<u8>, SpecError> {
     let file = File::open(path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => SpecError::NotFound { path: path.to_owned(), source },
         _ => SpecError::Read { path: path.to_owned(), source },
     })?;
+    read_all(file, path)
+}
+
+fn read_all(reader: impl Read, path: &Path) -> Result<Vec<u8>, SpecError> {
     let mut text = Vec::with_capacity(16 * 1024);
-    file.take(SPEC_MAX_BYTES + 1)
+    reader
+        .take(SPEC_MAX_BYTES + 1)
         .read_to_end(&mut text)
         .map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
     if text.len() as u64 > SPEC_MAX_BYTES {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::null_is_default;
 
 /// The `resources` object.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Resources {
     /// Device access list, in order.
@@ -36,7 +36,7 @@ pub struct Resources {
 }
 
 /// One rule of the device list.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct DeviceRule {
     /// Allow or deny.
     pub allow: bool,
@@ -55,7 +55,7 @@ pub struct DeviceRule {
 }
 
 /// Bytes; -1 is no limit.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Memory {
     /// Hard limit, bytes.
@@ -81,7 +81,7 @@ pub struct Memory {
 }
 
 /// Times in microseconds.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Cpu {
     /// Relative weight, v1 scale (2 to 262144).
@@ -107,7 +107,7 @@ pub struct Cpu {
 }
 
 /// Number of tasks.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Pids {
     /// Absent leaves it; 0 or below is no limit.
@@ -115,7 +115,7 @@ pub struct Pids {
 }
 
 /// Block I/O.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BlockIo {
     /// 10 to 1000.
@@ -140,7 +140,7 @@ pub struct BlockIo {
 }
 
 /// A device's weight.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WeightDevice {
     /// Major number.
@@ -156,7 +156,7 @@ pub struct WeightDevice {
 }
 
 /// A device's bound.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct ThrottleDevice {
     /// Major number.
     pub major: i64,
@@ -167,7 +167,7 @@ pub struct ThrottleDevice {
 }
 
 /// A huge page size's bound.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HugepageLimit {
     /// `2MB`, `1GB` …
@@ -177,7 +177,7 @@ pub struct HugepageLimit {
 }
 
 /// Network classes (v1).
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Network {
     /// net_cls.classid.
@@ -189,7 +189,7 @@ pub struct Network {
 }
 
 /// An interface's priority.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct InterfacePriority {
     /// Interface.
     pub name: String,
@@ -198,7 +198,7 @@ pub struct InterfacePriority {
 }
 
 /// An RDMA device's bounds.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Rdma {
     /// hca_handle.

@@ -1,7 +1,7 @@
 //! What is written of a container: a versioned file that only this program reads. `state` prints another, runc's.
 
 use std::collections::BTreeMap;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use knarr_proto::id::ContainerId;
@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::StateError;
+use super::{CONFIG, StateError};
 use crate::cgroup::CgroupPaths;
 use crate::sys::{file, pidfd};
 
@@ -21,6 +21,7 @@ const MAX_STATE_BYTES: usize = 16 << 20;
 
 pub(super) const FILE_NAME: &str = "state.json";
 pub(super) const NEW_FILE_NAME: &str = ".state.json";
+pub(super) const NEW_CONFIG: &str = ".config.json";
 
 /// A process that cannot be mistaken for a later one with the same pid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +139,20 @@ impl State {
                 (Ok(_), Ok(state)) => Ok(state),
             },
         }
+    }
+
+    /// Replaces the kept configuration; whoever reads it sees the old one or the new one.
+    ///
+    /// # Errors
+    /// [`StateError::Write`].
+    pub fn keep_config(&self, root: &Path, config: &[u8]) -> Result<(), StateError> {
+        let path = root.join(self.id.as_str());
+        let failed = |source| StateError::Write { path: path.join(CONFIG), source };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(&path, flags, Mode::empty()).map_err(failed)?;
+        write_whole(directory.as_fd(), NEW_CONFIG, config)
+            .and_then(|()| rustix::fs::renameat(&directory, NEW_CONFIG, &directory, CONFIG))
+            .map_err(failed)
     }
 
     /// Replaces the state file below the container's directory.

@@ -138,15 +138,18 @@ impl DeviceList {
 }
 
 fn access(text: &str) -> Result<u8, String> {
-    if text.is_empty() {
-        return Ok(ALL);
+    let bits = text.chars().fold(0, |access, letter| match letter {
+        'r' => access | READ,
+        'w' => access | WRITE,
+        'm' => access | MAKE,
+        // There are no others; runc passes over them too.
+        _ => access,
+    });
+    match bits {
+        0 if text.is_empty() => Ok(ALL),
+        0 => Err(format!("invalid device access {text:?}: it is made of r, w and m")),
+        bits => Ok(bits),
     }
-    text.chars().try_fold(0, |access, letter| match letter {
-        'r' => Ok(access | READ),
-        'w' => Ok(access | WRITE),
-        'm' => Ok(access | MAKE),
-        _ => Err(format!("invalid device access {text:?}: it is made of r, w and m")),
-    })
 }
 
 fn number(number: Option<i64>) -> Result<Option<u32>, String> {

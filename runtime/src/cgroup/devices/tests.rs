@@ -47,7 +47,7 @@ fn everything_may_be_allowed() {
 fn a_rule_that_is_none_is_refused_by_its_place() {
     for (rules, words) in [
         (r#"[{"allow":true,"type":"x"}]"#, "invalid r.devices[0]: invalid cgroup device type \"x\""),
-        (r#"[{"allow":true,"type":"c","access":"rx"}]"#, "invalid r.devices[0]: invalid device access"),
+        (r#"[{"allow":true,"type":"c","access":"x"}]"#, "invalid r.devices[0]: invalid device access"),
         (r#"[{"allow":true,"type":"c","major":-2}]"#, "invalid r.devices[0]: -2 is no device number"),
         (
             r#"[{"allow":true,"type":"c","major":9},{"allow":false,"type":"c","major":9,"minor":1,"access":"r"}]"#,

@@ -186,7 +186,7 @@ impl Planner<'_> {
             return Ok(());
         }
         if !self.paths.is_unified() {
-            return Err(self.fields.bad("unified", "cannot use unified on cgroup v1"));
+            return Err(self.fields.bad("unified", "invalid configuration: cannot use unified on cgroup v1"));
         }
         let knots = v2::unified(&resources.unified, self.fields)?;
         self.limits.knots.extend(knots);

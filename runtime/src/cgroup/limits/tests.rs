@@ -158,7 +158,10 @@ fn pids_below_zero_are_no_limit_and_zero_is_one() {
 fn unified_files_are_written_as_they_are_and_on_v2_alone() {
     let text = r#"{"unified":{"memory.high":"12","io.max":"8:0 rbps=1\n8:16 rbps=2"}}"#;
     assert_eq!(planned(&v2(), text), ["io.max=8:0 rbps=1", "io.max=8:16 rbps=2", "memory.high=12"]);
-    assert_eq!(refused(&v1(), text), "invalid r.unified: cannot use unified on cgroup v1");
+    assert_eq!(
+        refused(&v1(), text),
+        "invalid r.unified: invalid configuration: cannot use unified on cgroup v1"
+    );
     assert!(refused(&v2(), r#"{"unified":{"a/b":"1"}}"#).contains("must be a file name (no slashes)"));
     assert!(
         refused(&v2(), r#"{"unified":{"memory":"1"}}"#).contains("must be in the form CONTROLLER.PARAMETER")

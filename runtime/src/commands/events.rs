@@ -1,0 +1,150 @@
+//! `events`: statistics once or again and again, and a line for every time the container ran out of memory.
+
+use std::io::Write as _;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use knarr_proto::id::ContainerId;
+use knarr_proto::status::Status;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use serde::Serialize;
+
+use super::CommandError;
+use crate::args::EventsArgs;
+use crate::cgroup::{Fence, Stats};
+use crate::state::State;
+
+/// Why events cannot be told.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum EventsError {
+    #[error("invalid interval {0:?}: it must be a duration such as 5s, 1m30s or 100ms")]
+    Interval(String),
+    #[error("duration interval must be greater than 0")]
+    NoInterval,
+    #[error("container with id {0} is not running")]
+    NotRunning(ContainerId),
+    #[error("cannot wait for events")]
+    Wait { source: Errno },
+}
+
+/// One line.
+#[derive(Serialize)]
+struct Event<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Stats>,
+}
+
+pub(super) fn run(root: &Path, args: &EventsArgs) -> Result<(), CommandError> {
+    let interval = duration(&args.interval).ok_or_else(|| EventsError::Interval(args.interval.clone()))?;
+    if interval.is_zero() {
+        return Err(EventsError::NoInterval.into());
+    }
+    let state = State::load(root, &args.id)?;
+    if state.observe(root)?.status == Status::Stopped {
+        return Err(EventsError::NotRunning(args.id.clone()).into());
+    }
+    let fence = Fence::open(&state.cgroups)?;
+    if args.stats {
+        return print("stats", &args.id, Some(fence.stats()?));
+    }
+    follow(&state, &fence, interval)
+}
+
+/// Until the container ends.
+fn follow(state: &State, fence: &Fence, interval: Duration) -> Result<(), CommandError> {
+    let init = state.init.map(|init| init.open()).transpose()?.flatten();
+    let Some(init) = init else { return Ok(()) };
+    let mut oom = fence.watch_oom()?;
+    let mut next = Instant::now() + interval;
+    loop {
+        let left = Timespec::try_from(next.saturating_duration_since(Instant::now()));
+        let (descriptor, flags) = oom.poll_on();
+        let mut waiting = [
+            PollFd::from_borrowed_fd(descriptor, flags),
+            PollFd::from_borrowed_fd(init.as_fd(), PollFlags::IN),
+        ];
+        match poll(&mut waiting, left.ok().as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(source) => return Err(EventsError::Wait { source }.into()),
+        }
+        let (has_news, has_ended) = (!waiting[0].revents().is_empty(), !waiting[1].revents().is_empty());
+        // The first process may have been the one that was killed for it: this comes first.
+        if (has_news || has_ended) && oom.has_happened() {
+            print("oom", &state.id, None)?;
+        }
+        if has_ended {
+            return Ok(());
+        }
+        if Instant::now() >= next {
+            print("stats", &state.id, Some(fence.stats()?))?;
+            next = Instant::now() + interval;
+        }
+    }
+}
+
+fn print(kind: &'static str, id: &ContainerId, data: Option<Stats>) -> Result<(), CommandError> {
+    let event = Event { kind, id: id.as_str(), data };
+    let mut line = serde_json::to_vec(&event).expect("plain data becomes JSON");
+    line.push(b'\n');
+    let mut stdout = std::io::stdout();
+    stdout.write_all(&line).and_then(|()| stdout.flush()).map_err(|source| CommandError::Print { source })
+}
+
+/// Go's `time.ParseDuration` for what is not negative: numbers with units, put after one another.
+fn duration(text: &str) -> Option<Duration> {
+    let mut rest = text.strip_prefix('+').unwrap_or(text);
+    if rest == "0" {
+        return Some(Duration::ZERO);
+    }
+    if rest.is_empty() {
+        return None;
+    }
+    let mut sum = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let unit = rest.find(|letter: char| letter.is_ascii_digit() || letter == '.').unwrap_or(rest.len());
+        let seconds = match &rest[..unit] {
+            "ns" => 1e-9,
+            "us" | "µs" | "μs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        rest = &rest[unit..];
+        sum = sum.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
+    }
+    Some(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_in_go() {
+        for (text, milliseconds) in [
+            ("5s", 5000),
+            ("100ms", 100),
+            ("1m30s", 90_000),
+            ("1.5h", 5_400_000),
+            ("0", 0),
+            ("0s", 0),
+            ("+1s", 1000),
+        ] {
+            assert_eq!(duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["", "5", "s", "-1s", "1x", "1s2", "..s", "1e9s"] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! `update`: new limits for a container that is there. What it has is merged with what is asked, judged as a whole, and
+//! written; when a part is refused, the old limits come back.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::CommandError;
+use crate::args::UpdateArgs;
+use crate::cgroup::{Fence, Fields, Limits, merge};
+use crate::output::Log;
+use crate::spec::{Resources, Spec, SpecError};
+use crate::state::{CONFIG, State};
+use knarr_proto::status::Status;
+
+/// Why the limits cannot be updated.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum UpdateError {
+    #[error("invalid value for {flag}: {value:?} is no {what}")]
+    Value { flag: &'static str, value: String, what: &'static str },
+    #[error("{0}")]
+    Rdt(&'static str),
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    #[error("cannot read {path}")]
+    Kept { path: PathBuf, source: std::io::Error },
+    #[error("{path} is not the configuration that was kept there")]
+    Parse { path: PathBuf, source: serde_json::Error },
+}
+
+pub(super) fn run(root: &Path, args: &UpdateArgs, log: &Log) -> Result<(), CommandError> {
+    let state = State::load(root, &args.id)?;
+    let wanted = match args.resources.as_deref() {
+        Some("-") => Resources::load_stdin().map_err(UpdateError::from)?,
+        Some(path) => Resources::load(Path::new(path)).map_err(UpdateError::from)?,
+        None => from_flags(args)?,
+    };
+    check_rdt(args)?;
+    if matches!(state.observe(root)?.status, Status::Stopped | Status::Creating) {
+        return Err(CommandError::NotRunning);
+    }
+    let path = root.join(args.id.as_str()).join(CONFIG);
+    let old = Spec::load_file(&path).map_err(UpdateError::from)?.linux.resources;
+    let mut new = old.clone();
+    merge(&mut new, wanted);
+
+    let fence = Fence::open(&state.cgroups)?;
+    let limits = Limits::plan(&new, fence.paths(), Fields(""))?;
+    limits.warnings.iter().for_each(|warning| log.warning(warning));
+    if let Err(error) = fence.limit(&limits) {
+        let back = Limits::plan(&old, fence.paths(), Fields("")).and_then(|limits| fence.limit(&limits));
+        if let Err(back) = back {
+            log.warning(&format!("the limits before this update could not all be set again: {back}"));
+        }
+        return Err(error.into());
+    }
+    keep(&state, root, &path, &new)
+}
+
+/// The kept configuration gets the new limits: the next update begins with them.
+fn keep(state: &State, root: &Path, path: &Path, resources: &Resources) -> Result<(), CommandError> {
+    let failed = |source| UpdateError::Parse { path: path.to_owned(), source };
+    let text = std::fs::read(path).map_err(|source| UpdateError::Kept { path: path.to_owned(), source })?;
+    let mut config: Value = serde_json::from_slice(&text).map_err(failed)?;
+    config["linux"]["resources"] = serde_json::to_value(resources).map_err(failed)?;
+    let text = serde_json::to_vec(&config).map_err(failed)?;
+    Ok(state.keep_config(root, &text)?)
+}
+
+/// This runtime makes no resctrl groups, so that there is none to update.
+fn check_rdt(args: &UpdateArgs) -> Result<(), UpdateError> {
+    let has = |name: &str| Path::new("/sys/fs/resctrl/info").join(name).exists();
+    if args.l3_cache_schema.is_some() && !has("L3") {
+        return Err(UpdateError::Rdt("Intel RDT/CAT: l3 cache schema is not enabled"));
+    }
+    if args.mem_bw_schema.is_some() && !has("MB") {
+        return Err(UpdateError::Rdt("Intel RDT/MBA: memory bandwidth schema is not enabled"));
+    }
+    if args.l3_cache_schema.is_some() || args.mem_bw_schema.is_some() {
+        return Err(UpdateError::Rdt("updating a non-existent Intel RDT configuration is not supported"));
+    }
+    Ok(())
+}
+
+fn from_flags(args: &UpdateArgs) -> Result<Resources, UpdateError> {
+    let mut resources = Resources::default();
+    let cpu = resources.cpu.get_or_insert_default();
+    cpu.period = number("cpu-period", args.cpu_period.as_ref())?;
+    cpu.quota = number("cpu-quota", args.cpu_quota.as_ref())?;
+    cpu.burst = number("cpu-burst", args.cpu_burst.as_ref())?;
+    cpu.shares = number("cpu-share", args.cpu_share.as_ref())?;
+    cpu.realtime_period = number("cpu-rt-period", args.cpu_rt_period.as_ref())?;
+    cpu.realtime_runtime = number("cpu-rt-runtime", args.cpu_rt_runtime.as_ref())?;
+    cpu.idle = number("cpu-idle", args.cpu_idle.as_ref())?;
+    cpu.cpus = args.cpuset_cpus.clone().unwrap_or_default();
+    cpu.mems = args.cpuset_mems.clone().unwrap_or_default();
+    let memory = resources.memory.get_or_insert_default();
+    memory.limit = size("memory", args.memory.as_ref())?;
+    memory.reservation = size("memory-reservation", args.memory_reservation.as_ref())?;
+    memory.swap = size("memory-swap", args.memory_swap.as_ref())?;
+    resources.pids.get_or_insert_default().limit = args.pids_limit;
+    resources.block_io.get_or_insert_default().weight = args.blkio_weight.filter(|weight| *weight != 0);
+    Ok(resources)
+}
+
+fn number<T: std::str::FromStr>(flag: &'static str, text: Option<&String>) -> Result<Option<T>, UpdateError> {
+    let bad = |text: &str| UpdateError::Value { flag, value: text.to_owned(), what: "number in range" };
+    text.map(|text| text.parse().map_err(|_| bad(text))).transpose()
+}
+
+/// `-1`, or bytes as Docker's tools write them: `67108864`, `50M`, `1.5gb`, `2GiB`.
+fn size(flag: &'static str, text: Option<&String>) -> Result<Option<i64>, UpdateError> {
+    let bad = |text: &str| UpdateError::Value { flag, value: text.to_owned(), what: "size" };
+    text.map(|text| if text == "-1" { Ok(-1) } else { bytes(text).ok_or_else(|| bad(text)) }).transpose()
+}
+
+fn bytes(text: &str) -> Option<i64> {
+    let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
+    let number = &text[..end];
+    let unit = text[end..].trim_start_matches(' ').to_ascii_lowercase();
+    let unit = unit.strip_suffix("ib").or_else(|| unit.strip_suffix('b')).unwrap_or(&unit);
+    let shift = ["", "k", "m", "g", "t", "p"].iter().position(|known| *known == unit)? * 10;
+    if let Ok(whole) = number.parse::<i64>() {
+        return whole.checked_mul(1 << shift);
+    }
+    let scaled = number.parse::<f64>().ok()? * f64::from(2_u8).powi(i32::try_from(shift).ok()?);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "judged in this line")]
+    let bytes = (scaled < i64::MAX as f64).then_some(scaled as i64);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn sizes_are_written_as_for_docker() {
+        for (text, expected) in [
+            ("67108864", 67_108_864),
+            ("50M", 50 << 20),
+            ("50mb", 50 << 20),
+            ("2GiB", 2 << 30),
+            ("1.5k", 1536),
+            ("1 t", 1 << 40),
+            ("0", 0),
+            ("7b", 7),
+        ] {
+            assert_eq!(bytes(text), Some(expected), "{text}");
+        }
+        for text in ["", "M", "-5", "5x", "1.2.3k", "9999999999999p", "5 5"] {
+            assert_eq!(bytes(text), None, "{text}");
+        }
+    }
+}
