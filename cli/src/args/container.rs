@@ -46,6 +46,8 @@ pub(crate) enum ContainerCommand {
     Ls(PsArgs),
     /// Return low-level information on containers
     Inspect(InspectOneTypeArgs),
+    /// Remove all stopped containers
+    Prune(PruneArgs),
 }
 
 /// `knarr run`
@@ -270,4 +272,12 @@ pub(crate) struct InspectOneTypeArgs {
     /// Names or ids
     #[arg(required = true, value_name = "NAME|ID")]
     pub(crate) names: Vec<String>,
+}
+
+/// `knarr container prune`
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    /// Do not prompt for confirmation
+    #[arg(short, long)]
+    pub(crate) force: bool,
 }

@@ -32,6 +32,8 @@ pub(crate) enum ImageCommand {
     Rm(RmiArgs),
     /// Return low-level information on images
     Inspect(InspectOneTypeArgs),
+    /// Remove unused images
+    Prune(PruneImagesArgs),
     /// Load images from an OCI or docker archive
     Import(ImportArgs),
 }
@@ -85,6 +87,17 @@ pub(crate) struct RmiArgs {
     /// Their names or ids
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
+}
+
+/// `knarr image prune`
+#[derive(Debug, Args)]
+pub(crate) struct PruneImagesArgs {
+    /// Remove all images that no container uses, not just dangling ones
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Do not prompt for confirmation
+    #[arg(short, long)]
+    pub(crate) force: bool,
 }
 
 /// `knarr tag`

@@ -4,6 +4,7 @@ use knarr_proto::v1::attach_request::Message;
 use knarr_proto::v1::{
     AttachOpen, AttachRequest, Container, ContainerState, ExitStatus, InspectContainerRequest,
 };
+use rustix::process::Signal;
 use tokio::sync::oneshot;
 
 use super::DONE;
@@ -78,7 +79,7 @@ pub(super) fn check_terminal(tty: bool, streams: Streams) -> Result<(), Error> {
 /// Joins the streams to the end; the exit code is the container's.
 pub(super) async fn join(client: &Client, joining: Joining) -> Result<u8, Error> {
     let Joining { container, streams, tty, detach_keys, sig_proxy, start } = joining;
-    let (started, forwarding) = if sig_proxy && !tty {
+    let (started, mut forwarding) = if sig_proxy && !tty {
         let (sender, receiver) = oneshot::channel();
         (Some(sender), Some(Forwarding::start(client.containers(), container.clone(), receiver)?))
     } else {
@@ -92,12 +93,24 @@ pub(super) async fn join(client: &Client, joining: Joining) -> Result<u8, Error>
         start,
         logs: false,
     };
-    let plan = Plan { streams, tty, detach_keys: detach_keys.unwrap_or_default(), redraw: !start };
+    let plan = Plan {
+        streams,
+        tty,
+        detach_keys: detach_keys.unwrap_or_default(),
+        client: client.clone(),
+        redraw: !start,
+    };
     let (requests, stream) = session::requests(AttachRequest { message: Some(Message::Open(open)) });
     let mut containers = client.containers();
-    let ending = session::join(plan, requests, containers.attach(stream), started).await?;
-    drop(forwarding);
-    Ok(exit_code(&ending))
+    let session = session::join(plan, requests, containers.attach(stream), started);
+    let Some(forwarding) = &mut forwarding else { return session.await.map(|ending| exit_code(&ending)) };
+    tokio::select! {
+        ending = session => ending.map(|ending| exit_code(&ending)),
+        () = forwarding.enough() => {
+            output::note("knarr: left the container running, which does not end on the signals that it got; see 'knarr ps'");
+            Ok(exit_code(&Ending::Signalled(Signal::INT.as_raw())))
+        }
+    }
 }
 
 /// What `knarr` exits with after a session.

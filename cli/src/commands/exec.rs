@@ -41,7 +41,7 @@ pub(super) async fn run(args: ExecArgs, address: &Address) -> Result<u8, Error> 
         return detached(&client, open).await;
     }
     let detach_keys = args.detach_keys.unwrap_or_default();
-    let plan = Plan { streams, tty: args.tty, detach_keys, redraw: false };
+    let plan = Plan { streams, tty: args.tty, detach_keys, client: client.clone(), redraw: false };
     let (requests, stream) = session::requests(request(open));
     let mut containers = client.containers();
     let ending = session::join(plan, requests, containers.exec(stream), None).await?;

@@ -12,6 +12,7 @@ mod inspect;
 mod kill;
 mod load;
 mod logs;
+mod prune;
 mod ps;
 mod pull;
 mod restart;
@@ -68,12 +69,14 @@ async fn execute(command: Command, address: &Address) -> Result<u8, Error> {
         Command::Container(ContainerCommand::Inspect(args)) => {
             inspect::run(args, Some(inspect::ObjectType::Container), address).await
         }
+        Command::Container(ContainerCommand::Prune(args)) => prune::containers(&args, address).await,
         Command::Image(ImageCommand::Verb(verb)) => image(verb, address).await,
         Command::Image(ImageCommand::Ls(args)) => images::run(args, address).await,
         Command::Image(ImageCommand::Rm(args)) => rmi::run(args, address).await,
         Command::Image(ImageCommand::Inspect(args)) => {
             inspect::run(args, Some(inspect::ObjectType::Image), address).await
         }
+        Command::Image(ImageCommand::Prune(args)) => prune::images(&args, address).await,
         Command::Image(ImageCommand::Import(args)) => load::import(args, address).await,
         Command::System(SystemCommand::Verb(verb)) => system(verb, address).await,
     }

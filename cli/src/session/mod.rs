@@ -12,12 +12,13 @@ mod wire;
 
 use std::time::Duration;
 
-use knarr_proto::v1::{ExitStatus, Stream};
+use knarr_proto::v1::{ExitStatus, PingRequest, Stream};
 use tokio::io::{AsyncWriteExt, Stderr, Stdout};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status, Streaming};
 
+use crate::connect::Client;
 use crate::error::Error;
 use crate::options::config::Streams;
 use crate::options::detach_keys::DetachKeys;
@@ -41,6 +42,8 @@ pub(crate) struct Plan {
     pub(crate) tty: bool,
     /// Leave the process running.
     pub(crate) detach_keys: DetachKeys,
+    /// The daemon that the call goes to.
+    pub(crate) client: Client,
     /// Make the terminal small for a moment, so that a program that already runs draws itself again.
     pub(crate) redraw: bool,
 }
@@ -84,12 +87,12 @@ where
     R: Into<Reply>,
 {
     let is_raw = plan.tty && plan.streams.stdin;
+    let client = plan.client.clone();
     // Signals are caught before the terminal changes, so that none comes between.
     let mut ends = signals::Endings::new(is_raw)?;
     let mut downlink = Downlink::new(call.await?.into_inner(), started);
     let _raw = if is_raw { Some(RawMode::enter()?) } else { None };
     let mut uplink = Uplink::start(plan, requests.sender)?;
-    let mut is_open = true;
     loop {
         tokio::select! {
             // Output first: what the process said before it was left is shown.
@@ -100,14 +103,12 @@ where
                 }
             }
             signal = ends.next() => return Ok(Ending::Signalled(signal)),
-            detached = uplink.ended(), if is_open => {
-                is_open = false;
-                if detached? {
-                    uplink.close();
-                    // Whatever comes of it, we are leaving.
-                    let _late = tokio::time::timeout(DETACH_WITHIN, downlink.drain()).await;
-                    return Ok(Ending::Detached);
-                }
+            left = uplink.left() => {
+                left?;
+                // Once it has answered what is asked after it, the daemon has what was typed. Whatever comes of it, we leave.
+                let mut system = client.system();
+                let _late = tokio::time::timeout(DETACH_WITHIN, system.ping(PingRequest {})).await;
+                return Ok(Ending::Detached);
             }
         }
     }
@@ -155,11 +156,6 @@ impl<R: Into<Reply>> Downlink<R> {
             Reply::Empty => return Err(Error::Contract { call: "the session", missing: "message" }),
         }
         Ok(None)
-    }
-
-    /// Reads the rest without showing it, until the daemon has let go.
-    async fn drain(&mut self) {
-        while let Ok(Some(_)) = self.replies.message().await {}
     }
 
     fn report_dropped(&self) {

@@ -33,9 +33,13 @@ const ENDING: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TER
 /// Signals waiting to be passed on; a person sends few, and one that finds the queue full is one of many.
 const QUEUED_SIGNALS: usize = 16;
 
+/// As many interrupts and terminations that a container does not end on are meant for us; docker's number.
+const PATIENCE: usize = 3;
+
 /// Signals that come are passed on to a container until this is dropped.
 pub(crate) struct Forwarding {
     tasks: Vec<JoinHandle<()>>,
+    enough: oneshot::Receiver<()>,
 }
 
 impl Forwarding {
@@ -50,8 +54,21 @@ impl Forwarding {
         for (number, name) in FORWARDED {
             tasks.push(tokio::spawn(collect(caught(number)?, name, sender.clone())));
         }
-        tasks.push(tokio::spawn(pass_on(client, container, started, receiver)));
-        Ok(Self { tasks })
+        let (sender, enough) = oneshot::channel();
+        let passing = async {
+            pass_on(client, container, started, receiver).await;
+            // Nobody waits for it when the session has ended.
+            let _unheard = sender.send(());
+        };
+        tasks.push(tokio::spawn(passing));
+        Ok(Self { tasks, enough })
+    }
+
+    /// Returns when a person has lost patience with the container.
+    pub(crate) async fn enough(&mut self) {
+        if (&mut self.enough).await.is_err() {
+            std::future::pending().await
+        }
     }
 }
 
@@ -71,16 +88,23 @@ async fn collect(mut signal: unix::Signal, name: &'static str, sender: mpsc::Sen
     }
 }
 
+/// Passes signals on until there were too many that were to end the container.
 async fn pass_on(
     mut client: ContainersClient<Channel>,
     container: String,
     started: oneshot::Receiver<()>,
     mut signals: mpsc::Receiver<&'static str>,
 ) {
+    let mut endings = 0;
     if started.await.is_err() {
-        return;
+        // It did not start; how the session ends says why.
+        return std::future::pending().await;
     }
     while let Some(signal) = signals.recv().await {
+        endings += usize::from(matches!(signal, "INT" | "TERM"));
+        if endings >= PATIENCE {
+            return;
+        }
         let request = KillContainerRequest { container: container.clone(), signal: signal.to_owned() };
         // A container that has just ended cannot be signalled; the session says how it ended.
         let _ended = client.kill(request).await;

@@ -16,7 +16,8 @@ const CHUNK_BYTES: usize = 32 * 1024;
 
 /// The task that sends.
 pub(super) struct Uplink {
-    task: JoinHandle<Result<bool, Error>>,
+    /// None once its end was seen.
+    task: Option<JoinHandle<Result<bool, Error>>>,
 }
 
 impl Uplink {
@@ -29,26 +30,30 @@ impl Uplink {
         let is_terminal = plan.tty && plan.streams.stdin;
         let keys = Watcher::new(if is_terminal { plan.detach_keys } else { "".parse()? });
         let pump = Pump { sender, keys, has_input: plan.streams.stdin, is_terminal };
-        Ok(Self { task: tokio::spawn(pump.run(resized, plan.redraw)) })
+        Ok(Self { task: Some(tokio::spawn(pump.run(resized, plan.redraw))) })
     }
 
-    /// Waits for its end: true when the person left. Not to be awaited again.
-    pub(super) async fn ended(&mut self) -> Result<bool, Error> {
-        match (&mut self.task).await {
-            Ok(result) => result,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+    /// Returns when the person has left. Not when the daemon listens no more: what it says last is still to come.
+    pub(super) async fn left(&mut self) -> Result<(), Error> {
+        if let Some(task) = &mut self.task {
+            let ended = task.await;
+            self.task = None;
+            match ended {
+                Ok(Ok(true)) => return Ok(()),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => return Err(error),
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            }
         }
-    }
-
-    /// Ends it, and with it the requests.
-    pub(super) fn close(&self) {
-        self.task.abort();
+        std::future::pending().await
     }
 }
 
 impl Drop for Uplink {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 
