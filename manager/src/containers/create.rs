@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use knarr_proto::id::ContainerId;
+use rusqlite::Transaction;
 
 use super::error::ContainerError;
 use super::model::{Config, Identity, Life, Phase, UnixNs};
@@ -101,7 +102,8 @@ impl Containers {
         let placeholder = Account { uid: 0, gid: 0, groups: Vec::new(), home: None };
         spec::build(&identity, &placeholder, &container.bundle, &parts.cgroup_parent)?;
         let life = Life::creating();
-        parts.store.write("record a new container", move |tx| table::insert(tx, &identity, &life)).await?;
+        let inserted = move |tx: &Transaction<'_>| table::insert(tx, &identity, &life);
+        parts.store.write_unsynced("record a new container", inserted).await?;
         let snapshot = parts.snapshots.prepare(container.id().as_str(), parent);
         bundle::make(&container.bundle)?;
         spec::mounts::make_sources(&container.identity.config)?;

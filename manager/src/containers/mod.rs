@@ -33,6 +33,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use knarr_proto::id::ContainerId;
+use rusqlite::Transaction;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -177,10 +178,16 @@ impl Containers {
     /// Records where `container` is now, on disk and then in memory.
     async fn enter(&self, container: &Container, life: Life) -> Result<(), ContainerError> {
         let (id, row) = (container.identity.id.clone(), life.clone());
-        self.parts()
-            .store
-            .write("record a container's state", move |tx| table::update(tx, &id, &row))
-            .await?;
+        let store = &self.parts().store;
+        let doing = "record a container's state";
+        let updated = move |tx: &Transaction<'_>| table::update(tx, &id, &row);
+        // A power cut ends every process. It may take the intent to start one, and anything about a container that
+        // goes with its process anyway; never that a container is there, nor how it ended.
+        let is_made_good = container.identity.config.auto_remove || life.phase == Phase::Starting;
+        match is_made_good {
+            true => store.write_unsynced(doing, updated).await?,
+            false => store.write(doing, updated).await?,
+        }
         self.show(container, life);
         Ok(())
     }

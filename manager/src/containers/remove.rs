@@ -99,8 +99,11 @@ impl Containers {
             Err(source) => return Err(ContainerError::Snapshot { doing: "remove", source }),
         }
         let id = container.id().clone();
-        parts.store.write("forget a container", move |tx| table::delete(tx, &id)).await?;
+        parts.store.write_unsynced("forget a container", move |tx| table::delete(tx, &id)).await?;
         self.forget(container);
+        if let Err(error) = parts.images.released(&container.identity.image_id).await {
+            tracing::warn!(container = %container.id(), error = %Chain(&error), "what only it needed was not collected");
+        }
         Ok(())
     }
 

@@ -74,6 +74,20 @@ impl Images {
         Ok(Removed { untagged, deleted })
     }
 
+    /// Is told that one container less stands on the image `id`. If the image was removed in spite of it, what was kept
+    /// for its containers goes with the last.
+    ///
+    /// # Errors
+    /// As [`Images::collect`].
+    pub(crate) async fn released(&self, id: &str) -> Result<(), ImageError> {
+        let Ok(id) = id.parse::<Digest>() else { return Ok(()) };
+        let found = self.shared.store.read("look for an image", move |tx| records::by_id(tx, &id)).await?;
+        if found.is_none() {
+            self.collect().await?;
+        }
+        Ok(())
+    }
+
     /// Removes the blobs and snapshots that no image, no container and no running pull needs; says which.
     ///
     /// # Errors

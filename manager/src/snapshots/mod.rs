@@ -22,6 +22,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::SystemTime;
 
+use rusqlite::Transaction;
+
 pub(crate) use error::SnapshotError;
 pub(crate) use native::Native;
 pub(crate) use overlay::Overlay;
@@ -260,7 +262,9 @@ impl Snapshots {
             created_at: SystemTime::now(),
             snapshotter: self.shared.snapshotter.name(),
         };
-        let inserted = self.shared.store.write_blocking("record a snapshot", |tx| records::insert(tx, &row));
+        // Without its row the directory is rubbish, whether or not it got as far as the disk.
+        let inserted =
+            self.shared.store.write_unsynced_blocking("record a snapshot", |tx| records::insert(tx, &row));
         match inserted {
             Ok(()) => Ok(()),
             Err(error) if is_constraint(&error, rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE) => {
@@ -307,7 +311,13 @@ impl Snapshots {
     }
 
     fn remove_blocking(&self, key: &str) -> Result<(), SnapshotError> {
-        let removed = self.shared.store.write_blocking("remove a snapshot", |tx| records::delete(tx, key));
+        let delete = |tx: &Transaction<'_>| records::delete(tx, key);
+        // What a power cut leaves of an active one, its owner removes again; a committed one has to be whole or gone.
+        let removed = if self.stat_blocking(key)?.kind == Kind::Active {
+            self.shared.store.write_unsynced_blocking("remove a snapshot", delete)
+        } else {
+            self.shared.store.write_blocking("remove a snapshot", delete)
+        };
         match removed {
             Ok(Some(number)) => tree::remove(&self.directory(number)),
             Ok(None) => Err(SnapshotError::NotFound { key: key.to_owned() }),

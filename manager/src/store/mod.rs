@@ -1,7 +1,8 @@
 //! The daemon's records: one SQLite database, one writer, several readers.
 //!
 //! A noun brings its tables as migrations (`migrations.rs`) and its statements as closures; nothing here knows what
-//! the rows mean. A write is on disk when [`Store::write`] returns (WAL with synchronous=FULL).
+//! the rows mean. Writes keep their order whatever happens (WAL); which are on disk when they return, see
+//! docs/decisions/0002.
 
 mod migrations;
 
@@ -119,7 +120,7 @@ impl Store {
     }
 
     /// Runs `operation` in one immediate transaction, on a thread that may block. `doing` completes the sentence
-    /// "cannot …". Rolled back when the operation fails.
+    /// "cannot …". Rolled back when the operation fails; on disk when it does not.
     ///
     /// # Errors
     /// [`StoreError::Query`], [`StoreError::Task`].
@@ -129,9 +130,25 @@ impl Store {
         F: FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error> + Send + 'static,
     {
         let store = self.clone();
-        tokio::task::spawn_blocking(move || store.write_blocking(doing, operation))
-            .await
-            .map_err(|source| StoreError::Task { doing, source })?
+        off_thread(doing, move || store.write_blocking(doing, operation)).await
+    }
+
+    /// [`Store::write`] for what recovery makes good: it survives knarrd's own end, however that comes, but a power cut
+    /// may take it, with all that was written after it and nothing before it. The next synced write keeps it as well.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub(crate) async fn write_unsynced<T, F>(
+        &self,
+        doing: &'static str,
+        operation: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error> + Send + 'static,
+    {
+        let store = self.clone();
+        off_thread(doing, move || store.write_unsynced_blocking(doing, operation)).await
     }
 
     /// [`Store::write`] for a caller that may block.
@@ -143,12 +160,32 @@ impl Store {
         doing: &'static str,
         operation: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
     ) -> Result<T, StoreError> {
-        let failed = |source| StoreError::Query { doing, source };
+        self.transact("FULL", operation).map_err(|source| StoreError::Query { doing, source })
+    }
+
+    /// [`Store::write_unsynced`] for a caller that may block.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub(crate) fn write_unsynced_blocking<T>(
+        &self,
+        doing: &'static str,
+        operation: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, StoreError> {
+        self.transact("NORMAL", operation).map_err(|source| StoreError::Query { doing, source })
+    }
+
+    fn transact<T>(
+        &self,
+        synchronous: &str,
+        operation: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, rusqlite::Error> {
         // A panic in an operation rolled its transaction back, so the connection is still good.
         let mut writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let value = operation(&transaction).map_err(failed)?;
-        transaction.commit().map_err(failed)?;
+        writer.pragma_update(None, "synchronous", synchronous)?;
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let value = operation(&transaction)?;
+        transaction.commit()?;
         Ok(value)
     }
 
@@ -162,9 +199,7 @@ impl Store {
         F: FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error> + Send + 'static,
     {
         let store = self.clone();
-        tokio::task::spawn_blocking(move || store.read_blocking(doing, operation))
-            .await
-            .map_err(|source| StoreError::Task { doing, source })?
+        off_thread(doing, move || store.read_blocking(doing, operation)).await
     }
 
     /// [`Store::read`] for a caller that may block.
@@ -202,10 +237,16 @@ impl Store {
     }
 }
 
+async fn off_thread<T: Send + 'static>(
+    doing: &'static str,
+    operation: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(operation).await.map_err(|source| StoreError::Task { doing, source })?
+}
+
 fn configure(writer: &Connection) -> Result<(), rusqlite::Error> {
     writer.busy_timeout(BUSY_TIMEOUT)?;
     writer.pragma_update(None, "journal_mode", "WAL")?;
-    writer.pragma_update(None, "synchronous", "FULL")?;
     writer.pragma_update(None, "foreign_keys", "ON")
 }
 

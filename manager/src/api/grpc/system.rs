@@ -69,7 +69,7 @@ impl Service for SystemService {
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             default_runtime: self.runtime.display().to_string(),
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
-            security_options: Vec::new(),
+            security_options: vec!["seccomp".to_owned()],
             warnings: Vec::new(),
         }))
     }
