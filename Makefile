@@ -11,7 +11,7 @@ PROGRAMS := knarr knarrd containerd-shim-knarr-v2 knarr-runtime
 # PROGRAM=PACKAGE: what a fresh Debian 12 with Rust lacks. Installed only when the program is missing.
 BUILD_TOOLS := cc=gcc ld=binutils
 DEMO_TOOLS  := busybox=busybox-static debootstrap=debootstrap docker-registry=docker-registry skopeo=skopeo umoci=umoci setfattr=attr
-TEST_TOOLS  := $(DEMO_TOOLS) runc=runc crun=crun containerd=containerd jq=jq unshare=util-linux
+TEST_TOOLS  := $(DEMO_TOOLS) runc=runc crun=crun containerd=containerd jq=jq unshare=util-linux strace=strace
 BENCH_TOOLS := $(TEST_TOOLS)
 
 # libc's headers come with no program of their own name.

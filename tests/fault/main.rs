@@ -2,3 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod manager_killed;
+mod runtime_faults;
+mod runtime_killed;
+mod sweep;

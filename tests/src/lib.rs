@@ -7,6 +7,7 @@
 //! - [`Daemon`], [`Knarr`], [`Containerd`]: a private knarrd, its command line, and a private containerd
 //! - [`Shim`], [`Attached`]: a shim of ours without a manager, and a client of its streams
 //! - [`Pty`]: a program on a terminal; [`eventually`]: waiting for a state of the world with a deadline
+//! - [`strace`]: a program killed, or a system call failed, at a chosen call
 //! - [`require!`]: what a test needs of the machine, or it is skipped loudly and counted
 //!
 //! Functions here panic with a sentence when the world is not as it must be: a panic is how a test fails.
@@ -29,6 +30,7 @@ pub mod rootfs;
 pub mod runtime;
 pub mod scratch;
 pub mod shim;
+pub mod strace;
 
 pub use attached::Attached;
 pub use bundle::Bundle;

@@ -1,6 +1,7 @@
 //! A test's own place on the host: a short directory below /tmp and a cgroup prefix. When it goes out of scope it
 //! fails the test for whatever the test left behind, and removes it, also when the test has panicked.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -75,6 +76,17 @@ impl Scratch {
     #[must_use]
     pub fn cgroup(&self, name: &str) -> String {
         format!("{}/{name}", self.cgroup_prefix())
+    }
+
+    /// The processes in one container's cgroups, of all hierarchies, as their files name them.
+    #[must_use]
+    pub fn pids(&self, name: &str) -> BTreeSet<String> {
+        let inner = self.cgroup(name);
+        let lists = crate::leftovers::cgroup_roots().into_iter().map(|root| {
+            let file = root.join(inner.trim_start_matches('/')).join("cgroup.procs");
+            std::fs::read_to_string(file).unwrap_or_default()
+        });
+        lists.flat_map(|list| list.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
     }
 
     /// A command that is marked as this test's, so that what it leaves behind is found.

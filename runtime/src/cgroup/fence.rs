@@ -1,5 +1,6 @@
 //! A container's cgroup directories: made, opened, entered, removed. Limits are written before anybody enters.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -7,6 +8,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::controllers::Obstacle;
+use super::members::collect;
 use super::plan::CgroupPlan;
 use super::{CgroupError, CgroupPath, CgroupPaths, Version};
 use crate::sys::file;
@@ -39,28 +41,42 @@ impl Fence {
     /// # Errors
     /// [`CgroupError`]; [`CgroupError::Frozen`] and [`CgroupError::NotEmpty`] for a cgroup that existed before and is in use.
     pub fn create(plan: &CgroupPlan) -> Result<Self, CgroupError> {
-        let mut fence = Self::default();
         let mut made = Vec::new();
+        Self::build(plan, &mut made).map_err(|error| unmake(&made, error))
+    }
+
+    /// Refuses cgroups that somebody uses, before the state names them: what it names, `delete` ends.
+    ///
+    /// # Errors
+    /// As [`Fence::create`].
+    pub fn check(plan: &CgroupPlan) -> Result<(), CgroupError> {
         for path in &plan.paths.hierarchies {
-            match make(path) {
-                Ok((directory, is_new)) => {
-                    let checked = if is_new { Ok(()) } else { check_unused(path, directory.as_fd()) };
-                    made.extend(is_new.then_some(path));
+            let directory = path.directory();
+            match open_directory(CWD, &directory) {
+                Ok(opened) => check_unused(path, opened.as_fd())?,
+                Err(Errno::NOENT | Errno::NODEV) => {}
+                Err(source) => return Err(CgroupError::Open { path: directory, source }),
+            }
+        }
+        Ok(())
+    }
+
+    /// The same as [`Fence::create`], with what was made so far in `made`, also when it fails.
+    fn build<'plan>(plan: &'plan CgroupPlan, made: &mut Vec<&'plan CgroupPath>) -> Result<Self, CgroupError> {
+        let mut fence = Self::default();
+        for path in &plan.paths.hierarchies {
+            match make(path, made) {
+                Ok(directory) => {
                     fence.paths.hierarchies.push(path.clone());
                     fence.directories.push(directory);
-                    if let Err(error) = checked {
-                        return Err(unmake(&made, error));
-                    }
                 }
                 Err(CgroupError::Make { source: Errno::ACCESS | Errno::PERM | Errno::ROFS, .. })
                     if plan.forgiving => {}
-                Err(error) => return Err(unmake(&made, error)),
+                Err(error) => return Err(error),
             }
         }
-        match fence.furnish(plan) {
-            Ok(()) => Ok(fence),
-            Err(error) => Err(unmake(&made, error)),
-        }
+        fence.furnish(plan)?;
+        Ok(fence)
     }
 
     /// Puts the limits in force, before anybody is in.
@@ -171,16 +187,13 @@ impl Fence {
     }
 }
 
-/// A cgroup that was there before must be empty and running: ours would mix with whatever uses it.
+/// A cgroup that was there before must be empty and running, and so must those inside it: ours would mix with whatever
+/// uses it, and end it when it ends.
 fn check_unused(path: &CgroupPath, directory: BorrowedFd<'_>) -> Result<(), CgroupError> {
-    let count = match read(path, directory, "cgroup.procs") {
-        Ok(processes) => processes.lines().count(),
-        // A threaded cgroup does not list processes.
-        Err(CgroupError::Read { source: Errno::OPNOTSUPP, .. }) => 0,
-        Err(error) => return Err(error),
-    };
-    if count > 0 {
-        return Err(CgroupError::NotEmpty { path: path.directory(), count });
+    let mut pids = BTreeSet::new();
+    collect(path, directory, &mut pids)?;
+    if !pids.is_empty() {
+        return Err(CgroupError::NotEmpty { path: path.directory(), count: pids.len() });
     }
     let only = CgroupPaths { hierarchies: vec![path.clone()] };
     if only.is_frozen()? { Err(CgroupError::Frozen(path.directory())) } else { Ok(()) }
@@ -207,26 +220,31 @@ pub(super) fn open_directory(at: impl AsFd, path: &Path) -> Result<OwnedFd, Errn
     )
 }
 
-/// Makes one cgroup and the missing ones above it; tells whether it is new.
-fn make(path: &CgroupPath) -> Result<(OwnedFd, bool), CgroupError> {
+/// Makes one cgroup and the missing ones above it, or opens one that nobody uses.
+fn make<'plan>(path: &'plan CgroupPath, made: &mut Vec<&'plan CgroupPath>) -> Result<OwnedFd, CgroupError> {
     let directory = path.directory();
     let failed = |source| CgroupError::Make { path: directory.clone(), source };
     if path.controllers.iter().any(|name| name == "cpuset") {
         make_above(path)?;
     }
-    let is_new = match rustix::fs::mkdirat(CWD, &directory, Mode::from_raw_mode(0o755)) {
+    let make = || rustix::fs::mkdirat(CWD, &directory, Mode::from_raw_mode(0o755));
+    let is_new = match make() {
         Ok(()) => true,
         Err(Errno::EXIST) => false,
         Err(Errno::NOENT) => {
             make_above(path)?;
-            rustix::fs::mkdirat(CWD, &directory, Mode::from_raw_mode(0o755)).map_err(failed)?;
+            make().map_err(failed)?;
             true
         }
         Err(source) => return Err(failed(source)),
     };
+    made.extend(is_new.then_some(path));
     inherit_cpuset(path, &directory).map_err(failed)?;
     let opened = open_directory(CWD, &directory).map_err(failed)?;
-    Ok((opened, is_new))
+    if !is_new {
+        check_unused(path, opened.as_fd())?;
+    }
+    Ok(opened)
 }
 
 /// A new v1 cpuset has no CPU and no memory node, and takes nobody in (ENOSPC): it begins with its parent's.

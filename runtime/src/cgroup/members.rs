@@ -115,7 +115,8 @@ impl Fence {
     }
 }
 
-fn collect(
+/// Adds the processes of a cgroup and of those inside it.
+pub(super) fn collect(
     path: &CgroupPath,
     directory: BorrowedFd<'_>,
     pids: &mut BTreeSet<u32>,

@@ -12,7 +12,7 @@ use crate::args::DeleteArgs;
 use crate::cgroup::{CgroupError, Fence};
 use crate::hooks::{self, HookKind};
 use crate::output::Log;
-use crate::spec::Spec;
+use crate::spec::{Spec, SpecError};
 use crate::state::{CONFIG, Process, Removal, State, StateError};
 use crate::sys::{Errno, pidfd};
 
@@ -57,15 +57,20 @@ fn end(process: Option<Process>) -> Result<(), CommandError> {
     ended.map_err(|source| CommandError::SendSignal { signal: libc::SIGKILL, source })
 }
 
+/// The configuration whose poststop hooks are to run. A `delete` that was killed may have removed it already.
+fn poststop_spec(root: &Path, state: &State) -> Result<Option<Spec>, CommandError> {
+    if !state.has_poststop_hooks {
+        return Ok(None);
+    }
+    match Spec::load_file(&root.join(state.id.as_str()).join(CONFIG)) {
+        Err(SpecError::NotFound { .. }) => Ok(None),
+        loaded => Ok(Some(loaded.map_err(crate::create::CreateError::from)?)),
+    }
+}
+
 /// Ends what runs, removes the cgroups and the state, and then runs the poststop hooks.
 pub(super) fn destroy(root: &Path, state: &State, log: &Log) -> Result<(), CommandError> {
-    let spec = match state.has_poststop_hooks {
-        true => Some(
-            Spec::load_file(&root.join(state.id.as_str()).join(CONFIG))
-                .map_err(crate::create::CreateError::from)?,
-        ),
-        false => None,
-    };
+    let spec = poststop_spec(root, state)?;
     end(state.init)?;
     match Fence::open(&state.cgroups) {
         Ok(fence) => {

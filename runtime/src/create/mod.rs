@@ -137,8 +137,10 @@ fn make(
 ) -> Result<Created, CreateError> {
     let claim = undo.claim.insert(Claim::take(request.root, request.id)?);
     let mut state = first_state(request, decided)?;
-    claim.record(&state)?;
+    Fence::check(&decided.cgroups)?;
+    // `delete` runs the poststop hooks of whatever has a state.
     claim.keep_config(text)?;
+    claim.record(&state)?;
     let fence = undo.fence.insert(Fence::create(&decided.cgroups)?);
     state.cgroups = fence.paths().clone();
     let gate = match request.start {

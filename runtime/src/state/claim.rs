@@ -39,11 +39,14 @@ impl Claim {
             Err(Errno::EXIST) => return Err(StateError::Exists(id.clone())),
             Err(source) => return Err(StateError::Make { path, source }),
         }
-        let directory = open(&path).map_err(|source| StateError::Make { path: path.clone(), source })?;
-        // Waits at most for somebody who looks whether it is locked.
-        rustix::io::retry_on_intr(|| rustix::fs::flock(&directory, FlockOperation::LockExclusive))
-            .map_err(|source| StateError::Lock { path: path.clone(), source })?;
-        Ok(Self { directory, path })
+        match lock(&path) {
+            Ok(directory) => Ok(Self { directory, path }),
+            Err(error) => {
+                // Nothing is in it yet; the error is the one to tell.
+                rustix::fs::unlinkat(CWD, &path, AtFlags::REMOVEDIR).ok();
+                Err(error)
+            }
+        }
     }
 
     /// Replaces what is remembered.
@@ -180,6 +183,14 @@ const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOE
 
 fn open(path: &Path) -> Result<OwnedFd, Errno> {
     rustix::fs::openat(CWD, path, FLAGS, Mode::empty())
+}
+
+fn lock(path: &Path) -> Result<OwnedFd, StateError> {
+    let directory = open(path).map_err(|source| StateError::Make { path: path.to_owned(), source })?;
+    // Waits at most for somebody who looks whether it is locked.
+    rustix::io::retry_on_intr(|| rustix::fs::flock(&directory, FlockOperation::LockExclusive))
+        .map_err(|source| StateError::Lock { path: path.to_owned(), source })?;
+    Ok(directory)
 }
 
 /// Makes `--root` and what is missing above it, for its owner alone.
