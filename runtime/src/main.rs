@@ -5,9 +5,10 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use knarr_proto::kind::Kind;
 use knarr_runtime::args::{self, Misuse, Request};
 use knarr_runtime::commands;
-use knarr_runtime::output::Log;
+use knarr_runtime::output::{Facts, Log};
 
 fn main() -> ExitCode {
     let request = match args::parse(std::env::args_os()) {
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
             match commands::run(&invocation, &log) {
                 Ok(code) => ExitCode::from(code),
                 Err(error) => {
-                    log.error(&error);
+                    log.error(&error, &error.facts());
                     ExitCode::from(error.exit_code())
                 }
             }
@@ -39,6 +40,7 @@ fn print(text: &str) -> ExitCode {
 /// As runc does it: the help that fits on stdout, the error in the log.
 fn refuse(misuse: &Misuse) -> ExitCode {
     print(&misuse.help);
-    Log::new(&misuse.globals).error(&misuse.error);
+    let facts = Facts::of(&misuse.error, Some(Kind::InvalidArgument), None);
+    Log::new(&misuse.globals).error(&misuse.error, &facts);
     ExitCode::from(misuse.error.exit_code())
 }

@@ -32,6 +32,7 @@ pub(super) fn globals(matches: &Matches) -> Result<Globals, UsageError> {
         log: matches.text("log").filter(|path| !path.is_empty()).map(PathBuf::from),
         log_format,
         root: root(matches.text("root"))?,
+        has_own_root: matches.text("root").is_some(),
         systemd_cgroup: matches.is_on("systemd-cgroup")?,
         rootless,
     })

@@ -10,9 +10,8 @@ pub const SPEC_VERSION: &str = "1.3.0";
 #[must_use]
 pub fn version(program: &str) -> String {
     let mut text = format!("{program} version {}\n", env!("CARGO_PKG_VERSION"));
-    if let Some(commit) = option_env!("KNARR_COMMIT") {
-        text.push_str(&format!("commit: {commit}\n"));
-    }
+    // dockerd looks for the line, so that it is there for builds outside of a repository too.
+    text.push_str(&format!("commit: {}\n", option_env!("KNARR_COMMIT").unwrap_or("unknown")));
     text.push_str(&format!("spec: {SPEC_VERSION}\n"));
     text
 }

@@ -56,6 +56,8 @@ pub struct Globals {
     pub log_format: LogFormat,
     /// `--root`: the directory of all containers' state; absolute.
     pub root: PathBuf,
+    /// Whether `--root` was given: a default that does not exist is no error.
+    pub has_own_root: bool,
     /// `--systemd-cgroup`.
     pub systemd_cgroup: bool,
     /// `--rootless`.

@@ -2,15 +2,18 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::Path;
 
 use super::CommandError;
 use super::state::Shown;
-use crate::args::{ListArgs, ListFormat};
+use crate::args::{Globals, ListArgs, ListFormat};
 use crate::output::{Chain, Log};
 use crate::state::{Observed, State, list};
 
-pub(super) fn run(root: &Path, args: ListArgs, log: &Log) -> Result<(), CommandError> {
+pub(super) fn run(globals: &Globals, args: ListArgs, log: &Log) -> Result<(), CommandError> {
+    let root = globals.root.as_path();
+    if globals.has_own_root {
+        std::fs::metadata(root).map_err(|source| CommandError::Root { path: root.to_owned(), source })?;
+    }
     let mut containers = Vec::new();
     for (id, state) in list(root)? {
         let observed = state.and_then(|state| state.observe(root).map(|observed| (state, observed)));

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::output::facts;
+
 /// What the child was at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -30,13 +32,23 @@ pub struct Failure {
     pub phase: Phase,
     /// Messages from the outermost to the cause.
     pub chain: Vec<String>,
+    /// The kernel's error number, if that is the cause.
+    pub errno: Option<i32>,
+    /// What it is about: a path in the container, mostly.
+    pub path: Option<String>,
 }
 
 impl Failure {
     /// Describes `error` and its causes.
     #[must_use]
-    pub fn new(phase: Phase, error: &dyn Error) -> Self {
-        Self { phase, chain: chain_of(error) }
+    pub fn new(phase: Phase, error: &(dyn Error + 'static), path: Option<String>) -> Self {
+        let mut errno = None;
+        let mut next = Some(error);
+        while let Some(link) = next {
+            errno = facts::errno_of(link).or(errno);
+            next = link.source();
+        }
+        Self { phase, chain: chain_of(error), errno, path }
     }
 }
 

@@ -243,7 +243,7 @@ mod tests {
     fn a_failure_crosses_with_its_phase_and_its_chain() {
         let (creator, child) = channel().expect("socketpair");
         let error = ChannelError::Socket { source: Errno::ACCESS };
-        assert!(child.fail(&Failure::new(Phase::Root, &error)));
+        assert!(child.fail(&Failure::new(Phase::Root, &error, None)));
         let Message::Failure(failure) = creator.receive().expect("received") else { panic!("not a failure") };
         assert_eq!(failure.phase, Phase::Root);
         assert_eq!(failure.chain.last().map(String::as_str), Some("permission denied"));

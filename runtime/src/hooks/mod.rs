@@ -31,7 +31,8 @@ pub enum HookKind {
 }
 
 impl HookKind {
-    const ALL: [Self; 6] = [
+    /// Every place.
+    pub const ALL: [Self; 6] = [
         Self::Prestart,
         Self::CreateRuntime,
         Self::CreateContainer,

@@ -25,7 +25,7 @@ pub(crate) use isolate::{become_root, enter_cgroups};
 /// Why the container's first process could not be made.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum InitError {
+pub(crate) enum InitError {
     #[error(transparent)]
     Channel(#[from] ChannelError),
     #[error(transparent)]
@@ -66,6 +66,26 @@ pub enum InitError {
     Gate { source: Errno },
 }
 
+impl InitError {
+    /// The path or name that it is about, for the log.
+    pub(crate) fn path(&self) -> Option<String> {
+        match self {
+            Self::Root(
+                RootError::Mount { destination: path, .. }
+                | RootError::Device { path, .. }
+                | RootError::Mask { path, .. }
+                | RootError::Readonly { path, .. }
+                | RootError::Cwd { path, .. },
+            )
+            | Self::Launch(LaunchError::Chdir { cwd: path, .. } | LaunchError::Exec { program: path, .. })
+            | Self::Sysctl { name: path, .. } => Some(path.clone()),
+            Self::Launch(LaunchError::Program(error)) => Some(error.name().to_owned()),
+            Self::Directory(path, _) => Some(path.display().to_string()),
+            _ => None,
+        }
+    }
+}
+
 /// Everything that the child needs; all of it was decided or opened by the creator.
 pub(crate) struct Init<'a> {
     pub(crate) plan: &'a Plan,
@@ -87,7 +107,7 @@ pub(crate) struct Init<'a> {
 /// nobody listened.
 pub(crate) fn run(init: Init<'_>, channel: ChildEnd) -> Option<Failure> {
     let Err((phase, error)) = phases(init, &channel);
-    let failure = Failure::new(phase, &error);
+    let failure = Failure::new(phase, &error, error.path());
     if channel.fail(&failure) { None } else { Some(failure) }
 }
 
@@ -118,7 +138,7 @@ struct Rooted<'a> {
 
 impl<'a> Isolated<'a> {
     fn new(init: Init<'a>, channel: &ChildEnd) -> Result<Self, InitError> {
-        isolate::enter_cgroups(&init.entrance)?;
+        enter_cgroups(&init.entrance)?;
         isolate::enter_namespaces(init.plan, &init.joined, channel)?;
         Ok(Self(init))
     }

@@ -68,7 +68,7 @@ fn join(init: &OwnedFd, kinds: &[NamespaceKind]) -> Result<(), crate::sys::Errno
 
 fn run(entering: &Entering<'_>, launch: Launch<'_>, channel: &ChildEnd) {
     let Err((phase, error)) = phases(entering, launch, channel);
-    let failure = Failure::new(phase, &error);
+    let failure = Failure::new(phase, &error, error.path());
     if !channel.fail(&failure) {
         eprintln!("knarr-runtime: {failure}");
     }

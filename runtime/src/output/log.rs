@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{Chain, time};
+use super::{Chain, Facts, time};
 use crate::args::{Globals, LogFormat};
 
 /// How much a line matters.
@@ -46,6 +46,8 @@ struct Line<'a> {
     level: Level,
     msg: &'a str,
     time: &'a str,
+    #[serde(flatten)]
+    facts: &'a Facts,
 }
 
 impl Log {
@@ -55,10 +57,10 @@ impl Log {
         Self { file: globals.log.clone(), format: globals.log_format, is_debug: globals.debug }
     }
 
-    /// Says why the program fails.
-    pub fn error(&self, error: &(dyn Error + 'static)) {
+    /// Says why the program fails; programs that read JSON get the facts as fields of their own.
+    pub fn error(&self, error: &(dyn Error + 'static), facts: &Facts) {
         let message = Chain(error).to_string();
-        self.line(Level::Error, &message);
+        self.line(Level::Error, &message, facts);
         if self.file.is_some() {
             to_stderr(message.as_bytes());
         }
@@ -66,19 +68,19 @@ impl Log {
 
     /// Says what was done otherwise than asked.
     pub fn warning(&self, message: &str) {
-        self.line(Level::Warning, message);
+        self.line(Level::Warning, message, &Facts::default());
     }
 
     /// Says how it goes.
     pub fn debug(&self, message: &str) {
         if self.is_debug {
-            self.line(Level::Debug, message);
+            self.line(Level::Debug, message, &Facts::default());
         }
     }
 
     /// When the log itself cannot be written, that is said on stderr, beside the line.
-    fn line(&self, level: Level, message: &str) {
-        let text = self.render(level, message, &time::now_seconds());
+    fn line(&self, level: Level, message: &str, facts: &Facts) {
+        let text = self.render(level, message, &time::now_seconds(), facts);
         let Some(path) = &self.file else { return to_stderr(text.as_bytes()) };
         let opened = std::fs::OpenOptions::new()
             .append(true)
@@ -93,10 +95,11 @@ impl Log {
         }
     }
 
-    fn render(&self, level: Level, message: &str, time: &str) -> String {
+    fn render(&self, level: Level, message: &str, time: &str, facts: &Facts) -> String {
         match self.format {
             LogFormat::Json => {
-                serde_json::to_string(&Line { level, msg: message, time }).expect("text always becomes JSON")
+                let line = Line { level, msg: message, time, facts };
+                serde_json::to_string(&line).expect("text always becomes JSON")
             }
             LogFormat::Text => format!("time=\"{time}\" level={} msg={}", level.name(), quoted(message)),
         }
@@ -145,18 +148,24 @@ mod tests {
     fn lines_are_those_of_logrus() {
         let time = "2026-11-24T00:03:53Z";
         assert_eq!(
-            log(LogFormat::Text).render(Level::Error, "runc: \"state\" requires exactly 1 argument(s)", time),
+            log(LogFormat::Text).render(
+                Level::Error,
+                "runc: \"state\" requires exactly 1 argument(s)",
+                time,
+                &Facts::default()
+            ),
             "time=\"2026-11-24T00:03:53Z\" level=error msg=\"runc: \\\"state\\\" requires exactly 1 argument(s)\""
         );
         assert_eq!(
-            log(LogFormat::Json).render(Level::Error, "container does not exist", time),
+            log(LogFormat::Json).render(Level::Error, "container does not exist", time, &Facts::default()),
             "{\"level\":\"error\",\"msg\":\"container does not exist\",\"time\":\"2026-11-24T00:03:53Z\"}"
         );
     }
 
     #[test]
     fn a_message_cannot_fake_a_second_line() {
-        let line = log(LogFormat::Text).render(Level::Error, "a\nlevel=error msg=b\u{1b}", "t");
+        let line =
+            log(LogFormat::Text).render(Level::Error, "a\nlevel=error msg=b\u{1b}", "t", &Facts::default());
         assert!(!line.contains('\n') && !line.contains('\u{1b}'), "{line}");
     }
 }

@@ -2,9 +2,11 @@
 //! causes become text.
 //!
 //! - [`log`]: `--log`, `--log-format`, `--debug`
+//! - [`facts`]: what programs want to know of an error
 //! - [`time`]: RFC 3339
 #![forbid(unsafe_code)]
 
+pub mod facts;
 pub mod log;
 pub mod time;
 
@@ -13,6 +15,7 @@ use std::fmt;
 
 use rustix::io::Errno;
 
+pub use facts::Facts;
 pub use log::{Level, Log};
 
 /// An error followed by its causes, `a: b: c`.

@@ -22,6 +22,16 @@ const FLAGS: [(&str, libc::c_int); 3] = [
     ("MPOL_F_NUMA_BALANCING", 1 << 13),
 ];
 
+/// The modes that can be asked for, for `features`.
+pub fn modes() -> impl Iterator<Item = &'static str> {
+    MODES.iter().map(|(name, ..)| *name)
+}
+
+/// The flags that can be asked for, for `features`.
+pub fn flags() -> impl Iterator<Item = &'static str> {
+    FLAGS.iter().map(|(name, _)| *name)
+}
+
 /// How many nodes a mode wants.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Nodes {

@@ -19,6 +19,15 @@ pub enum ProgramError {
     Denied { name: String, source: Errno },
 }
 
+impl ProgramError {
+    /// args[0].
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::NotFound { name } | Self::Stat { name, .. } | Self::Denied { name, .. } => name,
+        }
+    }
+}
+
 /// The path to execute for `name`: itself when it has a slash, otherwise the first match in `search_path`.
 ///
 /// # Errors

@@ -31,9 +31,7 @@ pub(crate) use tree::Tree;
 /// Why the root could not be made. runc's words where callers look for them.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum RootError {
-    #[error("cannot open the root filesystem {path}")]
-    Open { path: PathBuf, source: Errno },
+pub(crate) enum RootError {
     #[error("cannot set the propagation of the host's mounts in the container's mount namespace")]
     HostPropagation { source: Errno },
     #[error("cannot make the root filesystem a mount of its own")]

@@ -105,6 +105,27 @@ pub enum NamespaceKind {
     Time,
 }
 
+impl NamespaceKind {
+    /// Every kind.
+    pub const ALL: [Self; 8] =
+        [Self::Pid, Self::Network, Self::Mount, Self::Ipc, Self::Uts, Self::User, Self::Cgroup, Self::Time];
+
+    /// The word of the specification.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pid => "pid",
+            Self::Network => "network",
+            Self::Mount => "mount",
+            Self::Ipc => "ipc",
+            Self::Uts => "uts",
+            Self::User => "user",
+            Self::Cgroup => "cgroup",
+            Self::Time => "time",
+        }
+    }
+}
+
 /// A device node to make.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,0 +1,183 @@
+//! Why a command failed: runc's sentences, and what the log tells programs about them.
+
+use knarr_proto::id::InvalidId;
+use knarr_proto::kind::Kind;
+
+use super::{events, ps, update};
+use crate::cgroup::CgroupError;
+use crate::create::foreground::WaitError;
+use crate::create::{CreateError, StartError};
+use crate::hooks::HookError;
+use crate::join::ExecError;
+use crate::output::Facts;
+use crate::spec::SpecError;
+use crate::state::StateError;
+
+/// A command failed.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum CommandError {
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Wait(#[from] WaitError),
+    #[error(transparent)]
+    Id(InvalidId),
+    #[error(transparent)]
+    Join(#[from] ExecError),
+    /// runc's words; called by its name, we are it.
+    #[error("{program} {verb} failed")]
+    Make { program: String, verb: &'static str, source: Box<CommandError> },
+    #[error("exec failed")]
+    Exec(#[source] Box<CommandError>),
+    #[error("invalid user {0:?}: it must be uid[:gid] in numbers below 2147483648")]
+    User(String),
+    #[error("unknown capability {0:?}")]
+    Capability(String),
+    #[error("unknown signal {0:?}")]
+    Signal(String),
+    #[error("container not paused")]
+    NotPaused,
+    #[error("container not running")]
+    NotRunning,
+    #[error("unable to send signal {signal}")]
+    SendSignal { signal: i32, source: rustix::io::Errno },
+    #[error("cannot delete container {id} that is not stopped: {status}")]
+    NotStopped { id: knarr_proto::id::ContainerId, status: knarr_proto::status::Status },
+    #[error("cannot make a path absolute")]
+    Path { source: std::io::Error },
+    #[error("cannot open the bundle {path:?}")]
+    Bundle { path: std::path::PathBuf, source: std::io::Error },
+    #[error("cannot allocate tty if runc will detach without setting console socket")]
+    NoConsoleSocket,
+    #[error("cannot use console socket if runc will not detach or allocate tty")]
+    NeedlessConsoleSocket,
+    #[error("cannot open {path:?}")]
+    Root { path: std::path::PathBuf, source: std::io::Error },
+    #[error("cannot write the result")]
+    Print { source: std::io::Error },
+    #[error(transparent)]
+    Update(#[from] update::UpdateError),
+    #[error(transparent)]
+    Ps(#[from] ps::PsError),
+    #[error(transparent)]
+    Events(#[from] events::EventsError),
+    #[error("File {name} exists. Remove it first")]
+    SpecExists { name: &'static str },
+    #[error("cannot write {path:?}")]
+    WriteSpec { path: std::path::PathBuf, source: std::io::Error },
+}
+
+impl CommandError {
+    /// runc's: 1, but 255 where `exec` itself failed.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        if matches!(self, Self::Exec(_)) { 255 } else { 1 }
+    }
+    /// What the log tells programs of it.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        Facts::of(self, self.kind(), self.path())
+    }
+
+    /// None leaves it to the errno.
+    fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Make { source, .. } | Self::Exec(source) => source.kind(),
+            Self::State(error) => state_kind(error),
+            Self::Create(error) => create_kind(error),
+            Self::Join(ExecError::Create(error)) => create_kind(error),
+            Self::Id(_)
+            | Self::User(_)
+            | Self::Capability(_)
+            | Self::Signal(_)
+            | Self::NoConsoleSocket
+            | Self::NeedlessConsoleSocket
+            | Self::Join(ExecError::Plan(_) | ExecError::Spec(_) | ExecError::Affinity(_)) => {
+                Some(Kind::InvalidArgument)
+            }
+            Self::NotPaused
+            | Self::NotRunning
+            | Self::NotStopped { .. }
+            | Self::Start(StartError::Stopped | StartError::Running | StartError::State(_))
+            | Self::Join(ExecError::Stopped | ExecError::Paused) => Some(Kind::FailedPrecondition),
+            Self::SpecExists { .. } => Some(Kind::AlreadyExists),
+            _ => None,
+        }
+    }
+
+    fn path(&self) -> Option<String> {
+        match self {
+            Self::Make { source, .. } | Self::Exec(source) => source.path(),
+            Self::Bundle { path, .. } | Self::Root { path, .. } | Self::WriteSpec { path, .. } => {
+                Some(path.display().to_string())
+            }
+            Self::SpecExists { name } => Some((*name).to_owned()),
+            Self::Create(error) | Self::Join(ExecError::Create(error)) => create_path(error),
+            Self::State(
+                StateError::Make { path, .. }
+                | StateError::Lock { path, .. }
+                | StateError::Read { path, .. }
+                | StateError::Write { path, .. }
+                | StateError::Remove { path, .. }
+                | StateError::Parse { path, .. }
+                | StateError::Version { path, .. },
+            ) => Some(path.display().to_string()),
+            _ => None,
+        }
+    }
+}
+
+fn state_kind(error: &StateError) -> Option<Kind> {
+    match error {
+        StateError::Exists(_) => Some(Kind::AlreadyExists),
+        StateError::NotFound(_) => Some(Kind::NotFound),
+        StateError::Version { .. } => Some(Kind::FailedPrecondition),
+        StateError::Parse { .. } => Some(Kind::DataLoss),
+        _ => None,
+    }
+}
+
+fn create_kind(error: &CreateError) -> Option<Kind> {
+    match error {
+        CreateError::Spec(SpecError::NotFound { .. }) => Some(Kind::NotFound),
+        CreateError::Spec(_)
+        | CreateError::Plan(_)
+        | CreateError::Seccomp(_)
+        | CreateError::Scheduler(_)
+        | CreateError::IoPriority(_)
+        | CreateError::Preserved { .. }
+        | CreateError::Hook(
+            HookError::Path { .. } | HookError::Timeout { .. } | HookError::Environment { .. },
+        ) => Some(Kind::InvalidArgument),
+        CreateError::AppArmor(_) | CreateError::Selinux(_) => Some(Kind::FailedPrecondition),
+        CreateError::State(error) => state_kind(error),
+        _ => None,
+    }
+}
+
+fn create_path(error: &CreateError) -> Option<String> {
+    match error {
+        CreateError::Spec(SpecError::Invalid { field, .. } | SpecError::Nul { field, .. }) => {
+            Some(field.clone())
+        }
+        CreateError::Spec(
+            SpecError::NotFound { path, .. } | SpecError::Read { path, .. } | SpecError::TooLarge { path },
+        )
+        | CreateError::Root { path, .. }
+        | CreateError::Namespace { path, .. }
+        | CreateError::PidFile { path, .. }
+        | CreateError::Socket { path, .. } => Some(path.display().to_string()),
+        CreateError::Source { destination, .. } | CreateError::IdMap { destination, .. } => {
+            Some(destination.clone())
+        }
+        CreateError::Map { path, .. } => Some(path.clone()),
+        _ => None,
+    }
+}
