@@ -27,6 +27,13 @@ use std::process::ExitCode;
 const WORKERS: usize = 2;
 
 fn main() -> ExitCode {
+    // Not for people: knarrd calls itself so, for one layer at a time.
+    let mut arguments = std::env::args_os().skip(1);
+    if let (Some(word), Some(plan)) = (arguments.next(), arguments.next())
+        && word == unpack::COMMAND
+    {
+        return unpack::main(&plan);
+    }
     let ended = settings::Settings::read().map_err(Failure::Settings).and_then(run);
     match ended {
         Ok(()) => ExitCode::SUCCESS,

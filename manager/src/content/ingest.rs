@@ -153,7 +153,7 @@ fn open(path: &std::path::Path, keep: bool) -> Result<File, ContentError> {
 }
 
 /// Leaves the file's position at its end.
-fn hash_all(file: &mut File, hasher: &mut Hasher) -> io::Result<u64> {
+pub(super) fn hash_all(file: &mut File, hasher: &mut Hasher) -> io::Result<u64> {
     let mut buffer = vec![0; 1 << 20];
     let mut total = 0;
     loop {

@@ -200,6 +200,17 @@ impl Content {
         Ok(bytes)
     }
 
+    /// Whether the blob still has the bytes that its name says. Blocks.
+    ///
+    /// # Errors
+    /// [`ContentError::NotHere`], [`ContentError::Io`].
+    pub(crate) fn is_whole(&self, digest: &Digest) -> Result<bool, ContentError> {
+        let mut hasher = Hasher::new(digest.algorithm());
+        let mut file = self.open_blob(digest)?;
+        ingest::hash_all(&mut file, &mut hasher).map_err(failed("read blob", &self.path(digest)))?;
+        Ok(hasher.finish() == *digest)
+    }
+
     /// [`Content::read_blocking`] on a thread that may block.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! reads content and snapshots through their own doors, and tells an [`Observer`] what happened. It knows no container:
 //! who asks for a removal says what is in use.
 
+mod assemble;
 mod document;
 mod error;
 mod leases;
@@ -13,7 +14,8 @@ mod reference;
 mod registry;
 mod removal;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use oci_spec::image::ImageConfiguration;
@@ -125,6 +127,8 @@ struct Shared {
     store: Store,
     observer: Arc<dyn Observer>,
     leases: Leases,
+    /// One at a time unpacks into a chain id.
+    unpacking: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Images {
@@ -141,7 +145,14 @@ impl Images {
     ) -> Result<Self, ImageError> {
         let _ = options;
         Ok(Self {
-            shared: Arc::new(Shared { content, snapshots, store, observer, leases: Leases::default() }),
+            shared: Arc::new(Shared {
+                content,
+                snapshots,
+                store,
+                observer,
+                leases: Leases::default(),
+                unpacking: Mutex::default(),
+            }),
         })
     }
 

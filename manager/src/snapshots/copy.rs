@@ -144,8 +144,9 @@ fn data(source: &OwnedFd, target: &OwnedFd, size_bytes: u64) -> Result<(), Errno
     Ok(())
 }
 
+/// Gives `target` the owner, mode, attributes and times of `source`, whose `stat` this is.
 /// Owner before mode and attributes: chown(2) clears setuid bits and file capabilities.
-fn metadata(source: &OwnedFd, target: &OwnedFd, stat: &Stat) -> Result<(), Errno> {
+pub(crate) fn metadata(source: &OwnedFd, target: &OwnedFd, stat: &Stat) -> Result<(), Errno> {
     let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
     rustix::fs::fchown(target, Some(uid), Some(gid))?;
     rustix::fs::fchmod(target, Mode::from_raw_mode(stat.st_mode))?;

@@ -24,12 +24,13 @@ use std::time::SystemTime;
 
 use rusqlite::Transaction;
 
+pub(crate) use copy::metadata as copy_metadata;
 pub(crate) use error::SnapshotError;
 pub(crate) use native::Native;
-pub(crate) use overlay::Overlay;
+pub(crate) use overlay::{Overlay, view};
 pub(crate) use records::{Kind, Snapshot};
 pub(crate) use snapshotter::{Layout, Mount, Snapshotter};
-pub(crate) use tree::Usage;
+pub(crate) use tree::{Usage, list, open_below, remove_below};
 
 use crate::content::Digest;
 use crate::store::{Store, StoreError};
@@ -92,6 +93,12 @@ impl Snapshots {
     #[must_use]
     pub(crate) fn snapshotter(&self) -> &'static str {
         self.shared.snapshotter.name()
+    }
+
+    /// Whether a snapshot's own directory holds only what it changes.
+    #[must_use]
+    pub(crate) fn is_layered(&self) -> bool {
+        self.shared.snapshotter.is_layered()
     }
 
     /// Makes an active snapshot `key` on top of the committed `parent` (nothing when `None`), and says how to mount it.

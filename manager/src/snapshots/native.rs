@@ -14,6 +14,10 @@ impl Snapshotter for Native {
         "native"
     }
 
+    fn is_layered(&self) -> bool {
+        false
+    }
+
     fn prepare(&self, layout: &Layout) -> Result<(), SnapshotError> {
         let upper = layout.upper();
         for (path, mode) in [(&layout.directory, 0o700), (&upper, 0o755)] {

@@ -4,10 +4,10 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags};
 
 use super::error::failed;
 use super::{Kind, Layout, Mount, SnapshotError, Snapshotter, copy, tree};
@@ -18,6 +18,10 @@ pub(crate) struct Overlay;
 impl Snapshotter for Overlay {
     fn name(&self) -> &'static str {
         "overlayfs"
+    }
+
+    fn is_layered(&self) -> bool {
+        true
     }
 
     fn prepare(&self, layout: &Layout) -> Result<(), SnapshotError> {
@@ -103,4 +107,31 @@ pub(crate) fn mount(lower: &[&Path], upper: &Path, work: &Path) -> io::Result<Ow
     rustix::mount::fsconfig_create(fd())?;
     let mount = rustix::mount::fsmount(fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
     Ok(mount)
+}
+
+/// What `lower` (nearest first) shows together, read-only and without devices. A kernel before 6.5 takes the whole list
+/// as one option, and mounts only at a place: the caller has its own mount namespace, in which `place` is covered.
+pub(crate) fn view(lower: &[PathBuf], place: &Path) -> io::Result<OwnedFd> {
+    let open = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    if let [only] = lower {
+        return Ok(rustix::fs::open(only, open, Mode::empty())?);
+    }
+    let context = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let one_by_one =
+        lower.iter().try_for_each(|path| rustix::mount::fsconfig_set_string(&context, "lowerdir+", path));
+    if one_by_one.is_err() {
+        let paths: Vec<_> = lower.iter().map(|path| path.display().to_string()).collect();
+        let options = std::ffi::CString::new(format!("lowerdir={}", paths.join(":")))?;
+        let flags = MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID;
+        rustix::mount::mount("overlay", place, "overlay", flags, options.as_c_str())?;
+        return Ok(rustix::fs::open(place, open, Mode::empty())?);
+    }
+    rustix::mount::fsconfig_set_flag(&context, "ro")?;
+    rustix::mount::fsconfig_create(&context)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOSUID;
+    let mount = rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    // A mount's own descriptor is only a path.
+    Ok(rustix::fs::openat(&mount, ".", open, Mode::empty())?)
 }

@@ -58,6 +58,9 @@ pub(crate) trait Snapshotter: Send + Sync {
     /// The name that is recorded with each snapshot.
     fn name(&self) -> &'static str;
 
+    /// Whether `layout.upper()` holds only what a snapshot changes; otherwise, everything.
+    fn is_layered(&self) -> bool;
+
     /// Makes `layout.directory`, which must not be there yet, so that its mounts show what is below it. The root's
     /// owner, mode, times and extended attributes are those of the snapshot below.
     ///

@@ -43,6 +43,14 @@ pub(super) fn remove(path: &Path) -> Result<(), SnapshotError> {
     removed().map_err(|errno| failed("remove", path)(errno.into()))
 }
 
+/// Removes the directory `name` in `directory`, and everything in it.
+pub(crate) fn remove_below(directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+    let top = rustix::fs::openat(directory, name, OPEN_DIRECTORY, Mode::empty())?;
+    let mut moved = 0;
+    while empty(&top, &top, 0, &mut moved)? {}
+    rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR)
+}
+
 /// Removes what is in `directory`; says whether there was anything.
 fn empty(top: &OwnedFd, directory: &OwnedFd, depth: usize, moved: &mut u64) -> Result<bool, Errno> {
     let names = list(directory)?;
@@ -72,7 +80,7 @@ fn move_up(top: &OwnedFd, directory: &OwnedFd, name: &CString, moved: &mut u64) 
 }
 
 /// The names in a directory with their types, without `.` and `..`.
-pub(super) fn list(directory: &OwnedFd) -> Result<Vec<(CString, FileType)>, Errno> {
+pub(crate) fn list(directory: &OwnedFd) -> Result<Vec<(CString, FileType)>, Errno> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
@@ -93,7 +101,7 @@ pub(super) fn list(directory: &OwnedFd) -> Result<Vec<(CString, FileType)>, Errn
 }
 
 /// Opens a directory below `root`, whose path went through no link.
-pub(super) fn open_below(root: impl AsFd, relative: &Path) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_below(root: impl AsFd, relative: &Path) -> Result<OwnedFd, Errno> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let path = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
     rustix::fs::openat2(root, path, OPEN_DIRECTORY, Mode::empty(), resolve)

@@ -1,18 +1,112 @@
-//! Unpacking's errors. The helper is not built: no layer is unpacked yet.
+//! Unpacking: one compressed layer becomes the files of one snapshot, in a helper process that is shut in before it
+//! reads the layer's first byte. Here is knarrd's side of it. It knows no images: who asks says which blob, which
+//! snapshot and which digest.
 
-use knarr_proto::kind::Kind;
+mod archive;
+mod confine;
+mod error;
+mod extensions;
+mod helper;
+mod message;
+mod path;
+mod place;
+mod remove;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod write;
 
-/// Why a layer could not be unpacked.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum UnpackError {
-    /// Helper.
-    #[error("cannot start the unpack helper")]
-    Start(#[source] std::io::Error),
+use std::fs::File;
+use std::io::ErrorKind;
+use std::process::Stdio;
+
+use tokio::process::{ChildStdout, Command};
+use tokio_stream::StreamExt;
+use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use error::UnpackError;
+pub(crate) use helper::main;
+pub(crate) use message::COMMAND;
+
+use crate::content::Digest;
+use crate::snapshots::Layout;
+use message::{Limits, Plan, Removal, Report};
+
+/// One report: a path or two and a sentence.
+const MAX_REPORT_BYTES: usize = 64 << 10;
+
+/// A layer to unpack.
+pub(crate) struct Layer<'a> {
+    /// The compressed bytes, from their beginning.
+    pub(crate) blob: File,
+    /// What they must be, uncompressed.
+    pub(crate) diff_id: &'a Digest,
+    /// Where they go.
+    pub(crate) layout: &'a Layout,
+    /// Whether the snapshot holds only what the layer changes (overlayfs), or everything (copies).
+    pub(crate) is_layered: bool,
 }
-impl UnpackError {
-    /// Kind.
-    #[must_use]
-    pub(crate) fn kind(&self) -> Kind {
-        Kind::Internal
+
+/// Unpacks `layer`. `read` is told how many bytes of the blob are read.
+///
+/// # Errors
+/// [`UnpackError`]; the snapshot then holds some of the layer, and the helper is gone.
+pub(crate) async fn unpack(
+    layer: Layer<'_>,
+    cancelled: &CancellationToken,
+    read: impl FnMut(u64),
+) -> Result<(), UnpackError> {
+    let plan = Plan {
+        root: layer.layout.upper(),
+        work: layer.layout.work(),
+        removal: match layer.is_layered {
+            true => Removal::Whiteouts(layer.layout.lower.clone()),
+            false => Removal::Deletion,
+        },
+        diff_id: layer.diff_id.to_string(),
+        limits: Limits::default(),
+    };
+    let mut child = Command::new("/proc/self/exe")
+        .arg(COMMAND)
+        .arg(serde_json::to_string(&plan).map_err(UnpackError::Instruct)?)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(layer.blob))
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(UnpackError::Start)?;
+    let stdout = child.stdout.take().expect("stdout is piped");
+    let result = tokio::select! {
+        result = listen(stdout, read) => result,
+        () = cancelled.cancelled() => Err(UnpackError::Cancelled),
+    };
+    if result.is_err() {
+        child.kill().await.map_err(UnpackError::Listen)?;
     }
+    let status = child.wait().await.map_err(UnpackError::Listen)?;
+    match result? {
+        Some(Report::Done) if status.success() => Ok(()),
+        Some(Report::Failed(error)) => Err(error.into()),
+        _ => Err(UnpackError::Lost { status }),
+    }
+}
+
+/// The helper's last word.
+async fn listen(stdout: ChildStdout, mut read: impl FnMut(u64)) -> Result<Option<Report>, UnpackError> {
+    let mut lines = FramedRead::new(stdout, LinesCodec::new_with_max_length(MAX_REPORT_BYTES));
+    let mut last = None;
+    while let Some(line) = lines.next().await {
+        let line = line.map_err(|error| match error {
+            LinesCodecError::Io(source) => UnpackError::Listen(source),
+            LinesCodecError::MaxLineLengthExceeded => UnpackError::Listen(ErrorKind::InvalidData.into()),
+        })?;
+        match serde_json::from_str(&line).map_err(UnpackError::Understand)? {
+            Report::Read(bytes) => read(bytes),
+            result => last = Some(result),
+        }
+    }
+    Ok(last)
 }

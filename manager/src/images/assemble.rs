@@ -1,0 +1,237 @@
+//! Assembling: blobs that are here become an image. What a pull and an import end with: layers are unpacked into
+//! snapshots, lowest first, then the image is recorded, then the observer is told.
+
+use std::sync::{Arc, PoisonError};
+use std::time::SystemTime;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::document::{self, Descriptor, Document, DocumentError, MAX_DOCUMENT_BYTES, Manifest};
+use super::records::{self, Record};
+use super::{Action, Image, ImageError, Images, Phase, Progress};
+use crate::content::Digest;
+use crate::snapshots::SnapshotError;
+use crate::unpack::{self, UnpackError};
+
+/// A manifest in content, and what the image is to be called.
+#[derive(Clone, Debug)]
+pub(super) struct Assembly {
+    /// The manifest's blob.
+    pub(super) manifest: Digest,
+    /// As it was given; the manifest may not say it itself.
+    pub(super) media_type: String,
+    /// The index through which it was found, if it is here; kept as long as the image.
+    pub(super) index: Option<Digest>,
+    /// Full references.
+    pub(super) references: Vec<String>,
+    /// `name@digest`, from a registry.
+    pub(super) repo_digests: Vec<String>,
+    /// Pull or load.
+    pub(super) action: Action,
+}
+
+/// One layer on its way from a blob to a snapshot.
+#[derive(Clone, Debug)]
+pub(super) struct Layer {
+    pub(super) blob: Descriptor,
+    pub(super) diff_id: Digest,
+    pub(super) chain_id: Digest,
+    /// The chain id of what it stands on.
+    pub(super) below: Option<Digest>,
+}
+
+/// Where progress is told; nobody need listen.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Teller(Option<mpsc::Sender<Progress>>);
+
+impl Teller {
+    pub(super) fn to(listener: mpsc::Sender<Progress>) -> Self {
+        Self(Some(listener))
+    }
+
+    /// A new phase; waits for a listener who is slow.
+    pub(super) async fn phase(&self, blob: &Descriptor, phase: Phase, current_bytes: u64) {
+        if let Some(listener) = &self.0 {
+            // A listener who has left is not told, and that is all.
+            drop(listener.send(progress(blob, phase, current_bytes)).await);
+        }
+    }
+
+    /// A new count; a listener who is slow misses some.
+    pub(super) fn count(&self, blob: &Descriptor, phase: Phase, current_bytes: u64) {
+        if let Some(listener) = &self.0 {
+            drop(listener.try_send(progress(blob, phase, current_bytes)));
+        }
+    }
+
+    pub(super) async fn resolving(&self, reference: &str) {
+        let digest = reference.to_owned();
+        let told = Progress { digest, phase: Phase::Resolving, current_bytes: 0, total_bytes: 0 };
+        if let Some(listener) = &self.0 {
+            drop(listener.send(told).await);
+        }
+    }
+}
+
+fn progress(blob: &Descriptor, phase: Phase, current_bytes: u64) -> Progress {
+    Progress { digest: blob.digest.to_string(), phase, current_bytes, total_bytes: blob.size_bytes }
+}
+
+impl Images {
+    /// Makes an image of a manifest whose configuration and layers are in content, all of them leased by the caller.
+    /// Says whether anything is new.
+    ///
+    /// # Errors
+    /// [`ImageError::Document`], [`ImageError::Unpack`], [`ImageError::Content`], [`ImageError::Snapshot`],
+    /// [`ImageError::Store`]. Layers that were unpacked before stay for the next try, or for the collector.
+    pub(super) async fn assemble(
+        &self,
+        assembly: Assembly,
+        teller: &Teller,
+    ) -> Result<(Image, bool), ImageError> {
+        let name = assembly.references.first().map_or_else(|| assembly.manifest.to_string(), Clone::clone);
+        let manifest = self.manifest(&assembly.manifest, &assembly.media_type, &name).await?;
+        let layers = self.layers(&manifest, &name).await?;
+        let mut is_new = false;
+        for layer in &layers {
+            is_new |= self.unpack_layer(layer, teller).await?;
+        }
+        let record = self.record(&assembly, &manifest, &layers).await?;
+        let id = record.id.clone();
+        let is_new_record =
+            self.shared.store.write("record an image", move |tx| records::save(tx, &record)).await?;
+        let image = self.resolve(id.as_str()).await?;
+        let actor = match assembly.action {
+            Action::Pull => name.clone(),
+            _ => id.to_string(),
+        };
+        self.shared.observer.image(assembly.action, &actor, &name);
+        Ok((image, is_new || is_new_record))
+    }
+
+    async fn manifest(&self, digest: &Digest, given: &str, name: &str) -> Result<Manifest, ImageError> {
+        let bytes = self.shared.content.read(digest, MAX_DOCUMENT_BYTES).await?;
+        match Document::parse(&bytes, given) {
+            Ok(Document::Manifest(manifest)) => Ok(manifest),
+            Ok(Document::Index(_)) => {
+                let error = DocumentError::Unsupported(given.to_owned(), "image manifest");
+                Err(ImageError::Document(name.to_owned(), error))
+            }
+            Err(error) => Err(ImageError::Document(name.to_owned(), error)),
+        }
+    }
+
+    /// The manifest's layers, with what its configuration says of them.
+    pub(super) async fn layers(&self, manifest: &Manifest, name: &str) -> Result<Vec<Layer>, ImageError> {
+        let bytes = self.shared.content.read(&manifest.config.digest, MAX_DOCUMENT_BYTES).await?;
+        let (_, diff_ids) = document::configuration(&bytes, manifest.layers.len())
+            .map_err(|error| ImageError::Document(name.to_owned(), error))?;
+        let chain_ids = document::chain_ids(&diff_ids);
+        let below = std::iter::once(None).chain(chain_ids.clone().into_iter().map(Some));
+        let parts = manifest.layers.iter().zip(diff_ids).zip(chain_ids).zip(below);
+        let layers = parts.map(|(((blob, diff_id), chain_id), below)| Layer {
+            blob: blob.clone(),
+            diff_id,
+            chain_id,
+            below,
+        });
+        Ok(layers.collect())
+    }
+
+    /// Brings the layer's snapshot here, on what it stands on. Says whether it was not here before. Who asks at the
+    /// same time waits for one another; who does not wait any more ends it.
+    pub(super) async fn unpack_layer(&self, layer: &Layer, teller: &Teller) -> Result<bool, ImageError> {
+        let (images, layer, teller) = (self.clone(), layer.clone(), teller.clone());
+        let cancelled = CancellationToken::new();
+        let _ends_with_us = cancelled.clone().drop_guard();
+        tokio::spawn(async move { images.unpack_in_turn(&layer, &teller, &cancelled).await }).await?
+    }
+
+    async fn unpack_in_turn(
+        &self,
+        layer: &Layer,
+        teller: &Teller,
+        cancelled: &CancellationToken,
+    ) -> Result<bool, ImageError> {
+        let shared = &self.shared;
+        let _turn = self.turn(&layer.chain_id).lock_owned().await;
+        if shared.snapshots.has(&layer.chain_id).await? {
+            teller.phase(&layer.blob, Phase::Exists, layer.blob.size_bytes).await;
+            return Ok(false);
+        }
+        teller.phase(&layer.blob, Phase::Unpacking, 0).await;
+        let (key, layout) = shared.snapshots.prepare_layer(&layer.chain_id, layer.below.as_ref()).await?;
+        let task = unpack::Layer {
+            blob: shared.content.open_blob(&layer.blob.digest)?,
+            diff_id: &layer.diff_id,
+            layout: &layout,
+            is_layered: shared.snapshots.is_layered(),
+        };
+        let count = |bytes| teller.count(&layer.blob, Phase::Unpacking, bytes);
+        let unpacked = unpack::unpack(task, cancelled, count).await;
+        if let Err(source) = unpacked {
+            // The first error is the one to tell; the next start sweeps what cannot be removed now.
+            drop(shared.snapshots.remove(&key).await);
+            self.doubt(&layer.blob.digest, &source).await?;
+            return Err(ImageError::Unpack { digest: layer.blob.digest.clone(), source });
+        }
+        match shared.snapshots.commit(&key, &layer.chain_id).await {
+            Ok(()) | Err(SnapshotError::Exists { .. }) => {}
+            Err(error) => {
+                drop(shared.snapshots.remove(&key).await);
+                return Err(error.into());
+            }
+        }
+        teller.phase(&layer.blob, Phase::Complete, layer.blob.size_bytes).await;
+        Ok(true)
+    }
+
+    /// A blob that does not unpack may have decayed on disk: then it goes, so that the next pull fetches it again.
+    async fn doubt(&self, digest: &Digest, error: &UnpackError) -> Result<(), ImageError> {
+        if error.kind() != knarr_proto::kind::Kind::DataLoss {
+            return Ok(());
+        }
+        let (content, digest) = (self.shared.content.clone(), digest.clone());
+        tokio::task::spawn_blocking(move || {
+            if !content.is_whole(&digest)? {
+                content.remove(&digest)?;
+            }
+            Ok(())
+        })
+        .await?
+    }
+
+    fn turn(&self, chain_id: &Digest) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.shared.unpacking.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(turns.entry(chain_id.clone()).or_default())
+    }
+
+    async fn record(
+        &self,
+        assembly: &Assembly,
+        manifest: &Manifest,
+        layers: &[Layer],
+    ) -> Result<Record, ImageError> {
+        let mut size_bytes = 0;
+        for layer in layers {
+            size_bytes += self.shared.snapshots.usage(layer.chain_id.as_str()).await?.size_bytes;
+        }
+        let blobs = manifest.layers.iter().chain([&manifest.config]);
+        let compressed_bytes = blobs.clone().map(|blob| blob.size_bytes).sum();
+        let documents = std::iter::once(&assembly.manifest).chain(&assembly.index);
+        Ok(Record {
+            id: manifest.config.digest.clone(),
+            manifest: assembly.manifest.clone(),
+            media_type: assembly.media_type.clone(),
+            chain_id: layers.last().map(|top| top.chain_id.clone()),
+            compressed_bytes,
+            size_bytes,
+            pulled_at: SystemTime::now(),
+            references: assembly.references.clone(),
+            repo_digests: assembly.repo_digests.clone(),
+            blobs: blobs.map(|blob| &blob.digest).chain(documents).cloned().collect(),
+        })
+    }
+}

@@ -1,0 +1,162 @@
+//! Shutting the helper in, before it reads the first byte of a layer: it keeps a mount namespace in which the snapshot
+//! is the root, the rights to make files, and the system calls for that. No step is optional but landlock, which old
+//! kernels lack.
+//!
+//! ```text
+//! own mount namespace → snapshot bound and entered as root, the host unmounted → fewer capabilities
+//!   → landlock (write below the root, read below) → seccomp
+//! ```
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, Scope,
+};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::process::{Resource, Rlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
+
+use super::error::LayerError;
+use super::message::{Plan, Removal};
+use crate::snapshots::view;
+
+/// zstd's window, chunks, what is known of directories; virtual memory, thread stacks included.
+const MAX_MEMORY_BYTES: u64 = 2 << 30;
+
+/// What making files of any owner and kind takes; the last is for `trusted.overlay.opaque`.
+const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::DAC_READ_SEARCH)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::MKNOD)
+    .union(CapabilitySet::SETFCAP)
+    .union(CapabilitySet::SYS_ADMIN);
+
+/// Where the helper may work.
+pub(super) struct Place {
+    pub(super) root: OwnedFd,
+    /// What the layers below show, read-only.
+    pub(super) lower: Option<OwnedFd>,
+}
+
+fn failed(doing: &'static str) -> impl FnOnce(Errno) -> LayerError {
+    move |errno| LayerError::Confine { doing: doing.into(), source: errno.into() }
+}
+
+/// Shuts the process in. It must have one thread only.
+pub(super) fn enter(plan: &Plan) -> Result<Place, LayerError> {
+    own_mounts()?;
+    let lower = match &plan.removal {
+        Removal::Whiteouts(lower) => look_below(lower, &plan.work)?,
+        Removal::Deletion => None,
+    };
+    become_root(&plan.root)?;
+    let open = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open("/", open, Mode::empty()).map_err(failed("opening the root"))?;
+    rustix::process::umask(Mode::empty());
+    let memory = Rlimit { current: Some(MAX_MEMORY_BYTES), maximum: Some(MAX_MEMORY_BYTES) };
+    rustix::process::setrlimit(Resource::As, memory).map_err(failed("bounding memory"))?;
+    give_up_capabilities()?;
+    restrict_files(&root, lower.as_ref()).map_err(|error| LayerError::Sandbox(error.to_string()))?;
+    restrict_calls().map_err(|error| LayerError::Sandbox(error.to_string()))?;
+    Ok(Place { root, lower })
+}
+
+fn own_mounts() -> Result<(), LayerError> {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)
+        .map_err(|errno| failed("leaving the mount namespace")(Errno::from_raw_os_error(errno as i32)))?;
+    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .map_err(failed("making mounts private"))
+}
+
+fn look_below(lower: &[PathBuf], work: &std::path::Path) -> Result<Option<OwnedFd>, LayerError> {
+    if lower.is_empty() {
+        return Ok(None);
+    }
+    let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+    view(lower, work).map(Some).map_err(|error| failed("looking at the layers below")(errno(error)))
+}
+
+/// Devices and setuid programs may be made in here, not used.
+fn become_root(snapshot: &std::path::Path) -> Result<(), LayerError> {
+    rustix::mount::mount_bind(snapshot, snapshot).map_err(failed("binding the snapshot"))?;
+    let inert = MountFlags::BIND | MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;
+    rustix::mount::mount_remount(snapshot, inert, c"").map_err(failed("making the snapshot inert"))?;
+    rustix::process::chdir(snapshot).map_err(failed("entering the snapshot"))?;
+    rustix::process::pivot_root(".", ".").map_err(failed("making the snapshot the root"))?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH).map_err(failed("leaving the host's files"))?;
+    rustix::process::chdir("/").map_err(failed("entering the root"))
+}
+
+fn give_up_capabilities() -> Result<(), LayerError> {
+    let kept = CapabilitySets {
+        effective: CAPABILITIES,
+        permitted: CAPABILITIES,
+        inheritable: CapabilitySet::empty(),
+    };
+    // What an outer container did not give us cannot be kept.
+    let have = rustix::thread::capabilities(None).map_err(failed("reading capabilities"))?.permitted;
+    let kept = CapabilitySets {
+        effective: kept.effective & have,
+        permitted: kept.permitted & have,
+        inheritable: kept.inheritable,
+    };
+    rustix::thread::set_capabilities(None, kept).map_err(failed("giving up capabilities"))
+}
+
+fn restrict_files(root: &OwnedFd, lower: Option<&OwnedFd>) -> Result<(), landlock::RulesetError> {
+    let abi = ABI::V6;
+    let reading = AccessFs::ReadFile | AccessFs::ReadDir;
+    let writing = AccessFs::from_write(abi) | AccessFs::Refer;
+    let mut rules = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(abi))?
+        .handle_access(AccessNet::from_all(abi))?
+        .scope(Scope::from_all(abi))?
+        .create()?
+        .add_rule(PathBeneath::new(root, reading | writing))?;
+    if let Some(lower) = lower {
+        rules = rules.add_rule(PathBeneath::new(lower, reading))?;
+    }
+    rules.restrict_self()?;
+    Ok(())
+}
+
+/// Everything else is answered with ENOSYS, which the C library takes as an old kernel's answer.
+fn restrict_calls() -> Result<(), Box<dyn std::error::Error>> {
+    let rules = ALLOWED.iter().map(|number| (*number, Vec::new())).collect();
+    let architecture: TargetArch = std::env::consts::ARCH.try_into()?;
+    let denied = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
+    let filter: BpfProgram =
+        SeccompFilter::new(rules, denied, SeccompAction::Allow, architecture)?.try_into()?;
+    seccompiler::apply_filter(&filter)?;
+    Ok(())
+}
+
+/// Files, memory, threads, and ends. Nothing that starts programs, opens sockets, mounts or looks at processes.
+#[rustfmt::skip]
+const ALLOWED: &[libc::c_long] = &[
+    // Read, write, look.
+    libc::SYS_read, libc::SYS_write, libc::SYS_writev, libc::SYS_pwrite64, libc::SYS_lseek, libc::SYS_close,
+    libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statx, libc::SYS_getdents64, libc::SYS_readlinkat,
+    libc::SYS_fcntl, libc::SYS_copy_file_range,
+    // Make and remove.
+    libc::SYS_openat, libc::SYS_openat2, libc::SYS_mkdirat, libc::SYS_mknodat, libc::SYS_symlinkat, libc::SYS_linkat,
+    libc::SYS_unlinkat, libc::SYS_renameat2, libc::SYS_ftruncate,
+    // Owners, modes, times, attributes.
+    libc::SYS_fchown, libc::SYS_fchownat, libc::SYS_fchmod, libc::SYS_fchmodat, libc::SYS_utimensat,
+    libc::SYS_fsetxattr, libc::SYS_fgetxattr, libc::SYS_flistxattr,
+    // Memory and threads.
+    libc::SYS_brk, libc::SYS_mmap, libc::SYS_munmap, libc::SYS_mremap, libc::SYS_mprotect, libc::SYS_madvise,
+    libc::SYS_clone, libc::SYS_futex, libc::SYS_set_robust_list, libc::SYS_rseq, libc::SYS_sigaltstack,
+    libc::SYS_rt_sigprocmask, libc::SYS_rt_sigaction, libc::SYS_rt_sigreturn, libc::SYS_restart_syscall,
+    libc::SYS_sched_yield, libc::SYS_sched_getaffinity, libc::SYS_gettid, libc::SYS_getpid, libc::SYS_tgkill,
+    libc::SYS_prctl, libc::SYS_getrandom, libc::SYS_clock_gettime,
+    libc::SYS_exit, libc::SYS_exit_group,
+];
