@@ -4,9 +4,17 @@
 #![forbid(unsafe_code)]
 
 mod capabilities;
+mod devices;
+mod mountinfo;
+mod mounts;
+mod namespaces;
+mod paths;
 mod process;
+mod propagation;
 mod rlimits;
 mod root;
+mod settings;
+mod user_namespace;
 
 use knarr_tests::{Bundle, Outcome, Runtime, Scratch};
 use serde_json::Value;

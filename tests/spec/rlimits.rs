@@ -61,6 +61,10 @@ fn every_limit_is_set_for_the_first_process_and_for_exec() {
     for (kind, name, soft, hard) in limits {
         let wanted = (soft.to_string(), hard.to_string());
         assert_eq!(soft_and_hard(&first, name), wanted, "{kind} of the first process");
+        // crun 1.8.1 gives exec none but those of --process.
+        if crate::is("crun") {
+            continue;
+        }
         assert_eq!(soft_and_hard(&exec, name), wanted, "{kind} of exec");
     }
 }

@@ -27,6 +27,9 @@ use sysctls::Sysctl;
 /// sethostname's bound (`__NEW_UTS_LEN`).
 const HOST_NAME_MAX_BYTES: usize = 64;
 
+/// Nanoseconds in a second, which an offset's must be below.
+const SECOND_NANOS: u32 = 1_000_000_000;
+
 /// A container as it will be made.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -146,6 +149,8 @@ pub enum PlanError {
     NameTooLong { field: &'static str },
     #[error("linux.timeOffsets: {0:?} is no clock of a time namespace (monotonic, boottime)")]
     Clock(String),
+    #[error("linux.timeOffsets.{clock}.nanosecs: {nanosecs} is a second or more")]
+    Nanoseconds { clock: String, nanosecs: u32 },
     #[error("linux.{0} paths must be absolute: {1:?}")]
     RelativePath(&'static str, String),
 }
@@ -242,6 +247,9 @@ fn time_offsets(spec: &Spec, namespaces: &Namespaces) -> Result<String, PlanErro
     offsets
         .iter()
         .map(|(clock, offset)| match clock.as_str() {
+            "monotonic" | "boottime" if offset.nanosecs >= SECOND_NANOS => {
+                Err(PlanError::Nanoseconds { clock: clock.clone(), nanosecs: offset.nanosecs })
+            }
             "monotonic" | "boottime" => Ok(format!("{clock} {} {}\n", offset.secs, offset.nanosecs)),
             _ => Err(PlanError::Clock(clock.clone())),
         })

@@ -25,10 +25,15 @@ pub(crate) enum Entry {
 /// Copies the mount tree at the working directory and puts the copy in its place.
 pub(super) fn bind_root(propagation: Option<(u64, Reach)>) -> Result<Tree, RootError> {
     // Mounts of the container must not appear on the host, whatever the host's own mounts are (R30).
-    let (flag, reach) = propagation.unwrap_or((libc::MS_SLAVE, Reach::Tree));
+    let (flag, reach) = match propagation {
+        // What is unbindable could not be copied; only the container's own root becomes so, when it is entered.
+        None | Some((libc::MS_UNBINDABLE, _)) => (libc::MS_SLAVE, Reach::Tree),
+        Some(given) => given,
+    };
     let host = open_here(c"/").map_err(|source| RootError::HostPropagation { source })?;
     set_propagation(host.as_fd(), flag, reach).map_err(|source| RootError::HostPropagation { source })?;
-    if flag == libc::MS_SHARED {
+    // `slave` and `private` reach the one mount at `/`: that of the root filesystem may be another, and shared.
+    if flag == libc::MS_SHARED || reach == Reach::One {
         make_parent_private().map_err(|source| RootError::HostPropagation { source })?;
     }
     let flags =

@@ -1,0 +1,75 @@
+//! `linux.maskedPaths` and `linux.readonlyPaths`.
+
+use std::fs;
+
+use knarr_tests::{Bundle, Runtime, Scratch, require};
+use serde_json::json;
+
+use crate::{differs, output, refusal};
+
+#[test]
+fn a_masked_file_is_empty_and_a_masked_directory_too() {
+    require!(root, tool("busybox"));
+    let script = "cat /etc/passwd | wc -c; stat -c '%F %t,%T' /etc/passwd; ls -A /usr | wc -l; touch /usr/x 2>/dev/null || echo closed; ls -A /link | wc -l";
+    let scratch = Scratch::new();
+    let bundle = Bundle::busybox(&scratch, "one").script(script).edit(|config| {
+        config["linux"]["maskedPaths"] =
+            json!(["/etc/passwd", "/usr", "/link", "/nowhere", "/etc/group/under"]);
+    });
+    fs::create_dir(bundle.rootfs().join("usr/share")).expect("a directory");
+    fs::create_dir_all(bundle.rootfs().join("behind/file")).expect("a directory");
+    std::os::unix::fs::symlink("behind", bundle.rootfs().join("link")).expect("a link");
+    let runtime = Runtime::new(&scratch);
+    if crate::is("crun") || crate::is("runc") {
+        // What is below a file is no reason to stop; both take it for an error.
+        let bundle = bundle.edit(|config| {
+            config["linux"]["maskedPaths"] = json!(["/etc/passwd", "/usr", "/link", "/nowhere"]);
+        });
+        let seen = runtime.run(&bundle).success().stdout;
+        assert!(seen.starts_with("0\ncharacter special file 1,3\n0\nclosed\n"), "{seen}");
+        return;
+    }
+    assert_eq!(runtime.run(&bundle).success().stdout, "0\ncharacter special file 1,3\n0\nclosed\n0\n");
+    assert!(bundle.rootfs().join("behind/file").exists(), "the host's view is untouched");
+}
+
+#[test]
+fn a_readonly_path_takes_no_writes_and_the_rest_does() {
+    require!(root, tool("busybox"));
+    let script = "echo x >>/etc/passwd || echo closed; touch /usr/file || echo closed; touch /etc/other && echo open; cat /etc/passwd | head -1";
+    let seen = output(script, |config| {
+        config["linux"]["readonlyPaths"] = json!(["/etc/passwd", "/usr", "/nowhere"]);
+    });
+    assert_eq!(seen, "closed\nclosed\nopen\nroot:x:0:0:root:/root:/bin/sh\n");
+}
+
+#[test]
+fn the_kernels_files_are_masked_and_closed() {
+    require!(root, tool("busybox"));
+    let script = "cat /proc/kcore | wc -c; cat /proc/timer_list 2>/dev/null | wc -c; ls -A /sys/firmware | wc -l; echo 1 >/proc/sys/kernel/panic || echo closed; echo h >/proc/sysrq-trigger || echo closed";
+    assert_eq!(output(script, |_| ()), "0\n0\n0\nclosed\nclosed\n");
+}
+
+#[test]
+fn a_readonly_path_keeps_the_options_of_its_mount() {
+    require!(root, tool("busybox"));
+    differs!("crun" => "1.8.1 loses them");
+    let seen = output("cat /proc/self/mountinfo", |config| {
+        crate::mounts::add(config, "/m", "tmpfs", "tmpfs", &["nosuid", "nodev", "noexec"]);
+        config["linux"]["readonlyPaths"] = json!(["/m", "/proc/sys"]);
+    });
+    let found = crate::mountinfo::parse(&seen);
+    assert!(found["/m"].has("ro,nosuid,nodev,noexec"), "{:?}", found["/m"]);
+    assert!(found["/proc/sys"].has("ro"), "{:?}", found["/proc/sys"]);
+}
+
+#[test]
+fn relative_paths_are_refused() {
+    require!(root, tool("busybox"));
+    // runtime-spec, "Masked Paths", "Readonly Paths": "The values MUST be absolute paths in the container namespace."
+    differs!("runc" => "1.1.5 takes them", "crun" => "1.8.1 takes them");
+    for field in ["maskedPaths", "readonlyPaths"] {
+        let said = refusal(|config| config["linux"][field] = json!(["/etc", "etc/passwd"]));
+        assert!(said.contains(field) && said.contains("etc/passwd"), "{said}");
+    }
+}
