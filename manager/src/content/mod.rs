@@ -227,9 +227,18 @@ impl Content {
     /// # Errors
     /// [`ContentError::Io`], [`ContentError::Task`].
     pub(crate) async fn put(&self, bytes: Vec<u8>) -> Result<Digest, ContentError> {
-        let content = self.clone();
         let digest = Digest::of(&bytes);
-        if let Claim::Bring(mut ingest) = content.claim(&digest, bytes.len() as u64).await? {
+        self.put_as(&digest, bytes).await?;
+        Ok(digest)
+    }
+
+    /// As [`Content::put`], for bytes whose digest somebody has said.
+    ///
+    /// # Errors
+    /// As there, and [`ContentError::WrongDigest`].
+    pub(crate) async fn put_as(&self, digest: &Digest, bytes: Vec<u8>) -> Result<(), ContentError> {
+        let content = self.clone();
+        if let Claim::Bring(mut ingest) = content.claim(digest, bytes.len() as u64).await? {
             let written = move || {
                 ingest.restart()?;
                 ingest.write(&bytes)?;
@@ -237,7 +246,7 @@ impl Content {
             };
             tokio::task::spawn_blocking(written).await.map_err(ContentError::Task)??;
         }
-        Ok(digest)
+        Ok(())
     }
 
     /// Makes the caller the one who brings blob `digest` of `size_bytes`. Waits while another does.

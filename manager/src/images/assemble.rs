@@ -90,7 +90,8 @@ impl Images {
         assembly: Assembly,
         teller: &Teller,
     ) -> Result<(Image, bool), ImageError> {
-        let name = assembly.references.first().map_or_else(|| assembly.manifest.to_string(), Clone::clone);
+        let names = assembly.references.first().or(assembly.repo_digests.first());
+        let name = names.map_or_else(|| assembly.manifest.to_string(), Clone::clone);
         let manifest = self.manifest(&assembly.manifest, &assembly.media_type, &name).await?;
         let layers = self.layers(&manifest, &name).await?;
         let mut is_new = false;

@@ -35,6 +35,7 @@ use crate::store::Store;
 use document::MAX_DOCUMENT_BYTES;
 use leases::Leases;
 use records::Record;
+use registry::Registries;
 
 pub(crate) use records::SCHEMA_1;
 
@@ -127,6 +128,7 @@ struct Shared {
     store: Store,
     observer: Arc<dyn Observer>,
     leases: Leases,
+    registries: Registries,
     /// One at a time unpacks into a chain id.
     unpacking: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -143,7 +145,7 @@ impl Images {
         observer: Arc<dyn Observer>,
         options: &Options,
     ) -> Result<Self, ImageError> {
-        let _ = options;
+        let registries = Registries::new(&options.insecure_registries);
         Ok(Self {
             shared: Arc::new(Shared {
                 content,
@@ -151,6 +153,7 @@ impl Images {
                 store,
                 observer,
                 leases: Leases::default(),
+                registries,
                 unpacking: Mutex::default(),
             }),
         })
