@@ -1,2 +1,9 @@
 //! knarrd by its gRPC API and its directories: images, snapshots, containers, events, recovery.
 #![forbid(unsafe_code)]
+
+mod grpc_archives;
+mod grpc_events;
+mod grpc_images;
+mod grpc_snapshots;
+mod grpc_system;
+mod imported;

@@ -5,6 +5,7 @@
 //! - [`Bundle`], [`Runtime`]: OCI bundles, and runtimes to run them with (ours, runc, crun)
 //! - [`image`], [`Registry`]: OCI images written here, and Debian's docker-registry to pull them from
 //! - [`Daemon`], [`Knarr`], [`Containerd`]: a private knarrd, its command line, and a private containerd
+//! - [`Grpc`]: a client of that knarrd's API
 //! - [`Shim`], [`Attached`]: a shim of ours without a manager, and a client of its streams
 //! - [`Pty`]: a program on a terminal; [`eventually`]: waiting for a state of the world with a deadline
 //! - [`strace`]: a program killed, or a system call failed, at a chosen call
@@ -18,6 +19,7 @@ pub mod bundle;
 pub mod containerd;
 pub mod daemon;
 pub mod eventually;
+pub mod grpc;
 pub mod image;
 pub mod knarr;
 pub mod leftovers;
@@ -37,6 +39,7 @@ pub use bundle::Bundle;
 pub use containerd::Containerd;
 pub use daemon::Daemon;
 pub use eventually::eventually;
+pub use grpc::Grpc;
 pub use image::{Image, Layer};
 pub use knarr::Knarr;
 pub use process::{Background, Outcome};

@@ -100,6 +100,24 @@ impl Ingest {
         Ok(())
     }
 
+    /// The digest of the bytes that are here.
+    #[must_use]
+    pub(crate) fn digest(&self) -> Digest {
+        self.hasher.clone().finish()
+    }
+
+    /// Gives up for good: nothing is kept for a next try.
+    ///
+    /// # Errors
+    /// [`ContentError::Io`].
+    pub(crate) fn discard(self) -> Result<(), ContentError> {
+        match &self.goal {
+            Goal::Blob { .. } => std::fs::remove_file(&self.path).map_err(failed("remove", &self.path)),
+            // Dropping does it.
+            Goal::Unnamed { .. } => Ok(()),
+        }
+    }
+
     /// Verifies, brings to disk and names the blob. What has the wrong digest is thrown away, what is too short is
     /// kept for the next try.
     ///

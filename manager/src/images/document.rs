@@ -19,7 +19,7 @@ pub(super) const MAX_INDEX_DEPTH: usize = 4;
 /// Entries of one index.
 const MAX_INDEX_ENTRIES: usize = 1024;
 /// The largest layer, compressed: more than any registry takes.
-const MAX_BLOB_BYTES: u64 = 64 << 30;
+pub(super) const MAX_BLOB_BYTES: u64 = 64 << 30;
 
 pub(super) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(super) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

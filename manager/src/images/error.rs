@@ -4,6 +4,7 @@ use std::io;
 
 use knarr_proto::kind::Kind;
 
+use super::archive::ArchiveError;
 use super::document::DocumentError;
 use super::platform::{InvalidPlatform, Platform};
 use super::reference::InvalidReference;
@@ -102,12 +103,18 @@ pub(crate) enum ImageError {
         /// Why.
         source: UnpackError,
     },
-    /// An archive could not be read.
-    #[error("cannot read the image archive")]
-    ArchiveRead(#[source] io::Error),
     /// The archive is none of the known kinds, or is not whole.
-    #[error("the archive holds no usable image: {0}")]
-    Archive(String),
+    #[error("cannot use the image archive")]
+    Archive(#[from] ArchiveError),
+    /// An archive could not be written.
+    #[error("cannot write the image archive")]
+    ArchiveWrite(#[source] io::Error),
+    /// No image, or more than anybody means, was to be written.
+    #[error("name between 1 and {limit} images to export")]
+    NothingToExport {
+        /// The most.
+        limit: usize,
+    },
     /// Blobs could not be kept.
     #[error("cannot keep the image's content")]
     Content(#[from] ContentError),
@@ -132,18 +139,14 @@ impl ImageError {
             | Self::Ambiguous(_)
             | Self::TagWithDigest(_)
             | Self::Filter { .. }
-            | Self::Archive(_) => Kind::InvalidArgument,
+            | Self::NothingToExport { .. } => Kind::InvalidArgument,
+            Self::Archive(source) => source.kind(),
+            Self::ArchiveWrite(source) => kind_of_io(source),
             Self::NotHere(_) | Self::NoPlatform { .. } => Kind::NotFound,
             Self::InUse { .. } | Self::SeveralReferences { .. } => Kind::FailedPrecondition,
             Self::Document(_, source) => source.kind(),
             Self::Registry { source, .. } | Self::Blob { source, .. } => source.kind(),
             Self::Unpack { source, .. } => source.kind(),
-            Self::ArchiveRead(source) => match source.kind() {
-                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof => {
-                    Kind::InvalidArgument
-                }
-                _ => kind_of_io(source),
-            },
             Self::Content(source) => source.kind(),
             Self::Snapshot(source) => source.kind(),
             Self::Store(source) => source.kind(),

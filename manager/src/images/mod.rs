@@ -2,6 +2,7 @@
 //! reads content and snapshots through their own doors, and tells an [`Observer`] what happened. It knows no container:
 //! who asks for a removal says what is in use.
 
+mod archive;
 mod assemble;
 mod document;
 mod error;
@@ -20,6 +21,7 @@ use std::time::SystemTime;
 
 use oci_spec::image::ImageConfiguration;
 
+pub(crate) use archive::{ArchiveError, Export, Input};
 pub(crate) use document::DocumentError;
 pub(crate) use error::ImageError;
 pub(crate) use list::Filters;
@@ -249,7 +251,11 @@ impl Images {
 /// Enough of a wrong reference to recognise it in a message.
 const MAX_QUOTED_CHARS: usize = 80;
 
-fn parsed(text: &str) -> Result<Reference, ImageError> {
+/// A reference that somebody wrote.
+///
+/// # Errors
+/// [`ImageError::Reference`].
+pub(crate) fn parsed(text: &str) -> Result<Reference, ImageError> {
     text.parse().map_err(|source| ImageError::Reference {
         text: text.chars().take(MAX_QUOTED_CHARS).collect(),
         source,

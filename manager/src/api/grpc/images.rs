@@ -6,10 +6,10 @@ use oci_spec::image::{Config, History};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::containers::Replies;
-use super::translate;
+use super::{transfers, translate};
 use crate::containers::Containers;
 use crate::content::Digest;
-use crate::images::{Filters, Image, Images};
+use crate::images::{Credentials, Filters, Image, ImageError, Images, Platform, PullRequest};
 
 /// The service, on the noun; the containers say which images are in use.
 pub(crate) struct ImagesService {
@@ -22,8 +22,17 @@ impl Service for ImagesService {
     type PullStream = Replies<v1::PullImageReply>;
     type ExportStream = Replies<v1::ExportImagesReply>;
 
-    async fn pull(&self, _: Request<v1::PullImageRequest>) -> Result<Response<Self::PullStream>, Status> {
-        Err(Status::unimplemented("this knarrd cannot pull images yet"))
+    async fn pull(
+        &self,
+        request: Request<v1::PullImageRequest>,
+    ) -> Result<Response<Self::PullStream>, Status> {
+        let request = request.into_inner();
+        let request = PullRequest {
+            reference: crate::images::parsed(&request.reference)?,
+            platform: platform(&request.platform)?,
+            auth: request.auth.map(|auth| Credentials { username: auth.username, password: auth.password }),
+        };
+        Ok(Response::new(transfers::pull(self.images.clone(), request)))
     }
 
     async fn list(
@@ -64,20 +73,27 @@ impl Service for ImagesService {
 
     async fn import(
         &self,
-        _: Request<Streaming<v1::ImportImagesRequest>>,
+        request: Request<Streaming<v1::ImportImagesRequest>>,
     ) -> Result<Response<v1::ImportImagesReply>, Status> {
-        Err(Status::unimplemented("this knarrd cannot import images yet"))
+        let images = transfers::import(&self.images, request.into_inner()).await?;
+        Ok(Response::new(v1::ImportImagesReply { images: images.into_iter().map(message).collect() }))
     }
 
     async fn export(
         &self,
-        _: Request<v1::ExportImagesRequest>,
+        request: Request<v1::ExportImagesRequest>,
     ) -> Result<Response<Self::ExportStream>, Status> {
-        Err(Status::unimplemented("this knarrd cannot export images yet"))
+        let export = self.images.export(&request.into_inner().images).await?;
+        Ok(Response::new(transfers::export(export)))
     }
 }
 
-fn message(image: Image) -> v1::Image {
+/// An empty one is for the noun to choose.
+pub(super) fn platform(text: &str) -> Result<Option<Platform>, ImageError> {
+    if text.is_empty() { Ok(None) } else { Ok(Some(text.parse()?)) }
+}
+
+pub(super) fn message(image: Image) -> v1::Image {
     let config = &image.config;
     let history = config.history().iter().flatten().map(history).collect();
     v1::Image {

@@ -7,6 +7,7 @@ mod snapshots;
 mod status;
 mod streams;
 mod system;
+mod transfers;
 mod translate;
 
 pub(crate) use containers::ContainersService;

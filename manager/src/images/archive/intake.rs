@@ -1,0 +1,197 @@
+//! An archive's data on its way into content: every member of some size becomes a blob as it comes, whatever it is for;
+//! what no image turns out to need is nobody's and collected. In memory are names, digests and four small documents.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use tokio::runtime::Handle;
+
+use super::input::{Compression, of_read};
+use super::members::{Kind, Member, Members};
+use super::{ArchiveError, INDEX_JSON, MANIFEST_JSON, OCI_LAYOUT};
+use crate::content::{Claim, Content, Digest, Ingest};
+use crate::images::ImageError;
+use crate::images::document::{MAX_BLOB_BYTES, MAX_DOCUMENT_BYTES};
+use crate::images::leases::Lease;
+
+/// docker's legacy files of each layer, which nothing reads any more.
+const LEGACY: [&str; 2] = ["VERSION", "json"];
+/// Everything in one archive, unpacked: a bomb that is packed small ends here, if the disk has not ended before.
+const MAX_ARCHIVE_BYTES: u64 = 256 << 30;
+/// Links that lead to links: docker writes one.
+const MAX_LINKS: usize = 8;
+const COPY_STEP_BYTES: usize = 1 << 20;
+
+/// A member that is a blob now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) digest: Digest,
+    pub(super) size_bytes: u64,
+    /// How its data begins.
+    pub(super) compression: Compression,
+}
+
+/// What was in an archive.
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    stored: BTreeMap<String, Stored>,
+    links: BTreeMap<String, String>,
+    documents: BTreeMap<&'static str, Vec<u8>>,
+}
+
+impl Intake {
+    /// Takes in the whole archive. Blocks. Blobs are held by `lease`, before they have their names.
+    pub(super) fn read(
+        input: impl Read + 'static,
+        content: &Content,
+        lease: &Lease,
+    ) -> Result<Self, ImageError> {
+        let mut members = Members::new(super::input::unpacked(input)?);
+        let mut intake = Self::default();
+        let mut left_bytes = MAX_ARCHIVE_BYTES;
+        while let Some(Member { name, kind }) = members.next()? {
+            match kind {
+                Kind::File(size_bytes) => {
+                    left_bytes = left_bytes
+                        .checked_sub(size_bytes)
+                        .ok_or(ArchiveError::TooMany { what: "bytes", limit: MAX_ARCHIVE_BYTES })?;
+                    intake.file(name, size_bytes, &mut members, (content, lease))?;
+                }
+                Kind::Link(target) => drop(intake.links.insert(name, target)),
+                Kind::Other => {}
+            }
+        }
+        members.finish()?;
+        Ok(intake)
+    }
+
+    /// A document at the top of the archive.
+    pub(super) fn document(&self, name: &str) -> Option<&[u8]> {
+        self.documents.get(name).map(Vec::as_slice)
+    }
+
+    /// The blob that the member `name` is, through links.
+    pub(super) fn find(&self, name: &str) -> Result<&Stored, ArchiveError> {
+        let mut at = name;
+        for _ in 0..MAX_LINKS {
+            if let Some(stored) = self.stored.get(at) {
+                return Ok(stored);
+            }
+            at = match self.links.get(at) {
+                Some(target) => target,
+                None if at == name => return Err(ArchiveError::NoMember(quoted(name))),
+                None => return Err(ArchiveError::Link(quoted(name))),
+            };
+        }
+        Err(ArchiveError::Link(quoted(name)))
+    }
+
+    fn file<R: Read>(
+        &mut self,
+        name: String,
+        size_bytes: u64,
+        data: &mut Members<R>,
+        (content, lease): (&Content, &Lease),
+    ) -> Result<(), ImageError> {
+        if let Some(known) = [MANIFEST_JSON, INDEX_JSON, OCI_LAYOUT].into_iter().find(|known| *known == name)
+        {
+            if size_bytes > MAX_DOCUMENT_BYTES {
+                return Err(
+                    ArchiveError::TooMany { what: "bytes in a document", limit: MAX_DOCUMENT_BYTES }.into()
+                );
+            }
+            let mut bytes = Vec::new();
+            data.read_to_end(&mut bytes).map_err(of_read)?;
+            self.documents.insert(known, bytes);
+            return Ok(());
+        }
+        let last = name.rsplit_once('/').map(|(_, last)| last);
+        if last.is_some_and(|last| LEGACY.contains(&last)) {
+            return Ok(());
+        }
+        if size_bytes > MAX_BLOB_BYTES {
+            return Err(ArchiveError::TooMany { what: "bytes in a blob", limit: MAX_BLOB_BYTES }.into());
+        }
+        let stored = match digest_of_name(&name) {
+            Some(digest) => named(digest, size_bytes, data, (content, lease))?,
+            None => unnamed(size_bytes, data, (content, lease))?,
+        };
+        self.links.remove(&name);
+        self.stored.insert(name, stored);
+        Ok(())
+    }
+}
+
+/// In an OCI layout a blob's name is its digest.
+fn digest_of_name(name: &str) -> Option<Digest> {
+    let (algorithm, digits) = name.strip_prefix("blobs/")?.split_once('/')?;
+    format!("{algorithm}:{digits}").parse().ok()
+}
+
+fn named<R: Read>(
+    digest: Digest,
+    size_bytes: u64,
+    data: &mut Members<R>,
+    (content, lease): (&Content, &Lease),
+) -> Result<Stored, ImageError> {
+    lease.add(&digest);
+    let compression = match Handle::current().block_on(content.claim(&digest, size_bytes))? {
+        Claim::Here => {
+            let mut head = Vec::new();
+            content.open_blob(&digest)?.take(4).read_to_end(&mut head).map_err(ArchiveError::Read)?;
+            Compression::of(&head)
+        }
+        Claim::Bring(mut ingest) => {
+            // What an interrupted pull left may be the beginning of this; the archive has all of it anyway.
+            ingest.restart()?;
+            match fill(&mut ingest, data) {
+                Ok(compression) => {
+                    ingest.commit()?;
+                    compression
+                }
+                Err(error) => {
+                    ingest.discard()?;
+                    return Err(error);
+                }
+            }
+        }
+    };
+    Ok(Stored { digest, size_bytes, compression })
+}
+
+fn unnamed<R: Read>(
+    size_bytes: u64,
+    data: &mut Members<R>,
+    (content, lease): (&Content, &Lease),
+) -> Result<Stored, ImageError> {
+    let mut ingest = content.ingest_unnamed(size_bytes)?;
+    let compression = fill(&mut ingest, data)?;
+    lease.add(&ingest.digest());
+    Ok(Stored { digest: ingest.commit()?, size_bytes, compression })
+}
+
+fn fill<R: Read>(ingest: &mut Ingest, data: &mut Members<R>) -> Result<Compression, ImageError> {
+    let mut buffer = vec![0; COPY_STEP_BYTES];
+    let mut compression = None;
+    loop {
+        // Read up to the whole buffer: pieces from the network are small, and a write for each is slow.
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match data.read(&mut buffer[filled..]).map_err(of_read)? {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        if compression.is_none() {
+            compression = Some(Compression::of(&buffer[..filled]));
+        }
+        if filled == 0 {
+            return Ok(compression.unwrap_or(Compression::None));
+        }
+        ingest.write(&buffer[..filled])?;
+    }
+}
+
+fn quoted(name: &str) -> String {
+    name.chars().take(120).collect()
+}

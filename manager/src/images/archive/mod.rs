@@ -1,0 +1,27 @@
+//! Archives: images as one tar, in and out. `docker save`'s form (manifest.json) and the OCI image layout (index.json)
+//! are read, plain or compressed, from a stream that is never held; what is written is both at once.
+//!
+//! ```text
+//! import:  input (bytes → tar) → members (tar → named data) → intake (data → blobs) → found (blobs → images) → assembled
+//! export:  images → index.json + manifest.json + blobs, in one order
+//! ```
+//! A member's name is a key of a map. It never becomes a path on disk.
+
+mod error;
+mod export;
+mod found;
+mod import;
+mod input;
+mod intake;
+mod members;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use error::ArchiveError;
+pub(crate) use export::Export;
+pub(crate) use input::Input;
+
+/// The names that tell what an archive is.
+const MANIFEST_JSON: &str = "manifest.json";
+const INDEX_JSON: &str = "index.json";
+const OCI_LAYOUT: &str = "oci-layout";

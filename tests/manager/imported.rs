@@ -1,0 +1,40 @@
+//! Images that come to a test's knarrd as archives: no registry, no network.
+
+use knarr_proto::v1::{self, import_images_request::Message};
+use knarr_tests::{Grpc, Image, Scratch};
+use tonic::Status;
+
+/// Of one message; a real client's are larger, but seams are to be found here.
+const PIECE_BYTES: usize = 100_000;
+
+/// Sends an archive.
+pub(crate) fn archive(grpc: &Grpc, bytes: &[u8]) -> Result<Vec<v1::Image>, Status> {
+    archive_for(grpc, bytes, "")
+}
+
+/// As [`archive`], for one platform.
+pub(crate) fn archive_for(grpc: &Grpc, bytes: &[u8], platform: &str) -> Result<Vec<v1::Image>, Status> {
+    let open = Message::Open(v1::ImportOpen { platform: platform.to_owned() });
+    let data = bytes.chunks(PIECE_BYTES).map(|piece| Message::Data(piece.to_vec()));
+    send(grpc, std::iter::once(open).chain(data).collect())
+}
+
+/// Sends these messages and no others.
+pub(crate) fn send(grpc: &Grpc, messages: Vec<Message>) -> Result<Vec<v1::Image>, Status> {
+    let requests = messages.into_iter().map(|message| v1::ImportImagesRequest { message: Some(message) });
+    let requests: Vec<_> = requests.collect();
+    let mut images = grpc.images();
+    let reply = grpc.wait(images.import(tokio_stream::iter(requests)))?;
+    Ok(reply.into_inner().images)
+}
+
+/// Brings an image in under these names.
+#[track_caller]
+pub(crate) fn image(scratch: &Scratch, grpc: &Grpc, image: &Image, names: &[&str]) -> v1::Image {
+    let path = scratch.join("imported.tar");
+    image.write_docker_archive(&path, names);
+    let bytes = std::fs::read(&path).expect("the archive");
+    let images = archive(grpc, &bytes).expect("imported");
+    let [image] = <[v1::Image; 1]>::try_from(images).expect("one image");
+    image
+}

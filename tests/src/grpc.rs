@@ -1,0 +1,86 @@
+//! A gRPC client of one knarrd, as any other program would be one. It adds nothing to the generated clients but a
+//! runtime to wait in, so that tests read as plain functions.
+
+use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
+
+use knarr_proto::v1::containers_client::ContainersClient;
+use knarr_proto::v1::events_client::EventsClient;
+use knarr_proto::v1::images_client::ImagesClient;
+use knarr_proto::v1::snapshots_client::SnapshotsClient;
+use knarr_proto::v1::system_client::SystemClient;
+use tokio::runtime::Runtime;
+use tonic::transport::{Channel, Endpoint};
+
+/// No call in a test is meant to take longer; one that hangs fails its test.
+const CALL_DEADLINE: Duration = Duration::from_secs(120);
+
+/// A connection.
+#[derive(Debug)]
+pub struct Grpc {
+    runtime: Runtime,
+    channel: Channel,
+}
+
+impl Grpc {
+    /// Connects to this socket.
+    ///
+    /// # Panics
+    /// When nobody listens there.
+    #[must_use]
+    #[track_caller]
+    pub fn connect(socket: &Path) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let endpoint =
+            Endpoint::from_shared(format!("unix://{}", socket.display())).expect("a socket's path");
+        let channel = runtime.block_on(endpoint.connect()).expect("knarrd listens");
+        Self { runtime, channel }
+    }
+
+    /// Waits for a call, or several.
+    ///
+    /// # Panics
+    /// When it takes longer than anything here may.
+    #[track_caller]
+    pub fn wait<T>(&self, call: impl Future<Output = T>) -> T {
+        let bounded = async { tokio::time::timeout(CALL_DEADLINE, call).await };
+        self.runtime.block_on(bounded).expect("knarrd answers in time")
+    }
+
+    /// The connection, for services that are not knarr's own.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// knarr.v1.Containers.
+    #[must_use]
+    pub fn containers(&self) -> ContainersClient<Channel> {
+        ContainersClient::new(self.channel())
+    }
+
+    /// knarr.v1.Events.
+    #[must_use]
+    pub fn events(&self) -> EventsClient<Channel> {
+        EventsClient::new(self.channel())
+    }
+
+    /// knarr.v1.Images.
+    #[must_use]
+    pub fn images(&self) -> ImagesClient<Channel> {
+        ImagesClient::new(self.channel())
+    }
+
+    /// knarr.v1.Snapshots.
+    #[must_use]
+    pub fn snapshots(&self) -> SnapshotsClient<Channel> {
+        SnapshotsClient::new(self.channel())
+    }
+
+    /// knarr.v1.System.
+    #[must_use]
+    pub fn system(&self) -> SystemClient<Channel> {
+        SystemClient::new(self.channel())
+    }
+}
