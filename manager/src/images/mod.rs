@@ -21,15 +21,15 @@ use std::time::SystemTime;
 
 use oci_spec::image::ImageConfiguration;
 
-pub(crate) use archive::{ArchiveError, Export, Input};
+pub(crate) use archive::{Export, Input};
 pub(crate) use document::DocumentError;
 pub(crate) use error::ImageError;
 pub(crate) use list::Filters;
-pub(crate) use platform::{InvalidPlatform, Platform};
+pub(crate) use platform::Platform;
 pub(crate) use pull::{Credentials, Phase, Progress, PullRequest, Pulled};
-pub(crate) use reference::{InvalidReference, Reference};
+pub(crate) use reference::Reference;
 pub(crate) use registry::RegistryError;
-pub(crate) use removal::{Removed, Users};
+pub(crate) use removal::Users;
 
 use crate::content::{Content, Digest};
 use crate::snapshots::Snapshots;

@@ -79,13 +79,18 @@ async fn component(program: &Path, flag: &str) -> v1::Component {
     let mut command = tokio::process::Command::new(program);
     command.arg(flag).stdin(Stdio::null()).kill_on_drop(true);
     let version = match tokio::time::timeout(VERSION_LIMIT, command.output()).await {
-        Ok(Ok(output)) => {
-            String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned()
-        }
+        Ok(Ok(output)) => version_in(&String::from_utf8_lossy(&output.stdout)),
         Ok(Err(_)) | Err(_) => "unknown".to_owned(),
     };
     let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     v1::Component { name, version, path: program.display().to_string() }
+}
+
+/// runc and its kin say `runc version 1.2.3`, containerd's shims `Version: 1.2.3` on a line further down.
+fn version_in(output: &str) -> String {
+    let line = output.lines().find(|line| line.to_ascii_lowercase().contains("version"));
+    let word = line.and_then(|line| line.split_whitespace().next_back());
+    word.unwrap_or("unknown").to_owned()
 }
 
 fn kernel() -> String {
@@ -111,4 +116,20 @@ fn operating_system() -> String {
 fn memory_bytes() -> u64 {
     let info = rustix::system::sysinfo();
     u64::try_from(info.totalram).unwrap_or(0).saturating_mul(info.mem_unit.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_s_version_is_found_in_what_it_says() {
+        for (output, version) in [
+            ("runc version 1.1.5+ds1\ncommit: x\nspec: 1.0.2\n", "1.1.5+ds1"),
+            ("containerd-shim-knarr-v2:\n  Version: 0.1.0\n", "0.1.0"),
+            ("", "unknown"),
+        ] {
+            assert_eq!(version_in(output), version);
+        }
+    }
 }

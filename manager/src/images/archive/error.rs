@@ -22,7 +22,7 @@ pub(crate) enum ArchiveError {
     #[error("its {0} names no image")]
     Empty(&'static str),
     /// A name that would leave the archive's own tree.
-    #[error("its member {0:?} is named by an absolute path or with ..")]
+    #[error("its member {0:?} is named by an absolute path, with .., or at too great a length")]
     Name(String),
     /// A link that leads nowhere, or round in circles.
     #[error("its link {0:?} leads to no member")]

@@ -13,6 +13,12 @@ const BLOCK_BYTES: usize = 512;
 const MAX_EXTENDED_BYTES: u64 = 64 << 10;
 /// 500 images of 127 layers; each costs a map entry.
 const MAX_MEMBERS: u64 = 65_536;
+/// The longest that any archive has is `blobs/sha512/` and its digits; names are kept in memory.
+const MAX_NAME_BYTES: usize = 512;
+/// Everything in one archive, unpacked: a bomb that is packed small ends here, if the disk has not ended before.
+const MAX_ARCHIVE_BYTES: u64 = 256 << 30;
+/// tar(1) fills up to its record size.
+const MAX_TRAILING_BYTES: u64 = 1 << 20;
 /// Of a wrong name, in a message.
 const MAX_QUOTED_CHARS: usize = 120;
 
@@ -42,6 +48,8 @@ pub(super) struct Members<R> {
     left_bytes: u64,
     padding_bytes: u64,
     seen: u64,
+    /// What later members may have together.
+    budget_bytes: u64,
 }
 
 /// What extended headers say about the next member.
@@ -54,7 +62,7 @@ struct Extended {
 
 impl<R: Read> Members<R> {
     pub(super) fn new(input: R) -> Self {
-        Self { input, left_bytes: 0, padding_bytes: 0, seen: 0 }
+        Self { input, left_bytes: 0, padding_bytes: 0, seen: 0, budget_bytes: MAX_ARCHIVE_BYTES }
     }
 
     /// The next member; what was not read of the last one is passed over.
@@ -66,6 +74,7 @@ impl<R: Read> Members<R> {
             if self.seen > MAX_MEMBERS {
                 return Err(ArchiveError::TooMany { what: "members", limit: MAX_MEMBERS });
             }
+            self.spend(self.left_bytes)?;
             match header.entry_type() {
                 EntryType::GNULongName => extended.name = Some(self.text()?),
                 EntryType::GNULongLink => extended.link = Some(self.text()?),
@@ -80,11 +89,17 @@ impl<R: Read> Members<R> {
     /// Everything after the end of the tar, so that the sender's last bytes are taken and a checksum that ends the
     /// compression is looked at.
     pub(super) fn finish(mut self) -> Result<(), ArchiveError> {
-        io::copy(&mut self.input, &mut io::sink()).map(drop).map_err(of_read)
+        let trailing =
+            io::copy(&mut Read::by_ref(&mut self.input).take(MAX_TRAILING_BYTES + 1), &mut io::sink());
+        match trailing.map_err(of_read)? {
+            0..=MAX_TRAILING_BYTES => Ok(()),
+            _ => Err(ArchiveError::TooMany { what: "bytes after its end", limit: MAX_TRAILING_BYTES }),
+        }
     }
 
     fn member(&mut self, header: &Header, extended: Extended) -> Result<Member, ArchiveError> {
         if let Some(size) = extended.size_bytes {
+            self.spend(size)?;
             self.expect(size);
         }
         let name = normal("", &extended.name.unwrap_or_else(|| header.path_bytes().into_owned()))?;
@@ -133,6 +148,12 @@ impl<R: Read> Members<R> {
         };
         self.expect(size);
         Ok(Some(header))
+    }
+
+    fn spend(&mut self, size_bytes: u64) -> Result<(), ArchiveError> {
+        let too_many = ArchiveError::TooMany { what: "bytes", limit: MAX_ARCHIVE_BYTES };
+        self.budget_bytes = self.budget_bytes.checked_sub(size_bytes).ok_or(too_many)?;
+        Ok(())
     }
 
     fn expect(&mut self, size_bytes: u64) {
@@ -210,7 +231,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 pub(super) fn normal(directory: &str, path: &[u8]) -> Result<String, ArchiveError> {
     let text = String::from_utf8_lossy(path);
     let wrong = || ArchiveError::Name(text.chars().take(MAX_QUOTED_CHARS).collect());
-    if text.starts_with('/') || text.contains('\0') {
+    if text.len() > MAX_NAME_BYTES || text.starts_with('/') || text.contains('\0') {
         return Err(wrong());
     }
     let mut parts: Vec<&str> = directory.split('/').filter(|part| !part.is_empty()).collect();
@@ -295,9 +316,20 @@ mod tests {
 
     #[test]
     fn a_name_that_claims_to_be_huge_is_not_read() {
-        let mut bytes = raw(b"././@LongLink", EntryType::GNULongName, 1 << 40, b"").as_bytes().to_vec();
-        bytes.extend([b'a'; 1024]);
-        assert!(matches!(members(&bytes), Err(ArchiveError::TooMany { .. })));
+        for (kind, size) in
+            [(EntryType::GNULongName, 1 << 20), (EntryType::XHeader, 1 << 20), (EntryType::Char, 1 << 50)]
+        {
+            let mut bytes = raw(b"././@LongLink", kind, size, b"").as_bytes().to_vec();
+            bytes.extend([b'a'; 1024]);
+            let refused = members(&bytes);
+            assert!(matches!(refused, Err(ArchiveError::TooMany { .. })), "{kind:?}: {refused:?}");
+        }
+        let long = "n".repeat(MAX_NAME_BYTES + 1);
+        let bytes = tar(|tar| {
+            let mut header = raw(b"", EntryType::Regular, 0, b"");
+            tar.append_data(&mut header, &long, &[][..]).expect("a member");
+        });
+        assert!(matches!(members(&bytes), Err(ArchiveError::Name(_))));
     }
 
     #[test]
