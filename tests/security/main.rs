@@ -1,2 +1,13 @@
 //! Attacks, run for real by code inside containers and images; each must fail.
 #![forbid(unsafe_code)]
+
+mod attacker;
+mod canary;
+mod runtime_benign;
+mod runtime_config;
+mod runtime_descriptors;
+mod runtime_identity;
+mod runtime_kernel;
+mod runtime_lifecycle;
+mod runtime_races;
+mod runtime_rootfs;

@@ -85,6 +85,16 @@ pub fn capability(number: u32) -> Result<(), String> {
     if set & (1 << number) == 0 { Err(format!("root lacks capability {number} here")) } else { Ok(()) }
 }
 
+/// `KNARR_FULL=1` asked for what takes minutes: every point of a sweep, every start of a race, and their slow controls.
+///
+/// # Errors
+/// Unless it was asked for.
+pub fn full_sweeps() -> Result<(), String> {
+    std::env::var_os("KNARR_FULL")
+        .map(drop)
+        .ok_or_else(|| "takes minutes (KNARR_FULL=1 runs this)".to_owned())
+}
+
 /// The whole way from CLI to runtime stands. It does not yet (the shim's task service, knarrd's pull and the CLI's
 /// commands are being written); whoever joins them removes this need, and until then asks for it with `KNARR_WHOLE_WAY=1`.
 ///

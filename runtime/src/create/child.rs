@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::process::DumpableBehavior;
 use rustix::thread::LinkNameSpaceType;
 
 use super::undo::Child;
@@ -104,11 +105,18 @@ fn own_pid_namespace(joined: &[(NamespaceKind, OwnedFd)]) -> Result<Option<Owned
         return Ok(None);
     };
     let failed = |source| CreateError::Namespace { kind: *kind, path: "/proc/self/ns/pid".into(), source };
+    hide().map_err(failed)?;
     let own = rustix::fs::open(c"/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(failed)?;
     rustix::thread::move_into_link_name_space(opened.as_fd(), Some(LinkNameSpaceType::ProcessID))
         .map_err(failed)?;
     Ok(Some(own))
+}
+
+/// Before a child is born where a container's processes see it: they must not trace it or open what it holds (R03). It
+/// is born with this, and exec takes it away.
+pub(crate) fn hide() -> Result<(), Errno> {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
 }
 
 fn open_namespaces(decided: &Decided) -> Result<Vec<(NamespaceKind, OwnedFd)>, CreateError> {

@@ -26,7 +26,7 @@ use crate::security::seccomp::Program;
 use crate::spec::{NamespaceKind, Spec};
 use crate::state::{Claim, Process, State, VERSION};
 
-pub(crate) use child::inherited;
+pub(crate) use child::{hide, inherited};
 pub use error::{CreateError, StartError};
 pub use gate::start;
 pub(crate) use serve::Served;

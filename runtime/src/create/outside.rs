@@ -4,7 +4,9 @@ use std::io::{IoSlice, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::path::Path;
+use std::time::Duration;
 
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
     SocketType, connect, sendmsg, socket_with,
@@ -16,6 +18,9 @@ use crate::handshake::CreatorEnd;
 use crate::plan::{Plan, Process, mappings};
 use crate::security::seccomp::{Program, listener};
 use crate::sys::Errno;
+
+/// Bounds connect too, which a listener with a full queue would block.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Writes the maps of the child's user namespace and lets it go on.
 pub(crate) fn map_ids(plan: &Plan, pid: u32, channel: &CreatorEnd) -> Result<(), CreateError> {
@@ -62,11 +67,12 @@ pub(crate) fn write_pid_file(path: &Path, pid: u32) -> Result<(), CreateError> {
     std::fs::rename(&temporary, path).map_err(failed)
 }
 
-/// Sends a descriptor to whoever listens at `path`.
+/// Sends a descriptor to whoever listens at `path`; who does not listen in time is not waited for.
 pub(crate) fn send(path: &Path, descriptor: BorrowedFd<'_>, text: &[u8]) -> Result<(), CreateError> {
     let deliver = || {
         let address = SocketAddrUnix::new(path)?;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        set_socket_timeout(&socket, Timeout::Send, Some(SEND_TIMEOUT))?;
         connect(&socket, &address)?;
         let descriptors = [descriptor];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

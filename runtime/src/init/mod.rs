@@ -56,8 +56,6 @@ pub(crate) enum InitError {
     DomainName { source: Errno },
     #[error("cannot bring the loopback interface up")]
     Loopback { source: Errno },
-    #[error("cannot hide from the container's processes")]
-    Dumpable { source: Errno },
     #[error("cannot join the container's namespaces")]
     JoinContainer { source: Errno },
     #[error("cannot set the CPU affinity")]

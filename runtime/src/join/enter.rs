@@ -4,12 +4,11 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::process::DumpableBehavior;
 use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
 
 use super::ExecError;
 use crate::cgroup::Entrance;
-use crate::create::{Child, CreateError};
+use crate::create::{Child, CreateError, hide};
 use crate::handshake::{ChildEnd, CreatorEnd, Failure, Phase};
 use crate::init::{InitError, become_root, enter_cgroups};
 use crate::plan::namespaces::flag;
@@ -36,6 +35,7 @@ pub(super) fn fork(
     (channel, creator): (ChildEnd, &CreatorEnd),
 ) -> Result<Child, ExecError> {
     let failed = |source| ExecError::PidNamespace { source };
+    hide().map_err(|source| ExecError::Hide { source })?;
     let own = match entering.kinds.contains(&NamespaceKind::Pid) {
         false => None,
         true => {
@@ -80,9 +80,6 @@ fn phases(
     channel: &ChildEnd,
 ) -> Result<Infallible, (Phase, InitError)> {
     let at = |phase| move |error: InitError| (phase, error);
-    // From the next step on the container's processes see us: they must not trace us or open what we hold (R03).
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .map_err(|source| (Phase::Isolate, InitError::Dumpable { source }))?;
     enter(entering).map_err(at(Phase::Isolate))?;
     let console = console(&launch, channel).map_err(at(Phase::Root))?;
     let settled = launch.settle(console).map_err(|error| (Phase::Settle, error.into()))?;

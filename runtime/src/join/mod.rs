@@ -77,6 +77,8 @@ pub enum ExecError {
     Affinity(#[from] CpuAffinityError),
     #[error("cannot set the CPU affinity")]
     SetAffinity { source: Errno },
+    #[error("cannot hide from the container's processes")]
+    Hide { source: Errno },
     #[error("cannot join the container's pid namespace")]
     PidNamespace { source: Errno },
 }

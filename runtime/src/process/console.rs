@@ -82,18 +82,22 @@ impl Console {
         bind().map_err(|source| ConsoleError::Bind { source })
     }
 
-    /// Begins a session that this terminal controls, and makes it stdin, stdout and stderr.
+    /// Makes this terminal the one that controls our session, and stdin, stdout and stderr.
     pub(crate) fn take_control(self) -> Result<(), ConsoleError> {
         let control = |source| ConsoleError::Control { source };
-        // exec's child may lead a session already; then it has no terminal to lose.
-        match rustix::process::setsid() {
-            Ok(_) | Err(Errno::PERM) => {}
-            Err(source) => return Err(control(source)),
-        }
         rustix::process::ioctl_tiocsctty(&self.slave).map_err(control)?;
         (0..3)
             .try_for_each(|number| descriptor::duplicate_onto(self.slave.as_raw_fd(), number))
             .map_err(control)
+    }
+}
+
+/// Leaves the caller's session and its terminal.
+pub(crate) fn begin_session() -> Result<(), Errno> {
+    match rustix::process::setsid() {
+        // Whoever leads a session already has none of the caller's.
+        Ok(_) | Err(Errno::PERM) => Ok(()),
+        Err(source) => Err(source),
     }
 }
 

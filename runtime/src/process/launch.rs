@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use rustix::fs::Mode;
 use rustix::process::{Gid, Uid};
 
-use super::console::{Console, ConsoleError, own_stdio};
+use super::console::{Console, ConsoleError, begin_session, own_stdio};
 use super::program::{ProgramError, find};
 use super::{home, io_priority, scheduler};
 use crate::handshake::{ChannelError, ChildEnd};
@@ -37,6 +37,8 @@ pub enum LaunchError {
     Capability(#[from] CapabilityError),
     #[error(transparent)]
     Program(#[from] ProgramError),
+    #[error("cannot begin a session")]
+    Session { source: Errno },
     #[error(transparent)]
     Channel(#[from] ChannelError),
     #[error("cannot mount a procfs to set security labels through")]
@@ -106,6 +108,8 @@ impl<'a> Launch<'a> {
         if self.joins_keyring {
             keyring::join_session(self.container, self.in_user_namespace)?;
         }
+        // Never in the caller's session, into whose terminal a container could otherwise type (R35).
+        begin_session().map_err(|source| LaunchError::Session { source })?;
         if let Some(console) = console {
             console.take_control()?;
         }

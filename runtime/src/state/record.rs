@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use knarr_proto::id::ContainerId;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -120,12 +120,17 @@ impl State {
     /// [`StateError::Version`] when the file is not ours.
     pub fn load(root: &Path, id: &ContainerId) -> Result<Self, StateError> {
         let path = root.join(id.as_str()).join(FILE_NAME);
-        let text = match file::read_text(&path, MAX_STATE_BYTES) {
-            Ok(text) => text,
-            Err(Errno::NOENT | Errno::NOTDIR) => return Err(StateError::NotFound(id.clone())),
-            Err(source) => return Err(StateError::Read { path, source }),
-        };
-        Self::parse(&text, path)
+        // A symbolic link among the containers is none: what is done to it would be done to another.
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(CWD, root.join(id.as_str()), flags, Mode::empty());
+        let text = opened.and_then(|directory| {
+            file::read_text_at(directory.as_fd(), Path::new(FILE_NAME), MAX_STATE_BYTES)
+        });
+        match text {
+            Ok(text) => Self::parse(&text, path),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Err(StateError::NotFound(id.clone())),
+            Err(source) => Err(StateError::Read { path, source }),
+        }
     }
 
     fn parse(text: &str, path: PathBuf) -> Result<Self, StateError> {

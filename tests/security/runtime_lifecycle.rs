@@ -1,0 +1,117 @@
+//! Ends: of fork bombs, of processes that hide from the end, of frozen ones; and signals that must not reach a stranger who
+//! got the pid. Classes R31 and R33.
+
+use std::time::{Duration, Instant};
+
+use knarr_tests::{Bundle, Runtime, Scratch, eventually, process, programs, require};
+use serde_json::json;
+
+use crate::attacker;
+
+const QUICK: Duration = Duration::from_secs(10);
+
+#[test]
+fn a_fork_bomb_ends_with_its_container() {
+    require!(root, tool("busybox"), tool("cc"), cgroup("pids"));
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    for (name, has_pid_namespace) in [("inside", true), ("outside", false)] {
+        let bundle = Bundle::busybox(&scratch, name).args(["attacker", "bomb"]).edit(|config| {
+            config["linux"]["resources"]["pids"] = json!({ "limit": 300 });
+            if !has_pid_namespace {
+                config["linux"]["namespaces"]
+                    .as_array_mut()
+                    .expect("a list")
+                    .retain(|kind| kind["type"] != "pid");
+            }
+        });
+        attacker::arm(&scratch, &bundle);
+        let container = runtime.run_detached(&bundle);
+        eventually(QUICK, || (scratch.pids(name).len() > 200).then_some(()));
+        let begun = Instant::now();
+        runtime.call(["delete", "--force", container.id()]).success();
+        assert!(begun.elapsed() < QUICK, "{name}: delete took {:?}", begun.elapsed());
+        assert!(scratch.pids(name).is_empty(), "{name}: processes are left");
+        assert_eq!(container.status(), "gone");
+        std::mem::forget(container);
+    }
+}
+
+#[test]
+fn processes_that_left_their_session_parent_and_group_end_with_the_container() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let script = "trap '' TERM HUP; for n in 1 2 3 4; do setsid sh -c 'setsid sh -c \"trap : TERM HUP; sleep 600\" & ' & done; exit 0";
+    let bundle = Bundle::busybox(&scratch, "orphans").script(script).edit(|config| {
+        config["linux"]["namespaces"].as_array_mut().expect("a list").retain(|kind| kind["type"] != "pid");
+    });
+    let container = runtime.run_detached(&bundle);
+    eventually(QUICK, || {
+        (container.status() == "stopped" && scratch.pids("orphans").len() >= 4).then_some(())
+    });
+    container.delete().success();
+    assert!(scratch.pids("orphans").is_empty());
+}
+
+#[test]
+fn a_paused_container_is_deleted_by_force() {
+    require!(root, tool("busybox"), cgroup("freezer"));
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let container_bundle = Bundle::busybox(&scratch, "paused").script("sleep 600 & sleep 600");
+    let container = runtime.run_detached(&container_bundle);
+    runtime.call(["pause", container.id()]).success();
+    assert_eq!(container.status(), "paused");
+    let begun = Instant::now();
+    runtime.call(["delete", "--force", container.id()]).success();
+    assert!(begun.elapsed() < QUICK, "delete took {:?}", begun.elapsed());
+}
+
+#[test]
+fn a_stranger_with_the_same_pid_gets_no_signal() {
+    require!(root, tool("busybox"), tool("unshare"));
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let bundle = Bundle::busybox(&scratch, "victim").args(["sleep", "600"]);
+    let other = bundle.another(&scratch, "control");
+    // In a pid namespace of our own, where the next pid can be chosen without disturbing anybody.
+    let script = r#"
+        set -e
+        k() { "$RUNTIME" --root "$ROOT" "$@"; }
+        k create --bundle "$BUNDLE" victim
+        pid=$(k state victim | sed -n 's/.*"pid": \([0-9]*\),*/\1/p')
+        kill -KILL "$pid"
+        while [ -e /proc/"$pid" ] && ! grep -q ') Z ' /proc/"$pid"/stat; do :; done
+        wait 2>/dev/null || :
+        n=0
+        while [ "${stranger:-0}" != "$pid" ]; do
+            n=$((n + 1)); [ $n -lt 200 ] || exit 77
+            [ -z "${stranger:-}" ] || kill -KILL "$stranger"
+            echo $((pid - 1)) >/proc/sys/kernel/ns_last_pid
+            sleep 300 & stranger=$!
+        done
+        k state victim | grep -q '"status": "stopped"' || echo "status is not stopped"
+        k kill victim KILL 2>/dev/null && echo "kill says it worked"
+        k kill --all victim KILL 2>/dev/null || :
+        k delete victim || echo "delete failed"
+        kill -0 "$stranger" && grep -q sleep /proc/"$stranger"/cmdline && echo alive
+        k create --bundle "$OTHER" control && k kill control KILL && k delete --force control
+        kill -KILL "$stranger"
+    "#;
+    let mut unshare = scratch.command(programs::tool("unshare"));
+    unshare.args(["--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script]);
+    unshare
+        .env("RUNTIME", runtime.program())
+        .env("ROOT", runtime.root())
+        .env("BUNDLE", bundle.path())
+        .env("OTHER", other.path());
+    let outcome = process::run(&mut unshare);
+    if outcome.code() == 77 {
+        return require::skip(
+            "a_stranger_with_the_same_pid_gets_no_signal",
+            "the pid could not be had again",
+        );
+    }
+    assert_eq!(outcome.success().stdout, "alive\n");
+}
