@@ -4,6 +4,7 @@
 mod grpc_archives;
 mod grpc_events;
 mod grpc_images;
+mod grpc_pull;
 mod grpc_snapshots;
 mod grpc_system;
 mod imported;
