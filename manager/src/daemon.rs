@@ -180,7 +180,7 @@ async fn serve(settings: &Settings, nouns: &Nouns, listener: UnixListener) -> Re
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .serve_with_incoming_shutdown(connections::accept(listener, &connections), async move {
-            stop.cancelled().await
+            stop.cancelled().await;
         });
     tokio::pin!(serving);
     notify::tell("READY=1");

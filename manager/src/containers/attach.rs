@@ -178,7 +178,7 @@ impl Output {
             let stream = match header.kind {
                 FrameKind::Output(stream) => stream,
                 FrameKind::Dropped => {
-                    let bytes = data.try_into().map(u64::from_be_bytes).unwrap_or(0);
+                    let bytes = data.try_into().map_or(0, u64::from_be_bytes);
                     return Ok(Some(Piece::Dropped { bytes }));
                 }
                 FrameKind::Stdin => return Err(failed(std::io::Error::other("the shim sent input"))),

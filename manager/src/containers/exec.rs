@@ -183,7 +183,7 @@ async fn start(
 async fn forget(task: &Task, exec_id: &str) {
     match task.delete(exec_id).await {
         Err(error) if !error.is_not_found() => {
-            tracing::debug!(exec = exec_id, error = %Chain(&error), "an exec was not deleted")
+            tracing::debug!(exec = exec_id, error = %Chain(&error), "an exec was not deleted");
         }
         _ => {}
     }

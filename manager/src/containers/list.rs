@@ -89,7 +89,7 @@ impl Containers {
             there && (all || view.life.phase == Phase::Running) && filters.matches(view)
         };
         let mut views: Vec<View> = views.into_iter().filter(shown).collect();
-        views.sort_by(|one, other| other.identity.created_at.cmp(&one.identity.created_at));
+        views.sort_by_key(|view| std::cmp::Reverse(view.identity.created_at));
         views
     }
 

@@ -98,11 +98,11 @@ impl Containers {
             Ok(answer) => answer,
             Err(error) => {
                 let ran = life.phase == Phase::Running || bundle::exit_record(&container.bundle).is_some();
-                return if ran {
-                    Ok(self.ended(container, Err(error)).await)
-                } else {
-                    self.undo(container, life).await
-                };
+                if !ran {
+                    return self.undo(container, life).await;
+                }
+                self.ended(container, Err(error)).await;
+                return Ok(());
             }
         };
         container.set_task(Some(task.clone()));
@@ -202,10 +202,10 @@ impl Containers {
                 continue;
             }
             let (directory, id) = (parts.bundles.join(&name), name.parse::<ContainerId>());
-            if let (Ok(id), true) = (id, directory.join("config.json").exists()) {
-                if let Err(error) = parts.shims.clean_up(&id, &directory).await {
-                    tracing::warn!(container = %id, error = %Chain(&error), "an orphan's task was not cleaned up");
-                }
+            if let (Ok(id), true) = (id, directory.join("config.json").exists())
+                && let Err(error) = parts.shims.clean_up(&id, &directory).await
+            {
+                tracing::warn!(container = %id, error = %Chain(&error), "an orphan's task was not cleaned up");
             }
             swept += usize::from(logged("an orphaned bundle", bundle::remove(&directory)));
         }

@@ -42,6 +42,7 @@ struct Shared {
 }
 
 /// What [`Content::claim`] found.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
 pub(crate) enum Claim {
     /// The blob is here already.
     Here,

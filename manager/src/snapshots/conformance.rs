@@ -243,7 +243,7 @@ fn a_chain_deeper_than_a_page_of_options_is_whole() {
             top = Some(bed.layer(&format!("layer {number}"), top.as_ref(), |view| {
                 view.write(&number.to_string(), "here");
                 view.write("last", &number.to_string());
-                if number > 0 && number % 2 == 0 {
+                if number > 0 && number.is_multiple_of(2) {
                     fs::remove_file(view.path(&(number - 1).to_string())).expect("the layer below's");
                 }
             }));
@@ -262,7 +262,9 @@ fn a_chain_deeper_than_a_page_of_options_is_whole() {
 fn one_of_many_gets_a_key_and_all_get_their_own() {
     each(|bed| {
         let base = bed.layer("base", None, |view| view.write("file", "1"));
-        let keys = |number: usize| if number % 2 == 0 { "same".to_owned() } else { format!("own {number}") };
+        let keys = |number: usize| {
+            if number.is_multiple_of(2) { "same".to_owned() } else { format!("own {number}") }
+        };
         let made = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..16)
                 .map(|number| {
@@ -274,7 +276,8 @@ fn one_of_many_gets_a_key_and_all_get_their_own() {
                 .collect();
             threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
         });
-        let (same, own): (Vec<_>, Vec<_>) = made.into_iter().partition(|(number, _)| number % 2 == 0);
+        let (same, own): (Vec<_>, Vec<_>) =
+            made.into_iter().partition(|(number, _)| number.is_multiple_of(2));
         assert_eq!(same.iter().filter(|(_, made)| made.is_ok()).count(), 1);
         assert!(same.iter().all(|(_, made)| matches!(made, Ok(_) | Err(SnapshotError::Exists { .. }))));
         assert!(own.iter().all(|(_, made)| made.is_ok()));

@@ -74,7 +74,7 @@ impl Snapshots {
     /// snapshotter does not work here or the records are another's; [`SnapshotError::Io`], [`SnapshotError::Store`].
     pub(crate) fn open(root: &Path, store: Store, choice: Choice) -> Result<Self, SnapshotError> {
         let is_separator = |byte: &u8| b",:\\".contains(byte);
-        if root.as_os_str().as_encoded_bytes().iter().any(|byte| is_separator(byte)) {
+        if root.as_os_str().as_encoded_bytes().iter().any(is_separator) {
             return Err(SnapshotError::Root { root: root.to_owned() });
         }
         DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(failed("make directory", root))?;

@@ -115,7 +115,7 @@ fn operating_system() -> String {
 
 fn memory_bytes() -> u64 {
     let info = rustix::system::sysinfo();
-    u64::try_from(info.totalram).unwrap_or(0).saturating_mul(info.mem_unit.into())
+    info.totalram.saturating_mul(info.mem_unit.into())
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ impl<R: Read> Members<R> {
             self.expect(size);
         }
         let name = normal("", &extended.name.unwrap_or_else(|| header.path_bytes().into_owned()))?;
-        let target = extended.link.or_else(|| header.link_name_bytes().map(|link| link.into_owned()));
+        let target = extended.link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
         let kind = match header.entry_type() {
             EntryType::Regular | EntryType::Continuous => Kind::File(self.left_bytes),
             EntryType::Symlink => {
