@@ -1,10 +1,11 @@
 //! `make bench`: ours beside runc, crun and containerd, interleaved in one run on one machine; prints medians and ratios
-//! as Markdown. `KNARR_BENCH_ROUNDS` says how often each is measured (default 20).
+//! as Markdown. `KNARR_BENCH_ROUNDS` says how often each is measured (default 20); arguments name the tables wanted (all).
 //!
 //! All run in a mount namespace of their own with the hybrid machine's cgroup2 unmounted, because crun refuses it.
 #![forbid(unsafe_code)]
 
 mod engines;
+mod memory;
 mod runtimes;
 
 use std::os::unix::process::CommandExt;
@@ -23,12 +24,21 @@ fn main() {
     }
     let rounds = std::env::var("KNARR_BENCH_ROUNDS").ok().and_then(|text| text.parse().ok());
     let rounds = rounds.unwrap_or(DEFAULT_ROUNDS);
-    println!(
-        "Medians of {rounds} interleaved rounds, in milliseconds; in brackets ours divided by theirs.\n"
-    );
-    runtimes::measure(rounds).print();
-    println!();
-    engines::measure(rounds).print();
+    let asked: Vec<String> = std::env::args().skip(1).collect();
+    let is_asked = |table: &str| asked.is_empty() || asked.iter().any(|name| name == table);
+    println!("Medians of {rounds} interleaved rounds, in milliseconds; in brackets ours divided by theirs.");
+    if is_asked("runtimes") {
+        println!();
+        runtimes::measure(rounds).print();
+    }
+    if is_asked("engines") {
+        println!();
+        engines::measure(rounds).print();
+    }
+    if is_asked("memory") {
+        println!();
+        memory::print();
+    }
 }
 
 /// Becomes this same program in a private mount namespace.
@@ -36,7 +46,8 @@ fn enter_private_view() {
     let script = r#"umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@""#;
     let mut unshare = Command::new(programs::tool("unshare"));
     unshare.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]).env(IN_VIEW, "1");
-    let error = unshare.arg(std::env::current_exe().expect("we are a file")).exec();
+    unshare.arg(std::env::current_exe().expect("we are a file")).args(std::env::args_os().skip(1));
+    let error = unshare.exec();
     panic!("cannot make a private mount namespace (as root?): {error}");
 }
 

@@ -178,3 +178,21 @@ fn an_exit_is_told_although_something_holds_the_output_open() {
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert_eq!(fs::read_to_string(scratch.join("out")).expect("there"), "started\n");
 }
+
+#[test]
+fn a_client_gets_all_of_an_exec_that_is_deleted_at_once() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let bundle = Bundle::busybox(&scratch, "web").args(["sleep", "600"]);
+    let shim = Shim::start(&scratch, &bundle);
+    shim.run(Stdio::default());
+    for number in 0..30 {
+        let (exec_id, socket) = (format!("exec-{number}"), scratch.join(format!("{number}.sock")));
+        shim.exec_args(&exec_id, &["echo", "alive"], Stdio::all(&uri(&socket, None))).expect("added");
+        let client = Attached::connect(&socket);
+        shim.begin(&exec_id).expect("started");
+        assert_eq!(shim.wait(&exec_id), 0);
+        shim.delete(&exec_id).expect("deleted");
+        assert_eq!(client.finish().text(), "alive\n", "{exec_id}");
+    }
+}

@@ -215,7 +215,7 @@ impl Container {
     }
 
     /// Removes an ended (or never started) container. What is returned ends when its streams' clients have read all.
-    pub(super) async fn delete(&self) -> Result<(Exit, Option<JoinHandle<()>>), TaskError> {
+    pub(super) async fn delete(&self) -> Result<(Exit, Vec<JoinHandle<()>>), TaskError> {
         let status = self.init.state().status;
         let force: &[&str] = match status {
             Status::Stopped => &[],
@@ -233,7 +233,12 @@ impl Container {
         if let Some(oom) = &self.oom {
             oom.stop();
         }
-        let lingering = self.init.streams.close().await;
+        // Execs have ended with it, whether or not anybody has deleted them.
+        let execs: Vec<_> = self.execs().values().cloned().collect();
+        let mut lingering = Vec::new();
+        for process in std::iter::once(&self.init).chain(&execs) {
+            lingering.extend(process.streams.close().await);
+        }
         mounts::unmount_all(&self.bundle.join("rootfs")).map_err(TaskError::Mount)?;
         Ok((exit, lingering))
     }

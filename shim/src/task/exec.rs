@@ -83,10 +83,7 @@ impl Container {
     }
 
     /// Forgets an exec that has ended or was never started; as [`Container::delete`].
-    pub(super) async fn delete_exec(
-        &self,
-        exec: &Process,
-    ) -> Result<(Exit, Option<JoinHandle<()>>), TaskError> {
+    pub(super) async fn delete_exec(&self, exec: &Process) -> Result<(Exit, Vec<JoinHandle<()>>), TaskError> {
         let turn = exec.turn().await;
         let state = exec.state();
         let exit = match (state.exit, state.status) {
@@ -101,7 +98,7 @@ impl Container {
         };
         drop(turn);
         self.execs().remove(&exec.exec_id);
-        Ok((exit, exec.streams.close().await))
+        Ok((exit, exec.streams.close().await.into_iter().collect()))
     }
 
     fn require_live(&self) -> Result<(), TaskError> {

@@ -185,11 +185,12 @@ impl Tasks {
             "" => container.delete().await?,
             _ => container.delete_exec(&process).await?,
         };
-        if let Some(clients) = lingering {
-            let mut all = self.lingering.lock().expect("nothing panics under this lock");
-            while all.try_join_next().is_some() {}
+        let mut all = self.lingering.lock().expect("nothing panics under this lock");
+        while all.try_join_next().is_some() {}
+        for clients in lingering {
             all.spawn(async { drop(clients.await) });
         }
+        drop(all);
         let pid = process.state().pid;
         if exec_id.is_empty() && self.give_up() {
             let event = TaskDelete {
