@@ -13,6 +13,8 @@ pub mod mounts;
 pub mod namespaces;
 pub mod options;
 pub mod process;
+#[cfg(test)]
+mod properties;
 pub mod sysctls;
 
 use std::path::{Path, PathBuf};

@@ -241,4 +241,26 @@ mod tests {
         assert!(!earlier.is_alive().expect("procfs"));
         assert!(earlier.open().expect("procfs").is_none());
     }
+
+    proptest::proptest! {
+        /// Half written, or by somebody else: an error, and never another container's state.
+        #[test]
+        fn a_damaged_state_is_an_error_or_the_same_kind_of_thing(
+            changes in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), proptest::prelude::any::<u8>()), 1..4),
+            cut in proptest::prelude::any::<proptest::sample::Index>(),
+        ) {
+            let mut text = serde_json::to_vec(&state()).expect("plain data");
+            for (index, byte) in changes {
+                let at = index.index(text.len());
+                text[at] = byte;
+            }
+            let whole = String::from_utf8_lossy(&text).into_owned();
+            if let Ok(parsed) = State::parse(&whole, path()) {
+                proptest::prop_assert_eq!(parsed.version, VERSION);
+                proptest::prop_assert!(!parsed.id.as_str().contains('/') && parsed.id.as_str() != "..");
+            }
+            let half: String = whole.chars().take(cut.index(whole.len())).collect();
+            drop(State::parse(&half, path()));
+        }
+    }
 }
