@@ -1,56 +1,12 @@
 //! `linux.resources` on cgroup v1: what is written is what runc writes, it holds for the first instruction of the
 //! container, and what cannot be done is refused with nothing left.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use knarr_tests::leftovers::cgroup_roots;
+use knarr_tests::cgroup::settings;
 use knarr_tests::{Bundle, Runtime, Scratch, require};
 use serde_json::{Value, json};
-
-/// Files that tell what goes on, not what was asked, or that take commands.
-const VOLATILE: [&str; 12] = [
-    "tasks",
-    "cgroup.procs",
-    "cgroup.threads",
-    "cgroup.event_control",
-    "usage",
-    "failcnt",
-    "memory.force_empty",
-    "memory.pressure_level",
-    "memory.kmem.slabinfo",
-    "reset",
-    "notify_on_release",
-    ".pressure",
-];
-
-/// Every setting of the container's cgroups, by hierarchy and file.
-fn settings(cgroup: &str) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    for root in cgroup_roots() {
-        let directory = root.join(cgroup.trim_start_matches('/'));
-        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let metadata = entry.metadata().expect("a cgroup file has metadata");
-            let is_setting = metadata.is_file() && metadata.mode() & 0o200 != 0;
-            if !is_setting || VOLATILE.iter().any(|part| name.contains(part)) {
-                continue;
-            }
-            // devices.allow and devices.deny are written only; devices.list shows what came of them.
-            if let Ok(text) = fs::read_to_string(entry.path()) {
-                found.insert(format!("{}/{name}", root.display()), text);
-            }
-        }
-        if let Ok(list) = fs::read_to_string(directory.join("devices.list")) {
-            let mut lines: Vec<&str> = list.lines().collect();
-            lines.sort_unstable();
-            found.insert("devices.list".to_owned(), lines.join("\n"));
-        }
-    }
-    found
-}
 
 /// Creates the bundle's container with both runtimes and compares every setting of their cgroups.
 #[track_caller]

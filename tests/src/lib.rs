@@ -16,6 +16,7 @@
 
 pub mod attached;
 pub mod bundle;
+pub mod cgroup;
 pub mod containerd;
 pub mod daemon;
 pub mod eventually;

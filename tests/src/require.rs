@@ -48,6 +48,18 @@ pub fn tool(name: &str) -> Result<(), String> {
     programs::find(name).map(drop).ok_or_else(|| format!("{name} is not installed"))
 }
 
+/// apt's package lists are there, so that packages can be fetched.
+///
+/// # Errors
+/// When they are not.
+pub fn network() -> Result<(), String> {
+    let shown = std::process::Command::new("apt-cache").args(["show", "linux-image-cloud-amd64"]).output();
+    match shown {
+        Ok(output) if output.status.success() && !output.stdout.is_empty() => Ok(()),
+        _ => Err("apt knows no linux-image-cloud-amd64 (apt-get update)".to_owned()),
+    }
+}
+
 /// The machine has cgroup v1 hierarchies.
 ///
 /// # Errors

@@ -99,8 +99,15 @@ fn hand_down(above: &Path, wanted: &[&str]) -> Vec<(String, Errno)> {
     };
     let is_missing = |wanted: &&&str| !present.split_whitespace().any(|present| present == **wanted);
     let missing: Vec<String> = wanted.iter().filter(is_missing).map(|name| format!("+{name}")).collect();
-    if missing.is_empty() || file::write_at(&directory, name, missing.join(" ").as_bytes()).is_ok() {
+    if missing.is_empty() {
         return Vec::new();
+    }
+    match file::write_at(&directory, name, missing.join(" ").as_bytes()) {
+        Ok(()) => return Vec::new(),
+        // It has processes of its own. One by one the threaded controllers would go through, and make the cgroup, which
+        // is somebody else's, a threaded one.
+        Err(Errno::BUSY) => return missing.iter().map(|name| (name[1..].to_owned(), Errno::BUSY)).collect(),
+        Err(_) => {}
     }
     let refused = |one: &String| {
         let source = file::write_at(&directory, name, one.as_bytes()).err()?;

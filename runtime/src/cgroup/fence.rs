@@ -10,7 +10,9 @@ use rustix::io::Errno;
 use super::controllers::Obstacle;
 use super::members::collect;
 use super::plan::CgroupPlan;
-use super::{CgroupError, CgroupPath, CgroupPaths, Version};
+use super::systemd::{Placeholder, Scope, ScopePlan};
+use super::{CgroupError, CgroupPath, CgroupPaths, Limits, Version};
+use crate::spec::Resources;
 use crate::sys::file;
 
 /// cgroupfs itself allows no deeper nesting than this many levels below a container that we would walk.
@@ -24,6 +26,8 @@ pub struct Fence {
     directories: Vec<OwnedFd>,
     /// Controllers that could not be handed down to them.
     pub(super) obstacles: Vec<Obstacle>,
+    /// Holds systemd's scope open until the container is in.
+    placeholder: Option<Placeholder>,
 }
 
 /// What the container's first process needs to get in.
@@ -41,8 +45,14 @@ impl Fence {
     /// # Errors
     /// [`CgroupError`]; [`CgroupError::Frozen`] and [`CgroupError::NotEmpty`] for a cgroup that existed before and is in use.
     pub fn create(plan: &CgroupPlan) -> Result<Self, CgroupError> {
+        let placeholder = plan.scope.as_ref().map(ScopePlan::start).transpose()?;
+        let mut fence = Self { placeholder, ..Self::default() };
+        fence.paths.scope.clone_from(&plan.paths.scope);
         let mut made = Vec::new();
-        Self::build(plan, &mut made).map_err(|error| unmake(&made, error))
+        match fence.build(plan, &mut made) {
+            Ok(()) => Ok(fence),
+            Err(error) => Err(fence.unmake(&made, error)),
+        }
     }
 
     /// Refuses cgroups that somebody uses, before the state names them: what it names, `delete` ends.
@@ -61,22 +71,26 @@ impl Fence {
         Ok(())
     }
 
-    /// The same as [`Fence::create`], with what was made so far in `made`, also when it fails.
-    fn build<'plan>(plan: &'plan CgroupPlan, made: &mut Vec<&'plan CgroupPath>) -> Result<Self, CgroupError> {
-        let mut fence = Self::default();
+    /// Makes and furnishes the cgroups, with what was made so far in `made`, also when it fails.
+    fn build<'plan>(
+        &mut self,
+        plan: &'plan CgroupPlan,
+        made: &mut Vec<&'plan CgroupPath>,
+    ) -> Result<(), CgroupError> {
+        // What systemd has made has the placeholder in it.
+        let check = if plan.scope.is_some() { |_: &_, _: BorrowedFd<'_>| Ok(()) } else { check_unused };
         for path in &plan.paths.hierarchies {
-            match make(path, made) {
+            match make(path, made, check) {
                 Ok(directory) => {
-                    fence.paths.hierarchies.push(path.clone());
-                    fence.directories.push(directory);
+                    self.paths.hierarchies.push(path.clone());
+                    self.directories.push(directory);
                 }
                 Err(CgroupError::Make { source: Errno::ACCESS | Errno::PERM | Errno::ROFS, .. })
                     if plan.forgiving => {}
                 Err(error) => return Err(error),
             }
         }
-        fence.furnish(plan)?;
-        Ok(fence)
+        self.furnish(plan)
     }
 
     /// Puts the limits in force, before anybody is in.
@@ -87,7 +101,49 @@ impl Fence {
             Err(_) if plan.is_rootless => {}
             allowed => allowed?,
         }
-        self.limit(&plan.limits)
+        match &self.placeholder {
+            None => self.limit(&plan.limits),
+            // Where one task is allowed, the placeholder would be that one.
+            Some(_) => self.limit(&plan.limits.without("pids")),
+        }
+    }
+
+    /// The container's first process is in: nothing else needs to be.
+    ///
+    /// # Errors
+    /// Those of writing limits.
+    pub fn settle(&mut self, plan: &CgroupPlan) -> Result<(), CgroupError> {
+        let (Some(placeholder), Some(scope)) = (self.placeholder.take(), &plan.scope) else { return Ok(()) };
+        placeholder.end();
+        scope.limit_tasks()?;
+        self.limit(&plan.limits.only("pids"))
+    }
+
+    /// Tells systemd, if the cgroups are its, and writes the limits.
+    ///
+    /// # Errors
+    /// Those of [`Fence::limit`], and [`CgroupError::Unit`].
+    pub fn update(&self, resources: &Resources, limits: &Limits) -> Result<(), CgroupError> {
+        if let Some(scope) = &self.paths.scope {
+            let version = if self.paths.is_unified() { Version::V2 } else { Version::V1 };
+            self.check_floors(limits)?;
+            scope.update(resources, version)?;
+        }
+        self.limit(limits)
+    }
+
+    /// Takes back what was made and passes on why. The first error is the one to tell.
+    fn unmake(mut self, made: &[&CgroupPath], error: CgroupError) -> CgroupError {
+        if let Some(placeholder) = self.placeholder.take() {
+            placeholder.end();
+        }
+        if let Some(scope) = &self.paths.scope {
+            scope.stop().ok();
+        }
+        for path in made {
+            rustix::fs::unlinkat(CWD, path.directory(), AtFlags::REMOVEDIR).ok();
+        }
+        error
     }
 
     /// Opens the cgroups of an existing container. Those that are gone are left out.
@@ -96,6 +152,7 @@ impl Fence {
     /// [`CgroupError::Open`]; [`CgroupError::Gone`] when none is left.
     pub fn open(paths: &CgroupPaths) -> Result<Self, CgroupError> {
         let mut fence = Self::default();
+        fence.paths.scope.clone_from(&paths.scope);
         for path in &paths.hierarchies {
             let directory = path.directory();
             match open_directory(CWD, &directory) {
@@ -160,8 +217,11 @@ impl Fence {
     ///
     /// # Errors
     /// The first [`CgroupError::Remove`]; the others have been tried all the same.
-    pub fn remove(self) -> Result<(), CgroupError> {
-        let mut first = Ok(());
+    pub fn remove(mut self) -> Result<(), CgroupError> {
+        if let Some(placeholder) = self.placeholder.take() {
+            placeholder.end();
+        }
+        let mut first = self.paths.scope.as_ref().map_or(Ok(()), Scope::stop);
         for (path, directory) in self.members() {
             let removed = remove_children(directory, MAX_DEPTH)
                 .and_then(|()| remove_directory(CWD, &path.directory()))
@@ -195,17 +255,8 @@ fn check_unused(path: &CgroupPath, directory: BorrowedFd<'_>) -> Result<(), Cgro
     if !pids.is_empty() {
         return Err(CgroupError::NotEmpty { path: path.directory(), count: pids.len() });
     }
-    let only = CgroupPaths { hierarchies: vec![path.clone()] };
+    let only = CgroupPaths { hierarchies: vec![path.clone()], scope: None };
     if only.is_frozen()? { Err(CgroupError::Frozen(path.directory())) } else { Ok(()) }
-}
-
-/// Takes back what was made and passes on why.
-fn unmake(made: &[&CgroupPath], error: CgroupError) -> CgroupError {
-    for path in made {
-        // The first error is the one to tell; a directory that we made a moment ago is empty.
-        rustix::fs::unlinkat(CWD, path.directory(), AtFlags::REMOVEDIR).ok();
-    }
-    error
 }
 
 /// cgroupfs holds no symbolic links, so one in the way is somebody's trap (R18).
@@ -221,7 +272,11 @@ pub(super) fn open_directory(at: impl AsFd, path: &Path) -> Result<OwnedFd, Errn
 }
 
 /// Makes one cgroup and the missing ones above it, or opens one that nobody uses.
-fn make<'plan>(path: &'plan CgroupPath, made: &mut Vec<&'plan CgroupPath>) -> Result<OwnedFd, CgroupError> {
+fn make<'plan>(
+    path: &'plan CgroupPath,
+    made: &mut Vec<&'plan CgroupPath>,
+    check: impl Fn(&CgroupPath, BorrowedFd<'_>) -> Result<(), CgroupError>,
+) -> Result<OwnedFd, CgroupError> {
     let directory = path.directory();
     let failed = |source| CgroupError::Make { path: directory.clone(), source };
     if path.controllers.iter().any(|name| name == "cpuset") {
@@ -242,7 +297,7 @@ fn make<'plan>(path: &'plan CgroupPath, made: &mut Vec<&'plan CgroupPath>) -> Re
     inherit_cpuset(path, &directory).map_err(failed)?;
     let opened = open_directory(CWD, &directory).map_err(failed)?;
     if !is_new {
-        check_unused(path, opened.as_fd())?;
+        check(path, opened.as_fd())?;
     }
     Ok(opened)
 }

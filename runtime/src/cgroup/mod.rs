@@ -6,6 +6,7 @@
 //! - `limits`: `resources` → writes, judged, then made; `devices`: which device nodes may be used
 //! - `controllers`: v2's, handed down on the way to the container
 //! - [`fence`]: the directories themselves: made, entered, removed
+//! - `systemd`: the same as a transient unit
 //! - `freezer`, `members`: freeze and thaw; count and kill
 //! - `stats`, `oom`: what is used, and when it was too much; `update`: new limits into old ones
 //!
@@ -23,6 +24,7 @@ mod members;
 mod oom;
 mod plan;
 mod stats;
+mod systemd;
 mod update;
 
 use std::path::PathBuf;
@@ -37,6 +39,7 @@ pub use limits::{Fields, Limits};
 pub use oom::OomWatch;
 pub use plan::{CgroupPlan, Driver, plan};
 pub use stats::Stats;
+pub use systemd::{BusError, Manager, Scope};
 pub use update::merge;
 
 /// Where a container's cgroups are, as its state remembers them.
@@ -44,6 +47,9 @@ pub use update::merge;
 pub struct CgroupPaths {
     /// One for each hierarchy of the host that the container is in.
     pub hierarchies: Vec<CgroupPath>,
+    /// Its unit, when systemd has made them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
 }
 
 /// A cgroup in one hierarchy.
@@ -113,6 +119,14 @@ pub enum CgroupError {
         "systemd cgroup flag passed, but systemd support for managing cgroups is not available: no systemd runs here; use a cgroupfs path and no --systemd-cgroup"
     )]
     NoSystemd,
+    #[error(
+        "systemd's cgroups cannot be used without root on cgroup v1; leave --systemd-cgroup out, or boot with cgroup v2"
+    )]
+    NoUserSystemd,
+    #[error("cannot {verb} the systemd unit {unit}")]
+    Unit { verb: &'static str, unit: String, source: BusError },
+    #[error("cannot fork the process that holds the container's scope")]
+    Placeholder { source: Errno },
     #[error("cannot read {path}")]
     Read { path: PathBuf, source: Errno },
     #[error("cannot make cgroup {path}")]

@@ -1,13 +1,14 @@
 //! From `linux.cgroupsPath` and `linux.resources` to paths and values. Touches nothing; at most it reads where the
 //! caller itself is, for a relative path.
 
-use std::path::Path;
-
 use knarr_proto::id::ContainerId;
 
-use super::{CgroupError, CgroupPath, CgroupPaths, DeviceList, Fields, Limits, OwnCgroups, Version};
+use super::systemd::{self, ScopePlan};
+use super::{
+    CgroupError, CgroupPath, CgroupPaths, DeviceList, Fields, Hierarchy, Limits, OwnCgroups, Version,
+};
 use crate::host::Host;
-use crate::spec::Linux;
+use crate::spec::Spec;
 
 /// Who makes the cgroups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct CgroupPlan {
     pub limits: Limits,
     /// Which device nodes it may use.
     pub(super) devices: DeviceList,
+    /// systemd's unit.
+    pub(super) scope: Option<ScopePlan>,
     /// Whether device rules that we have no permission for are left out (rootless).
     pub(super) is_rootless: bool,
     /// Whether a hierarchy that we have no permission for is left out (rootless, and nothing there was asked for).
@@ -41,17 +44,29 @@ pub struct CgroupPlan {
 /// # Errors
 /// [`CgroupError`] for a path that could leave its place, a limit that makes no sense or has no controller, and for
 /// systemd where none runs.
-pub fn plan(linux: &Linux, id: &ContainerId, host: &Host, driver: Driver) -> Result<CgroupPlan, CgroupError> {
-    match driver {
-        Driver::Cgroupfs => {}
-        Driver::Systemd => return Err(no_systemd(&linux.cgroups_path)),
+pub fn plan(spec: &Spec, id: &ContainerId, host: &Host, driver: Driver) -> Result<CgroupPlan, CgroupError> {
+    let linux = &spec.linux;
+    if host.cgroups.hierarchies.is_empty() {
+        return Err(CgroupError::NoneMounted);
     }
-    let paths = paths(&linux.cgroups_path, id, host)?;
     let fields = Fields("linux.resources");
-    let forgiving = host.is_rootless && linux.cgroups_path.is_empty();
+    let devices = DeviceList::plan(&linux.resources.devices, fields)?;
+    let scope = match driver {
+        Driver::Cgroupfs => None,
+        Driver::Systemd => Some(systemd::plan(spec, id, host, &devices)?),
+    };
+    let paths = match &scope {
+        None => paths(&linux.cgroups_path, id, host)?,
+        Some(planned) => {
+            let paths = below(host, |_| planned.path.clone());
+            CgroupPaths { scope: Some(planned.scope.clone()), ..paths }
+        }
+    };
+    let forgiving = host.is_rootless && linux.cgroups_path.is_empty() && scope.is_none();
     Ok(CgroupPlan {
         limits: Limits::plan(&linux.resources, &paths, fields)?,
-        devices: DeviceList::plan(&linux.resources.devices, fields)?,
+        devices,
+        scope,
         is_rootless: host.is_rootless,
         paths,
         forgiving,
@@ -59,27 +74,28 @@ pub fn plan(linux: &Linux, id: &ContainerId, host: &Host, driver: Driver) -> Res
 }
 
 fn paths(asked: &str, id: &ContainerId, host: &Host) -> Result<CgroupPaths, CgroupError> {
-    if host.cgroups.hierarchies.is_empty() {
-        return Err(CgroupError::NoneMounted);
-    }
     let wanted = if asked.is_empty() { format!("/{id}") } else { asked.to_owned() };
     let inner = normal(&wanted)?;
     let own = if wanted.starts_with('/') { None } else { Some(OwnCgroups::read()?) };
-    let mut hierarchies = Vec::with_capacity(host.cgroups.hierarchies.len());
-    for hierarchy in &host.cgroups.hierarchies {
+    Ok(below(host, |hierarchy| {
         let base = own.as_ref().map_or("/", |own| own.of(hierarchy).unwrap_or("/"));
         let base = match hierarchy.version {
             Version::V1 => base,
             Version::V2 => base.rsplit_once('/').map_or("", |(parent, _)| parent),
         };
-        hierarchies.push(CgroupPath {
-            version: hierarchy.version,
-            controllers: hierarchy.controllers.clone(),
-            mount: hierarchy.mount.clone(),
-            path: format!("{}{inner}", base.trim_end_matches('/')),
-        });
-    }
-    Ok(CgroupPaths { hierarchies })
+        format!("{}{inner}", base.trim_end_matches('/'))
+    }))
+}
+
+/// A cgroup in each hierarchy of the host.
+fn below(host: &Host, path: impl Fn(&Hierarchy) -> String) -> CgroupPaths {
+    let in_one = |hierarchy: &Hierarchy| CgroupPath {
+        version: hierarchy.version,
+        controllers: hierarchy.controllers.clone(),
+        mount: hierarchy.mount.clone(),
+        path: path(hierarchy),
+    };
+    CgroupPaths { hierarchies: host.cgroups.hierarchies.iter().map(in_one).collect(), scope: None }
 }
 
 /// The path with one slash before each name. Refuses what could lead elsewhere or to the root itself.
@@ -98,17 +114,6 @@ fn normal(path: &str) -> Result<String, CgroupError> {
         0 => Err(bad("it is the root of the hierarchy")),
         1..=3500 => Ok(out),
         _ => Err(bad("it is longer than 3500 bytes")),
-    }
-}
-
-fn no_systemd(path: &str) -> CgroupError {
-    // sd_booted(3).
-    if !Path::new("/run/systemd/system").is_dir() {
-        return CgroupError::NoSystemd;
-    }
-    CgroupError::BadPath {
-        path: path.to_owned(),
-        problem: "this build has no systemd cgroup driver; give a cgroupfs path and no --systemd-cgroup",
     }
 }
 

@@ -48,8 +48,9 @@ pub(super) fn run(root: &Path, args: &UpdateArgs, log: &Log) -> Result<(), Comma
     let fence = Fence::open(&state.cgroups)?;
     let limits = Limits::plan(&new, fence.paths(), Fields(""))?;
     limits.warnings.iter().for_each(|warning| log.warning(warning));
-    if let Err(error) = fence.limit(&limits) {
-        let back = Limits::plan(&old, fence.paths(), Fields("")).and_then(|limits| fence.limit(&limits));
+    if let Err(error) = fence.update(&new, &limits) {
+        let back =
+            Limits::plan(&old, fence.paths(), Fields("")).and_then(|limits| fence.update(&old, &limits));
         if let Err(back) = back {
             log.warning(&format!("the limits before this update could not all be set again: {back}"));
         }

@@ -125,7 +125,7 @@ fn decide(request: &CreateRequest<'_>, spec: Spec) -> Result<Decided, CreateErro
         crate::security::selinux::check(&process.selinux_label)?;
     }
     let seccomp = error::compile(spec.linux.seccomp.as_ref())?;
-    let cgroups = cgroup::plan(&spec.linux, request.id, request.host, request.driver)?;
+    let cgroups = cgroup::plan(&spec, request.id, request.host, request.driver)?;
     Ok(Decided { spec, plan, seccomp, cgroups })
 }
 
@@ -161,6 +161,7 @@ fn make(
         pidfd: &pidfd,
     };
     let master = served.serve(&channel)?;
+    undo.fence.as_mut().ok_or(CreateError::Died)?.settle(&decided.cgroups)?;
     outside::limit(&decided.plan.process, pid, decided.plan.namespaces.has(NamespaceKind::User))?;
     state.init = Some(Process::of(pid)?);
     state.creator = None;

@@ -25,6 +25,10 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Writes the maps of the child's user namespace and lets it go on.
 pub(crate) fn map_ids(plan: &Plan, pid: u32, channel: &CreatorEnd) -> Result<(), CreateError> {
     let Some(ids) = &plan.ids else { return Ok(()) };
+    if !rustix::process::geteuid().is_root() {
+        // user_namespaces(7): who has no CAP_SETGID above gets a map of groups only for giving up setgroups.
+        write(&format!("/proc/{pid}/setgroups"), b"deny")?;
+    }
     for (file, mappings) in [("gid_map", &ids.groups), ("uid_map", &ids.users)] {
         write(&format!("/proc/{pid}/{file}"), mappings::text(mappings).as_bytes())?;
     }

@@ -145,7 +145,7 @@ fn judge(text: &[u8]) {
     }
     let host = Host::probe(Rootless::No).expect("procfs");
     let id = "container".parse().expect("an id");
-    if let Ok(cgroups) = cgroup::plan(&spec.linux, &id, &host, Driver::Cgroupfs) {
+    if let Ok(cgroups) = cgroup::plan(&spec, &id, &host, Driver::Cgroupfs) {
         for path in &cgroups.paths.hierarchies {
             let bad = |name: &str| matches!(name, "." | "..") || name.contains(['\0', '\n']);
             assert!(path.path.len() > 1 && !path.path.split('/').any(bad), "{path:?}");

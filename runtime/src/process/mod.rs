@@ -10,7 +10,7 @@ mod home;
 pub mod io_priority;
 pub mod launch;
 pub mod memory_policy;
-mod number_list;
+pub(crate) mod number_list;
 pub mod personality;
 pub mod program;
 pub mod scheduler;

@@ -41,7 +41,7 @@ pub enum NumberListError {
 
 /// Parses a list into a mask, lowest word first; empty for the empty text. As runc does, blanks around elements and
 /// empty elements are ignored.
-pub(super) fn parse(list: &str) -> Result<Vec<libc::c_ulong>, NumberListError> {
+pub(crate) fn parse(list: &str) -> Result<Vec<libc::c_ulong>, NumberListError> {
     let mut mask = Vec::new();
     for element in list.split(',').map(str::trim).filter(|element| !element.is_empty()) {
         let (first, last) = element.split_once('-').unwrap_or((element, element));

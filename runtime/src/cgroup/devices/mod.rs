@@ -23,6 +23,16 @@ pub(super) enum Kind {
     Character,
 }
 
+impl Kind {
+    /// The directory below /dev that has nodes by number, and what systemd calls the kind.
+    pub(super) fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Block => ("block", "block"),
+            Self::Character => ("char", "char"),
+        }
+    }
+}
+
 /// What an exception is about; `None` is any number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Device {

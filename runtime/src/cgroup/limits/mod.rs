@@ -4,7 +4,7 @@
 //! Zero means "not set" wherever it does for runc.
 
 mod v1;
-mod v2;
+pub(super) mod v2;
 mod write;
 
 use std::path::Path;
@@ -119,6 +119,24 @@ impl Limits {
         }
         planner.unified(resources)?;
         Ok(planner.limits)
+    }
+}
+
+impl Limits {
+    /// The limits in one controller's files alone, whoever asked for them.
+    pub(super) fn only(&self, controller: &str) -> Self {
+        self.where_file(|file| file.split('.').next() == Some(controller))
+    }
+
+    /// All limits but those.
+    pub(super) fn without(&self, controller: &str) -> Self {
+        self.where_file(|file| file.split('.').next() != Some(controller))
+    }
+
+    fn where_file(&self, is_wanted: impl Fn(&str) -> bool) -> Self {
+        let first = |knot: &Knot| knot.settings.first()?.choices.first().map(|(file, _)| file.clone());
+        let knots = self.knots.iter().filter(|knot| is_wanted(&first(knot).unwrap_or_default()));
+        Self { knots: knots.cloned().collect(), floors: self.floors.clone(), warnings: Vec::new() }
     }
 }
 

@@ -14,11 +14,11 @@ fn path(version: Version, controllers: &str) -> CgroupPath {
 
 fn v1() -> CgroupPaths {
     let names = ["cpu,cpuacct", "cpuset", "memory", "pids", "blkio", "hugetlb", "net_cls,net_prio", "rdma"];
-    CgroupPaths { hierarchies: names.map(|names| path(Version::V1, names)).into() }
+    CgroupPaths { hierarchies: names.map(|names| path(Version::V1, names)).into(), scope: None }
 }
 
 fn v2() -> CgroupPaths {
-    CgroupPaths { hierarchies: vec![path(Version::V2, "")] }
+    CgroupPaths { hierarchies: vec![path(Version::V2, "")], scope: None }
 }
 
 fn resources(text: &str) -> Resources {
@@ -194,7 +194,8 @@ fn what_makes_no_sense_is_refused_by_its_field() {
 
 #[test]
 fn a_limit_without_its_controller_is_refused_and_one_that_is_not_asked_is_not() {
-    let only_memory = CgroupPaths { hierarchies: vec![path(Version::V1, "memory"), path(Version::V2, "")] };
+    let only_memory =
+        CgroupPaths { hierarchies: vec![path(Version::V1, "memory"), path(Version::V2, "")], scope: None };
     let error = refused(&only_memory, r#"{"pids":{"limit":7}}"#);
     assert!(error.starts_with("cannot set pids limit: container could not join or create cgroup"), "{error}");
     assert!(error.contains("r.pids.limit"), "{error}");

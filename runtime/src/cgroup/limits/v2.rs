@@ -32,7 +32,7 @@ pub(super) fn memory(memory: &Memory, fields: Fields<'_>) -> Result<Vec<Vec<Sett
 }
 
 /// v1 counts memory and swap together, v2 swap alone.
-fn swap(memory: &Memory, fields: Fields<'_>) -> Result<Option<String>, CgroupError> {
+pub(in crate::cgroup) fn swap(memory: &Memory, fields: Fields<'_>) -> Result<Option<String>, CgroupError> {
     Ok(match (set(memory.limit), set(memory.swap)) {
         (Some(-1), None) | (_, Some(-1)) => Some("max".to_owned()),
         (_, None) => None,
@@ -89,7 +89,7 @@ pub(super) fn cpu(
 
 /// Shares run from 2 over 1024 to 262144, weights from 1 over 100 to 10000: runc's and systemd's curve through all
 /// three points, `10^((l² + 125·l)/612 − 7/34)` with `l = log₂ shares`.
-pub(super) fn weight_of_shares(shares: u64) -> u64 {
+pub(in crate::cgroup) fn weight_of_shares(shares: u64) -> u64 {
     match shares {
         0..=2 => 1,
         262_144.. => 10_000,
@@ -105,7 +105,7 @@ pub(super) fn weight_of_shares(shares: u64) -> u64 {
 }
 
 /// Weights for the BFQ scheduler are v1's; io.weight runs from 1 to 10000.
-pub(super) fn io_weight(weight: u16) -> u64 {
+pub(in crate::cgroup) fn io_weight(weight: u16) -> u64 {
     1 + u64::from(weight).saturating_sub(10) * 9999 / 990
 }
 

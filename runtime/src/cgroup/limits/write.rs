@@ -21,7 +21,7 @@ impl Fence {
         limits.knots.iter().try_for_each(|knot| self.tie(knot))
     }
 
-    fn check_floors(&self, limits: &Limits) -> Result<(), CgroupError> {
+    pub(in super::super) fn check_floors(&self, limits: &Limits) -> Result<(), CgroupError> {
         let Some((path, directory)) = self.v2().filter(|_| !limits.floors.is_empty()) else { return Ok(()) };
         // A cgroup without usage has room for everybody.
         let Ok(text) = read(path, directory, "memory.current") else { return Ok(()) };

@@ -1,0 +1,204 @@
+//! A connection to systemd: over the message bus, or over systemd's own socket where there is no bus. One call at a time.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Manager;
+use super::message::{
+    ERROR, FIXED_BYTES, Incoming, Property, REPLY, SIGNAL, Target, Writer, call, parse, whole_length,
+};
+
+/// As long as runc waits for systemd.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Lines of the authentication are shorter.
+const MAX_LINE_BYTES: usize = 1024;
+
+/// Signals that are kept while a reply is awaited; jobs of others are told too.
+const MAX_SIGNALS: usize = 1024;
+
+/// Why systemd could not be asked, or what it said.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum BusError {
+    #[error("cannot connect to systemd at {path}")]
+    Connect { path: PathBuf, source: std::io::Error },
+    #[error("there is no socket to reach systemd by: {0}")]
+    NoSocket(&'static str),
+    #[error("the connection to systemd broke")]
+    Broken { source: std::io::Error },
+    #[error("systemd does not let us in: {0:?}")]
+    Authentication(String),
+    #[error("{text} ({name})")]
+    Refused { name: String, text: String },
+    #[error("a message of systemd's cannot be understood")]
+    Malformed,
+    #[error("the job ended as {0:?}")]
+    Job(String),
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Bus {
+    stream: UnixStream,
+    serial: u32,
+    /// `None` on systemd's own socket.
+    destination: Option<&'static str>,
+    /// Signals that came before somebody waited for them.
+    signals: Vec<Incoming>,
+}
+
+impl Bus {
+    /// Connects, and asks for signals about jobs.
+    pub(super) fn connect(manager: Manager) -> Result<Self, BusError> {
+        let mut first = None;
+        for (path, is_bus) in sockets(manager)? {
+            match UnixStream::connect(&path) {
+                Ok(stream) => return Self::begin(stream, is_bus),
+                Err(source) => drop(first.get_or_insert(BusError::Connect { path, source })),
+            }
+        }
+        Err(first.unwrap_or(BusError::NoSocket("none is known")))
+    }
+
+    fn begin(stream: UnixStream, is_bus: bool) -> Result<Self, BusError> {
+        let broken = |source| BusError::Broken { source };
+        stream.set_read_timeout(Some(LONGEST_WAIT)).map_err(broken)?;
+        stream.set_write_timeout(Some(LONGEST_WAIT)).map_err(broken)?;
+        let destination = is_bus.then_some("org.freedesktop.systemd1");
+        let mut bus = Self { stream, serial: 0, destination, signals: Vec::new() };
+        bus.authenticate()?;
+        if is_bus {
+            bus.ask_bus("Hello", "", Writer::default())?;
+            let mut rule = Writer::default();
+            rule.text("type='signal',interface='org.freedesktop.systemd1.Manager',member='JobRemoved'");
+            bus.ask_bus("AddMatch", "s", rule)?;
+            bus.ask_manager("Subscribe", "", Writer::default())?;
+        }
+        Ok(bus)
+    }
+
+    /// D-Bus specification, "Authentication Protocol": EXTERNAL, the user id in hexadecimal ASCII.
+    fn authenticate(&mut self) -> Result<(), BusError> {
+        let broken = |source| BusError::Broken { source };
+        let uid = rustix::process::geteuid().as_raw().to_string();
+        let hexadecimal: String = uid.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let line = format!("\0AUTH EXTERNAL {hexadecimal}\r\n");
+        self.stream.write_all(line.as_bytes()).map_err(broken)?;
+        let mut answer = Vec::new();
+        let mut byte = [0];
+        while !answer.ends_with(b"\r\n") && answer.len() < MAX_LINE_BYTES {
+            self.stream.read_exact(&mut byte).map_err(broken)?;
+            answer.push(byte[0]);
+        }
+        if !answer.starts_with(b"OK ") {
+            return Err(BusError::Authentication(String::from_utf8_lossy(&answer).trim().to_owned()));
+        }
+        self.stream.write_all(b"BEGIN\r\n").map_err(broken)
+    }
+
+    fn ask_bus(&mut self, member: &str, signature: &str, body: Writer) -> Result<Incoming, BusError> {
+        let target = Target {
+            destination: Some("org.freedesktop.DBus"),
+            path: "/org/freedesktop/DBus",
+            interface: "org.freedesktop.DBus",
+            member,
+        };
+        self.ask(target, signature, body)
+    }
+
+    /// Calls a method of systemd's manager.
+    pub(super) fn ask_manager(
+        &mut self,
+        member: &str,
+        signature: &str,
+        body: Writer,
+    ) -> Result<Incoming, BusError> {
+        let target = Target {
+            destination: self.destination,
+            path: "/org/freedesktop/systemd1",
+            interface: "org.freedesktop.systemd1.Manager",
+            member,
+        };
+        self.ask(target, signature, body)
+    }
+
+    fn ask(&mut self, target: Target<'_>, signature: &str, body: Writer) -> Result<Incoming, BusError> {
+        self.serial += 1;
+        let bytes = call(self.serial, target, signature, body);
+        self.stream.write_all(&bytes).map_err(|source| BusError::Broken { source })?;
+        loop {
+            let incoming = self.receive()?;
+            match incoming.kind {
+                REPLY if incoming.reply_serial == self.serial => return Ok(incoming),
+                ERROR if incoming.reply_serial == self.serial => {
+                    let text = incoming.texts("s").unwrap_or_default().concat();
+                    return Err(BusError::Refused { name: incoming.error_name, text });
+                }
+                SIGNAL if self.signals.len() < MAX_SIGNALS => self.signals.push(incoming),
+                _ => {}
+            }
+        }
+    }
+
+    fn receive(&mut self) -> Result<Incoming, BusError> {
+        let broken = |source| BusError::Broken { source };
+        let mut fixed = [0; FIXED_BYTES];
+        self.stream.read_exact(&mut fixed).map_err(broken)?;
+        let length = whole_length(&fixed).ok_or(BusError::Malformed)?;
+        let mut bytes = fixed.to_vec();
+        bytes.resize(length.max(FIXED_BYTES), 0);
+        self.stream.read_exact(&mut bytes[FIXED_BYTES..]).map_err(broken)?;
+        parse(&bytes).ok_or(BusError::Malformed)
+    }
+
+    /// Does something to a unit that makes a job, and waits for the job's end.
+    pub(super) fn job(&mut self, member: &str, signature: &str, body: Writer) -> Result<(), BusError> {
+        let reply = self.ask_manager(member, signature, body)?;
+        let job = reply.texts("o").ok_or(BusError::Malformed)?.concat();
+        loop {
+            let signal = match self.signals.pop() {
+                Some(signal) => signal,
+                None => self.receive()?,
+            };
+            if signal.kind != SIGNAL || signal.member != "JobRemoved" {
+                continue;
+            }
+            // Number, job, unit, result.
+            let told = signal.texts("uoss").ok_or(BusError::Malformed)?;
+            if told[1] == job {
+                return if told[3] == "done" { Ok(()) } else { Err(BusError::Job(told[3].clone())) };
+            }
+        }
+    }
+
+    /// Sets properties of a unit, for as long as it runs.
+    pub(super) fn set_properties(&mut self, unit: &str, properties: &[Property]) -> Result<(), BusError> {
+        let mut body = Writer::default();
+        body.text(unit);
+        body.boolean(true);
+        body.properties(properties);
+        self.ask_manager("SetUnitProperties", "sba(sv)", body).map(drop)
+    }
+}
+
+/// Where to try, and whether a bus is there.
+fn sockets(manager: Manager) -> Result<Vec<(PathBuf, bool)>, BusError> {
+    if manager == Manager::System {
+        let bus = PathBuf::from("/run/dbus/system_bus_socket");
+        return Ok(vec![(bus, true), (PathBuf::from("/run/systemd/private"), false)]);
+    }
+    let named = std::env::var("DBUS_SESSION_BUS_ADDRESS").unwrap_or_default();
+    let named = named.split(';').find_map(|address| address.strip_prefix("unix:path="));
+    let named = named.map(|path| PathBuf::from(path.split(',').next().unwrap_or(path)));
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let own =
+        runtime.map(|directory| [(directory.join("bus"), true), (directory.join("systemd/private"), false)]);
+    let all: Vec<_> = named.map(|path| (path, true)).into_iter().chain(own.into_iter().flatten()).collect();
+    if all.is_empty() {
+        return Err(BusError::NoSocket("set DBUS_SESSION_BUS_ADDRESS or XDG_RUNTIME_DIR, as a login does"));
+    }
+    Ok(all)
+}

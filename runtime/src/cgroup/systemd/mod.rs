@@ -1,0 +1,255 @@
+//! The systemd driver: systemd makes a transient scope for the container, and knows its limits as the unit's properties;
+//! the files of the cgroup are then written as without it, since many limits have no property.
+//!
+//! - [`properties`], [`annotations`]: what the unit is told
+//! - [`message`], [`bus`]: D-Bus, as little of it as that needs
+//! - [`placeholder`]: holds the scope open until the container is in
+
+mod annotations;
+mod bus;
+mod message;
+mod placeholder;
+mod properties;
+
+use std::path::Path;
+
+use knarr_proto::id::ContainerId;
+use serde::{Deserialize, Serialize};
+
+use super::devices::DeviceList;
+use super::{CgroupError, Fields, Version};
+use crate::host::Host;
+use crate::spec::{Resources, Spec};
+use bus::Bus;
+pub use bus::BusError;
+use message::{Property, Value, Writer};
+pub(super) use placeholder::Placeholder;
+
+/// Which systemd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Manager {
+    /// The one of the machine.
+    System,
+    /// The caller's own.
+    User,
+}
+
+/// A container's unit, as its state remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    /// `prefix-name.scope`.
+    pub unit: String,
+    /// Whose it is.
+    pub manager: Manager,
+}
+
+/// The unit before it is started.
+#[derive(Clone, Debug)]
+pub(super) struct ScopePlan {
+    pub(super) scope: Scope,
+    /// The cgroup in every hierarchy.
+    pub(super) path: String,
+    properties: Vec<Property>,
+    /// Set when the container's first process is in: until then the placeholder counts too.
+    tasks_max: Option<Property>,
+}
+
+/// Plans the unit from `slice:prefix:name`.
+pub(super) fn plan(
+    spec: &Spec,
+    id: &ContainerId,
+    host: &Host,
+    devices: &DeviceList,
+) -> Result<ScopePlan, CgroupError> {
+    // sd_booted(3).
+    if !Path::new("/run/systemd/system").is_dir() {
+        return Err(CgroupError::NoSystemd);
+    }
+    let manager = if host.euid == 0 && !host.is_rootless { Manager::System } else { Manager::User };
+    let version = if host.cgroups.is_unified() { Version::V2 } else { Version::V1 };
+    if manager == Manager::User && version == Version::V1 {
+        return Err(CgroupError::NoUserSystemd);
+    }
+    let default_slice = if manager == Manager::User { "user.slice" } else { "system.slice" };
+    let (slice, unit) = names(&spec.linux.cgroups_path, id, default_slice)?;
+    let base = match manager {
+        Manager::System => String::new(),
+        // Where systemd has always put it (pam_systemd, user@.service).
+        Manager::User => format!("/user.slice/user-{0}.slice/user@{0}.service", host.euid),
+    };
+    let path = format!("{base}{}/{unit}", expand(&slice)?);
+    let fields = Fields("linux.resources");
+    let resources = &spec.linux.resources;
+    let text = |text: &str| Value::Text(text.to_owned());
+    let mut all: Vec<Property> = vec![
+        ("Description".to_owned(), text(&format!("knarr container {id}"))),
+        ("Slice".to_owned(), text(&slice)),
+        // A unit that failed, as by OOM, is not kept for anybody to look at.
+        ("CollectMode".to_owned(), text("inactive-or-failed")),
+    ];
+    let io = if version == Version::V2 { "IOAccounting" } else { "BlockIOAccounting" };
+    for (name, is_on) in [
+        ("Delegate", true),
+        ("DefaultDependencies", false),
+        ("MemoryAccounting", true),
+        ("CPUAccounting", true),
+        (io, true),
+        ("TasksAccounting", true),
+    ] {
+        all.push((name.to_owned(), Value::Boolean(is_on)));
+    }
+    all.extend(properties::of(resources, version, fields)?);
+    if version == Version::V1 {
+        all.extend(properties::of_devices(devices));
+    }
+    all.extend(annotations::properties(&spec.annotations)?);
+    Ok(ScopePlan {
+        scope: Scope { unit, manager },
+        path,
+        properties: all,
+        tasks_max: properties::tasks_max(resources),
+    })
+}
+
+/// The slice and the unit's name.
+fn names(asked: &str, id: &ContainerId, default_slice: &str) -> Result<(String, String), CgroupError> {
+    let bad = |problem| CgroupError::BadPath { path: asked.to_owned(), problem };
+    if asked.is_empty() {
+        return Ok((default_slice.to_owned(), format!("knarr-{id}.scope")));
+    }
+    let parts: Vec<&str> = asked.split(':').collect();
+    let [slice, prefix, name] = parts.as_slice() else {
+        return Err(bad("expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups"));
+    };
+    let is_name =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-\\@".contains(&byte));
+    if name.is_empty() || !is_name(prefix) || !is_name(name) {
+        return Err(bad("a unit's name is made of letters, digits and _ . - \\ @"));
+    }
+    let unit = if prefix.is_empty() { format!("{name}.scope") } else { format!("{prefix}-{name}.scope") };
+    if unit.len() > 255 {
+        return Err(bad("a unit's name has at most 255 bytes"));
+    }
+    let slice = if slice.is_empty() { default_slice } else { slice };
+    Ok((slice.to_owned(), unit))
+}
+
+/// systemd.slice(5): `a-b.slice` is in `a.slice`; `-.slice` is the root.
+fn expand(slice: &str) -> Result<String, CgroupError> {
+    let bad = |problem| CgroupError::BadPath { path: slice.to_owned(), problem };
+    let stem = slice.strip_suffix(".slice").ok_or_else(|| bad("a slice's name ends with .slice"))?;
+    if stem == "-" {
+        return Ok(String::new());
+    }
+    let mut path = String::new();
+    let mut prefix = String::new();
+    for part in stem.split('-') {
+        if part.is_empty() || part.contains('/') {
+            return Err(bad("a slice's name has names between its dashes, and no slash"));
+        }
+        prefix.push_str(part);
+        path.push_str(&format!("/{prefix}.slice"));
+        prefix.push('-');
+    }
+    Ok(path)
+}
+
+impl ScopePlan {
+    /// Has systemd start the unit around a placeholder.
+    pub(super) fn start(&self) -> Result<Placeholder, CgroupError> {
+        let failed = |source| self.scope.failed("start", source);
+        let mut bus = Bus::connect(self.scope.manager).map_err(failed)?;
+        let placeholder = Placeholder::fork().map_err(|source| CgroupError::Placeholder { source })?;
+        let mut properties = self.properties.clone();
+        properties.push(("PIDs".to_owned(), Value::Uint32s(vec![placeholder.pid])));
+        let mut body = Writer::default();
+        body.text(&self.scope.unit);
+        body.text("replace");
+        body.properties(&properties);
+        body.no_structures();
+        match bus.job("StartTransientUnit", "ssa(sv)a(sa(sv))", body) {
+            Ok(()) => Ok(placeholder),
+            Err(error) => {
+                placeholder.end();
+                Err(failed(error))
+            }
+        }
+    }
+
+    /// The container is in: its own number of tasks counts from now on.
+    pub(super) fn limit_tasks(&self) -> Result<(), CgroupError> {
+        match &self.tasks_max {
+            Some(property) => self.scope.set(std::slice::from_ref(property)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Scope {
+    /// Tells systemd new limits.
+    pub(super) fn update(&self, resources: &Resources, version: Version) -> Result<(), CgroupError> {
+        let mut properties = properties::of(resources, version, Fields(""))?;
+        properties.extend(properties::tasks_max(resources));
+        if properties.is_empty() { Ok(()) } else { self.set(&properties) }
+    }
+
+    fn set(&self, properties: &[Property]) -> Result<(), CgroupError> {
+        Bus::connect(self.manager)
+            .and_then(|mut bus| bus.set_properties(&self.unit, properties))
+            .map_err(|source| self.failed("set properties of", source))
+    }
+
+    /// Has systemd stop the unit; one that is gone is as good.
+    pub(super) fn stop(&self) -> Result<(), CgroupError> {
+        let mut bus = Bus::connect(self.manager).map_err(|source| self.failed("stop", source))?;
+        let mut body = Writer::default();
+        body.text(&self.unit);
+        body.text("replace");
+        match bus.job("StopUnit", "ss", body) {
+            Ok(()) => Ok(()),
+            Err(BusError::Refused { name, .. }) if name == "org.freedesktop.systemd1.NoSuchUnit" => Ok(()),
+            Err(source) => Err(self.failed("stop", source)),
+        }
+    }
+
+    fn failed(&self, verb: &'static str, source: BusError) -> CgroupError {
+        CgroupError::Unit { verb, unit: self.unit.clone(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> ContainerId {
+        "web".parse().expect("an id")
+    }
+
+    #[test]
+    fn a_unit_has_its_slice_and_its_name() {
+        let pair = |slice: &str, unit: &str| (slice.to_owned(), unit.to_owned());
+        assert_eq!(
+            names("", &id(), "system.slice").expect("default"),
+            pair("system.slice", "knarr-web.scope")
+        );
+        assert_eq!(
+            names("a-b.slice:docker:1", &id(), "x").expect("three"),
+            pair("a-b.slice", "docker-1.scope")
+        );
+        assert_eq!(names("::1", &id(), "system.slice").expect("three"), pair("system.slice", "1.scope"));
+        for path in ["/a/b", "a:b", "a:b:c:d", "a.slice:x:", "a.slice:x:a/b", "a.slice:x:a b"] {
+            assert!(names(path, &id(), "x").is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn dashes_in_a_slice_are_levels() {
+        assert_eq!(expand("-.slice").expect("root"), "");
+        assert_eq!(expand("a.slice").expect("one"), "/a.slice");
+        assert_eq!(expand("a-b-c.slice").expect("three"), "/a.slice/a-b.slice/a-b-c.slice");
+        for slice in ["a", "a.scope", "-a.slice", "a-.slice", "a--b.slice", "a/b.slice", ".slice"] {
+            assert!(expand(slice).is_err(), "{slice}");
+        }
+    }
+}

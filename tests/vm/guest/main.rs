@@ -1,0 +1,35 @@
+//! Runs inside the virtual machine, as root under systemd: one line for each check, `ok name` or `FAILED name`, and an
+//! exit status. The checks use the harness like every other test.
+#![forbid(unsafe_code)]
+
+mod cgroupfs;
+mod systemd;
+
+use std::panic::catch_unwind;
+use std::process::ExitCode;
+
+/// A check and its name.
+type Check = (&'static str, fn());
+
+fn main() -> ExitCode {
+    let parameters = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let is_v1 = parameters.split_whitespace().any(|word| word == "knarr.layout=v1");
+    let checks: Vec<Check> = match is_v1 {
+        true => systemd::V1.to_vec(),
+        false => [cgroupfs::V2, systemd::V2].concat(),
+    };
+    // For whoever works on one of them.
+    let only = parameters.split_whitespace().find_map(|word| word.strip_prefix("knarr.only="));
+    let mut failed = 0;
+    for (name, check) in checks.into_iter().filter(|(name, _)| only.is_none_or(|only| name.contains(only))) {
+        let begun = std::time::Instant::now();
+        match catch_unwind(check) {
+            Ok(()) => println!("ok {name} {:?}", begun.elapsed()),
+            Err(_) => {
+                println!("FAILED {name}");
+                failed += 1;
+            }
+        }
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
