@@ -4,6 +4,7 @@
 //!   fails the test for it and removes it
 //! - [`Bundle`], [`Runtime`]: OCI bundles, and runtimes to run them with (ours, runc, crun)
 //! - [`image`], [`Registry`]: OCI images written here, and Debian's docker-registry to pull them from
+//! - [`Scripted`]: a registry that misbehaves as a test says
 //! - [`Daemon`], [`Knarr`], [`Containerd`]: a private knarrd, its command line, and a private containerd
 //! - [`Grpc`]: a client of that knarrd's API
 //! - [`Shim`], [`Attached`]: a shim of ours without a manager, and a client of its streams
@@ -32,6 +33,7 @@ pub mod require;
 pub mod rootfs;
 pub mod runtime;
 pub mod scratch;
+pub mod scripted;
 pub mod shim;
 pub mod strace;
 
@@ -48,4 +50,5 @@ pub use pty::Pty;
 pub use registry::Registry;
 pub use runtime::Runtime;
 pub use scratch::Scratch;
+pub use scripted::Scripted;
 pub use shim::Shim;
