@@ -55,7 +55,10 @@ fn a_pull_tells_its_progress_and_a_second_one_that_all_is_here() {
     let (told, done) = pull(&grpc, request(&reference, "")).expect("pulled again");
     assert!(!done.changed);
     let again = phases(&told);
-    assert!(again.contains(&v1::PullPhase::Exists) && !again.contains(&v1::PullPhase::Downloading), "{again:?}");
+    assert!(
+        again.contains(&v1::PullPhase::Exists) && !again.contains(&v1::PullPhase::Downloading),
+        "{again:?}"
+    );
 }
 
 #[test]

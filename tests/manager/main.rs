@@ -8,3 +8,4 @@ mod grpc_pull;
 mod grpc_snapshots;
 mod grpc_system;
 mod imported;
+mod pull;

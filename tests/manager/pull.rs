@@ -21,7 +21,10 @@ fn pull(grpc: &Grpc, reference: &str) -> Result<Told, Status> {
 }
 
 fn pull_as(grpc: &Grpc, reference: &str, auth: Option<(&str, &str)>) -> Result<Told, Status> {
-    let auth = auth.map(|(username, password)| v1::RegistryAuth { username: username.into(), password: password.into() });
+    let auth = auth.map(|(username, password)| v1::RegistryAuth {
+        username: username.into(),
+        password: password.into(),
+    });
     let request = v1::PullImageRequest { reference: reference.to_owned(), platform: String::new(), auth };
     grpc.wait(async {
         let mut stream = grpc.images().pull(request).await?.into_inner();
@@ -75,11 +78,19 @@ fn what_was_pulled_is_not_pulled_again() {
     let first = pull(&grpc, &reference).expect("pulled");
     let pulled = first.done.image.expect("an image");
     assert!(first.done.changed);
-    assert_eq!((pulled.id.as_str(), pulled.references.as_slice()), (image.id().as_str(), &[reference.clone()][..]));
+    assert_eq!(
+        (pulled.id.as_str(), pulled.references.as_slice()),
+        (image.id().as_str(), &[reference.clone()][..])
+    );
     assert_eq!(pulled.manifest_digest, first.done.digest);
     assert_eq!(pulled.repo_digests, [format!("{}/test/twice@{}", registry.address(), first.done.digest)]);
     let phases: Vec<i32> = first.progress.iter().map(|one| one.phase).collect();
-    for phase in [v1::PullPhase::Resolving, v1::PullPhase::Downloading, v1::PullPhase::Unpacking, v1::PullPhase::Complete] {
+    for phase in [
+        v1::PullPhase::Resolving,
+        v1::PullPhase::Downloading,
+        v1::PullPhase::Unpacking,
+        v1::PullPhase::Complete,
+    ] {
         assert!(phases.contains(&(phase as i32)), "{phase:?} in {phases:?}");
     }
     let again = pull(&grpc, &reference).expect("pulled again");
@@ -87,7 +98,10 @@ fn what_was_pulled_is_not_pulled_again() {
     let downloading = v1::PullPhase::Downloading as i32;
     assert!(again.progress.iter().all(|one| one.phase != downloading), "{:?}", again.progress);
     let by_digest = format!("{}/test/twice@{}", registry.address(), first.done.digest);
-    assert_eq!(pull(&grpc, &by_digest).expect("pulled by digest").done.image.expect("an image").id, pulled.id);
+    assert_eq!(
+        pull(&grpc, &by_digest).expect("pulled by digest").done.image.expect("an image").id,
+        pulled.id
+    );
 
     let request = v1::RemoveImageRequest { image: reference, force: false };
     let removed = grpc.wait(grpc.images().remove(request)).expect("removed").into_inner();
@@ -148,15 +162,19 @@ fn wrong_bytes_are_refused_and_leave_nothing() {
 fn a_blob_with_another_digest_is_named_in_the_refusal() {
     require!(root);
     let scratch = Scratch::new();
-    let registry = Scripted::start(&scratch, &image(), |request| match request.path.ends_with(&image().id()) {
-        true => Answer::Other(200, String::new(), vec![b' '; config_size()]),
-        false => Answer::Usual,
-    });
+    let registry =
+        Scripted::start(&scratch, &image(), |request| match request.path.ends_with(&image().id()) {
+            true => Answer::Other(200, String::new(), vec![b' '; config_size()]),
+            false => Answer::Usual,
+        });
     let daemon = Daemon::start(&scratch);
     let grpc = Grpc::connect(&daemon.socket());
     let status = pull(&grpc, &registry.reference()).map(|told| told.done).expect_err("refused");
     assert_eq!(status.code(), Code::DataLoss, "{status:?}");
-    assert!(status.message().contains("wrong digest") && status.message().contains(&image().id()), "{status:?}");
+    assert!(
+        status.message().contains("wrong digest") && status.message().contains(&image().id()),
+        "{status:?}"
+    );
     let list = grpc.wait(grpc.images().list(v1::ListImagesRequest { filters: Vec::new() })).expect("listed");
     assert!(list.into_inner().images.is_empty());
 }
@@ -228,18 +246,22 @@ fn credentials_stay_with_the_registry_when_it_redirects() {
         _ => Answer::Other(400, String::new(), Vec::new()),
     });
     let elsewhere = storage.address().to_owned();
-    let registry = Scripted::start(&scratch, &image(), move |request| match request.header("authorization") {
-        "" => Answer::Other(401, "www-authenticate: Basic realm=\"r\"\r\n".to_owned(), Vec::new()),
-        _ if request.is_blob() => {
-            Answer::Other(307, format!("location: http://{elsewhere}{}\r\n", request.path), Vec::new())
-        }
-        _ => Answer::Usual,
-    });
+    let registry =
+        Scripted::start(&scratch, &image(), move |request| match request.header("authorization") {
+            "" => Answer::Other(401, "www-authenticate: Basic realm=\"r\"\r\n".to_owned(), Vec::new()),
+            _ if request.is_blob() => {
+                Answer::Other(307, format!("location: http://{elsewhere}{}\r\n", request.path), Vec::new())
+            }
+            _ => Answer::Usual,
+        });
     let daemon = Daemon::start(&scratch);
     let grpc = Grpc::connect(&daemon.socket());
     pull_as(&grpc, &registry.reference(), Some(("user", "secret"))).expect("pulled");
     let seen = storage.requests();
-    assert!(seen.len() == 2 && seen.iter().all(|request| request.header("authorization").is_empty()), "{seen:?}");
+    assert!(
+        seen.len() == 2 && seen.iter().all(|request| request.header("authorization").is_empty()),
+        "{seen:?}"
+    );
 }
 
 #[test]
@@ -300,8 +322,9 @@ fn pulls_of_one_image_at_a_time_share_one_download() {
     let daemon = Daemon::start(&scratch);
     let (socket, reference) = (daemon.socket(), registry.reference());
     std::thread::scope(|scope| {
-        let pulls: Vec<_> =
-            (0..3).map(|_| scope.spawn(|| pull(&Grpc::connect(&socket), &reference).map(|told| told.done))).collect();
+        let pulls: Vec<_> = (0..3)
+            .map(|_| scope.spawn(|| pull(&Grpc::connect(&socket), &reference).map(|told| told.done)))
+            .collect();
         for one in pulls {
             one.join().expect("no panic").expect("pulled");
         }
@@ -339,5 +362,8 @@ fn documents_that_are_no_image_are_refused_in_one_sentence() {
     }
     let status = pull(&grpc, "127.0.0.1:1/x").map(|told| told.done).expect_err("refused");
     assert_eq!(status.code(), Code::Unavailable);
-    assert!(status.message().contains("cannot connect to the registry 127.0.0.1:1: connection refused"), "{status:?}");
+    assert!(
+        status.message().contains("cannot connect to the registry 127.0.0.1:1: connection refused"),
+        "{status:?}"
+    );
 }

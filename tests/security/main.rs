@@ -3,6 +3,7 @@
 
 mod attacker;
 mod canary;
+mod hostile_layers;
 mod runtime_benign;
 mod runtime_config;
 mod runtime_descriptors;

@@ -109,7 +109,8 @@ impl Scripted {
         let (stock, requests) = (Arc::new(stock), Arc::default());
         let is_stopping = Arc::new(AtomicBool::new(false));
         let server = std::thread::spawn({
-            let (stock, requests, stopping) = (Arc::clone(&stock), Arc::clone(&requests), Arc::clone(&is_stopping));
+            let (stock, requests, stopping) =
+                (Arc::clone(&stock), Arc::clone(&requests), Arc::clone(&is_stopping));
             let script: Arc<Script> = Arc::new(script);
             move || {
                 for connection in listener.incoming() {
@@ -117,7 +118,8 @@ impl Scripted {
                         return;
                     }
                     let Ok(connection) = connection else { continue };
-                    let (stock, requests, script) = (Arc::clone(&stock), Arc::clone(&requests), Arc::clone(&script));
+                    let (stock, requests, script) =
+                        (Arc::clone(&stock), Arc::clone(&requests), Arc::clone(&script));
                     // Ends with its connection, which a client that is gone has closed.
                     std::thread::spawn(move || converse(&connection, &stock, &requests, &*script));
                 }
@@ -173,7 +175,9 @@ fn converse(connection: &TcpStream, stock: &Stock, requests: &Mutex<Vec<Request>
     let mut connection = connection;
     let sent = match script(&request) {
         Answer::Usual => send(connection, status, &headers, body.len(), &body),
-        Answer::Truncated(count) => send(connection, status, &headers, body.len(), &body[..count.min(body.len())]),
+        Answer::Truncated(count) => {
+            send(connection, status, &headers, body.len(), &body[..count.min(body.len())])
+        }
         Answer::Other(status, headers, body) => send(connection, status, &headers, body.len(), &body),
         Answer::Endless => {
             let head = format!("HTTP/1.1 200 OK\r\n{headers}connection: close\r\n\r\n");
@@ -187,8 +191,15 @@ fn converse(connection: &TcpStream, stock: &Stock, requests: &Mutex<Vec<Request>
     drop(sent);
 }
 
-fn send(mut connection: &TcpStream, status: u16, headers: &str, length: usize, body: &[u8]) -> std::io::Result<()> {
-    let head = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n");
+fn send(
+    mut connection: &TcpStream,
+    status: u16,
+    headers: &str,
+    length: usize,
+    body: &[u8],
+) -> std::io::Result<()> {
+    let head =
+        format!("HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n");
     connection.write_all(head.as_bytes())?;
     connection.write_all(body)
 }
@@ -207,7 +218,8 @@ fn read(connection: &TcpStream) -> Option<Request> {
 }
 
 fn usual(stock: &Stock, request: &Request) -> (u16, String, Vec<u8>) {
-    let missing = |code: &str| (404, String::new(), format!(r#"{{"errors":[{{"code":"{code}"}}]}}"#).into_bytes());
+    let missing =
+        |code: &str| (404, String::new(), format!(r#"{{"errors":[{{"code":"{code}"}}]}}"#).into_bytes());
     let last = request.path.rsplit('/').next().unwrap_or_default();
     if request.path.contains("/manifests/") {
         let digest = if last.starts_with("sha256:") { last } else { &stock.manifest };

@@ -2,7 +2,7 @@
 //! snapshots, lowest first, then the image is recorded, then the observer is told.
 
 use std::sync::{Arc, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,9 @@ pub(super) struct Assembly {
     pub(super) action: Action,
 }
 
+/// How long a listener may keep a pull waiting with one message; others may want the same layer.
+const TELL_LIMIT: Duration = Duration::from_secs(1);
+
 /// One layer on its way from a blob to a snapshot.
 #[derive(Clone, Debug)]
 pub(super) struct Layer {
@@ -50,11 +53,11 @@ impl Teller {
         Self(Some(listener))
     }
 
-    /// A new phase; waits for a listener who is slow.
+    /// A new phase; waits a little for a listener who is slow.
     pub(super) async fn phase(&self, blob: &Descriptor, phase: Phase, current_bytes: u64) {
         if let Some(listener) = &self.0 {
             // A listener who has left is not told, and that is all.
-            drop(listener.send(progress(blob, phase, current_bytes)).await);
+            drop(listener.send_timeout(progress(blob, phase, current_bytes), TELL_LIMIT).await);
         }
     }
 
@@ -69,7 +72,7 @@ impl Teller {
         let digest = reference.to_owned();
         let told = Progress { digest, phase: Phase::Resolving, current_bytes: 0, total_bytes: 0 };
         if let Some(listener) = &self.0 {
-            drop(listener.send(told).await);
+            drop(listener.send_timeout(told, TELL_LIMIT).await);
         }
     }
 }

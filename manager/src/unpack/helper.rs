@@ -7,6 +7,8 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
+use rustix::process::Signal;
+
 use super::archive::Archive;
 use super::confine;
 use super::error::LayerError;
@@ -37,6 +39,7 @@ pub(crate) fn main(plan: &OsStr) -> ExitCode {
 }
 
 fn run(plan: &Plan) -> Result<(), LayerError> {
+    end_with_knarrd(plan)?;
     let expected: Digest =
         plan.diff_id.parse().map_err(|_| LayerError::Sandbox(format!("{} is no digest", plan.diff_id)))?;
     let blob = std::io::stdin().as_fd().try_clone_to_owned().map(File::from);
@@ -59,9 +62,23 @@ fn run(plan: &Plan) -> Result<(), LayerError> {
     if found == expected { Ok(()) } else { Err(LayerError::wrong_digest(&expected, &found)) }
 }
 
-/// Whoever does not listen any more will end us.
+/// The next knarrd removes what we leave, and must find nobody at work in it.
+fn end_with_knarrd(plan: &Plan) -> Result<(), LayerError> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(|errno| {
+        LayerError::Confine { doing: "watching for knarrd's end".into(), source: errno.into() }
+    })?;
+    let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
+    match parent == Some(plan.parent_pid) {
+        true => Ok(()),
+        false => Err(LayerError::Sandbox("knarrd is gone".to_owned())),
+    }
+}
+
+/// When nobody listens any more, nobody wants the layer.
 fn tell(report: &Report) {
     let mut line = serde_json::to_vec(report).expect("a report is JSON");
     line.push(b'\n');
-    drop(std::io::stdout().lock().write_all(&line));
+    if std::io::stdout().lock().write_all(&line).is_err() {
+        std::process::exit(1);
+    }
 }

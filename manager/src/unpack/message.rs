@@ -45,6 +45,8 @@ impl Default for Limits {
 /// One layer to unpack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Plan {
+    /// Whose helper it is: it ends with that process.
+    pub(super) parent_pid: i32,
     /// The directory that it goes into.
     pub(super) root: PathBuf,
     /// overlayfs's work directory; the helper covers it where the kernel cannot look at lower directories otherwise.

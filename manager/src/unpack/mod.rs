@@ -59,6 +59,7 @@ pub(crate) async fn unpack(
     read: impl FnMut(u64),
 ) -> Result<(), UnpackError> {
     let plan = Plan {
+        parent_pid: rustix::process::getpid().as_raw_nonzero().get(),
         root: layer.layout.upper(),
         work: layer.layout.work(),
         removal: match layer.is_layered {
