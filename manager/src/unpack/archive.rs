@@ -197,9 +197,6 @@ impl Archive {
             }
         };
         let path = extensions.take_sparse_name().map_or(Ok(path), |name| EntryPath::parse(&name))?;
-        let id = |what, number: u64| {
-            u32::try_from(number).ok().filter(|id| *id != u32::MAX).ok_or_else(|| malformed(at_bytes, what))
-        };
         let modified = match extensions.modified() {
             Some(time) => time,
             None => seconds(at_bytes, header)?,
@@ -208,20 +205,8 @@ impl Archive {
             path,
             kind,
             mode: number(at_bytes, "its mode is no number", &header.as_old().mode, header.mode())? & 0o7777,
-            uid: id(
-                "its owner is no number",
-                extensions.uid().map_or_else(
-                    || number(at_bytes, "its owner is no number", &header.as_old().uid, header.uid()),
-                    Ok,
-                )?,
-            )?,
-            gid: id(
-                "its group is no number",
-                extensions.gid().map_or_else(
-                    || number(at_bytes, "its group is no number", &header.as_old().gid, header.gid()),
-                    Ok,
-                )?,
-            )?,
+            uid: id(at_bytes, extensions.uid(), &header.as_old().uid, header.uid())?,
+            gid: id(at_bytes, extensions.gid(), &header.as_old().gid, header.gid())?,
             modified,
             xattrs: extensions.into_xattrs(),
         })
@@ -327,6 +312,18 @@ fn number<T: Default>(
         Err(_) if field.iter().all(|byte| matches!(byte, 0 | b' ')) => Ok(T::default()),
         read => read.map_err(|_| malformed(at_bytes, what)),
     }
+}
+
+/// An owner or a group; the last of all numbers means nobody.
+fn id(
+    at_bytes: u64,
+    stated: Option<u64>,
+    field: &[u8],
+    read: std::io::Result<u64>,
+) -> Result<u32, LayerError> {
+    let what = "its owner is no number";
+    let id = stated.map_or_else(|| number(at_bytes, what, field, read), Ok)?;
+    u32::try_from(id).ok().filter(|id| *id != u32::MAX).ok_or_else(|| malformed(at_bytes, what))
 }
 
 /// Times before 1970 are base-256 numbers that the library does not read; they are as old as can be.

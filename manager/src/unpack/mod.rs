@@ -3,10 +3,11 @@
 //! snapshot and which digest.
 
 mod archive;
+mod child;
 mod confine;
 mod error;
 mod extensions;
-mod helper;
+
 mod message;
 mod path;
 mod place;
@@ -26,8 +27,8 @@ use tokio_stream::StreamExt;
 use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use child::main;
 pub(crate) use error::UnpackError;
-pub(crate) use helper::main;
 pub(crate) use message::COMMAND;
 
 use crate::content::Digest;

@@ -104,7 +104,7 @@ impl Tar {
     }
 
     /// The name goes into the header as it is: the library would refuse what we want to see refused.
-    fn entry(mut self, kind: EntryType, path: &str, mode: u32, link: &str, data: &[u8]) -> Self {
+    fn entry(mut self, kind: EntryType, path: &str, mode: u32, (link, data): (&str, &[u8])) -> Self {
         let mut header = Header::new_ustar();
         header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
         header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
@@ -120,19 +120,19 @@ impl Tar {
     }
 
     fn file(self, path: &str, data: &str) -> Self {
-        self.entry(EntryType::Regular, path, 0o644, "", data.as_bytes())
+        self.entry(EntryType::Regular, path, 0o644, ("", data.as_bytes()))
     }
 
     fn directory(self, path: &str, mode: u32) -> Self {
-        self.entry(EntryType::Directory, path, mode, "", b"")
+        self.entry(EntryType::Directory, path, mode, ("", b""))
     }
 
     fn symlink(self, path: &str, target: &str) -> Self {
-        self.entry(EntryType::Symlink, path, 0o777, target, b"")
+        self.entry(EntryType::Symlink, path, 0o777, (target, b""))
     }
 
     fn hard_link(self, path: &str, target: &str) -> Self {
-        self.entry(EntryType::Link, path, 0o644, target, b"")
+        self.entry(EntryType::Link, path, 0o644, (target, b""))
     }
 
     fn finish(self) -> Vec<u8> {
@@ -154,10 +154,10 @@ fn files_have_their_bytes_modes_and_times() {
         let tar = Tar::new()
             .directory("d", 0o750)
             .file("d/f", "hello")
-            .entry(EntryType::Regular, "d/setuid", 0o4755, "", b"x")
+            .entry(EntryType::Regular, "d/setuid", 0o4755, ("", b"x"))
             .symlink("d/l", "/absolute/target")
             .hard_link("d/h", "/d/f")
-            .entry(EntryType::Fifo, "d/p", 0o600, "", b"");
+            .entry(EntryType::Fifo, "d/p", 0o600, ("", b""));
         let bytes = tar.finish();
         assert_eq!(bed.place_bytes(&bytes, Limits::default()), Ok(Digest::of(&bytes)));
         let look = |path: &str| fs::symlink_metadata(bed.root().join(path)).expect(path);
@@ -356,7 +356,7 @@ fn a_device_that_overlayfs_takes_for_a_whiteout_is_one() {
     }
     for bed in Bed::both() {
         fs::write(bed.below().join("f"), "").expect("below");
-        bed.place(Tar::new().entry(EntryType::Char, "f", 0o600, "", b"")).expect("placed");
+        bed.place(Tar::new().entry(EntryType::Char, "f", 0o600, ("", b""))).expect("placed");
         assert!(bed.is_gone("f"));
     }
 }
@@ -368,14 +368,14 @@ fn bounds_hold() {
     let many = Tar::new().file("1", "").file("2", "").file("3", "").file("4", "");
     let many = bed.place_bytes(&many.finish(), limits);
     assert!(matches!(many, Err(LayerError::TooMany { limit: 3, .. })), "{many:?}");
-    let zeros = Tar::new().entry(EntryType::Regular, "bomb", 0o644, "", &vec![0; 1 << 19]).finish();
+    let zeros = Tar::new().entry(EntryType::Regular, "bomb", 0o644, ("", &vec![0; 1 << 19])).finish();
     let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     bomb.write_all(&zeros).expect("memory");
     let bomb = bed.place_bytes(&bomb.finish().expect("memory"), limits);
     assert!(matches!(bomb, Err(LayerError::TooMany { .. })), "{bomb:?}");
     let name = "n/".repeat(8 << 10);
     let long =
-        Tar::new().entry(EntryType::GNULongName, "././@LongLink", 0, "", name.as_bytes()).file("x", "");
+        Tar::new().entry(EntryType::GNULongName, "././@LongLink", 0, ("", name.as_bytes())).file("x", "");
     let long = bed.place(long);
     assert!(matches!(long, Err(LayerError::TooMany { .. })), "{long:?}");
 }

@@ -200,7 +200,7 @@ impl Tree {
                 FileType::Symlink => {
                     let target = rustix::fs::readlinkat(lower, name, Vec::new())
                         .map_err(placing("read the link", &path))?;
-                    self.follow(at, target.as_bytes(), &path, missing, links)
+                    self.follow(at, (target.as_bytes(), &path), missing, links)
                 }
                 _ => no_directory(&path),
             },
@@ -220,7 +220,7 @@ impl Tree {
         if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
             let target = rustix::fs::readlinkat(&at.descriptor, name, Vec::new())
                 .map_err(placing("read the link", &path))?;
-            return self.follow(at, target.as_bytes(), &path, missing, links);
+            return self.follow(at, (target.as_bytes(), &path), missing, links);
         }
         if !is_whiteout(&stat) || missing == Missing::Leave {
             return if missing == Missing::Leave { Ok(None) } else { no_directory(&path) };
@@ -229,15 +229,13 @@ impl Tree {
         let made = make(at, name)?;
         let directory = self.opened(at, name, made)?;
         self.hide_below(&directory)?;
-        let again = self.enter(at, name, Missing::Leave, links)?;
-        Ok(again)
+        self.enter(at, name, Missing::Leave, links)
     }
 
     fn follow(
         &mut self,
         at: &Rc<Directory>,
-        target: &[u8],
-        path: &[u8],
+        (target, path): (&[u8], &[u8]),
         missing: Missing,
         links: &mut u32,
     ) -> Result<Option<Rc<Directory>>, LayerError> {

@@ -86,7 +86,7 @@ impl Session {
                     response
                 }
             };
-            let broken = match self.stream(response, &writer, &mut offset, size_bytes, &told).await {
+            let broken = match self.stream(response, &writer, (&mut offset, size_bytes), &told).await {
                 Streamed::Whole => break,
                 Streamed::Refused => return writer.finish().await,
                 Streamed::Broken(error) => error,
@@ -122,8 +122,7 @@ impl Session {
         &self,
         mut response: Response,
         writer: &Writer,
-        offset: &mut u64,
-        size_bytes: u64,
+        (offset, size_bytes): (&mut u64, u64),
         told: &impl Fn(u64),
     ) -> Streamed {
         let mut window = (Instant::now(), *offset);
