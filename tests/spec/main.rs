@@ -4,7 +4,9 @@
 #![forbid(unsafe_code)]
 
 mod capabilities;
+mod console;
 mod devices;
+mod hooks;
 mod mountinfo;
 mod mounts;
 mod namespaces;
@@ -13,6 +15,8 @@ mod process;
 mod propagation;
 mod rlimits;
 mod root;
+mod scheduling;
+mod seccomp;
 mod settings;
 mod user_namespace;
 

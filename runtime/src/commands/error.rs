@@ -99,7 +99,7 @@ impl CommandError {
             | Self::Signal(_)
             | Self::NoConsoleSocket
             | Self::NeedlessConsoleSocket
-            | Self::Join(ExecError::Plan(_) | ExecError::Spec(_) | ExecError::Affinity(_)) => {
+            | Self::Join(ExecError::Plan(_) | ExecError::Spec(_) | ExecError::Policy(_)) => {
                 Some(Kind::InvalidArgument)
             }
             Self::NotPaused
@@ -150,8 +150,7 @@ fn create_kind(error: &CreateError) -> Option<Kind> {
         CreateError::Spec(_)
         | CreateError::Plan(_)
         | CreateError::Seccomp(_)
-        | CreateError::Scheduler(_)
-        | CreateError::IoPriority(_)
+        | CreateError::Policy(_)
         | CreateError::Preserved { .. }
         | CreateError::Hook(
             HookError::Path { .. } | HookError::Timeout { .. } | HookError::Environment { .. },

@@ -12,9 +12,7 @@ use crate::cgroup::Fence;
 use crate::handshake::{CreatorEnd, channel};
 use crate::init::{self, Init};
 use crate::plan::mounts::MountKind;
-use crate::process::io_priority::IoPriority;
 use crate::process::launch::Launch;
-use crate::process::scheduler::Scheduler;
 use crate::rootfs::mounts::{open_directory, open_source};
 use crate::rootfs::{Entry, Source};
 use crate::spec::NamespaceKind;
@@ -31,7 +29,6 @@ pub(super) fn clone(
     state: &State,
 ) -> Result<(Child, CreatorEnd), CreateError> {
     let plan = &decided.plan;
-    let scheduling = scheduling(decided)?;
     let (listen_fds, preserved) = inherited(request.options.preserve_fds)?;
     let entrance = fence.entrance()?;
     let joined = open_namespaces(decided)?;
@@ -43,8 +40,7 @@ pub(super) fn clone(
         joins_keyring: !request.options.no_new_keyring,
         in_user_namespace: plan.namespaces.has(NamespaceKind::User),
         seccomp: decided.seccomp.as_ref(),
-        scheduler: scheduling.0.as_ref(),
-        io_priority: scheduling.1,
+        policies: &decided.policies,
         preserved,
         listen_fds,
     };
@@ -149,13 +145,6 @@ fn open_sources(decided: &Decided) -> Result<Vec<Option<Source>>, CreateError> {
         _ => Ok(None),
     };
     plan.root.mounts.iter().map(open).collect()
-}
-
-fn scheduling(decided: &Decided) -> Result<(Option<Scheduler>, Option<IoPriority>), CreateError> {
-    let Some(process) = &decided.spec.process else { return Ok((None, None)) };
-    let scheduler = process.scheduler.as_ref().map(Scheduler::parse).transpose()?;
-    let priority = process.io_priority.as_ref().map(IoPriority::parse).transpose()?;
-    Ok((scheduler, priority))
 }
 
 /// LISTEN_FDS of our caller (sd_listen_fds(3)) and `--preserve-fds`: they must be open.

@@ -8,8 +8,7 @@ use crate::cgroup::CgroupError;
 use crate::handshake::{ChannelError, Failure};
 use crate::hooks::HookError;
 use crate::plan::PlanError;
-use crate::process::io_priority::IoPriorityError;
-use crate::process::scheduler::SchedulerError;
+use crate::process::policies::PolicyError;
 use crate::rootfs::MountError;
 use crate::security::apparmor::AppArmorError;
 use crate::security::seccomp::listener::ListenerError;
@@ -36,9 +35,7 @@ pub enum CreateError {
     #[error(transparent)]
     Seccomp(#[from] SeccompError),
     #[error(transparent)]
-    Scheduler(#[from] SchedulerError),
-    #[error(transparent)]
-    IoPriority(#[from] IoPriorityError),
+    Policy(#[from] PolicyError),
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
     #[error(transparent)]

@@ -22,6 +22,7 @@ use crate::handshake::{CreatorEnd, Message};
 use crate::hooks::{self, HookKind};
 use crate::host::Host;
 use crate::plan::Plan;
+use crate::process::policies::Policies;
 use crate::security::seccomp::Program;
 use crate::spec::{NamespaceKind, Spec};
 use crate::state::{Claim, Process, State, VERSION};
@@ -97,6 +98,7 @@ pub(crate) struct Decided {
     pub(crate) spec: Spec,
     pub(crate) plan: Plan,
     pub(crate) seccomp: Option<Program>,
+    pub(crate) policies: Policies,
     pub(crate) cgroups: cgroup::CgroupPlan,
 }
 
@@ -125,8 +127,9 @@ fn decide(request: &CreateRequest<'_>, spec: Spec) -> Result<Decided, CreateErro
         crate::security::selinux::check(&process.selinux_label)?;
     }
     let seccomp = error::compile(spec.linux.seccomp.as_ref())?;
+    let policies = Policies::parse(spec.process.as_ref(), &spec.linux)?;
     let cgroups = cgroup::plan(&spec, request.id, request.host, request.driver)?;
-    Ok(Decided { spec, plan, seccomp, cgroups })
+    Ok(Decided { spec, plan, seccomp, policies, cgroups })
 }
 
 fn make(

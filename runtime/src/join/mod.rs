@@ -14,10 +14,8 @@ use crate::cgroup::{CgroupError, CgroupPath, Entrance, Fence};
 use crate::create::{CreateError, Options, Served, outside};
 use crate::handshake::{Message, channel};
 use crate::plan::{PlanError, Process};
-use crate::process::cpu_affinity::{CpuAffinity, CpuAffinityError};
-use crate::process::io_priority::IoPriority;
 use crate::process::launch::Launch;
-use crate::process::scheduler::Scheduler;
+use crate::process::policies::{Policies, PolicyError};
 use crate::security::seccomp::{self, Program};
 use crate::spec::{self, NamespaceKind, Spec, SpecError};
 use crate::state::{CONFIG, State, StateError};
@@ -74,7 +72,7 @@ pub enum ExecError {
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
     #[error(transparent)]
-    Affinity(#[from] CpuAffinityError),
+    Policy(#[from] PolicyError),
     #[error("cannot set the CPU affinity")]
     SetAffinity { source: Errno },
     #[error("cannot hide from the container's processes")]
@@ -96,9 +94,7 @@ struct Decided {
     plan: Process,
     warnings: Vec<String>,
     seccomp: Option<Program>,
-    scheduler: Option<Scheduler>,
-    io_priority: Option<IoPriority>,
-    affinity: Option<CpuAffinity>,
+    policies: Policies,
 }
 
 fn decide(request: &ExecRequest<'_>) -> Result<Decided, ExecError> {
@@ -115,14 +111,7 @@ fn decide(request: &ExecRequest<'_>) -> Result<Decided, ExecError> {
             .map(seccomp::compile)
             .transpose()
             .map_err(CreateError::from)?,
-        scheduler: process.scheduler.as_ref().map(Scheduler::parse).transpose().map_err(CreateError::from)?,
-        io_priority: process
-            .io_priority
-            .as_ref()
-            .map(IoPriority::parse)
-            .transpose()
-            .map_err(CreateError::from)?,
-        affinity: process.exec_cpu_affinity.as_ref().map(CpuAffinity::parse).transpose()?,
+        policies: Policies::parse(Some(process), &request.spec.linux)?,
     })
 }
 
@@ -142,7 +131,7 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
     let (listen_fds, preserved) = crate::create::inherited(request.options.preserve_fds)?;
     let kinds: Vec<NamespaceKind> =
         request.spec.linux.namespaces.iter().map(|namespace| namespace.kind).collect();
-    if let Some(affinity) = &decided.affinity {
+    if let Some(affinity) = &decided.policies.affinity {
         affinity.apply_initial().map_err(|source| ExecError::SetAffinity { source })?;
     }
     let launch = Launch {
@@ -151,8 +140,7 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
         joins_keyring: !request.options.no_new_keyring,
         in_user_namespace: kinds.contains(&NamespaceKind::User),
         seccomp: decided.seccomp.as_ref(),
-        scheduler: decided.scheduler.as_ref(),
-        io_priority: decided.io_priority,
+        policies: &decided.policies,
         preserved,
         listen_fds,
     };
@@ -161,7 +149,7 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
         init: &init,
         kinds: &kinds,
         entrance: &entrance,
-        affinity: decided.affinity.as_ref(),
+        affinity: decided.policies.affinity.as_ref(),
     };
     let child = enter::fork(&entering, launch, (childs, &ours))?;
     match finish(request, &decided, &child, &ours) {

@@ -9,8 +9,9 @@ use rustix::fs::Mode;
 use rustix::process::{Gid, Uid};
 
 use super::console::{Console, ConsoleError, begin_session, own_stdio};
+use super::home;
+use super::policies::{ApplyError, Policies};
 use super::program::{ProgramError, find};
-use super::{home, io_priority, scheduler};
 use crate::handshake::{ChannelError, ChildEnd};
 use crate::plan::Process;
 use crate::rootfs::Procfs;
@@ -45,10 +46,8 @@ pub enum LaunchError {
     Procfs { source: Errno },
     #[error("error setting rlimits")]
     Rlimit { source: Errno },
-    #[error("cannot set the scheduler")]
-    Scheduler { source: Errno },
-    #[error("cannot set the I/O priority")]
-    IoPriority { source: Errno },
+    #[error(transparent)]
+    Policy(#[from] ApplyError),
     #[error("unable to setgroups {groups:?}: the groups must be mapped in the user namespace")]
     Groups { groups: Vec<u32>, source: Errno },
     #[error("unable to setgid {gid}: it must be mapped in the user namespace")]
@@ -82,8 +81,7 @@ pub(crate) struct Launch<'a> {
     pub(crate) joins_keyring: bool,
     pub(crate) in_user_namespace: bool,
     pub(crate) seccomp: Option<&'a Program>,
-    pub(crate) scheduler: Option<&'a scheduler::Scheduler>,
-    pub(crate) io_priority: Option<io_priority::IoPriority>,
+    pub(crate) policies: &'a Policies,
     /// How many descriptors from 3 on the program inherits.
     pub(crate) preserved: u32,
     /// LISTEN_FDS of our caller.
@@ -113,12 +111,7 @@ impl<'a> Launch<'a> {
         if let Some(console) = console {
             console.take_control()?;
         }
-        if let Some(scheduler) = self.scheduler {
-            scheduler.apply().map_err(|source| LaunchError::Scheduler { source })?;
-        }
-        if let Some(priority) = self.io_priority {
-            priority.apply().map_err(|source| LaunchError::IoPriority { source })?;
-        }
+        self.policies.apply()?;
         rustix::process::umask(Mode::from_raw_mode(self.plan.user.umask));
         Ok(Settled(self))
     }
@@ -130,6 +123,11 @@ impl<'a> Settled<'a> {
         let launch = self.0;
         let plan = launch.plan;
         label(plan)?;
+        // Before the filter, which may be older than close_range; what we open from here on is close-on-exec by itself.
+        let kept = 3 + launch.listen_fds + launch.preserved;
+        descriptor::close_on_exec_from(kept.cast_signed())
+            .and_then(|()| (3..kept).try_for_each(|number| descriptor::keep_on_exec(number.cast_signed())))
+            .map_err(|source| LaunchError::Descriptors { source })?;
         if plan.no_new_privileges {
             rustix::thread::set_no_new_privs(true)
                 .map_err(|source| LaunchError::NoNewPrivileges { source })?;
@@ -173,10 +171,6 @@ impl Confined<'_> {
     /// Runs the user's program in place of this one.
     pub(crate) fn execute(self) -> Result<Infallible, LaunchError> {
         let plan = self.launch.plan;
-        let kept = 3 + self.launch.listen_fds + self.launch.preserved;
-        descriptor::close_on_exec_from(kept.cast_signed())
-            .and_then(|()| (3..kept).try_for_each(|number| descriptor::keep_on_exec(number.cast_signed())))
-            .map_err(|source| LaunchError::Descriptors { source })?;
         signal::restore_defaults();
         signal::block(&signal::SignalSet::empty()).map_err(|source| LaunchError::Descriptors { source })?;
         let loads_late =

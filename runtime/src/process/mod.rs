@@ -12,5 +12,6 @@ pub mod launch;
 pub mod memory_policy;
 pub(crate) mod number_list;
 pub mod personality;
+pub mod policies;
 pub mod program;
 pub mod scheduler;

@@ -1,0 +1,85 @@
+//! The kernel's policies for one process, all in one value: scheduler, I/O priority, memory policy, personality. Parsed
+//! in the plan of `create` and of `exec`; the process itself applies them before it gives up its rights.
+
+use super::cpu_affinity::{CpuAffinity, CpuAffinityError};
+use super::io_priority::{IoPriority, IoPriorityError};
+use super::memory_policy::{MemoryPolicy, MemoryPolicyError};
+use super::personality::{Personality, PersonalityError};
+use super::scheduler::{Scheduler, SchedulerError};
+use crate::spec;
+use crate::sys::Errno;
+
+/// What is wrong with one of them; the text names the field.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum PolicyError {
+    #[error(transparent)]
+    Scheduler(#[from] SchedulerError),
+    #[error(transparent)]
+    IoPriority(#[from] IoPriorityError),
+    #[error(transparent)]
+    Memory(#[from] MemoryPolicyError),
+    #[error(transparent)]
+    Personality(#[from] PersonalityError),
+    #[error(transparent)]
+    Affinity(#[from] CpuAffinityError),
+}
+
+/// Why the kernel would not have one of them.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set {field}")]
+pub struct ApplyError {
+    field: &'static str,
+    source: Errno,
+}
+
+/// Those that the configuration has.
+#[derive(Debug, Default)]
+pub struct Policies {
+    scheduler: Option<Scheduler>,
+    io_priority: Option<IoPriority>,
+    memory: Option<MemoryPolicy>,
+    personality: Option<Personality>,
+    /// For `exec` alone, which applies it around its entry into the container's cgroup.
+    pub affinity: Option<CpuAffinity>,
+}
+
+impl Policies {
+    /// Reads those of a process and of the container that it belongs to.
+    ///
+    /// # Errors
+    /// [`PolicyError`].
+    pub fn parse(process: Option<&spec::Process>, linux: &spec::Linux) -> Result<Self, PolicyError> {
+        let scheduler = process.and_then(|process| process.scheduler.as_ref());
+        let io_priority = process.and_then(|process| process.io_priority.as_ref());
+        let affinity = process.and_then(|process| process.exec_cpu_affinity.as_ref());
+        Ok(Self {
+            scheduler: scheduler.map(Scheduler::parse).transpose()?,
+            io_priority: io_priority.map(IoPriority::parse).transpose()?,
+            memory: linux.memory_policy.as_ref().map(MemoryPolicy::parse).transpose()?,
+            personality: linux.personality.as_ref().map(Personality::parse).transpose()?,
+            affinity: affinity.map(CpuAffinity::parse).transpose()?,
+        })
+    }
+
+    /// Applies them to the calling process, which exec keeps.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub fn apply(&self) -> Result<(), ApplyError> {
+        let failed = |field| move |source| ApplyError { field, source };
+        if let Some(scheduler) = &self.scheduler {
+            scheduler.apply().map_err(failed("process.scheduler"))?;
+        }
+        if let Some(priority) = &self.io_priority {
+            priority.apply().map_err(failed("process.ioPriority"))?;
+        }
+        if let Some(memory) = &self.memory {
+            memory.apply().map_err(failed("linux.memoryPolicy"))?;
+        }
+        if let Some(personality) = self.personality {
+            personality.apply().map_err(failed("linux.personality"))?;
+        }
+        Ok(())
+    }
+}

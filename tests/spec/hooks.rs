@@ -1,0 +1,237 @@
+//! `hooks`: all six kinds, their order, where they run, what they are told, and what their failure does.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use knarr_tests::{Bundle, Runtime, Scratch, eventually, require};
+use serde_json::{Value, json};
+
+use crate::{differs, refusal};
+
+const SECONDS: Duration = Duration::from_secs(10);
+
+/// A hook that is a line of shell.
+fn shell(line: &str) -> Value {
+    json!({ "path": "/bin/sh", "args": ["sh", "-c", line], "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"] })
+}
+
+fn wait_for(path: &Path, text: &str) -> String {
+    eventually(SECONDS, || fs::read_to_string(path).ok().filter(|read| read.contains(text)))
+}
+
+/// A container that sleeps after it wrote `process` into /log.
+fn logging(scratch: &Scratch) -> Bundle {
+    Bundle::busybox(scratch, "one").script("echo process >>/log; exec sleep 60")
+}
+
+#[test]
+fn hooks_are_called_in_the_order_of_their_kinds_and_lists() {
+    require!(root, tool("busybox"));
+    // runtime-spec, "Poststart": "after the user-specified process is executed but before the start operation returns".
+    differs!("runc" => "1.1.5 calls poststart at the end of create");
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let bundle = logging(&scratch);
+    let log = bundle.rootfs().join("log");
+    let on_host = |name: &str| shell(&format!("cat >/dev/null; echo {name} >>{}", log.display()));
+    let bundle = bundle.edit(|config| {
+        config["hooks"] = json!({
+            "poststop": [on_host("poststop-1"), on_host("poststop-2")],
+            "poststart": [on_host("poststart")],
+            "startContainer": [shell("echo startContainer >>/log")],
+            "createContainer": [on_host("createContainer")],
+            "createRuntime": [on_host("createRuntime-1"), on_host("createRuntime-2")],
+            "prestart": [on_host("prestart")],
+        });
+    });
+    let container = runtime.create(&bundle);
+    let created = "prestart\ncreateRuntime-1\ncreateRuntime-2\ncreateContainer\n";
+    assert_eq!(fs::read_to_string(&log).expect("the log"), created);
+    container.start().success();
+    wait_for(&log, "poststart");
+    let started = wait_for(&log, "process");
+    let rest: Vec<&str> = started.strip_prefix(created).expect("it goes on").lines().collect();
+    assert_eq!(rest[0], "startContainer");
+    container.kill("KILL").success();
+    eventually(SECONDS, || (container.status() == "stopped").then_some(()));
+    container.delete().success();
+    let all = fs::read_to_string(&log).expect("the log");
+    assert!(all.ends_with("poststop-1\npoststop-2\n"), "{all}");
+}
+
+#[test]
+fn each_hook_is_told_the_state() {
+    require!(root, tool("busybox"));
+    differs!("crun" => "1.8.1 tells startContainer the bundle /");
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let told = |kind: &str| scratch.join(kind);
+    let bundle = logging(&scratch);
+    let bundle = bundle.edit(|config| {
+        let mut hooks = json!({});
+        for kind in ["prestart", "createRuntime", "createContainer", "poststart", "poststop"] {
+            hooks[kind] = json!([shell(&format!("cat >{}", told(kind).display()))]);
+        }
+        hooks["startContainer"] = json!([shell("cat >/startContainer")]);
+        config["hooks"] = hooks;
+        config["annotations"] = json!({ "org.example.a": "b" });
+    });
+    let container = runtime.run_detached(&bundle);
+    let pid = i64::from(container.pid());
+    container.kill("KILL").success();
+    eventually(SECONDS, || (container.status() == "stopped").then_some(()));
+    container.delete().success();
+    let read = |path: &Path| -> Value {
+        serde_json::from_str(&fs::read_to_string(path).expect("it was told")).expect("the state is JSON")
+    };
+    let states = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]
+        .map(|kind| (kind, if kind == "startContainer" { bundle.rootfs().join(kind) } else { told(kind) }));
+    for (kind, path) in states {
+        let state = read(&path);
+        assert_eq!(state["id"], "one", "{kind}: {state}");
+        assert_eq!(state["bundle"], json!(bundle.path()), "{kind}: {state}");
+        assert_eq!(state["annotations"]["org.example.a"], "b", "{kind}: {state}");
+        assert!(state["ociVersion"].is_string(), "{kind}: {state}");
+        let wanted = match kind {
+            "startContainer" => "created",
+            "poststart" => "running",
+            "poststop" => "stopped",
+            _ => "creating",
+        };
+        let others = crate::is("runc") || crate::is("crun");
+        assert!(state["status"] == wanted || others, "{kind}: {state}");
+        if ["prestart", "createRuntime", "poststart"].contains(&kind) {
+            assert_eq!(state["pid"], pid, "{kind}: {state}");
+        }
+    }
+}
+
+#[test]
+fn each_hook_runs_in_the_namespaces_of_its_kind() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let bundle = logging(&scratch);
+    let look = "cat /proc/sys/kernel/hostname; readlink /proc/self/ns/mnt";
+    let seen = |kind: &str| scratch.join(kind);
+    let bundle = bundle.edit(|config| {
+        let mut hooks = json!({});
+        for kind in ["createRuntime", "createContainer", "poststart"] {
+            hooks[kind] =
+                json!([shell(&format!("({look}; readlink /proc/self/ns/uts) >{}", seen(kind).display()))]);
+        }
+        hooks["startContainer"] = json!([shell(&format!("({look}; ls /) >/startContainer"))]);
+        config["hooks"] = hooks;
+    });
+    let container = runtime.run_detached(&bundle);
+    let namespace = |process: &str, kind: &str| {
+        fs::read_link(format!("/proc/{process}/ns/{kind}")).expect("a namespace").display().to_string()
+    };
+    let text = |kind: &str| fs::read_to_string(seen(kind)).expect("it ran");
+    let pid = container.pid().to_string();
+    for kind in ["createRuntime", "poststart"] {
+        assert!(text(kind).ends_with(&format!("{}\n", namespace("self", "uts"))), "{kind}: {}", text(kind));
+    }
+    // crun 1.8.1 sees to its mount namespace only later, but it is the container's.
+    assert!(text("createContainer").contains(&namespace(&pid, "uts")), "{}", text("createContainer"));
+    assert!(text("createContainer").contains(&namespace(&pid, "mnt")), "{}", text("createContainer"));
+    let inside = fs::read_to_string(bundle.rootfs().join("startContainer")).expect("it ran");
+    assert!(inside.starts_with(&format!("knarr\n{}\n", namespace(&pid, "mnt"))), "{inside}");
+    assert!(
+        inside.lines().any(|name| name == "bin") && !inside.lines().any(|name| name == "boot"),
+        "{inside}"
+    );
+}
+
+#[test]
+fn arguments_and_environment_are_the_given_ones_alone() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let out = scratch.join("out");
+    let bundle = Bundle::busybox(&scratch, "one").edit(|config| {
+        let line = format!(
+            "(echo $0; for a; do echo \"<$a>\"; done; cat /proc/self/environ | tr '\\0' '\\n') >{}",
+            out.display()
+        );
+        let args = ["own name", "-c", &line, "zero", "a b", ""];
+        config["hooks"]["createRuntime"] =
+            json!([{ "path": "/bin/sh", "args": args, "env": ["ONE=1", "TWO=a=b"] }]);
+    });
+    Runtime::new(&scratch).run(&bundle).success();
+    let seen = fs::read_to_string(&out).expect("it ran");
+    let (arguments, environment) = seen.split_once("<>\n").expect("the last argument is empty");
+    assert_eq!(arguments, "zero\n<a b>\n");
+    let mut environment: Vec<&str> = environment.lines().filter(|line| !line.starts_with("PWD=")).collect();
+    environment.sort_unstable();
+    assert_eq!(environment, ["ONE=1", "TWO=a=b"], "{seen}");
+}
+
+#[test]
+fn a_hook_that_fails_ends_the_creation_and_its_words_are_told() {
+    require!(root, tool("busybox"));
+    for kind in ["prestart", "createRuntime", "createContainer"] {
+        let said = refusal(|config| config["hooks"][kind] = json!([shell("echo so sorry >&2; exit 7")]));
+        assert!(crate::is("crun") || said.contains("so sorry"), "{kind}: {said}");
+    }
+    let said = refusal(|config| config["hooks"]["startContainer"] = json!([shell("exit 7")]));
+    assert!(!said.is_empty());
+    let missing = refusal(|config| config["hooks"]["createRuntime"] = json!([{ "path": "/nowhere/hook" }]));
+    assert!(missing.contains("/nowhere/hook"), "{missing}");
+}
+
+#[test]
+fn a_hook_that_takes_longer_than_its_timeout_is_killed() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let bundle = Bundle::busybox(&scratch, "one").edit(|config| {
+        let mut hook = shell("exec sleep 3600");
+        hook["timeout"] = json!(1);
+        config["hooks"]["createRuntime"] = json!([hook]);
+    });
+    let outcome = Runtime::new(&scratch).run(&bundle);
+    assert!(!outcome.status.success(), "{outcome}");
+    assert!(outcome.elapsed >= Duration::from_secs(1), "{outcome}");
+    scratch.assert_nothing_left();
+}
+
+#[test]
+fn a_failure_after_the_start_or_the_end_is_only_warned_about() {
+    require!(root, tool("busybox"));
+    // runtime-spec, "Lifecycle": poststart "the runtime MUST log a warning, but the remaining hooks and lifecycle continue".
+    differs!("runc" => "1.1.5 kills the container when a poststart hook fails", "crun" => "1.8.1 says nothing");
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let done = scratch.join("done");
+    let touch = shell(&format!("echo x >>{}", done.display()));
+    let bundle = logging(&scratch).edit(|config| {
+        config["hooks"]["poststart"] = json!([shell("exit 3"), touch]);
+        config["hooks"]["poststop"] = json!([shell("exit 4"), touch]);
+    });
+    let container = runtime.create(&bundle);
+    let started = container.start().success();
+    assert!(started.stderr.contains("poststart"), "{started}");
+    assert_eq!(container.status(), "running");
+    container.kill("KILL").success();
+    eventually(SECONDS, || (container.status() == "stopped").then_some(()));
+    let deleted = container.delete().success();
+    assert!(deleted.stderr.contains("poststop"), "{deleted}");
+    assert_eq!(fs::metadata(&done).expect("the later hooks ran").size(), 4);
+}
+
+#[test]
+fn hooks_that_can_never_run_are_refused_by_place() {
+    require!(root, tool("busybox"));
+    differs!("runc" => "1.1.5 finds out when it calls them", "crun" => "1.8.1 finds out when it calls them");
+    for (kind, hook, named) in [
+        ("poststop", json!({ "path": "bin/sh" }), "hooks.poststop[1].path"),
+        ("startContainer", json!({ "path": "/bin/sh", "timeout": 0 }), "hooks.startContainer[1].timeout"),
+        ("prestart", json!({ "path": "/bin/sh", "timeout": -5 }), "hooks.prestart[1].timeout"),
+        ("poststart", json!({ "path": "/bin/sh", "env": ["NOTHING"] }), "hooks.poststart[1].env"),
+        ("createRuntime", json!({ "args": ["sh"] }), "hooks.createRuntime[1]"),
+    ] {
+        let said = refusal(|config| config["hooks"][kind] = json!([{ "path": "/bin/true" }, hook]));
+        assert!(said.contains(named), "{named}: {said}");
+    }
+}
