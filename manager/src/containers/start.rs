@@ -16,6 +16,10 @@ use crate::snapshots::Mount;
 /// Docker's exit code of a container that could not be started for the machine's sake.
 const NOT_STARTED: u32 = 128;
 
+/// An overlay whose unmount does not wait until all that was written is on the disk (Linux 5.10): for the files of a
+/// container that are removed when it ends.
+const VOLATILE: &str = "volatile";
+
 /// A container that runs now.
 pub(super) struct Started {
     pub(super) pid: u32,
@@ -83,7 +87,11 @@ impl Containers {
         // From here on a failure is undone through the task.
         container.set_task(Some(task.clone()));
         let ready = began.elapsed();
-        let rootfs = mounts.into_iter().map(|mount| shim_mount(mount.kind, mount.source, mount.options));
+        let is_for_once = container.identity.config.auto_remove;
+        let rootfs = mounts.into_iter().map(|Mount { kind, source, options }| {
+            let volatile = (is_for_once && kind == "overlay").then(|| VOLATILE.to_owned());
+            shim_mount(kind, source, options.into_iter().chain(volatile).collect())
+        });
         let create = CreateTask {
             bundle: container.bundle.to_string_lossy().into_owned(),
             rootfs: rootfs.collect(),
