@@ -99,10 +99,10 @@ impl Error {
         };
         while let Some(error) = cause {
             // Writing to a String cannot fail.
-            let _infallible = write!(line, ": {}", without_number(&error.to_string()));
+            let _infallible = write!(line, ": {error}");
             cause = error.source();
         }
-        Some(line.replace('\n', " "))
+        Some(without_numbers(&line.replace('\n', " ")))
     }
 
     /// The exit code.
@@ -156,9 +156,14 @@ fn command_code(status: &Status) -> Option<u8> {
     }
 }
 
-/// The system's words for an error without its number, which helps nobody.
-fn without_number(text: &str) -> &str {
-    text.split_once(" (os error ").map_or(text, |(words, _)| words)
+/// Leaves out what std writes behind the system's words for an error, ` (os error 2)`: it helps nobody.
+fn without_numbers(line: &str) -> String {
+    let mut pieces = line.split(" (os error ");
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        out.push_str(piece.split_once(')').map_or(piece, |(_, rest)| rest));
+    }
+    out
 }
 
 fn connect_remedy(source: &std::io::Error) -> &'static str {
@@ -218,5 +223,7 @@ mod tests {
         assert_eq!(error.line().as_deref(), Some("cannot write /x: entity not found"));
         assert_eq!(refused(Code::Internal, "a\nb", None).line().as_deref(), Some("a b"));
         assert_eq!(Error::Reported.line(), None);
+        let told = refused(Code::Internal, "cannot a: No such file (os error 2): b (os error 17)", None);
+        assert_eq!(told.line().as_deref(), Some("cannot a: No such file: b"));
     }
 }

@@ -1,5 +1,15 @@
 //! knarr as a person types it: flags, output, exit codes, terminals.
 #![forbid(unsafe_code)]
 
+mod busybox;
+mod exec;
 mod help;
+mod images;
+mod lifecycle;
+mod listing;
+mod logs;
+mod run;
+mod signals;
 mod starting;
+mod streams;
+mod terminal;

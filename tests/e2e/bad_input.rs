@@ -37,7 +37,7 @@ fn refused(knarr: &Knarr<'_>, args: &[&str], code: i32, words: &[&str]) {
 
 #[test]
 fn bad_images_and_references_are_refused_with_one_sentence_and_leave_nothing() {
-    require!(root, whole_way, tool("docker-registry"), tool("skopeo"), tool("busybox"));
+    require!(root, tool("docker-registry"), tool("skopeo"), tool("busybox"));
     let scratch = Scratch::new();
     let registry = Registry::start(&scratch);
     let daemon = Daemon::start(&scratch);
@@ -59,7 +59,7 @@ fn bad_images_and_references_are_refused_with_one_sentence_and_leave_nothing() {
 
 #[test]
 fn a_blob_that_is_not_what_its_digest_says_is_refused_and_not_kept() {
-    require!(root, whole_way, tool("docker-registry"), tool("skopeo"), tool("busybox"));
+    require!(root, tool("docker-registry"), tool("skopeo"), tool("busybox"));
     let scratch = Scratch::new();
     let registry = Registry::start(&scratch);
     let image = Image::busybox();
@@ -83,7 +83,7 @@ fn a_blob_that_is_not_what_its_digest_says_is_refused_and_not_kept() {
 
 #[test]
 fn bad_flags_and_commands_are_refused_with_one_sentence_and_leave_nothing() {
-    require!(root, whole_way, tool("docker-registry"), tool("skopeo"), tool("busybox"));
+    require!(root, tool("docker-registry"), tool("skopeo"), tool("busybox"));
     let scratch = Scratch::new();
     let registry = Registry::start(&scratch);
     let image = registry.push(&Image::busybox(), "test/busybox:1");

@@ -8,7 +8,6 @@ use knarr_tests::{Scratch, process, programs, require, rootfs};
 fn demo_shows_every_step_and_leaves_nothing_behind() {
     require!(
         root,
-        whole_way,
         tool("busybox"),
         tool("debootstrap"),
         tool("docker-registry"),

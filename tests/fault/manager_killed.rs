@@ -57,7 +57,7 @@ fn end(go: &Path, name: &str, code: usize) {
 
 #[test]
 fn many_containers_go_on_log_and_end_while_the_manager_is_dead() {
-    require!(root, whole_way, tool("docker-registry"), tool("skopeo"), tool("busybox"));
+    require!(root, tool("docker-registry"), tool("skopeo"), tool("busybox"));
     let scratch = Scratch::new();
     let registry = Registry::start(&scratch);
     let image = registry.push(&Image::busybox(), "test/busybox:1");
@@ -107,7 +107,7 @@ fn many_containers_go_on_log_and_end_while_the_manager_is_dead() {
 
 #[test]
 fn a_foreground_run_survives_nothing_but_its_container_does() {
-    require!(root, whole_way, tool("docker-registry"), tool("skopeo"), tool("busybox"));
+    require!(root, tool("docker-registry"), tool("skopeo"), tool("busybox"));
     let scratch = Scratch::new();
     let registry = Registry::start(&scratch);
     let image = registry.push(&Image::busybox(), "test/busybox:1");

@@ -106,18 +106,3 @@ pub fn full_sweeps() -> Result<(), String> {
         .map(drop)
         .ok_or_else(|| "takes minutes (KNARR_FULL=1 runs this)".to_owned())
 }
-
-/// The whole way from CLI to runtime stands. It does not yet (the shim's task service, knarrd's pull and the CLI's
-/// commands are being written); whoever joins them removes this need, and until then asks for it with `KNARR_WHOLE_WAY=1`.
-///
-/// # Errors
-/// Unless it was asked for.
-pub fn whole_way() -> Result<(), String> {
-    match std::env::var_os("KNARR_WHOLE_WAY") {
-        Some(_) => Ok(()),
-        None => {
-            Err("the way from knarr to knarr-runtime is not joined yet (KNARR_WHOLE_WAY=1 runs this)"
-                .to_owned())
-        }
-    }
-}

@@ -67,7 +67,7 @@ impl Forwarding {
     /// Returns when a person has lost patience with the container.
     pub(crate) async fn enough(&mut self) {
         if (&mut self.enough).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

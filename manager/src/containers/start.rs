@@ -83,9 +83,10 @@ impl Containers {
         let began = std::time::Instant::now();
         let spawned = parts.shims.spawn(container.id(), &container.bundle);
         let (mounts, task) = tokio::join!(self.write_bundle(container), spawned);
-        let (task, mounts) = (task?, mounts?);
+        let task = task?;
         // From here on a failure is undone through the task.
         container.set_task(Some(task.clone()));
+        let mounts = mounts?;
         let ready = began.elapsed();
         let is_for_once = container.identity.config.auto_remove;
         let rootfs = mounts.into_iter().map(|Mount { kind, source, options }| {

@@ -36,6 +36,13 @@ impl Filters {
     fn matches(&self, image: &Image) -> bool {
         self.values_by_key.iter().all(|(key, values)| values.iter().any(|value| matches(image, key, value)))
     }
+
+    /// Leaves an image those of its references that were asked for.
+    fn narrow(&self, image: &mut Image) {
+        if let Some(patterns) = self.values_by_key.get("reference") {
+            image.references.retain(|reference| patterns.iter().any(|pattern| names(pattern, reference)));
+        }
+    }
 }
 
 fn matches(image: &Image, key: &str, value: &str) -> bool {
@@ -106,8 +113,9 @@ impl Images {
         let records = self.shared.store.read("list images", records::list).await?;
         let mut images = Vec::with_capacity(records.len());
         for record in records {
-            let image = self.image(record).await?;
+            let mut image = self.image(record).await?;
             if filters.matches(&image) {
+                filters.narrow(&mut image);
                 images.push(image);
             }
         }
