@@ -270,7 +270,11 @@ impl Files {
             let count = ends.after.len() as u64 + u64::from(unfinished);
             if count >= wanted {
                 let skipped = usize::try_from(count - wanted).unwrap_or(usize::MAX);
-                let start = if skipped == 0 { 0 } else { ends.after[skipped - 1] };
+                let start = match skipped {
+                    0 => 0,
+                    // Beyond the last complete line there is only the unfinished one.
+                    _ => ends.after.get(skipped - 1).copied().unwrap_or(ends.end),
+                };
                 self.open[index].reader.seek(SeekFrom::Start(start))?;
                 self.open.drain(..index);
                 return Ok(());
@@ -285,6 +289,8 @@ impl Files {
 struct LineEnds {
     /// The offset after each complete line.
     after: Vec<u64>,
+    /// The offset after the last record.
+    end: u64,
     unfinished: bool,
 }
 
@@ -300,12 +306,11 @@ impl Open {
     /// Reads the file once through, and comes back to where it was.
     fn line_ends(&mut self) -> io::Result<LineEnds> {
         let mut ends = LineEnds::default();
-        let mut offset = 0;
         while let Some(line) = self.next_line()? {
-            offset += line.len() as u64;
+            ends.end += line.len() as u64;
             match Record::parse(line.strip_suffix(b"\n").unwrap_or(&line)) {
                 Some(Record { tag: Tag::Full, .. }) => {
-                    ends.after.push(offset);
+                    ends.after.push(ends.end);
                     ends.unfinished = false;
                 }
                 Some(_) => ends.unfinished = true,
@@ -396,6 +401,14 @@ mod tests {
         assert_eq!(tail(1), "four\n");
         assert_eq!(tail(3), "two\nthree\nfour\n");
         assert_eq!(tail(99), "one\ntwo\nthree\nfour\n");
+    }
+
+    #[test]
+    fn an_unfinished_line_is_a_line_of_the_tail() {
+        let scratch = Scratch::new("unfinished");
+        scratch.write("log", &[("01", "F", "one"), ("02", "P", "tw")]);
+        let tail = |lines| scratch.read(&LogOptions { tail: Some(lines), ..LogOptions::default() });
+        assert_eq!((tail(0).as_str(), tail(1).as_str(), tail(2).as_str()), ("", "tw", "one\ntw"));
     }
 
     #[test]
