@@ -39,6 +39,14 @@ pub enum Command {
     Features,
 }
 
+impl Command {
+    /// Whether a process of ours goes into a container, from where its binary can be seen.
+    #[must_use]
+    pub fn enters_a_container(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::Run(_) | Self::Exec(_))
+    }
+}
+
 /// `create`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]

@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 
 pub use devices::DeviceList;
 pub use fence::{Entrance, Fence};
+pub(crate) use layout::unescape;
 pub use layout::{Hierarchy, Layout, OwnCgroups, Version};
 pub use limits::{Fields, Limits};
 pub use oom::OomWatch;

@@ -10,7 +10,8 @@ use crate::args::{CreateArgs, Globals, RunArgs};
 use crate::cgroup::Driver;
 use crate::create::foreground::Foreground;
 use crate::create::{CreateRequest, Created, Options, Start, create};
-use crate::host::Host;
+use crate::host::Host as Machine;
+use crate::notify::Host;
 use crate::output::Log;
 use crate::spec::Spec;
 use crate::state::{State, StateError};
@@ -27,11 +28,15 @@ pub(super) fn run_run(globals: &Globals, args: &RunArgs, log: &Log) -> Result<u8
     let (bundle, has_terminal) = bundle(&args.create)?;
     check_console(has_terminal, args.detach, args.create.console_socket.is_some())?;
     if args.detach {
-        return make(globals, &args.create, &bundle, Start::AtOnce, log).map(|_| 0);
+        let created = make(globals, &args.create, &bundle, Start::AtOnce, log)?;
+        if let Some(notify) = created.notify {
+            notify.wait(created.pidfd.as_fd(), created.pid)?;
+        }
+        return Ok(0);
     }
     let foreground = Foreground::begin()?;
     let created = make(globals, &args.create, &bundle, Start::AtOnce, log)?;
-    let code = foreground.wait(created.pidfd.as_fd(), created.master)?;
+    let code = foreground.wait(created.pidfd.as_fd(), created.master.as_ref(), created.notify)?;
     if !args.keep {
         let id: ContainerId = args.create.id.parse().map_err(CommandError::Id)?;
         match State::load(&globals.root, &id) {
@@ -51,7 +56,7 @@ fn make(
     log: &Log,
 ) -> Result<Created, CommandError> {
     let id: ContainerId = args.id.parse().map_err(CommandError::Id)?;
-    let host = Host::probe(globals.rootless)?;
+    let host = Machine::probe(globals.rootless)?;
     let request = CreateRequest {
         id: &id,
         root: &globals.root,
@@ -65,8 +70,10 @@ fn make(
             no_pivot: args.no_pivot,
             no_new_keyring: args.no_new_keyring,
             preserve_fds: args.preserve_fds,
+            notify: Host::of_environment(),
         },
         start,
+        log,
     };
     let created = create(&request)?;
     for warning in &created.warnings {

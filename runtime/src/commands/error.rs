@@ -9,7 +9,9 @@ use crate::create::foreground::WaitError;
 use crate::create::{CreateError, StartError};
 use crate::hooks::HookError;
 use crate::join::ExecError;
+use crate::notify::NotifyError;
 use crate::output::Facts;
+use crate::sealed::SealError;
 use crate::spec::SpecError;
 use crate::state::StateError;
 
@@ -25,6 +27,10 @@ pub enum CommandError {
     Create(#[from] CreateError),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
     #[error(transparent)]
     Wait(#[from] WaitError),
     #[error(transparent)]
@@ -99,9 +105,9 @@ impl CommandError {
             | Self::Signal(_)
             | Self::NoConsoleSocket
             | Self::NeedlessConsoleSocket
-            | Self::Join(ExecError::Plan(_) | ExecError::Spec(_) | ExecError::Policy(_)) => {
-                Some(Kind::InvalidArgument)
-            }
+            | Self::Join(
+                ExecError::Plan(_) | ExecError::Spec(_) | ExecError::Policy(_) | ExecError::SubCgroup(_),
+            ) => Some(Kind::InvalidArgument),
             Self::NotPaused
             | Self::NotRunning
             | Self::NotStopped { .. }

@@ -20,10 +20,12 @@ pub(super) fn run(globals: &Globals, args: &ExecArgs, log: &Log) -> Result<u8, C
     let id: ContainerId = args.id.parse().map_err(CommandError::Id)?;
     let state = State::load(&globals.root, &id)?;
     let spec = kept_spec(&globals.root, &state)?;
-    let process = match &args.process {
+    let mut process = match &args.process {
         Some(path) => Process::load(path).map_err(crate::create::CreateError::from)?,
         None => from_flags(args, spec.process.clone().unwrap_or_default())?,
     };
+    let of_container = spec.process.as_ref().and_then(|process| process.exec_cpu_affinity.clone());
+    process.exec_cpu_affinity = process.exec_cpu_affinity.or(of_container);
     super::create::check_console(process.terminal, args.detach, args.console_socket.is_some())?;
     let foreground = if args.detach { None } else { Some(Foreground::begin()?) };
     let running = exec(&ExecRequest {
@@ -40,12 +42,13 @@ pub(super) fn run(globals: &Globals, args: &ExecArgs, log: &Log) -> Result<u8, C
         },
         cgroups: &args.cgroups,
         ignore_paused: args.ignore_paused,
+        log,
     })?;
     for warning in &running.warnings {
         log.warning(warning);
     }
     match foreground {
-        Some(foreground) => Ok(foreground.wait(running.pidfd.as_fd(), running.master)?),
+        Some(foreground) => Ok(foreground.wait(running.pidfd.as_fd(), running.master.as_ref(), None)?),
         None => Ok(0),
     }
 }
@@ -72,12 +75,17 @@ fn from_flags(args: &ExecArgs, mut process: Process) -> Result<Process, CommandE
     }
     process.user.additional_gids.extend(&args.additional_gids);
     let sets = process.capabilities.get_or_insert_with(Capabilities::default);
+    let is_inherited = !sets.inheritable.is_empty();
     for name in &args.capabilities {
         if capabilities::number(name).is_none() {
             return Err(CommandError::Capability(name.clone()));
         }
         for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
             set.push(name.clone());
+        }
+        // runc's: where the configuration has capabilities inherited, those of --cap are ambient too.
+        if is_inherited {
+            sets.ambient.push(name.clone());
         }
     }
     Ok(process)

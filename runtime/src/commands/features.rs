@@ -135,8 +135,8 @@ fn linux() -> Linux {
             modes: sorted(memory_policy::modes()),
             flags: sorted(memory_policy::flags()),
         },
-        mount_extensions: MountExtensions { idmap: Switch(false) },
-        net_devices: Switch(false),
+        mount_extensions: MountExtensions { idmap: Switch(true) },
+        net_devices: Switch(true),
     }
 }
 

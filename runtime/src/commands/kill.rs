@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::CommandError;
 use crate::args::KillArgs;
-use crate::cgroup::Fence;
+use crate::cgroup::{CgroupError, Fence};
 use crate::state::State;
 use crate::sys::{Errno, pidfd};
 
@@ -19,20 +19,19 @@ const NAMES: [&str; 31] = [
 pub(super) fn run(root: &Path, args: &KillArgs) -> Result<(), CommandError> {
     let signal = number(&args.signal).ok_or_else(|| CommandError::Signal(args.signal.clone()))?;
     let state = State::load(root, &args.id)?;
-    let process = match state.init {
-        Some(init) => init.open()?,
-        None => None,
-    };
     // Without a pid namespace of its own, what the first process left behind outlives it.
     if args.all || (!state.has_pid_namespace && signal == libc::SIGKILL) {
-        Fence::open(&state.cgroups)?.signal_all(signal)?;
+        return match Fence::open(&state.cgroups) {
+            Ok(fence) => Ok(fence.signal_all(signal)?),
+            Err(CgroupError::Gone) if args.all => Ok(()),
+            Err(CgroupError::Gone) => Err(CommandError::NotRunning),
+            Err(error) => Err(error.into()),
+        };
     }
-    let Some(process) = process else {
-        return if args.all { Ok(()) } else { Err(CommandError::NotRunning) };
-    };
+    let process = state.init.map(|init| init.open()).transpose()?.flatten();
+    let Some(process) = process else { return Err(CommandError::NotRunning) };
     match pidfd::send_signal(process.as_fd(), signal) {
         Ok(()) => Ok(()),
-        Err(Errno::SRCH) if args.all => Ok(()),
         Err(Errno::SRCH) => Err(CommandError::NotRunning),
         Err(source) => Err(CommandError::SendSignal { signal, source }),
     }

@@ -31,6 +31,9 @@ pub fn run(invocation: &Invocation, log: &Log) -> Result<u8, CommandError> {
         let program = invocation.program.clone();
         move |source| CommandError::Make { program, verb, source: Box::new(source) }
     };
+    if invocation.command.enters_a_container() {
+        crate::sealed::ensure()?;
+    }
     match &invocation.command {
         Command::State(id) => state::run(root, id)?,
         Command::List(args) => list::run(&invocation.globals, *args, log)?,

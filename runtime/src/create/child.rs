@@ -6,15 +6,15 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::DumpableBehavior;
 use rustix::thread::LinkNameSpaceType;
 
+use super::inside::fork_inside;
 use super::undo::Child;
-use super::{CreateError, CreateRequest, Decided};
+use super::{CreateError, CreateRequest, Decided, sources};
 use crate::cgroup::Fence;
 use crate::handshake::{CreatorEnd, channel};
 use crate::init::{self, Init};
-use crate::plan::mounts::MountKind;
 use crate::process::launch::Launch;
-use crate::rootfs::mounts::{open_directory, open_source};
-use crate::rootfs::{Entry, Source};
+use crate::rootfs::Entry;
+use crate::rootfs::mounts::open_directory;
 use crate::spec::NamespaceKind;
 use crate::state::State;
 use crate::sys::clone::{Forked, fork_into};
@@ -32,7 +32,7 @@ pub(super) fn clone(
     let (listen_fds, preserved) = inherited(request.options.preserve_fds)?;
     let entrance = fence.entrance()?;
     let joined = open_namespaces(decided)?;
-    let sources = open_sources(decided)?;
+    let sources = sources::open(decided)?;
     let hooks_state = |status: &'static str| state.oci(status, std::process::id());
     let launch = Launch {
         plan: &plan.process,
@@ -60,7 +60,7 @@ pub(super) fn clone(
     fork(init, &plan.root.path)
 }
 
-fn fork(init: Init<'_>, root: &std::path::Path) -> Result<(Child, CreatorEnd), CreateError> {
+fn fork(mut init: Init<'_>, root: &std::path::Path) -> Result<(Child, CreatorEnd), CreateError> {
     let (ours, childs) = channel()?;
     // The child's copy of the working directory is in its own mount namespace: the root needs no second look-up, in
     // which somebody could have exchanged it (R09).
@@ -69,12 +69,20 @@ fn fork(init: Init<'_>, root: &std::path::Path) -> Result<(Child, CreatorEnd), C
     enter(root)?;
     let plan = init.plan;
     let pid_namespace = own_pid_namespace(&init.joined)?;
-    let forked = fork_into(plan.namespaces.clone_flags(), init.entrance.v2.as_ref().map(AsFd::as_fd));
+    let cgroup = init.entrance.v2.as_ref().map(AsFd::as_fd);
+    let namespaces = &plan.namespaces;
+    let needs_between = namespaces.joins(NamespaceKind::User)
+        || (namespaces.makes(NamespaceKind::User)
+            && init.joined.iter().any(|(kind, _)| *kind != NamespaceKind::Pid));
+    let forked = match needs_between {
+        false => fork_into(namespaces.clone_flags(), cgroup),
+        true => fork_inside(&mut init.joined, namespaces.clone_flags(), cgroup),
+    };
     let (pid, pidfd) = match forked.map_err(|source| CreateError::Clone { source })? {
         Forked::Child => {
             drop(ours);
-            if let Some(failure) = init::run(init, childs) {
-                eprintln!("knarr-runtime: {failure}");
+            if let Some(failure) = init::run(init, &childs) {
+                eprintln!("{failure}");
             }
             // Nothing of the creator's, whose copy we are, may run: no destructor, no buffer.
             crate::sys::exec::leave(1);
@@ -126,25 +134,6 @@ fn open_namespaces(decided: &Decided) -> Result<Vec<(NamespaceKind, OwnedFd)>, C
         })
     };
     decided.plan.namespaces.join.iter().map(open).collect()
-}
-
-/// Sources of bind mounts are opened here when the child, in a user namespace, may not reach them.
-fn open_sources(decided: &Decided) -> Result<Vec<Option<Source>>, CreateError> {
-    let plan = &decided.plan;
-    if let Some(mount) = plan.root.mounts.iter().find(|mount| mount.id_map.is_some()) {
-        return Err(CreateError::IdMap { destination: mount.destination.clone(), source: Errno::OPNOTSUPP });
-    }
-    if !plan.namespaces.has(NamespaceKind::User) {
-        return Ok(Vec::new());
-    }
-    let open = |mount: &crate::plan::mounts::Mount| match &mount.kind {
-        MountKind::Bind { source, reach } => match open_source(source, *reach) {
-            Ok(tree) => Ok(Some(Source { tree: Some(tree), id_map: None })),
-            Err(source) => Err(CreateError::Source { destination: mount.destination.clone(), source }),
-        },
-        _ => Ok(None),
-    };
-    plan.root.mounts.iter().map(open).collect()
 }
 
 /// LISTEN_FDS of our caller (sd_listen_fds(3)) and `--preserve-fds`: they must be open.

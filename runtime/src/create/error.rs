@@ -7,6 +7,8 @@ use knarr_proto::status::Status;
 use crate::cgroup::CgroupError;
 use crate::handshake::{ChannelError, Failure};
 use crate::hooks::HookError;
+use crate::network::NetworkError;
+use crate::notify::NotifyError;
 use crate::plan::PlanError;
 use crate::process::policies::PolicyError;
 use crate::rootfs::MountError;
@@ -43,6 +45,10 @@ pub enum CreateError {
     #[error(transparent)]
     Channel(#[from] ChannelError),
     #[error(transparent)]
+    Network(#[from] NetworkError),
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
+    #[error(transparent)]
     Listener(#[from] ListenerError),
     #[error("unable to start container process: error during container init")]
     Init { source: Failure },
@@ -58,10 +64,16 @@ pub enum CreateError {
     Root { path: PathBuf, source: Errno },
     #[error("cannot open the source of the mount at {destination:?}")]
     Source { destination: String, source: MountError },
-    #[error("cannot make the user namespace of the id-mapped mount at {destination:?}")]
+    #[error("cannot look into the container's mount namespace")]
+    View { source: Errno },
+    #[error("cannot map the ids of the mount at {destination:?} (its filesystem may not support it)")]
     IdMap { destination: String, source: Errno },
     #[error("cannot write {path}")]
     Map { path: String, source: Errno },
+    #[error("cannot run {program}, which maps ids for users who are not root; install uidmap")]
+    MapProgram { program: &'static str, source: std::io::Error },
+    #[error("{program} refused the mappings: {said}")]
+    MapRefused { program: &'static str, said: String },
     #[error("cannot set {what} of the container's first process")]
     Limit { what: &'static str, source: Errno },
     #[error("cannot write the pid file {path:?}")]
@@ -70,6 +82,8 @@ pub enum CreateError {
     Socket { path: PathBuf, source: Errno },
     #[error("unable to stat preserved-fd {number} (of {count})")]
     Preserved { number: u32, count: u32 },
+    #[error("cannot set the modes of the container's terminal")]
+    Terminal { source: Errno },
     #[error("cannot make the start gate")]
     Gate { source: Errno },
     #[error("cannot duplicate a descriptor")]
@@ -86,6 +100,8 @@ pub enum StartError {
     Running,
     #[error("cannot start a container in the {0} state")]
     State(Status),
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
     #[error("cannot open the container's start gate")]
     Gate { source: Errno },
     #[error(transparent)]

@@ -4,8 +4,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{WaitId, WaitIdOptions};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::termios::{
+    OptionalActions, OutputModes, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+};
 
+use crate::notify::Notify;
 use crate::sys::signal::{self, SignalSet};
 use crate::sys::{Errno, pidfd};
 
@@ -40,7 +43,8 @@ impl RawTerminal {
         let Ok(before) = tcgetattr(stdin) else { return Ok(Self(None)) };
         let mut raw = before.clone();
         raw.make_raw();
-        // The container's terminal turns line ends already; ours keeps doing its own output processing.
+        // Line ends are turned once, here: see `leave_line_ends`.
+        raw.output_modes |= OutputModes::OPOST;
         tcsetattr(stdin, OptionalActions::Now, &raw)?;
         Ok(Self(Some(before)))
     }
@@ -70,10 +74,15 @@ impl Foreground {
     ///
     /// # Errors
     /// [`WaitError`].
-    pub fn wait(&self, process: BorrowedFd<'_>, master: Option<OwnedFd>) -> Result<u8, WaitError> {
-        let terminal = master.as_ref().map(|_| RawTerminal::enter()).transpose()?;
+    pub fn wait(
+        &self,
+        process: BorrowedFd<'_>,
+        master: Option<&OwnedFd>,
+        mut notify: Option<Notify>,
+    ) -> Result<u8, WaitError> {
+        let terminal = master.map(|_| RawTerminal::enter()).transpose()?;
         let mut reads_stdin = master.is_some();
-        if let Some(master) = &master {
+        if let Some(master) = master {
             resize(master);
         }
         loop {
@@ -81,7 +90,10 @@ impl Foreground {
                 PollFd::from_borrowed_fd(process, PollFlags::IN),
                 PollFd::new(&self.signals, PollFlags::IN),
             ];
-            if let Some(master) = &master {
+            let notifies = notify.as_ref().and_then(Notify::as_fd);
+            waiting.extend(notifies.map(|socket| PollFd::from_borrowed_fd(socket, PollFlags::IN)));
+            let terminals = waiting.len();
+            if let Some(master) = master {
                 waiting.push(PollFd::new(master, PollFlags::IN));
                 if reads_stdin {
                     waiting.push(PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN));
@@ -92,19 +104,25 @@ impl Foreground {
                 result => result?,
             };
             let ready: Vec<bool> = waiting.iter().map(|fd| !fd.revents().is_empty()).collect();
-            if let Some(master) = &master {
-                if ready[2] {
+            if let Some(master) = master {
+                if ready[terminals] {
                     copy(master.as_fd(), rustix::stdio::stdout());
                 }
-                if ready.get(3) == Some(&true) {
+                if ready.get(terminals + 1) == Some(&true) {
                     reads_stdin = copy(rustix::stdio::stdin(), master.as_fd());
                 }
             }
+            if terminals > 2 && ready[2] {
+                // Our own pid, as under runc: it is us whom the service manager started and watches.
+                notify = notify
+                    .take()
+                    .and_then(|mut notify| notify.forward(std::process::id()).is_ok().then_some(notify));
+            }
             if ready[1] {
-                self.forward(process, master.as_ref())?;
+                self.forward(process, master)?;
             }
             if ready[0] {
-                if let Some(master) = &master {
+                if let Some(master) = master {
                     drain(master.as_fd());
                 }
                 drop(terminal);
@@ -129,6 +147,14 @@ impl Foreground {
             },
         }
     }
+}
+
+/// The container's terminal gives line ends as the program wrote them, so that output into a file or a pipe has no
+/// carriage returns; a terminal of ours adds them.
+pub(super) fn leave_line_ends(master: &OwnedFd) -> Result<(), Errno> {
+    let mut modes = tcgetattr(master)?;
+    modes.output_modes -= OutputModes::ONLCR;
+    tcsetattr(master, OptionalActions::Now, &modes)
 }
 
 /// The container's terminal is as large as ours; not every caller has one.

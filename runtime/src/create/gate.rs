@@ -1,7 +1,7 @@
 //! The start gate: a fifo in the state directory that the child holds open for both directions and reads one byte from.
 //! Nothing in the container has a name for it; `start` unlinks it before it writes, so that only one start wins.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use knarr_proto::status::Status;
@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 
 use super::{CreateError, StartError};
 use crate::hooks::{self, HookKind};
+use crate::notify::Host as NotifyHost;
 use crate::spec::Spec;
 use crate::state::{CONFIG, START_GATE, State};
 use crate::sys::Errno;
@@ -45,8 +46,12 @@ pub fn start(root: &Path, state: &State) -> Result<Vec<String>, StartError> {
         Err(Errno::NOENT) => return Err(StartError::Running),
         unlinked => unlinked.map_err(|source| StartError::Gate { source })?,
     }
+    let notify = NotifyHost::of_environment().map(|host| host.listen(&directory)).transpose()?.flatten();
     rustix::io::write(&gate, b"s").map_err(|source| StartError::Gate { source })?;
     let spec = Spec::load_file(&directory.join(CONFIG))?;
     let warnings = hooks::run(HookKind::Poststart, &spec.hooks, &state.oci("running", observed.pid))?;
+    if let (Some(notify), Some(init)) = (notify, state.init.map(|init| init.open()).transpose()?.flatten()) {
+        notify.wait(init.as_fd(), observed.pid)?;
+    }
     Ok(warnings.iter().map(ToString::to_string).collect())
 }

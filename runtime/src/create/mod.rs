@@ -6,9 +6,12 @@ mod child;
 mod error;
 pub mod foreground;
 mod gate;
+mod id_maps;
+mod inside;
 mod oci_state;
 pub(crate) mod outside;
 mod serve;
+mod sources;
 mod undo;
 
 use std::collections::BTreeMap;
@@ -21,6 +24,9 @@ use crate::cgroup::{self, Driver, Fence};
 use crate::handshake::{CreatorEnd, Message};
 use crate::hooks::{self, HookKind};
 use crate::host::Host;
+use crate::network;
+use crate::notify::{Host as NotifyHost, Notify};
+use crate::output::Log;
 use crate::plan::Plan;
 use crate::process::policies::Policies;
 use crate::security::seccomp::Program;
@@ -51,6 +57,8 @@ pub struct CreateRequest<'a> {
     pub options: Options,
     /// Whether the container waits for `start`.
     pub start: Start,
+    /// Where `--debug` tells how it goes.
+    pub log: &'a Log,
 }
 
 /// Flags of `create`.
@@ -68,6 +76,8 @@ pub struct Options {
     pub no_new_keyring: bool,
     /// Descriptors from 3 on to pass on.
     pub preserve_fds: u32,
+    /// Gets the container's notifications.
+    pub notify: Option<NotifyHost>,
 }
 
 /// When the user's program runs.
@@ -88,6 +98,8 @@ pub struct Created {
     pub pidfd: OwnedFd,
     /// The terminal's master, when no console socket took it.
     pub master: Option<OwnedFd>,
+    /// Where it says that it is ready, when it runs and somebody wants to know.
+    pub notify: Option<Notify>,
     /// What the plan ignored.
     pub warnings: Vec<String>,
 }
@@ -107,7 +119,10 @@ pub(crate) struct Decided {
 /// # Errors
 /// [`CreateError`]; nothing of the container is left then.
 pub fn create(request: &CreateRequest<'_>) -> Result<Created, CreateError> {
-    let (spec, text) = Spec::read(request.bundle)?;
+    let (mut spec, text) = Spec::read(request.bundle)?;
+    if let Some(host) = &request.options.notify {
+        host.show(&mut spec, &request.root.join(request.id.as_str()));
+    }
     let decided = decide(request, spec)?;
     let mut undo = Undo::default();
     match make(request, &decided, &text, &mut undo) {
@@ -143,6 +158,7 @@ fn make(
     Fence::check(&decided.cgroups)?;
     // `delete` runs the poststop hooks of whatever has a state.
     claim.keep_config(text)?;
+    let notify = notify_socket(request, claim)?;
     claim.record(&state)?;
     let fence = undo.fence.insert(Fence::create(&decided.cgroups)?);
     state.cgroups = fence.paths().clone();
@@ -154,10 +170,17 @@ fn make(
     let (pid, pidfd) =
         (child.pid, child.pidfd.try_clone().map_err(|source| CreateError::Descriptor { source })?);
     undo.child = Some(child);
+    // These and those of `exec` are words of runc's log, which people search for.
+    if let Some(filter) = &decided.seccomp {
+        request.log.debug(&format!("seccomp filter flags: {}", filter.flags()));
+    }
+    request.log.debug(&format!("nsexec container setup: process {pid} is cloned"));
     outside::map_ids(&decided.plan, pid, &channel)?;
+    network::move_devices(&decided.plan.net_devices, pidfd.as_fd())?;
     let served = Served {
         options: &request.options,
         hooks: Some(&decided.spec.hooks),
+        decided: Some(decided),
         seccomp: decided.seccomp.as_ref(),
         state: &state,
         pid,
@@ -165,6 +188,7 @@ fn make(
     };
     let master = served.serve(&channel)?;
     undo.fence.as_mut().ok_or(CreateError::Died)?.settle(&decided.cgroups)?;
+    request.log.debug("child process in init(): all is set up");
     outside::limit(&decided.plan.process, pid, decided.plan.namespaces.has(NamespaceKind::User))?;
     state.init = Some(Process::of(pid)?);
     state.creator = None;
@@ -177,6 +201,7 @@ fn make(
     if let Some(path) = &request.options.pidfd_socket {
         outside::send(path, pidfd.as_fd(), b"pidfd")?;
     }
+    request.log.debug("init: closing the pipe to signal completion");
     channel.go()?;
     if request.start == Start::AtOnce {
         finish(&channel)?;
@@ -190,7 +215,17 @@ fn make(
     warnings.extend_from_slice(&decided.cgroups.limits.warnings);
     warnings.append(&mut undo.warnings);
     undo.keep()?;
-    Ok(Created { pid, pidfd, master, warnings })
+    Ok(Created { pid, pidfd, master, notify, warnings })
+}
+
+/// `start` makes the socket of a container that waits for it.
+fn notify_socket(request: &CreateRequest<'_>, claim: &Claim) -> Result<Option<Notify>, CreateError> {
+    let Some(host) = &request.options.notify else { return Ok(None) };
+    host.make_directory(claim.dir())?;
+    match request.start {
+        Start::AtOnce => Ok(host.clone().listen(claim.path())?),
+        Start::OnRequest => Ok(None),
+    }
 }
 
 /// The end of the stream means that exec worked.

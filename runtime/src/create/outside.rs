@@ -13,9 +13,9 @@ use rustix::net::{
 };
 use rustix::process::Pid;
 
-use super::{CreateError, Served};
+use super::{CreateError, Served, id_maps};
 use crate::handshake::CreatorEnd;
-use crate::plan::{Plan, Process, mappings};
+use crate::plan::{Plan, Process};
 use crate::security::seccomp::{Program, listener};
 use crate::sys::Errno;
 
@@ -25,24 +25,19 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Writes the maps of the child's user namespace and lets it go on.
 pub(crate) fn map_ids(plan: &Plan, pid: u32, channel: &CreatorEnd) -> Result<(), CreateError> {
     let Some(ids) = &plan.ids else { return Ok(()) };
-    if !rustix::process::geteuid().is_root() {
-        // user_namespaces(7): who has no CAP_SETGID above gets a map of groups only for giving up setgroups.
-        write(&format!("/proc/{pid}/setgroups"), b"deny")?;
-    }
-    for (file, mappings) in [("gid_map", &ids.groups), ("uid_map", &ids.users)] {
-        write(&format!("/proc/{pid}/{file}"), mappings::text(mappings).as_bytes())?;
-    }
+    id_maps::write(ids, pid)?;
     Ok(channel.go()?)
 }
 
 /// The child is ours and not reaped, so that its pid cannot be another's.
-fn write(path: &str, value: &[u8]) -> Result<(), CreateError> {
-    let failed = |error: std::io::Error| CreateError::Map {
-        path: path.to_owned(),
-        source: Errno::from_io_error(&error).unwrap_or(Errno::IO),
-    };
-    let mut file = std::fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
-    file.write_all(value).map_err(failed)
+pub(super) fn write(path: &str, value: &[u8]) -> Result<(), Errno> {
+    let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+    let mut file = std::fs::OpenOptions::new().write(true).open(path).map_err(errno)?;
+    file.write_all(value).map_err(errno)
+}
+
+fn set(path: String, value: &[u8]) -> Result<(), CreateError> {
+    write(&path, value).map_err(|source| CreateError::Map { path, source })
 }
 
 /// Resource limits and OOM score: from outside, where a user namespace does not take the right to raise them, and when
@@ -51,11 +46,11 @@ pub(crate) fn limit(process: &Process, pid: u32, in_user_namespace: bool) -> Res
     let handle = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(CreateError::Died)?;
     let from_outside = if in_user_namespace { process.rlimits.as_slice() } else { &[] };
     for (resource, rlimit) in from_outside {
-        rustix::process::prlimit(Some(handle), *resource, rlimit.clone())
+        rustix::process::prlimit(Some(handle), *resource, *rlimit)
             .map_err(|source| CreateError::Limit { what: "a resource limit", source })?;
     }
     if let Some(score) = process.oom_score_adj {
-        write(&format!("/proc/{pid}/oom_score_adj"), score.to_string().as_bytes())?;
+        set(format!("/proc/{pid}/oom_score_adj"), score.to_string().as_bytes())?;
     }
     Ok(())
 }

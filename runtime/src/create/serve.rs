@@ -2,8 +2,9 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::{CreateError, Options, outside};
-use crate::handshake::{CreatorEnd, Message};
+use super::foreground::leave_line_ends;
+use super::{CreateError, Decided, Options, outside, sources};
+use crate::handshake::{CreatorEnd, Failure, Message, Phase};
 use crate::hooks::{self, HookKind};
 use crate::security::seccomp::Program;
 use crate::spec::Hooks;
@@ -16,12 +17,22 @@ pub(crate) struct Served<'a> {
     /// Hooks of the creation; `exec` has none.
     pub(crate) hooks: Option<&'a Hooks>,
     pub(crate) seccomp: Option<&'a Program>,
+    /// What mounts are made of; `exec` makes none.
+    pub(crate) decided: Option<&'a Decided>,
     pub(crate) state: &'a State,
     pub(crate) pid: u32,
     pub(crate) pidfd: &'a OwnedFd,
 }
 
 impl Served<'_> {
+    /// A source that cannot be opened is the child's failure: it knows what it is for.
+    fn give(&self, channel: &CreatorEnd, index: usize) -> Result<(), CreateError> {
+        let decided = self.decided.ok_or(CreateError::Order)?;
+        let opened = sources::open_for(decided, index, self.pidfd.as_fd());
+        let opened = opened.map_err(|error| Failure::new(Phase::Root, &error, None));
+        Ok(channel.give(opened.as_ref().map(AsFd::as_fd))?)
+    }
+
     /// Answers the child until it is ready. Returns the terminal's master when it stays with us.
     pub(crate) fn serve(&self, channel: &CreatorEnd) -> Result<Option<OwnedFd>, CreateError> {
         let mut master = None;
@@ -36,12 +47,16 @@ impl Served<'_> {
                 (Message::Hooks, None) => return Err(CreateError::Order),
                 (Message::Console(terminal), _) => match &self.options.console_socket {
                     Some(socket) => outside::send(socket, terminal.as_fd(), b"/dev/ptmx")?,
-                    None => master = Some(terminal),
+                    None => {
+                        leave_line_ends(&terminal).map_err(|source| CreateError::Terminal { source })?;
+                        master = Some(terminal);
+                    }
                 },
                 (Message::Listener(number), _) => {
                     outside::deliver_listener(self, number)?;
                     channel.go()?;
                 }
+                (Message::Fetch(index), _) => self.give(channel, index)?,
                 (Message::Ready, _) => return Ok(master),
                 (Message::Failure(failure), _) => return Err(CreateError::Init { source: failure }),
                 (Message::Closed, _) => return Err(CreateError::Died),

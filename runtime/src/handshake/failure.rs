@@ -52,6 +52,15 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The message that carries it.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![b'f'];
+        serde_json::to_writer(&mut bytes, self).expect("plain data becomes JSON");
+        bytes
+    }
+}
+
 impl fmt::Display for Failure {
     /// The whole chain: its source is in another process.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,6 +5,8 @@
 //!   creator (create/, join/)                      child (init/, join/)
 //!     │ clone3 ──────────────────────────────────▶ │
 //!     │ ── Go ──────────────────────────────────▶  │  ids are mapped        only with a user namespace
+//!     │ ◀─────────────────────────── Fetch index ─ │                        only for sources that other mounts make
+//!     │ ── descriptor or Failure ───────────────▶  │
 //!     │ ◀───────────────────────────────── Hooks ─ │  mounts are there      only with hooks
 //!     │ ── Go ──────────────────────────────────▶  │
 //!     │ ◀──────────────────────── Console+master ─ │                        only with a terminal
@@ -45,6 +47,8 @@ pub enum Message {
     Console(OwnedFd),
     /// The number that the seccomp notify descriptor has in the child.
     Listener(RawFd),
+    /// The source of the mount with this index is wanted.
+    Fetch(usize),
     /// All is set up.
     Ready,
     /// It went wrong; the child is gone.
@@ -71,6 +75,16 @@ pub enum ChannelError {
     /// The creator is gone.
     #[error("knarr-runtime was killed while it made the container")]
     CreatorGone,
+}
+
+/// Why the creator gave no source.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum FetchError {
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    #[error("opened from outside of the container")]
+    Refused { source: Failure },
 }
 
 /// The creator's end.
@@ -109,23 +123,8 @@ impl CreatorEnd {
     /// # Errors
     /// [`ChannelError`].
     pub fn receive(&self) -> Result<Message, ChannelError> {
-        let mut bytes = vec![0; MESSAGE_MAX_BYTES];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let length = loop {
-            let mut vectors = [IoSliceMut::new(&mut bytes)];
-            match recvmsg(&self.0, &mut vectors, &mut control, RecvFlags::CMSG_CLOEXEC) {
-                Ok(received) => break received.bytes,
-                Err(Errno::INTR) => {}
-                Err(Errno::CONNRESET) => break 0,
-                Err(source) => return Err(ChannelError::Socket { source }),
-            }
-        };
-        let descriptor = control.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-            _ => None,
-        });
-        match (bytes[..length].split_first(), descriptor) {
+        let (bytes, descriptor) = receive(self.0.as_fd())?;
+        match (bytes.split_first(), descriptor) {
             (None, _) => Ok(Message::Closed),
             (Some((b'h', [])), None) => Ok(Message::Hooks),
             (Some((b'r', [])), None) => Ok(Message::Ready),
@@ -133,6 +132,10 @@ impl CreatorEnd {
             (Some((b'l', number)), None) => number
                 .try_into()
                 .map(|bytes| Message::Listener(RawFd::from_ne_bytes(bytes)))
+                .map_err(|_| ChannelError::Malformed),
+            (Some((b'm', number)), None) => number
+                .try_into()
+                .map(|bytes| Message::Fetch(usize::from_ne_bytes(bytes)))
                 .map_err(|_| ChannelError::Malformed),
             (Some((b'f', text)), None) => {
                 serde_json::from_slice(text).map(Message::Failure).map_err(|_| ChannelError::Malformed)
@@ -143,6 +146,17 @@ impl CreatorEnd {
 }
 
 impl CreatorEnd {
+    /// Answers [`Message::Fetch`].
+    ///
+    /// # Errors
+    /// [`ChannelError`].
+    pub fn give(&self, answer: Result<BorrowedFd<'_>, &Failure>) -> Result<(), ChannelError> {
+        match answer {
+            Ok(descriptor) => say(self.0.as_fd(), b"m", Some(descriptor)),
+            Err(failure) => say(self.0.as_fd(), &failure.to_bytes(), None),
+        }
+    }
+
     /// In the child: without this the child itself would keep the stream open and never see its creator go.
     pub(crate) fn close_in_child(&self) {
         crate::sys::descriptor::close_copy(self.0.as_raw_fd());
@@ -202,6 +216,28 @@ impl ChildEnd {
         self.wait_go()
     }
 
+    /// Has the creator open the source of the mount with this index.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub fn fetch(&self, index: usize) -> Result<OwnedFd, FetchError> {
+        let mut bytes = vec![b'm'];
+        bytes.extend(index.to_ne_bytes());
+        self.say(&bytes, None)?;
+        match receive(self.0.as_fd())? {
+            (bytes, Some(descriptor)) if bytes == b"m" => Ok(descriptor),
+            (bytes, None) => match bytes.split_first() {
+                Some((b'f', text)) => match serde_json::from_slice(text) {
+                    Ok(failure) => Err(FetchError::Refused { source: failure }),
+                    Err(_) => Err(ChannelError::Malformed.into()),
+                },
+                None => Err(ChannelError::CreatorGone.into()),
+                Some(_) => Err(ChannelError::Malformed.into()),
+            },
+            (_, Some(_)) => Err(ChannelError::Malformed.into()),
+        }
+    }
+
     /// Says that all is set up, and waits until that is recorded.
     ///
     /// # Errors
@@ -213,26 +249,49 @@ impl ChildEnd {
 
     /// Reports a failure. False when nobody listens any more.
     pub fn fail(&self, failure: &Failure) -> bool {
-        let mut bytes = vec![b'f'];
-        if serde_json::to_writer(&mut bytes, failure).is_err() || bytes.len() > MESSAGE_MAX_BYTES {
-            return false;
-        }
-        self.say(&bytes, None).is_ok()
+        let bytes = failure.to_bytes();
+        bytes.len() <= MESSAGE_MAX_BYTES && self.say(&bytes, None).is_ok()
     }
 
     fn say(&self, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Result<(), ChannelError> {
-        let sent = match descriptor {
-            None => rustix::io::write(&self.0, bytes),
-            Some(descriptor) => {
-                let descriptors = [descriptor];
-                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-                let mut control = SendAncillaryBuffer::new(&mut space);
-                control.push(SendAncillaryMessage::ScmRights(&descriptors));
-                sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
-            }
-        };
-        sent.map(drop).map_err(|source| ChannelError::Socket { source })
+        say(self.0.as_fd(), bytes, descriptor)
     }
+}
+
+fn say(to: BorrowedFd<'_>, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Result<(), ChannelError> {
+    let sent = match descriptor {
+        None => rustix::io::write(to, bytes),
+        Some(descriptor) => {
+            let descriptors = [descriptor];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            control.push(SendAncillaryMessage::ScmRights(&descriptors));
+            sendmsg(to, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
+        }
+    };
+    sent.map(drop).map_err(|source| ChannelError::Socket { source })
+}
+
+/// One packet and its descriptor; no bytes at the end of the stream.
+fn receive(from: BorrowedFd<'_>) -> Result<(Vec<u8>, Option<OwnedFd>), ChannelError> {
+    let mut bytes = vec![0; MESSAGE_MAX_BYTES];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let length = loop {
+        let mut vectors = [IoSliceMut::new(&mut bytes)];
+        match recvmsg(from, &mut vectors, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Ok(received) => break received.bytes,
+            Err(Errno::INTR) => {}
+            Err(Errno::CONNRESET) => break 0,
+            Err(source) => return Err(ChannelError::Socket { source }),
+        }
+    };
+    let descriptor = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    bytes.truncate(length);
+    Ok((bytes, descriptor))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::process::{Gid, Uid};
+use rustix::process::{DumpableBehavior, Gid, Uid};
 use rustix::thread::LinkNameSpaceType;
 
 use super::InitError;
@@ -28,16 +28,12 @@ pub(super) fn enter_namespaces(
 ) -> Result<(), InitError> {
     if plan.ids.is_some() {
         channel.wait_go()?;
-        become_root()?;
+        become_root().map_err(|source| InitError::BecomeRoot { source })?;
     }
     for (kind, opened) in joined {
-        // The pid namespace is the creator's to join: it holds for children only.
-        if *kind == NamespaceKind::Pid {
-            continue;
-        }
-        join(*kind, opened)?;
-        if *kind == NamespaceKind::User {
-            become_root()?;
+        // The pid namespace is the creator's to join: it holds for children only. In a joined user namespace we were born.
+        if *kind != NamespaceKind::Pid {
+            join(*kind, opened).map_err(|source| InitError::Join { kind: *kind, source })?;
         }
     }
     if plan.namespaces.joins(NamespaceKind::Mount) {
@@ -47,7 +43,8 @@ pub(super) fn enter_namespaces(
     make_late(plan, &plan.namespaces)
 }
 
-pub(crate) fn join(kind: NamespaceKind, opened: &OwnedFd) -> Result<(), InitError> {
+/// Moves this process into a namespace.
+pub(crate) fn join(kind: NamespaceKind, opened: &OwnedFd) -> Result<(), Errno> {
     let link = match kind {
         NamespaceKind::Pid => LinkNameSpaceType::ProcessID,
         NamespaceKind::Network => LinkNameSpaceType::Network,
@@ -59,14 +56,13 @@ pub(crate) fn join(kind: NamespaceKind, opened: &OwnedFd) -> Result<(), InitErro
         NamespaceKind::Time => LinkNameSpaceType::Time,
     };
     rustix::thread::move_into_link_name_space(opened.as_fd(), Some(link))
-        .map_err(|source| InitError::Join { kind, source })
 }
 
-pub(crate) fn become_root() -> Result<(), InitError> {
+/// Takes the ids that give all rights in a user namespace.
+pub(crate) fn become_root() -> Result<(), Errno> {
     let (uid, gid) = (Uid::ROOT, Gid::ROOT);
     rustix::thread::set_thread_res_gid(gid, gid, gid)
         .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid))
-        .map_err(|source| InitError::BecomeRoot { source })
 }
 
 /// The root of a cgroup namespace is where its maker is, so it is made from inside; the offsets of a time namespace can
@@ -80,7 +76,13 @@ fn make_late(plan: &Plan, namespaces: &Namespaces) -> Result<(), InitError> {
     if plan.time_offsets.is_empty() {
         return Ok(());
     }
+    // Having become root of a user namespace, we own our own files in procfs only as long as we can be dumped.
+    let dumpable = rustix::process::dumpable_behavior();
+    let allow = |behavior| rustix::process::set_dumpable_behavior(behavior);
+    allow(DumpableBehavior::Dumpable).map_err(|source| InitError::TimeOffsets { source })?;
     // The host's procfs: no file of the container is in sight yet.
-    std::fs::write("/proc/self/timens_offsets", &plan.time_offsets)
+    let written = std::fs::write("/proc/self/timens_offsets", &plan.time_offsets);
+    dumpable.and_then(allow).map_err(|source| InitError::TimeOffsets { source })?;
+    written
         .map_err(|error| InitError::TimeOffsets { source: Errno::from_io_error(&error).unwrap_or(Errno::IO) })
 }

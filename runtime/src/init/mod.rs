@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod isolate;
+mod wait;
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,12 +16,13 @@ use crate::handshake::{ChannelError, ChildEnd, Failure, Phase};
 use crate::hooks::{self, HookError, HookKind};
 use crate::plan::Plan;
 use crate::process::console::{Console, ConsoleError};
-use crate::process::launch::{Confined, Launch, LaunchError, Settled};
+use crate::process::cpu_affinity;
+use crate::process::launch::{Filtered, Launch, LaunchError, Settled};
 use crate::rootfs::{self, Entry, RootError, Source, Surroundings, Tree};
 use crate::spec::{Hooks, NamespaceKind};
 use crate::sys::{Errno, interface};
 
-pub(crate) use isolate::{become_root, enter_cgroups};
+pub(crate) use isolate::{become_root, enter_cgroups, join};
 
 /// Why the container's first process could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +96,7 @@ pub(crate) struct Init<'a> {
     pub(crate) cgroups: &'a CgroupPaths,
     pub(crate) entrance: Entrance,
     pub(crate) joined: Vec<(NamespaceKind, OwnedFd)>,
-    pub(crate) sources: Vec<Option<Source>>,
+    pub(crate) sources: Vec<Source>,
     pub(crate) entry: Entry,
     pub(crate) mount_label: &'a str,
     /// The start gate; none when the creator starts the container itself.
@@ -103,8 +105,8 @@ pub(crate) struct Init<'a> {
 
 /// Runs the child to its end: the user's program, or a failure that is told to the creator. Returns the failure when
 /// nobody listened.
-pub(crate) fn run(init: Init<'_>, channel: ChildEnd) -> Option<Failure> {
-    let Err((phase, error)) = phases(init, &channel);
+pub(crate) fn run(init: Init<'_>, channel: &ChildEnd) -> Option<Failure> {
+    let Err((phase, error)) = phases(init, channel);
     let failure = Failure::new(phase, &error, error.path());
     if channel.fail(&failure) { None } else { Some(failure) }
 }
@@ -116,9 +118,10 @@ fn phases(mut init: Init<'_>, channel: &ChildEnd) -> Result<Infallible, (Phase, 
     let rooted = isolated.enter_root(channel).map_err(at(Phase::Root))?;
     let settled = rooted.settle().map_err(at(Phase::Settle))?;
     let confined = settled.confine(channel).map_err(|error| (Phase::Confine, error.into()))?;
-    wait(channel, gate).map_err(at(Phase::Wait))?;
-    start_hooks(hooks, state).map_err(at(Phase::Exec))?;
-    Confined::execute(confined).map_err(|error| (Phase::Exec, error.into()))
+    wait::wait(channel, gate, confined.kept_descriptors()).map_err(at(Phase::Wait))?;
+    let filtered = confined.filter().map_err(|error| (Phase::Exec, error.into()))?;
+    start_hooks(hooks, state, filtered.environment()).map_err(at(Phase::Exec))?;
+    Filtered::execute(filtered).map_err(|error| (Phase::Exec, error.into()))
 }
 
 fn at(phase: Phase) -> impl Fn(InitError) -> (Phase, InitError) {
@@ -137,6 +140,7 @@ struct Rooted<'a> {
 impl<'a> Isolated<'a> {
     fn new(init: Init<'a>, channel: &ChildEnd) -> Result<Self, InitError> {
         enter_cgroups(&init.entrance)?;
+        cpu_affinity::reset();
         isolate::enter_namespaces(init.plan, &init.joined, channel)?;
         Ok(Self(init))
     }
@@ -145,6 +149,7 @@ impl<'a> Isolated<'a> {
         let init = self.0;
         let around = Surroundings {
             sources: &init.sources,
+            channel,
             cgroups: init.cgroups,
             has_cgroup_namespace: init.plan.namespaces.has(NamespaceKind::Cgroup),
             in_user_namespace: init.launch.in_user_namespace,
@@ -163,7 +168,7 @@ impl<'a> Isolated<'a> {
                     .map_err(|source| InitError::Sysctl { name: sysctl.path.clone(), source })?;
             }
         }
-        rootfs::cover(&built.tree, &init.plan.root)?;
+        rootfs::cover(&built, &init.plan.root)?;
         rootfs::enter(&built.tree, &init.plan.root, init.entry)?;
         Ok(Rooted { init, console })
     }
@@ -210,24 +215,22 @@ impl<'a> Rooted<'a> {
     }
 }
 
-/// Tells that all is set up; then `create` has it wait at the gate, a fifo that is open for both directions, so that
-/// the read ends only when `start` writes its byte.
-fn wait(channel: &ChildEnd, gate: Option<OwnedFd>) -> Result<(), InitError> {
-    channel.ready()?;
-    let Some(gate) = gate else { return Ok(()) };
-    let mut byte = [0];
-    loop {
-        match rustix::io::read(&gate, &mut byte) {
-            Ok(1) => return Ok(()),
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(source) => return Err(InitError::Gate { source }),
-        }
+/// These are programs of the container: without an environment of their own they have its, as under runc. Hooks of the
+/// host never do (CVE-2025-23266).
+fn start_hooks(
+    hooks: &Hooks,
+    state: &dyn Fn(&'static str) -> Vec<u8>,
+    environment: impl Iterator<Item = String>,
+) -> Result<(), InitError> {
+    if hooks.start_container.is_empty() {
+        return Ok(());
     }
-}
-
-fn start_hooks(hooks: &Hooks, state: &dyn Fn(&'static str) -> Vec<u8>) -> Result<(), InitError> {
-    if !hooks.start_container.is_empty() {
-        hooks::run(HookKind::StartContainer, hooks, &state("created"))?;
+    let environment: Vec<String> = environment.collect();
+    let mut start_container = hooks.start_container.clone();
+    for hook in start_container.iter_mut().filter(|hook| hook.env.is_empty()) {
+        hook.env.clone_from(&environment);
     }
+    let hooks = Hooks { start_container, ..Hooks::default() };
+    hooks::run(HookKind::StartContainer, &hooks, &state("created"))?;
     Ok(())
 }

@@ -13,8 +13,8 @@ use crate::handshake::{ChildEnd, CreatorEnd, Failure, Phase};
 use crate::init::{InitError, become_root, enter_cgroups};
 use crate::plan::namespaces::flag;
 use crate::process::console::Console;
-use crate::process::cpu_affinity::CpuAffinity;
-use crate::process::launch::Launch;
+use crate::process::cpu_affinity::{self, CpuAffinity};
+use crate::process::launch::{Filtered, Launch};
 use crate::rootfs::Tree;
 use crate::rootfs::mounts::open_directory;
 use crate::spec::NamespaceKind;
@@ -70,7 +70,7 @@ fn run(entering: &Entering<'_>, launch: Launch<'_>, channel: &ChildEnd) {
     let Err((phase, error)) = phases(entering, launch, channel);
     let failure = Failure::new(phase, &error, error.path());
     if !channel.fail(&failure) {
-        eprintln!("knarr-runtime: {failure}");
+        eprintln!("{failure}");
     }
 }
 
@@ -85,19 +85,20 @@ fn phases(
     let settled = launch.settle(console).map_err(|error| (Phase::Settle, error.into()))?;
     let confined = settled.confine(channel).map_err(|error| (Phase::Confine, error.into()))?;
     channel.ready().map_err(|error| (Phase::Wait, error.into()))?;
-    confined.execute().map_err(|error| (Phase::Exec, error.into()))
+    confined.filter().and_then(Filtered::execute).map_err(|error| (Phase::Exec, error.into()))
 }
 
 fn enter(entering: &Entering<'_>) -> Result<(), InitError> {
     enter_cgroups(entering.entrance)?;
-    if let Some(affinity) = entering.affinity {
-        affinity.apply_final().map_err(|source| InitError::Affinity { source })?;
+    match entering.affinity.filter(|affinity| !affinity.is_empty()) {
+        Some(affinity) => affinity.apply_final().map_err(|source| InitError::Affinity { source })?,
+        None => cpu_affinity::reset(),
     }
     let others: Vec<NamespaceKind> =
         entering.kinds.iter().copied().filter(|kind| *kind != NamespaceKind::Pid).collect();
     join(entering.init, &others).map_err(|source| InitError::JoinContainer { source })?;
     if others.contains(&NamespaceKind::User) {
-        become_root()?;
+        become_root().map_err(|source| InitError::BecomeRoot { source })?;
     }
     Ok(())
 }

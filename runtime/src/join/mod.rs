@@ -4,15 +4,17 @@
 #![forbid(unsafe_code)]
 
 mod enter;
+mod sub_cgroups;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use knarr_proto::status::Status;
 
-use crate::cgroup::{CgroupError, CgroupPath, Entrance, Fence};
+use crate::cgroup::{CgroupError, Entrance, Fence};
 use crate::create::{CreateError, Options, Served, outside};
 use crate::handshake::{Message, channel};
+use crate::output::Log;
 use crate::plan::{PlanError, Process};
 use crate::process::launch::Launch;
 use crate::process::policies::{Policies, PolicyError};
@@ -20,6 +22,8 @@ use crate::security::seccomp::{self, Program};
 use crate::spec::{self, NamespaceKind, Spec, SpecError};
 use crate::state::{CONFIG, State, StateError};
 use crate::sys::Errno;
+pub use sub_cgroups::SubCgroupError;
+use sub_cgroups::SubCgroups;
 
 /// What to run where.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ pub struct ExecRequest<'a> {
     pub cgroups: &'a [String],
     /// Also in a paused container, where it hangs until the container goes on.
     pub ignore_paused: bool,
+    /// Where `--debug` tells how it goes.
+    pub log: &'a Log,
 }
 
 /// A process that runs the user's program.
@@ -77,6 +83,10 @@ pub enum ExecError {
     SetAffinity { source: Errno },
     #[error("cannot hide from the container's processes")]
     Hide { source: Errno },
+    #[error(transparent)]
+    SubCgroup(#[from] SubCgroupError),
+    #[error("error adding pid of the process to the cgroup")]
+    Enter { source: CgroupError },
     #[error("cannot join the container's pid namespace")]
     PidNamespace { source: Errno },
 }
@@ -133,6 +143,9 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
         request.spec.linux.namespaces.iter().map(|namespace| namespace.kind).collect();
     if let Some(affinity) = &decided.policies.affinity {
         affinity.apply_initial().map_err(|source| ExecError::SetAffinity { source })?;
+        if let Some(mask) = affinity.initial_mask() {
+            request.log.debug(&format!("nsexec container setup: affinity: {mask}"));
+        }
     }
     let launch = Launch {
         plan: &decided.plan,
@@ -152,6 +165,7 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
         affinity: decided.policies.affinity.as_ref(),
     };
     let child = enter::fork(&entering, launch, (childs, &ours))?;
+    request.log.debug(&format!("nsexec container setup: process {} is cloned", child.pid));
     match finish(request, &decided, &child, &ours) {
         Ok(master) => Ok(Running { pid: child.pid, pidfd: child.pidfd, master, warnings: decided.warnings }),
         Err(error) => {
@@ -170,12 +184,14 @@ fn finish(
     let served = Served {
         options: &request.options,
         hooks: None,
+        decided: None,
         seccomp: decided.seccomp.as_ref(),
         state: request.state,
         pid: child.pid,
         pidfd: &child.pidfd,
     };
     let master = served.serve(channel)?;
+    request.log.debug("child process in init(): all is set up");
     let in_user_namespace =
         request.spec.linux.namespaces.iter().any(|namespace| namespace.kind == NamespaceKind::User);
     outside::limit(&decided.plan, child.pid, in_user_namespace)?;
@@ -185,6 +201,7 @@ fn finish(
     if let Some(path) = &request.options.pidfd_socket {
         outside::send(path, child.pidfd.as_fd(), b"pidfd")?;
     }
+    request.log.debug("setns_init: about to exec");
     channel.go()?;
     match channel.receive()? {
         Message::Closed => Ok(master),
@@ -196,18 +213,9 @@ fn finish(
 /// The container's cgroups, or those below them that `--cgroup` names.
 fn entrance(request: &ExecRequest<'_>) -> Result<Entrance, ExecError> {
     let fence = Fence::open(&request.state.cgroups)?;
-    let below = |path: &CgroupPath| {
-        request
-            .cgroups
-            .iter()
-            .find_map(|wanted| match wanted.split_once(':') {
-                None => Some(wanted.as_str()),
-                Some((controllers, inner)) => controllers
-                    .split(',')
-                    .any(|wanted| path.controllers.iter().any(|name| name == wanted))
-                    .then_some(inner),
-            })
-            .unwrap_or("")
-    };
-    Ok(fence.entrance_below(below)?)
+    let below = SubCgroups::parse(request.cgroups, fence.paths())?;
+    fence.entrance_below(|path| below.of(path)).map_err(|source| match request.cgroups {
+        [] => ExecError::Cgroup(source),
+        _ => ExecError::Enter { source },
+    })
 }

@@ -49,6 +49,8 @@ pub struct Plan {
     pub sysctls: Vec<Sysctl>,
     /// Text for /proc/self/timens_offsets; empty leaves it.
     pub time_offsets: String,
+    /// Interfaces of the host that become its own.
+    pub net_devices: Vec<NetDevice>,
     /// Its first process.
     pub process: Process,
     /// What was ignored, to be logged.
@@ -62,6 +64,15 @@ pub struct Ids {
     pub users: Vec<IdMapping>,
     /// Groups.
     pub groups: Vec<IdMapping>,
+}
+
+/// An interface to move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetDevice {
+    /// Its name on the host.
+    pub host_name: String,
+    /// Its name in the container.
+    pub name: String,
 }
 
 /// The container's view of files.
@@ -137,6 +148,12 @@ pub enum PlanError {
     MountInsideProc { destination: String },
     #[error("the mount at {destination} cannot be id-mapped: only bind mounts can")]
     IdMapOfFilesystem { destination: String },
+    #[error("the mount at {destination} has mappings for users or for groups alone; it needs both")]
+    HalfIdMap { destination: String },
+    #[error(
+        "the mount at {destination} is to be mapped as the container's user namespace, but linux.namespaces has none"
+    )]
+    IdMapOfNobody { destination: String },
     #[error(
         "linux.rootfsPropagation {0:?} is none of shared, slave, private, unbindable (or those with an r)"
     )]
@@ -153,6 +170,10 @@ pub enum PlanError {
     Clock(String),
     #[error("linux.timeOffsets.{clock}.nanosecs: {nanosecs} is a second or more")]
     Nanoseconds { clock: String, nanosecs: u32 },
+    #[error("unable to move network devices without a NET namespace (linux.netDevices)")]
+    NetDeviceOfNobody,
+    #[error("invalid network device name {0:?}")]
+    NetDevice(String),
     #[error("linux.{0} paths must be absolute: {1:?}")]
     RelativePath(&'static str, String),
 }
@@ -174,6 +195,7 @@ impl Plan {
             domainname: uts_name("domainname", &spec.domainname, &namespaces)?,
             sysctls: sysctls::plan(&linux.sysctl, &namespaces)?,
             time_offsets: time_offsets(spec, &namespaces)?,
+            net_devices: net_devices(spec, &namespaces)?,
             process: Process::plan(process, &mut warnings)?,
             namespaces,
             warnings,
@@ -201,16 +223,22 @@ fn ids(spec: &Spec, namespaces: &Namespaces) -> Result<Option<Ids>, PlanError> {
 fn root(spec: &Spec, bundle: &Path) -> Result<Root, PlanError> {
     let root = spec.root.as_ref().filter(|root| !root.path.is_empty()).ok_or(PlanError::NoRoot)?;
     let linux = &spec.linux;
+    let path = bundle.join(&root.path);
     let propagation = match linux.rootfs_propagation.as_str() {
         "" => None,
         word => Some(options::propagation(word).ok_or_else(|| PlanError::Propagation(word.to_owned()))?),
     };
-    let mounts = mounts::plan(&spec.mounts, bundle)?;
+    let mounts = mounts::plan(&spec.mounts, bundle, &path)?;
+    let has_user_namespace = linux.namespaces.iter().any(|one| one.kind == NamespaceKind::User);
+    let maps_nobody = |mount: &&mounts::Mount| matches!(&mount.id_map, Some(map) if matches!(map.source, mounts::IdSource::Container));
+    if let (false, Some(mount)) = (has_user_namespace, mounts.iter().find(maps_nobody)) {
+        return Err(PlanError::IdMapOfNobody { destination: format!("/{}", mount.destination) });
+    }
     let dev_is_bound = mounts
         .iter()
         .any(|mount| mount.destination == "dev" && matches!(mount.kind, mounts::MountKind::Bind { .. }));
     Ok(Root {
-        path: bundle.join(&root.path),
+        path,
         is_readonly: root.readonly,
         propagation,
         devices: if dev_is_bound { Vec::new() } else { devices::plan(&linux.devices)? },
@@ -222,13 +250,41 @@ fn root(spec: &Spec, bundle: &Path) -> Result<Root, PlanError> {
 }
 
 fn absolute(field: &'static str, paths: &[String]) -> Result<Vec<String>, PlanError> {
-    paths
+    let mut planned = Vec::with_capacity(paths.len());
+    for path in paths {
+        if !path.starts_with('/') {
+            return Err(PlanError::RelativePath(field, path.clone()));
+        }
+        let below = mounts::below_root(path);
+        if !planned.contains(&below) {
+            planned.push(below);
+        }
+    }
+    Ok(planned)
+}
+
+fn net_devices(spec: &Spec, namespaces: &Namespaces) -> Result<Vec<NetDevice>, PlanError> {
+    let devices = &spec.linux.net_devices;
+    if !devices.is_empty() && !namespaces.has(NamespaceKind::Network) {
+        return Err(PlanError::NetDeviceOfNobody);
+    }
+    let valid = |name: &String| match is_interface_name(name) {
+        true => Ok(name.clone()),
+        false => Err(PlanError::NetDevice(name.clone())),
+    };
+    devices
         .iter()
-        .map(|path| match path.starts_with('/') {
-            true => Ok(mounts::below_root(path)),
-            false => Err(PlanError::RelativePath(field, path.clone())),
+        .map(|(host_name, device)| {
+            let name = if device.name.is_empty() { host_name } else { &device.name };
+            Ok(NetDevice { host_name: valid(host_name)?, name: valid(name)? })
         })
         .collect()
+}
+
+/// The kernel's dev_valid_name; `%` would have it choose a number.
+fn is_interface_name(name: &str) -> bool {
+    let forbidden = |c: char| matches!(c, '/' | ':' | '%') || c.is_ascii_whitespace();
+    !matches!(name, "" | "." | "..") && name.len() < 16 && !name.contains(forbidden)
 }
 
 fn uts_name(field: &'static str, name: &str, namespaces: &Namespaces) -> Result<String, PlanError> {
@@ -291,6 +347,23 @@ mod tests {
             Err(PlanError::NoMappings { .. })
         ));
         assert!(matches!(plan(r#""linux":{"namespaces":[]}"#), Err(PlanError::NoMountNamespace)));
+    }
+
+    #[test]
+    fn interfaces_need_a_namespace_and_names_that_the_kernel_takes() {
+        let with = |namespace: &str, devices: &str| {
+            plan(&format!(
+                r#""linux":{{"namespaces":[{{"type":"mount"}}{namespace}],"netDevices":{devices}}}"#
+            ))
+        };
+        let own = r#",{"type":"network"}"#;
+        let planned = with(own, r#"{"eth1":{"name":"eth0"},"eth2":{}}"#).expect("valid").net_devices;
+        assert_eq!((planned[0].name.as_str(), planned[1].name.as_str()), ("eth0", "eth2"));
+        assert!(matches!(with("", r#"{"eth1":{}}"#), Err(PlanError::NetDeviceOfNobody)));
+        for name in ["", "a/b", "sixteencharacter", "..", "e%d"] {
+            let refused = with(own, &format!(r#"{{"{name}":{{}}}}"#));
+            assert!(matches!(refused, Err(PlanError::NetDevice(_))), "{name}");
+        }
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::PlanError;
 use super::options::{Word, meaning};
+use super::{PlanError, mappings};
 use crate::spec::{self, IdMapping};
 use crate::sys::mount::Reach;
 
@@ -86,12 +86,24 @@ pub struct Filesystem {
 /// An id-mapped mount.
 #[derive(Clone, Debug)]
 pub struct IdMap {
-    /// Users; empty means the container's own.
-    pub users: Vec<IdMapping>,
-    /// Groups.
-    pub groups: Vec<IdMapping>,
+    /// Which ids.
+    pub source: IdSource,
     /// With the mounts below it.
     pub reach: Reach,
+}
+
+/// Where an id-mapped mount has its map from.
+#[derive(Clone, Debug)]
+pub enum IdSource {
+    /// The container's user namespace.
+    Container,
+    /// Its own.
+    Own {
+        /// Users.
+        users: Vec<IdMapping>,
+        /// Groups.
+        groups: Vec<IdMapping>,
+    },
 }
 
 impl Attributes {
@@ -107,11 +119,11 @@ impl Attributes {
     }
 }
 
-pub(super) fn plan(mounts: &[spec::Mount], bundle: &Path) -> Result<Vec<Mount>, PlanError> {
+pub(super) fn plan(mounts: &[spec::Mount], bundle: &Path, root: &Path) -> Result<Vec<Mount>, PlanError> {
     if mounts.len() > MOUNTS_MAX {
         return Err(PlanError::TooManyMounts { count: mounts.len(), most: MOUNTS_MAX });
     }
-    mounts.iter().map(|mount| plan_one(mount, bundle)).collect()
+    mounts.iter().map(|mount| plan_one(mount, bundle, root)).collect()
 }
 
 /// The words of one mount, sorted out.
@@ -127,8 +139,11 @@ struct Sorted {
     data: Vec<(String, Option<String>)>,
 }
 
-fn plan_one(mount: &spec::Mount, bundle: &Path) -> Result<Mount, PlanError> {
-    let destination = below_root(&mount.destination);
+fn plan_one(mount: &spec::Mount, bundle: &Path, root: &Path) -> Result<Mount, PlanError> {
+    let asked = Path::new(&mount.destination);
+    // As runc: the host's path of a place below the root means that place.
+    let below = asked.strip_prefix(root).ok().and_then(Path::to_str).unwrap_or(&mount.destination);
+    let destination = below_root(below);
     if destination.is_empty() {
         return Err(PlanError::MountOnRoot { destination: mount.destination.clone() });
     }
@@ -136,12 +151,7 @@ fn plan_one(mount: &spec::Mount, bundle: &Path) -> Result<Mount, PlanError> {
     if mount.kind == "bind" && sorted.bind.is_none() {
         sorted.bind = Some(Reach::Tree);
     }
-    let own_map = !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty();
-    let id_map = (sorted.id_map.is_some() || own_map).then(|| IdMap {
-        users: mount.uid_mappings.clone(),
-        groups: mount.gid_mappings.clone(),
-        reach: sorted.id_map.unwrap_or(Reach::One),
-    });
+    let id_map = id_map(mount, sorted.id_map)?;
     let (attributes, recursive, propagation) =
         (sorted.attributes, sorted.recursive, sorted.propagation.clone());
     let kind = kind(mount, sorted, bundle)?;
@@ -150,6 +160,21 @@ fn plan_one(mount: &spec::Mount, bundle: &Path) -> Result<Mount, PlanError> {
         return Err(PlanError::IdMapOfFilesystem { destination: mount.destination.clone() });
     }
     Ok(Mount { destination, kind, attributes, recursive, propagation, id_map })
+}
+
+fn id_map(mount: &spec::Mount, asked: Option<Reach>) -> Result<Option<IdMap>, PlanError> {
+    let (users, groups) = (&mount.uid_mappings, &mount.gid_mappings);
+    let source = match (users.is_empty(), groups.is_empty()) {
+        (true, true) if asked.is_none() => return Ok(None),
+        (true, true) => IdSource::Container,
+        (false, false) => {
+            mappings::plan("mounts[].uidMappings", users)?;
+            mappings::plan("mounts[].gidMappings", groups)?;
+            IdSource::Own { users: users.clone(), groups: groups.clone() }
+        }
+        _ => return Err(PlanError::HalfIdMap { destination: mount.destination.clone() }),
+    };
+    Ok(Some(IdMap { source, reach: asked.unwrap_or(Reach::One) }))
 }
 
 fn sort(options: &[String]) -> Sorted {
@@ -209,7 +234,7 @@ fn refuse_below_proc(destination: &str, kind: &MountKind) -> Result<(), PlanErro
     let below = destination.starts_with("proc/") || (destination == "proc" && !is_proc);
     // A bind of another procfs onto /proc itself is allowed, as in runc; the child verifies what it is.
     let bind_on_proc = destination == "proc" && matches!(kind, MountKind::Bind { .. } | MountKind::Remount);
-    let listed = BELOW_PROC.iter().any(|allowed| destination == *allowed);
+    let listed = BELOW_PROC.contains(&destination);
     if below && !listed && !bind_on_proc {
         return Err(PlanError::MountInsideProc { destination: format!("/{destination}") });
     }
@@ -244,7 +269,7 @@ mod tests {
             uid_mappings: Vec::new(),
             gid_mappings: Vec::new(),
         };
-        plan_one(&mount, Path::new("/bundle"))
+        plan_one(&mount, Path::new("/bundle"), Path::new("/bundle/rootfs"))
     }
 
     #[test]
@@ -263,6 +288,15 @@ mod tests {
         assert_eq!(mount.recursive.set, libc::MOUNT_ATTR_RDONLY);
         let MountKind::Bind { source, reach } = mount.kind else { panic!("a bind") };
         assert_eq!((source.as_path(), reach), (Path::new("/bundle/data"), Reach::Tree));
+    }
+
+    #[test]
+    fn a_destination_given_by_the_hosts_path_is_below_the_root() {
+        assert_eq!(mount("/bundle/rootfs/a/b", "tmpfs", "", &[]).expect("valid").destination, "a/b");
+        assert_eq!(
+            mount("/bundle/rootfs2/a", "tmpfs", "", &[]).expect("valid").destination,
+            "bundle/rootfs2/a"
+        );
     }
 
     #[test]

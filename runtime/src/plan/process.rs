@@ -17,7 +17,7 @@ pub struct Process {
     pub env: Vec<CString>,
     /// The value of PATH in `env`.
     pub search_path: String,
-    /// Whether `env` lacks HOME, which is then the user's of /etc/passwd.
+    /// Whether `env` has no HOME or an empty one, which is then the user's of /etc/passwd.
     pub wants_home: bool,
     /// Absolute working directory.
     pub cwd: String,
@@ -99,13 +99,16 @@ impl Process {
         if let Some(value) = process.oom_score_adj.filter(|value| !(-1000..=1000).contains(value)) {
             return Err(PlanError::OomScoreAdj(value));
         }
-        let (capabilities, unknown) = Sets::parse(process.capabilities.as_ref());
+        let (mut capabilities, unknown) = Sets::parse(process.capabilities.as_ref());
         warnings.extend(unknown.into_iter().map(|name| format!("ignoring unknown capability {name:?}")));
+        warnings.extend(capabilities.limit_ambient().into_iter().map(|name| {
+            format!("can't raise ambient capability {name}: it is not both permitted and inheritable")
+        }));
         let env = last_of_each_key(&process.env)?;
         let value = |key: &str| env.iter().find_map(|entry| entry.strip_prefix(key)?.strip_prefix('='));
         Ok(Self {
             search_path: value("PATH").unwrap_or_default().to_owned(),
-            wants_home: value("HOME").is_none(),
+            wants_home: value("HOME").is_none_or(str::is_empty),
             argv: terminated("process.args", process.args.iter().map(String::as_str))?,
             env: terminated("process.env", env.into_iter())?,
             cwd: process.cwd.clone(),

@@ -42,6 +42,20 @@ impl CpuAffinity {
         apply(&self.initial)
     }
 
+    /// The CPUs of the first step as runc's log has them; none when there are none.
+    #[must_use]
+    pub fn initial_mask(&self) -> Option<String> {
+        let word = self.initial.iter().rev().find(|word| **word != 0)?;
+        let rest = self.initial.iter().rev().skip_while(|word| **word == 0).skip(1);
+        Some(rest.fold(format!("0x{word:x}"), |text, word| format!("{text}{word:016x}")))
+    }
+
+    /// Whether nothing is asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.initial.is_empty() && self.after.is_empty()
+    }
+
     /// Pins the calling thread once it is in the container's cgroup. Call in `join`'s child after it entered the
     /// cgroup and before it drops privileges.
     ///
@@ -51,6 +65,15 @@ impl CpuAffinity {
         apply(&self.after)
     }
 }
+
+/// Gives the calling thread every CPU that its cgroup has: it must not inherit what its caller is pinned to. A kernel or a
+/// sandbox that refuses leaves it as it is.
+pub(crate) fn reset() {
+    scheduling::set_affinity(&EVERY_CPU).ok();
+}
+
+/// More than any kernel has.
+const EVERY_CPU: [libc::c_ulong; 128] = [libc::c_ulong::MAX; 128];
 
 fn apply(mask: &[libc::c_ulong]) -> Result<(), Errno> {
     if mask.is_empty() { Ok(()) } else { scheduling::set_affinity(mask) }

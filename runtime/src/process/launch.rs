@@ -100,9 +100,22 @@ pub(crate) struct Confined<'a> {
     env: Vec<CString>,
 }
 
+/// Under its filter.
+#[derive(Debug)]
+pub(crate) struct Filtered<'a>(Confined<'a>);
+
 impl<'a> Launch<'a> {
+    fn kept_descriptors(&self) -> u32 {
+        3 + self.listen_fds + self.preserved
+    }
+
     /// Keyring, terminal, scheduling, file mode mask.
     pub(crate) fn settle(self, console: Option<Console>) -> Result<Settled<'a>, LaunchError> {
+        // Before any filter, which may forbid it; what is opened from now on is close-on-exec by itself.
+        let kept = self.kept_descriptors().cast_signed();
+        descriptor::close_on_exec_from(kept)
+            .and_then(|()| (3..kept).try_for_each(descriptor::keep_on_exec))
+            .map_err(|source| LaunchError::Descriptors { source })?;
         if self.joins_keyring {
             keyring::join_session(self.container, self.in_user_namespace)?;
         }
@@ -123,11 +136,7 @@ impl<'a> Settled<'a> {
         let launch = self.0;
         let plan = launch.plan;
         label(plan)?;
-        // Before the filter, which may be older than close_range; what we open from here on is close-on-exec by itself.
-        let kept = 3 + launch.listen_fds + launch.preserved;
-        descriptor::close_on_exec_from(kept.cast_signed())
-            .and_then(|()| (3..kept).try_for_each(|number| descriptor::keep_on_exec(number.cast_signed())))
-            .map_err(|source| LaunchError::Descriptors { source })?;
+        let env = environment(&launch);
         if plan.no_new_privileges {
             rustix::thread::set_no_new_privs(true)
                 .map_err(|source| LaunchError::NoNewPrivileges { source })?;
@@ -135,13 +144,12 @@ impl<'a> Settled<'a> {
             // Without no_new_privs the kernel wants CAP_SYS_ADMIN, which is about to go.
             load_filter(launch.seccomp, channel)?;
         }
-        let env = environment(&launch);
         plan.capabilities.drop_bounding()?;
         own_stdio(plan.user.uid)?;
         // As root still, whose right it is to raise them; in a user namespace the creator does it from outside.
         if !launch.in_user_namespace {
             for (resource, rlimit) in &plan.rlimits {
-                rustix::process::setrlimit(*resource, rlimit.clone())
+                rustix::process::setrlimit(*resource, *rlimit)
                     .map_err(|source| LaunchError::Rlimit { source })?;
             }
         }
@@ -167,20 +175,37 @@ fn chdir_failed(plan: &Process, source: Errno) -> LaunchError {
     LaunchError::Chdir { cwd: plan.cwd.clone(), source }
 }
 
-impl Confined<'_> {
-    /// Runs the user's program in place of this one.
-    pub(crate) fn execute(self) -> Result<Infallible, LaunchError> {
-        let plan = self.launch.plan;
+impl<'a> Confined<'a> {
+    /// Descriptors below this number are the user's program's.
+    pub(crate) fn kept_descriptors(&self) -> u32 {
+        self.launch.kept_descriptors()
+    }
+
+    /// Loads the filter that was not loaded before; from here on the profile may forbid whatever it likes.
+    pub(crate) fn filter(self) -> Result<Filtered<'a>, LaunchError> {
+        let launch = &self.launch;
         signal::restore_defaults();
         signal::block(&signal::SignalSet::empty()).map_err(|source| LaunchError::Descriptors { source })?;
-        let loads_late =
-            plan.no_new_privileges && self.launch.seccomp.is_some_and(|filter| filter.listener().is_none());
-        if let (true, Some(filter)) = (loads_late, self.launch.seccomp) {
+        let is_late =
+            launch.plan.no_new_privileges && launch.seccomp.is_some_and(|filter| filter.listener().is_none());
+        if let (true, Some(filter)) = (is_late, launch.seccomp) {
             seccomp::install(filter).map_err(|source| LaunchError::Seccomp { source })?;
         }
-        exec::execute(&self.program, &plan.argv, &self.env).map_err(|source| LaunchError::Exec {
-            program: self.program.to_string_lossy().into_owned(),
-            source,
+        Ok(Filtered(self))
+    }
+}
+
+impl Filtered<'_> {
+    /// `KEY=value` of the user's program.
+    pub(crate) fn environment(&self) -> impl Iterator<Item = String> {
+        self.0.env.iter().map(|entry| entry.to_string_lossy().into_owned())
+    }
+
+    /// Runs the user's program in place of this one.
+    pub(crate) fn execute(self) -> Result<Infallible, LaunchError> {
+        let Self(confined) = self;
+        exec::execute(&confined.program, &confined.launch.plan.argv, &confined.env).map_err(|source| {
+            LaunchError::Exec { program: confined.program.to_string_lossy().into_owned(), source }
         })
     }
 }
@@ -233,6 +258,7 @@ fn refuse_outside_cwd() -> Result<(), LaunchError> {
 fn environment(launch: &Launch<'_>) -> Vec<CString> {
     let mut env = launch.plan.env.clone();
     if launch.plan.wants_home {
+        env.retain(|entry| entry.as_bytes() != b"HOME=");
         env.push(home::variable(launch.plan.user.uid));
     }
     if launch.listen_fds > 0 {

@@ -44,22 +44,27 @@ enum Nodes {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MemoryPolicyError {
     /// Not one of the kernel's modes.
-    #[error("invalid linux.memoryPolicy.mode {0:?}")]
+    #[error("invalid memory policy mode {0:?} (linux.memoryPolicy.mode)")]
     Mode(String),
     /// Not one of the kernel's flags.
-    #[error("invalid linux.memoryPolicy.flags entry {0:?}")]
+    #[error("invalid memory policy flag {0:?} (linux.memoryPolicy.flags)")]
     Flag(String),
     /// The list of nodes cannot be read.
-    #[error("invalid node list at linux.memoryPolicy.nodes")]
+    #[error("invalid memory policy node list (linux.memoryPolicy.nodes)")]
     NodeList {
         /// What the parser said.
         source: NumberListError,
     },
     /// A mode without nodes was given some.
-    #[error("linux.memoryPolicy.mode {0} takes no nodes")]
-    UnwantedNodes(String),
+    #[error("invalid memory policy: {mode} mode requires 0 nodes but got {count} (linux.memoryPolicy.nodes)")]
+    UnwantedNodes {
+        /// The mode.
+        mode: String,
+        /// How many nodes were given.
+        count: u32,
+    },
     /// A mode that chooses among nodes was given none.
-    #[error("linux.memoryPolicy.mode {0} needs at least one node in linux.memoryPolicy.nodes")]
+    #[error("invalid memory policy: {0} mode requires at least 1 node but got 0 (linux.memoryPolicy.nodes)")]
     MissingNodes(String),
 }
 
@@ -88,7 +93,10 @@ impl MemoryPolicy {
         let nodes =
             number_list::parse(&policy.nodes).map_err(|source| MemoryPolicyError::NodeList { source })?;
         match (wants, nodes.is_empty()) {
-            (Nodes::None, false) => Err(MemoryPolicyError::UnwantedNodes(name.to_owned())),
+            (Nodes::None, false) => {
+                let count = nodes.iter().map(|word| word.count_ones()).sum();
+                Err(MemoryPolicyError::UnwantedNodes { mode: name.to_owned(), count })
+            }
             (Nodes::Some, true) => Err(MemoryPolicyError::MissingNodes(name.to_owned())),
             (Nodes::None | Nodes::Optional, true) | (Nodes::Some | Nodes::Optional, false) => {
                 Ok(Self { mode, nodes })
@@ -129,7 +137,7 @@ mod tests {
         assert_eq!(parse("MPOL_BIND", "", &[]), Err(MemoryPolicyError::MissingNodes("MPOL_BIND".to_owned())));
         assert_eq!(
             parse("MPOL_LOCAL", "0", &[]),
-            Err(MemoryPolicyError::UnwantedNodes("MPOL_LOCAL".to_owned()))
+            Err(MemoryPolicyError::UnwantedNodes { mode: "MPOL_LOCAL".to_owned(), count: 1 })
         );
         assert!(parse("MPOL_PREFERRED", "", &[]).is_ok());
         assert!(parse("MPOL_PREFERRED", "0", &[]).is_ok());

@@ -27,10 +27,13 @@ pub enum PolicyError {
 
 /// Why the kernel would not have one of them.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot set {field}")]
-pub struct ApplyError {
-    field: &'static str,
-    source: Errno,
+#[allow(missing_docs)]
+pub enum ApplyError {
+    #[error("cannot set {field}")]
+    Refused { field: &'static str, source: Errno },
+    /// SCHED_DEADLINE wants all CPUs; the text is runc's.
+    #[error("process scheduler can't be used together with AllowedCPUs")]
+    Cpuset { source: Errno },
 }
 
 /// Those that the configuration has.
@@ -42,6 +45,7 @@ pub struct Policies {
     personality: Option<Personality>,
     /// For `exec` alone, which applies it around its entry into the container's cgroup.
     pub affinity: Option<CpuAffinity>,
+    has_cpuset: bool,
 }
 
 impl Policies {
@@ -59,6 +63,7 @@ impl Policies {
             memory: linux.memory_policy.as_ref().map(MemoryPolicy::parse).transpose()?,
             personality: linux.personality.as_ref().map(Personality::parse).transpose()?,
             affinity: affinity.map(CpuAffinity::parse).transpose()?,
+            has_cpuset: linux.resources.cpu.as_ref().is_some_and(|cpu| !cpu.cpus.is_empty()),
         })
     }
 
@@ -67,9 +72,12 @@ impl Policies {
     /// # Errors
     /// [`ApplyError`].
     pub fn apply(&self) -> Result<(), ApplyError> {
-        let failed = |field| move |source| ApplyError { field, source };
+        let failed = |field| move |source| ApplyError::Refused { field, source };
         if let Some(scheduler) = &self.scheduler {
-            scheduler.apply().map_err(failed("process.scheduler"))?;
+            scheduler.apply().map_err(|source| match (source, self.has_cpuset) {
+                (Errno::PERM, true) => ApplyError::Cpuset { source },
+                _ => failed("process.scheduler")(source),
+            })?;
         }
         if let Some(priority) = &self.io_priority {
             priority.apply().map_err(failed("process.ioPriority"))?;

@@ -1,16 +1,22 @@
 //! Making the root filesystem a mount of its own, and entering it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags};
 
-use super::{RootError, Tree, mounts};
-use crate::sys::Errno;
+use super::tree::attach;
+use super::{RootError, Tree, masks, mounts};
+use crate::cgroup::unescape;
 use crate::sys::mount::{Change, Reach, change};
+use crate::sys::{Errno, file};
 
 /// No directory is deeper: paths are at most 4096 bytes.
 const DEPTH_MAX: usize = 2048;
+
+/// Hosts with thousands of mounts have a few megabytes of them.
+const MOUNTINFO_MAX_BYTES: usize = 64 << 20;
 
 /// How the root is entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +84,10 @@ pub(crate) fn enter(tree: &Tree, root: &crate::plan::Root, entry: Entry) -> Resu
     }
     match entry {
         Entry::Pivot => pivot(tree, root.propagation.is_some()).map_err(failed)?,
-        Entry::Move => replace(tree).map_err(failed)?,
+        Entry::Move => {
+            hide_kernel_files(&root.path).map_err(failed)?;
+            replace(tree).map_err(failed)?;
+        }
     }
     if let Some((flag, reach)) = root.propagation {
         set_propagation(tree.as_fd(), flag, reach).map_err(failed)?;
@@ -98,6 +107,35 @@ fn pivot(tree: &Tree, host_may_be_shared: bool) -> Result<(), Errno> {
     }
     rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
     rustix::process::chdir(c"/")
+}
+
+/// The host's procfs and sysfs, whole and writable, would stay in the namespace, and by that allow the container to mount
+/// new ones without masks. They are taken away, or covered where that is not allowed.
+fn hide_kernel_files(root: &Path) -> Result<(), Errno> {
+    let text = file::read_text("/proc/self/mountinfo".as_ref(), MOUNTINFO_MAX_BYTES)?;
+    let outside = text.lines().filter_map(kernel_mount).filter(|path| !path.starts_with(root));
+    for path in outside {
+        match rustix::mount::unmount(&path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            // Gone with one above it.
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(Errno::INVAL | Errno::PERM) => cover(&path)?,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+fn cover(path: &Path) -> Result<(), Errno> {
+    let target = mounts::open_directory(path)?;
+    let empty = masks::empty_directory()?;
+    attach(empty.as_fd(), target.as_fd())
+}
+
+/// The mount point of a line of proc_pid_mountinfo(5), if it is one of procfs or sysfs.
+fn kernel_mount(line: &str) -> Option<PathBuf> {
+    let (before, after) = line.split_once(" - ")?;
+    let is_kernels = matches!(after.split(' ').next(), Some("proc" | "sysfs"));
+    before.split(' ').nth(4).filter(|_| is_kernels).map(|path| unescape(path).into())
 }
 
 fn replace(tree: &Tree) -> Result<(), Errno> {

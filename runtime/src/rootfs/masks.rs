@@ -82,7 +82,7 @@ fn next(
     }
 }
 
-fn empty_directory() -> Result<OwnedFd, Errno> {
+pub(super) fn empty_directory() -> Result<OwnedFd, Errno> {
     let one = |key: &str| (key.to_owned(), Some("1".to_owned()));
     let tmpfs = Filesystem {
         kind: "tmpfs".to_owned(),

@@ -20,11 +20,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use crate::cgroup::CgroupPaths;
+use crate::handshake::{ChildEnd, FetchError};
 use crate::plan;
 use crate::sys::Errno;
 
 pub(crate) use enter::{Entry, enter};
-pub(crate) use mounts::Source;
 pub(crate) use procfs::Procfs;
 pub(crate) use tree::Tree;
 
@@ -62,6 +62,8 @@ pub(crate) enum RootError {
 pub enum MountError {
     #[error("cannot open the source {path}")]
     Source { path: PathBuf, source: Errno },
+    #[error("cannot open the source")]
+    Fetch { source: FetchError },
     #[error("filesystem type {kind:?}")]
     Type { kind: String, source: Errno },
     #[error("invalid mount option {option:?}{log}")]
@@ -70,14 +72,12 @@ pub enum MountError {
     Create { log: String, source: Errno },
     #[error("cannot create the mount point")]
     Target { source: Errno },
-    #[error("the mount point must be an ordinary directory: {0}")]
-    NotOrdinary(Errno),
+    #[error("filesystem {kind:?} must be mounted on ordinary directory")]
+    NotOrdinary { kind: String, source: Errno },
     #[error("the mount point is inside /proc")]
     InsideProc,
     #[error("cannot set the mount's attributes")]
     Attributes { source: Errno },
-    #[error("cannot map the mount's ids")]
-    IdMap { source: Errno },
     #[error("cannot attach the mount")]
     Attach { source: Errno },
     #[error("cannot copy up what the mount hides")]
@@ -86,11 +86,34 @@ pub enum MountError {
     Cgroup { path: PathBuf, source: Errno },
 }
 
+impl MountError {
+    /// What the kernel said, if it is the kernel that refused.
+    pub(crate) fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Source { source, .. } => Some(*source),
+            _ => None,
+        }
+    }
+}
+
+/// Who opens the source of a mount.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// The child.
+    ByChild,
+    /// The creator, who did.
+    Given(OwnedFd),
+    /// The creator, when the mounts before it are there.
+    OnRequest,
+}
+
 /// What building the root needs besides its plan.
 #[derive(Debug)]
 pub(crate) struct Surroundings<'a> {
-    /// Bind sources and id maps that the creator opened for us, by index of the mount.
-    pub(crate) sources: &'a [Option<Source>],
+    /// Who opens bind sources, by index of the mount; all by the child when it is empty.
+    pub(crate) sources: &'a [Source],
+    /// To ask the creator by.
+    pub(crate) channel: &'a ChildEnd,
     /// Where the container's cgroups are on the host.
     pub(crate) cgroups: &'a CgroupPaths,
     /// Whether the container has a cgroup namespace of its own.
@@ -111,6 +134,8 @@ pub(crate) struct Built {
     pub(crate) procfs: Option<Procfs>,
     /// The devpts that was mounted for the container.
     pub(crate) devpts: Option<OwnedFd>,
+    /// Read-only tmpfs: writable until all that belongs into them is there.
+    readonly_later: Vec<OwnedFd>,
 }
 
 /// Builds the root. The working directory must be the root filesystem, in the container's mount namespace.
@@ -119,10 +144,9 @@ pub(crate) struct Built {
 /// [`RootError`].
 pub(crate) fn build(root: &plan::Root, around: &Surroundings<'_>) -> Result<Built, RootError> {
     let tree = enter::bind_root(root.propagation)?;
-    let mut built = Built { tree, procfs: None, devpts: None };
+    let mut built = Built { tree, procfs: None, devpts: None, readonly_later: Vec::new() };
     for (index, mount) in root.mounts.iter().enumerate() {
-        let source = around.sources.get(index).and_then(Option::as_ref);
-        mounts::make(&mut built, mount, source, around).map_err(|source| RootError::Mount {
+        mounts::make(&mut built, (index, mount), around).map_err(|source| RootError::Mount {
             kind: mounts::name(&mount.kind),
             destination: format!("/{}", mount.destination),
             source,
@@ -143,7 +167,12 @@ pub(crate) fn build(root: &plan::Root, around: &Surroundings<'_>) -> Result<Buil
 ///
 /// # Errors
 /// [`RootError`].
-pub(crate) fn cover(tree: &Tree, root: &plan::Root) -> Result<(), RootError> {
+pub(crate) fn cover(built: &Built, root: &plan::Root) -> Result<(), RootError> {
+    let tree = &built.tree;
+    for mount in &built.readonly_later {
+        mounts::set_readonly(mount.as_fd())
+            .map_err(|source| RootError::Readonly { path: "a tmpfs".to_owned(), source })?;
+    }
     for path in &root.readonly {
         masks::make_readonly(tree, path)
             .map_err(|source| RootError::Readonly { path: format!("/{path}"), source })?;

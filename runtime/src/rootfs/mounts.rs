@@ -7,7 +7,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 
 use super::tree::{Links, attach, copy_tree, is_directory};
-use super::{Built, MountError, Procfs, Surroundings, Tree, cgroups, copy_up};
+use super::{Built, MountError, Procfs, Source, Surroundings, Tree, cgroups, copy_up};
 use crate::plan::mounts::{Attributes, Filesystem, Mount, MountKind};
 use crate::sys::Errno;
 use crate::sys::mount::{Change, Reach, change};
@@ -17,15 +17,6 @@ const PROC_MAGIC: i64 = 0x9fa0;
 
 /// fsconfig's messages are one line each, a few of them at most.
 const LOG_MAX_BYTES: usize = 1024;
-
-/// What the creator, who may have more rights over the host, opened for a mount.
-#[derive(Debug, Default)]
-pub(crate) struct Source {
-    /// A detached copy of a bind mount's source.
-    pub(crate) tree: Option<OwnedFd>,
-    /// The user namespace of an id-mapped mount.
-    pub(crate) id_map: Option<OwnedFd>,
-}
 
 /// What a message calls a mount.
 pub(super) fn name(kind: &MountKind) -> String {
@@ -39,8 +30,7 @@ pub(super) fn name(kind: &MountKind) -> String {
 
 pub(super) fn make(
     built: &mut Built,
-    mount: &Mount,
-    source: Option<&Source>,
+    (index, mount): (usize, &Mount),
     around: &Surroundings<'_>,
 ) -> Result<(), MountError> {
     let tree = &built.tree;
@@ -52,17 +42,32 @@ pub(super) fn make(
                     built.procfs = Some(Procfs::from_mount(made));
                 }
                 "devpts" => built.devpts = Some(made),
+                "tmpfs" if is_readonly(mount) => built.readonly_later.push(made),
                 _ => {}
             }
             Ok(())
         }
-        MountKind::Bind { source: path, reach } => bind(tree, mount, source, path, *reach),
+        MountKind::Bind { source, reach } => {
+            let opened;
+            let made = match around.sources.get(index) {
+                Some(Source::Given(made)) => made,
+                Some(Source::OnRequest) => {
+                    opened = around.channel.fetch(index).map_err(|source| MountError::Fetch { source })?;
+                    &opened
+                }
+                Some(Source::ByChild) | None => {
+                    opened = open_source(source, *reach)?;
+                    &opened
+                }
+            };
+            bind(tree, mount, made.as_fd())
+        }
         MountKind::Cgroup => cgroups::mount(tree, mount, around),
         MountKind::Remount => {
             let target = tree
                 .resolve(&mount.destination, Links::Follow)
                 .map_err(|source| MountError::Target { source })?;
-            adjust(target.as_fd(), mount, None)
+            adjust(target.as_fd(), mount)
         }
     }
 }
@@ -77,29 +82,58 @@ fn make_filesystem(
     filesystem: &Filesystem,
     label: &str,
 ) -> Result<OwnedFd, MountError> {
-    let target = match filesystem.kind.as_str() {
-        // A symbolic link there would put the kernel's files where later steps do not expect them.
-        "proc" | "sysfs" => {
-            tree.make_directory(&mount.destination, Links::Refuse).map_err(|errno| match errno {
-                Errno::LOOP | Errno::NOTDIR => MountError::NotOrdinary(errno),
-                source => MountError::Target { source },
-            })?
-        }
-        _ => tree
-            .make_directory(&mount.destination, Links::Follow)
-            .map_err(|source| MountError::Target { source })?,
-    };
+    let (target, mode) = filesystem_target(tree, mount, filesystem)?;
     if filesystem.kind != "proc" {
         refuse_inside_proc(target.as_fd(), &mount.destination)?;
     }
-    let made = new_filesystem(filesystem, mount.attributes, label)?;
+    let mut attributes = mount.attributes;
+    if filesystem.kind == "tmpfs" {
+        attributes.set &= !libc::MOUNT_ATTR_RDONLY;
+    }
+    let made = match mode {
+        None => new_filesystem(filesystem, attributes, label)?,
+        Some(mode) => {
+            let mut filesystem = filesystem.clone();
+            filesystem.data.push(("mode".to_owned(), Some(format!("{mode:o}"))));
+            new_filesystem(&filesystem, attributes, label)?
+        }
+    };
     if filesystem.copies_up {
         copy_up::copy(target.as_fd(), made.as_fd()).map_err(|source| MountError::CopyUp { source })?;
     }
     let rest = Mount { attributes: Attributes::default(), ..mount.clone() };
-    adjust(made.as_fd(), &rest, None)?;
+    adjust(made.as_fd(), &rest)?;
     attach(made.as_fd(), target.as_fd()).map_err(|source| MountError::Attach { source })?;
     Ok(made)
+}
+
+/// The mount point, and for a tmpfs that says no mode the one of the directory that it hides, as under runc.
+fn filesystem_target(
+    tree: &Tree,
+    mount: &Mount,
+    filesystem: &Filesystem,
+) -> Result<(OwnedFd, Option<u32>), MountError> {
+    let failed = |source| MountError::Target { source };
+    let at = mount.destination.as_str();
+    match filesystem.kind.as_str() {
+        // A symbolic link there would put the kernel's files where later steps do not expect them.
+        "proc" | "sysfs" => match tree.make_directory(at, Links::Refuse) {
+            Err(source @ (Errno::LOOP | Errno::NOTDIR)) => {
+                Err(MountError::NotOrdinary { kind: filesystem.kind.clone(), source })
+            }
+            made => Ok((made.map_err(failed)?, None)),
+        },
+        "tmpfs" if !filesystem.data.iter().any(|(key, _)| key == "mode") => {
+            match tree.open(at, OFlags::PATH | OFlags::DIRECTORY, Links::Follow) {
+                Ok(hidden) => {
+                    let mode = rustix::fs::fstat(&hidden).map_err(failed)?.st_mode & 0o7777;
+                    Ok((hidden, Some(mode)))
+                }
+                Err(_) => Ok((tree.make_directory(at, Links::Follow).map_err(failed)?, None)),
+            }
+        }
+        _ => Ok((tree.make_directory(at, Links::Follow).map_err(failed)?, None)),
+    }
 }
 
 /// A new instance of a filesystem, attached nowhere.
@@ -152,32 +186,17 @@ fn log(context: BorrowedFd<'_>) -> String {
     }
 }
 
-fn bind(
-    tree: &Tree,
-    mount: &Mount,
-    given: Option<&Source>,
-    path: &Path,
-    reach: Reach,
-) -> Result<(), MountError> {
-    let opened;
-    let made = match given.and_then(|source| source.tree.as_ref()) {
-        Some(made) => made,
-        None => {
-            opened = open_source(path, reach)?;
-            &opened
-        }
-    };
+fn bind(tree: &Tree, mount: &Mount, made: BorrowedFd<'_>) -> Result<(), MountError> {
     let at = &mount.destination;
-    let target = match is_directory(made.as_fd()) {
+    let target = match is_directory(made) {
         Ok(true) => tree.make_directory(at, Links::Follow),
         Ok(false) => tree.make_file(at),
         Err(errno) => Err(errno),
     };
     let target = target.map_err(|source| MountError::Target { source })?;
     refuse_inside_proc(target.as_fd(), at)?;
-    let id_map = given.and_then(|source| source.id_map.as_ref()).map(AsFd::as_fd);
-    adjust(made.as_fd(), mount, id_map)?;
-    attach(made.as_fd(), target.as_fd()).map_err(|source| MountError::Attach { source })?;
+    adjust(made, mount)?;
+    attach(made, target.as_fd()).map_err(|source| MountError::Attach { source })?;
     // Propagation between peers is kept by the copy: what the container mounts below it must not appear on the host.
     Ok(())
 }
@@ -192,8 +211,8 @@ pub(crate) fn open_source(path: &Path, reach: Reach) -> Result<OwnedFd, MountErr
         .map_err(|source| MountError::Source { path: path.to_owned(), source })
 }
 
-/// Gives a mount its attributes, propagation and id map: one call where nothing special is asked for.
-fn adjust(made: BorrowedFd<'_>, mount: &Mount, id_map: Option<BorrowedFd<'_>>) -> Result<(), MountError> {
+/// Gives a mount its attributes and propagation: one call where nothing special is asked for. Its ids are mapped already.
+fn adjust(made: BorrowedFd<'_>, mount: &Mount) -> Result<(), MountError> {
     let failed = |source| MountError::Attributes { source };
     let apply = |attributes: Attributes, reach| match attributes.is_empty() {
         true => Ok(()),
@@ -202,10 +221,6 @@ fn adjust(made: BorrowedFd<'_>, mount: &Mount, id_map: Option<BorrowedFd<'_>>) -
             change(made, wanted, reach).map_err(failed)
         }
     };
-    if let (Some(namespace), Some(map)) = (id_map, &mount.id_map) {
-        let wanted = Change { id_map: Some(namespace), ..Change::default() };
-        change(made, wanted, map.reach).map_err(|source| MountError::IdMap { source })?;
-    }
     apply(mount.recursive, Reach::Tree)?;
     apply(mount.attributes, Reach::One)?;
     if matches!(mount.kind, MountKind::Bind { .. }) && mount.propagation.is_empty() {

@@ -17,6 +17,9 @@ const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICL
 /// openat2 says EAGAIN when something was renamed while it resolved; more often than this in a row is an attack.
 const ATTEMPTS_MAX: usize = 128;
 
+/// As many symbolic links as the kernel follows.
+const LINKS_MAX: usize = 40;
+
 /// A directory that acts as `/`.
 #[derive(Debug)]
 pub(crate) struct Tree(OwnedFd);
@@ -28,6 +31,13 @@ pub(crate) enum Links {
     Follow,
     /// No part of the path may be a symbolic link.
     Refuse,
+}
+
+/// What is made where nothing is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Directory,
+    File,
 }
 
 impl Tree {
@@ -58,32 +68,52 @@ impl Tree {
 
     /// Opens the directory at `path`, made with its parents if it is not there.
     pub(crate) fn make_directory(&self, path: &str, links: Links) -> Result<OwnedFd, Errno> {
-        let directory = OFlags::PATH | OFlags::DIRECTORY;
-        match self.open(path, directory, links) {
-            Err(Errno::NOENT) => {}
-            opened => return opened,
-        }
-        let (parent, name) = split(path);
-        let parent = self.make_directory(parent, links)?;
-        match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => self.open(path, directory, links),
-            Err(errno) => Err(errno),
-        }
+        self.make(path, links, Kind::Directory, LINKS_MAX)
     }
 
     /// Opens the file at `path`, made empty with its parents if it is not there.
     pub(crate) fn make_file(&self, path: &str) -> Result<OwnedFd, Errno> {
-        match self.resolve(path, Links::Follow) {
+        self.make(path, Links::Follow, Kind::File, LINKS_MAX)
+    }
+
+    /// A symbolic link that leads nowhere leads to where the kernel would look below the root: it is made there. Whatever
+    /// is swapped meanwhile, each step stays below the root.
+    fn make(&self, path: &str, links: Links, kind: Kind, links_left: usize) -> Result<OwnedFd, Errno> {
+        let flags = match kind {
+            Kind::Directory => OFlags::PATH | OFlags::DIRECTORY,
+            Kind::File => OFlags::PATH,
+        };
+        match self.open(path, flags, links) {
             Err(Errno::NOENT) => {}
             opened => return opened,
         }
-        let (parent, name) = split(path);
-        let parent = self.make_directory(parent, Links::Follow)?;
-        // O_EXCL makes no file through a symbolic link: a dangling one is an error, not a file somewhere else.
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        match rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o755)) {
-            Ok(_) | Err(Errno::EXIST) => self.resolve(path, Links::Follow),
-            Err(errno) => Err(errno),
+        let (parent_path, name) = split(path);
+        let parent = self.make(parent_path, links, Kind::Directory, links_left)?;
+        let made = match kind {
+            Kind::Directory => rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)),
+            // O_EXCL makes no file through a symbolic link.
+            Kind::File => {
+                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+                rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o755)).map(drop)
+            }
+        };
+        match made {
+            Ok(()) => return self.open(path, flags, links),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+        let target = match rustix::fs::readlinkat(&parent, name, Vec::new()) {
+            Err(Errno::INVAL) => return self.open(path, flags, links),
+            target => target?,
+        };
+        let target = target.to_str().map_err(|_| Errno::ILSEQ)?;
+        let next = match target.strip_prefix('/') {
+            Some(absolute) => absolute.to_owned(),
+            None => format!("{parent_path}/{target}"),
+        };
+        match (links, links_left.checked_sub(1)) {
+            (Links::Follow, Some(left)) => self.make(next.trim_matches('/'), links, kind, left),
+            _ => Err(Errno::LOOP),
         }
     }
 

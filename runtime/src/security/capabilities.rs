@@ -135,13 +135,12 @@ impl Sets {
         (sets, unknown)
     }
 
-    /// Adds a capability as runc's `exec --cap` does: to all sets but the inheritable and ambient ones, to the latter
-    /// only if there is a set to be ambient from.
-    pub fn add(&mut self, number: usize) {
-        let bit = 1 << number;
-        self.bounding |= bit;
-        self.effective |= bit;
-        self.permitted |= bit;
+    /// Leaves out of the ambient set what is not both permitted and inheritable, which the kernel would refuse; returns
+    /// the names.
+    pub fn limit_ambient(&mut self) -> Vec<&'static str> {
+        let refused = self.ambient & !(self.permitted & self.inheritable);
+        self.ambient &= !refused;
+        NAMES.iter().enumerate().filter(|(bit, _)| refused >> bit & 1 == 1).map(|(_, name)| *name).collect()
     }
 
     /// Drops from the bounding set what is not in ours. Needs CAP_SETPCAP, so it comes before the change of user.
@@ -203,6 +202,13 @@ mod tests {
         let (sets, unknown) = Sets::parse(Some(&capabilities));
         assert_eq!((sets.bounding, sets.effective, sets.inheritable), (1 | 1 << 40, 1 << 5, 0));
         assert_eq!(unknown, ["CAP_WARP", "cap_kill"]);
+    }
+
+    #[test]
+    fn what_cannot_be_ambient_is_left_out_and_named() {
+        let mut sets = Sets { permitted: 0b11, inheritable: 0b10, ambient: 0b11, ..Sets::default() };
+        assert_eq!(sets.limit_ambient(), ["CAP_CHOWN"]);
+        assert_eq!(sets.ambient, 0b10);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::record::{FILE_NAME, NEW_FILE_NAME, State, write_whole};
-use super::{CONFIG, START_GATE, StateError};
+use super::{CONFIG, NOTIFY_DIRECTORY, NOTIFY_SOCKET, START_GATE, StateError};
 
 /// A container's directory while the container is being made. Dropped without [`Claim::publish`] or
 /// [`Claim::release`] it leaves a half-made container, which `delete --force` removes.
@@ -144,6 +144,8 @@ impl Removal {
     /// [`StateError::Remove`].
     pub fn finish(self) -> Result<(), StateError> {
         let failed = |source| StateError::Remove { path: self.path.clone(), source };
+        let socket = format!("{NOTIFY_DIRECTORY}/{NOTIFY_SOCKET}");
+        ignore_missing(rustix::fs::unlinkat(&self.directory, socket, AtFlags::empty())).map_err(failed)?;
         // The state goes last: as long as it is there, what it names can be found and removed.
         for name in [START_GATE, CONFIG, NEW_FILE_NAME, FILE_NAME] {
             ignore_missing(rustix::fs::unlinkat(&self.directory, name, AtFlags::empty())).map_err(failed)?;

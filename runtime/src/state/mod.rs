@@ -4,7 +4,8 @@
 //! ```text
 //! state.json    the State: written beside, then renamed, so that there is always a whole one
 //! config.json   the configuration as it was when the container was made
-//! start         the start gate, while the process waits for `start`
+//! exec.fifo     the start gate, while the process waits for `start`
+//! notify/       the sd_notify socket, if our caller had one
 //! ```
 //! The order that makes `delete --force` work after a kill -9 at any point: claim the name (mkdir and flock), record
 //! the cgroups' paths, only then make anything; record the first process before it may go on.
@@ -24,7 +25,12 @@ pub use record::{Process, State, VERSION};
 pub use status::{Listed, Observed, list};
 
 /// The name of the start gate inside a container's state directory. A container in which it exists is `created`.
-pub const START_GATE: &str = "start";
+pub const START_GATE: &str = "exec.fifo";
+
+/// The directory that a container with a notify socket sees, and the socket's name in it.
+pub const NOTIFY_DIRECTORY: &str = "notify";
+/// See [`NOTIFY_DIRECTORY`].
+pub const NOTIFY_SOCKET: &str = "notify.sock";
 
 /// The name of the kept configuration.
 pub const CONFIG: &str = "config.json";

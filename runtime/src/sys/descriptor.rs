@@ -21,6 +21,34 @@ pub fn close_on_exec_from(first: RawFd) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Closes every descriptor from `first` on but those of `kept`. For a forked child that only waits and then execs: the
+/// owners of what is closed are in code that it never comes back to.
+pub(crate) fn close_all_but(first: RawFd, kept: &mut [RawFd]) {
+    kept.sort_unstable();
+    let mut next = first;
+    for number in kept.iter().copied().filter(|number| *number >= first) {
+        close_range(next, number - 1);
+        next = number + 1;
+    }
+    close_range(next, RawFd::MAX);
+}
+
+/// Where a filter forbids close_range, descriptors are closed one by one up to here.
+const NUMBER_MAX: RawFd = 4096;
+
+fn close_range(first: RawFd, last: RawFd) {
+    if first > last {
+        return;
+    }
+    // SAFETY: takes integers; by its caller's contract nothing uses the closed numbers again.
+    let closed = checked(unsafe {
+        libc::syscall(libc::SYS_close_range, first as libc::c_uint, last as libc::c_uint, 0)
+    });
+    if closed.is_err() {
+        (first..=last.min(NUMBER_MAX)).for_each(close_copy);
+    }
+}
+
 /// Makes the copy of `descriptor` survive exec as `number`.
 ///
 /// # Errors

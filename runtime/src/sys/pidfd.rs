@@ -19,6 +19,17 @@ pub fn open(pid: u32) -> Result<OwnedFd, Errno> {
     rustix::process::pidfd_open(pid, PidfdFlags::empty())
 }
 
+/// The pid of a process as our procfs sees it, which must not be reaped yet.
+///
+/// # Errors
+/// [`Errno::SRCH`] when it is not in our pid namespace or gone.
+pub fn pid_of(process: BorrowedFd<'_>) -> Result<u32, Errno> {
+    let path = PathBuf::from(format!("/proc/self/fdinfo/{}", process.as_raw_fd()));
+    let text = file::read_text(&path, file::MAX_PROC_BYTES)?;
+    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+    pid.filter(|pid| *pid != 0).ok_or(Errno::SRCH)
+}
+
 /// Sends a signal by number, real-time ones included; 0 only looks whether it could be sent.
 ///
 /// # Errors

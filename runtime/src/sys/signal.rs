@@ -18,6 +18,17 @@ impl SignalSet {
         set
     }
 
+    /// These signals.
+    #[must_use]
+    pub fn of(numbers: &[i32]) -> Self {
+        let mut set = Self::empty();
+        for number in numbers {
+            // SAFETY: sigaddset writes the set that it is given, and refuses numbers that are no signals.
+            unsafe { libc::sigaddset(&raw mut set.0, *number) };
+        }
+        set
+    }
+
     /// No signal.
     #[must_use]
     pub fn empty() -> Self {

@@ -1,0 +1,84 @@
+//! Cloning a container's first process where a user namespace and joined namespaces meet. What belongs to the host can be
+//! joined only with the host's rights, before the user namespace is entered; and a new namespace belongs to the user
+//! namespace of its maker, so its maker must be inside. A process in between does that: it has the container's process
+//! be our child (CLONE_PARENT), tells us which one it is, and ends.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+use rustix::process::{WaitId, WaitIdOptions};
+
+use crate::init::{become_root, join};
+use crate::spec::NamespaceKind;
+use crate::sys::clone::{Forked, fork_into};
+use crate::sys::{Errno, exec, pidfd};
+
+/// As [`fork_into`], but in the namespaces of `joined` that can be joined from outside, which are taken off the list; then
+/// in its user namespace, if it has one, as root. Pid and mount namespaces are left to others.
+pub(super) fn fork_inside(
+    joined: &mut Vec<(NamespaceKind, OwnedFd)>,
+    flags: u64,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> Result<Forked, Errno> {
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    // Into the cgroup already here, which root of a user namespace may not enter; the child is born in it.
+    let between = match fork_into(0, cgroup)? {
+        Forked::Parent { pidfd, .. } => pidfd,
+        Forked::Child => match enter_and_fork(joined, flags) {
+            Ok(Forked::Child) => return Ok(Forked::Child),
+            Ok(Forked::Parent { pidfd, .. }) => leave(&theirs, &Ok(pidfd)),
+            Err(errno) => leave(&theirs, &Err(errno)),
+        },
+    };
+    drop(theirs);
+    let answer = receive(&ours);
+    rustix::process::waitid(WaitId::PidFd(between.as_fd()), WaitIdOptions::EXITED)?;
+    let child = answer?;
+    Ok(Forked::Parent { pid: pidfd::pid_of(child.as_fd())?, pidfd: child })
+}
+
+fn enter_and_fork(joined: &mut Vec<(NamespaceKind, OwnedFd)>, flags: u64) -> Result<Forked, Errno> {
+    let is_others = |kind| matches!(kind, NamespaceKind::User | NamespaceKind::Pid | NamespaceKind::Mount);
+    // What is refused here belongs to the user namespace, and is tried again inside.
+    joined.retain(|(kind, opened)| is_others(*kind) || join(*kind, opened).is_err());
+    if let Some(at) = joined.iter().position(|(kind, _)| *kind == NamespaceKind::User) {
+        join(NamespaceKind::User, &joined.remove(at).1)?;
+        become_root()?;
+    }
+    fork_into(flags | libc::CLONE_PARENT as u64, None)
+}
+
+/// Tells the creator and ends. That nobody listens means that the creator is gone, and the child will see that itself.
+fn leave(to: &OwnedFd, result: &Result<OwnedFd, Errno>) -> ! {
+    let errno = result.as_ref().err().map_or(0, |errno| errno.raw_os_error()).to_ne_bytes();
+    let descriptors: Vec<BorrowedFd<'_>> = result.iter().map(AsFd::as_fd).collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    }
+    let sent = sendmsg(to, &[IoSlice::new(&errno)], &mut control, SendFlags::NOSIGNAL);
+    exec::leave(i32::from(sent.is_err()));
+}
+
+fn receive(from: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let mut errno = [0; 4];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut vectors = [IoSliceMut::new(&mut errno)];
+    let length = recvmsg(from, &mut vectors, &mut control, RecvFlags::CMSG_CLOEXEC)?.bytes;
+    let descriptor = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    match (length, i32::from_ne_bytes(errno), descriptor) {
+        (4, 0, Some(descriptor)) => Ok(descriptor),
+        (4, errno @ 1.., None) => Err(Errno::from_raw_os_error(errno)),
+        _ => Err(Errno::CHILD),
+    }
+}

@@ -1,0 +1,43 @@
+//! The time between `create` and `start`: the process is all set up, holds nothing of the host's, and waits at a fifo.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::InitError;
+use crate::handshake::ChildEnd;
+use crate::sys::signal::{self, SignalSet};
+use crate::sys::{Errno, descriptor, exec};
+
+/// What ends a program that has no other plans. As the first process of a pid namespace we would never get them, so that
+/// `kill` would not end a container that is only created.
+const ENDING: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+
+/// Tells that all is set up; then `create` has it wait at the gate, a fifo that is open for both directions, so that
+/// the read ends only when `start` writes its byte. Descriptors from `kept` on are closed (CVE-2024-21626).
+pub(super) fn wait(channel: &ChildEnd, gate: Option<OwnedFd>, kept: u32) -> Result<(), InitError> {
+    let failed = |source| InitError::Gate { source };
+    if gate.is_some() {
+        signal::block(&SignalSet::of(&ENDING)).map_err(failed)?;
+    }
+    channel.ready()?;
+    let Some(gate) = gate else { return Ok(()) };
+    descriptor::close_all_but(kept.cast_signed(), &mut [gate.as_raw_fd()]);
+    let signals = signal::descriptor(&SignalSet::of(&ENDING)).map_err(failed)?;
+    loop {
+        let mut waiting = [PollFd::new(&gate, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+        match poll(&mut waiting, None) {
+            Err(Errno::INTR) => continue,
+            result => result.map_err(failed)?,
+        };
+        if waiting[1].revents().contains(PollFlags::IN) {
+            let mut record = [0; 128];
+            rustix::io::read(&signals, &mut record).map_err(failed)?;
+            exec::leave(128 + i32::from_ne_bytes([record[0], record[1], record[2], record[3]]));
+        }
+        if waiting[0].revents().contains(PollFlags::IN) {
+            rustix::io::read(&gate, &mut [0]).map_err(failed)?;
+            return Ok(());
+        }
+    }
+}

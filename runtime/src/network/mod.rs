@@ -1,0 +1,183 @@
+//! `linux.netDevices`: the host's interfaces that become the container's (runtime-spec 1.3, "Network Devices"). An
+//! interface keeps its permanent global addresses, which the kernel takes away with the move, and comes up in the
+//! container. It goes back to the host when the namespace ends, if it is a physical one.
+#![forbid(unsafe_code)]
+
+mod netlink;
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
+
+use crate::plan::NetDevice;
+use crate::sys::Errno;
+use netlink::{CREATE, Netlink, Request, attributes};
+
+/// include/uapi/linux/if_link.h.
+const IFLA_IFNAME: u16 = 3;
+const IFLA_NET_NS_FD: u16 = 28;
+/// include/uapi/linux/if_addr.h: the address, the local one of a point-to-point link, and flags of 32 bits.
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_FLAGS: u16 = 8;
+
+/// struct ifaddrmsg.
+const ADDRESS_HEADER_BYTES: usize = 8;
+
+/// Why an interface is not in the container.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum NetworkError {
+    #[error("link not found for interface {name} on runtime namespace")]
+    NotFound { name: String, source: Errno },
+    #[error("cannot move network device {name} to the container's network namespace")]
+    Move { name: String, source: Errno },
+    #[error("cannot give network device {name} its addresses in the container")]
+    Addresses { name: String, source: Errno },
+    #[error("cannot set up interface {name} in the container")]
+    Up { name: String, source: Errno },
+    #[error("cannot enter the container's network namespace")]
+    Enter { source: Errno },
+}
+
+/// An address with what is needed to give it again.
+struct Address {
+    family: u8,
+    prefix_bits: u8,
+    local: Vec<u8>,
+    peer: Vec<u8>,
+}
+
+/// Moves the interfaces into the network namespace of `container`.
+///
+/// # Errors
+/// [`NetworkError`]; those that were moved go with the container.
+pub fn move_devices(devices: &[NetDevice], container: BorrowedFd<'_>) -> Result<(), NetworkError> {
+    if devices.is_empty() {
+        return Ok(());
+    }
+    let enter = |source| NetworkError::Enter { source };
+    let host = Netlink::connect().map_err(enter)?;
+    let (namespace, inside) = connect_inside(container).map_err(enter)?;
+    devices.iter().try_for_each(|device| move_one(device, &host, &inside, &namespace))
+}
+
+/// The container's namespace, and a connection to it: a socket stays in the namespace that it was made in.
+fn connect_inside(container: BorrowedFd<'_>) -> Result<(OwnedFd, Netlink), Errno> {
+    let open = || {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        rustix::fs::open(c"/proc/self/ns/net", flags, Mode::empty())
+    };
+    let own = open()?;
+    rustix::thread::move_into_thread_name_spaces(container, ThreadNameSpaceType::NETWORK)?;
+    let made = open().and_then(|namespace| Ok((namespace, Netlink::connect()?)));
+    rustix::thread::move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::Network))?;
+    made
+}
+
+fn move_one(
+    device: &NetDevice,
+    host: &Netlink,
+    inside: &Netlink,
+    namespace: &OwnedFd,
+) -> Result<(), NetworkError> {
+    let name = || device.host_name.clone();
+    let index =
+        index_of(&device.host_name).map_err(|source| NetworkError::NotFound { name: name(), source })?;
+    let moved = |source| NetworkError::Move { name: name(), source };
+    // The kernel renames no interface that is up.
+    host.ask(&link(index, Up::No), 0).map_err(moved)?;
+    let addresses = permanent_addresses(host, index).map_err(moved)?;
+    let request = link(index, Up::AsItIs)
+        .with(IFLA_IFNAME, &[device.name.as_bytes(), b"\0"].concat())
+        .with(IFLA_NET_NS_FD, &namespace.as_raw_fd().to_ne_bytes());
+    host.ask(&request, 0).map_err(moved)?;
+    // Its number may be another one there.
+    let index = index_inside(inside, &device.name)
+        .map_err(|source| NetworkError::NotFound { name: device.name.clone(), source })?;
+    for address in &addresses {
+        inside
+            .ask(&address.request(index), CREATE)
+            .map_err(|source| NetworkError::Addresses { name: name(), source })?;
+    }
+    inside
+        .ask(&link(index, Up::Yes), 0)
+        .map_err(|source| NetworkError::Up { name: device.name.clone(), source })
+}
+
+fn index_of(name: &str) -> Result<u32, Errno> {
+    let socket = rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::DGRAM, None)?;
+    rustix::net::netdevice::name_to_index(&socket, name)
+}
+
+fn index_inside(inside: &Netlink, name: &str) -> Result<u32, Errno> {
+    let mut index = None;
+    inside.dump(&Request::new(libc::RTM_GETLINK, &[0; 16]), |_, body| {
+        let is_it = attributes(body, 16)
+            .iter()
+            .any(|(kind, value)| *kind == IFLA_IFNAME && value.strip_suffix(b"\0") == Some(name.as_bytes()));
+        if is_it {
+            index = body.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes);
+        }
+    })?;
+    index.ok_or(Errno::NODEV)
+}
+
+/// Whether a change of an interface brings it up.
+#[derive(Clone, Copy)]
+enum Up {
+    Yes,
+    No,
+    AsItIs,
+}
+
+/// struct ifinfomsg: family, type, index, flags, and which flags are meant.
+fn link(index: u32, up: Up) -> Request {
+    let up_flag = libc::IFF_UP.cast_unsigned();
+    let (flags, meant) = match up {
+        Up::Yes => (up_flag, up_flag),
+        Up::No => (0, up_flag),
+        Up::AsItIs => (0, 0),
+    };
+    let fixed = [[0; 4], index.to_ne_bytes(), flags.to_ne_bytes(), meant.to_ne_bytes()].concat();
+    Request::new(libc::RTM_NEWLINK, &fixed)
+}
+
+/// Addresses that somebody configured, valid everywhere: others are of the host's network.
+fn permanent_addresses(host: &Netlink, index: u32) -> Result<Vec<Address>, Errno> {
+    let mut addresses = Vec::new();
+    host.dump(&Request::new(libc::RTM_GETADDR, &[0; ADDRESS_HEADER_BYTES]), |_, body| {
+        addresses.extend(Address::read(body, index));
+    })?;
+    Ok(addresses)
+}
+
+impl Address {
+    /// struct ifaddrmsg: family, prefix, flags, scope, index.
+    fn read(body: &[u8], wanted: u32) -> Option<Self> {
+        let [family, prefix_bits, flags, scope, index @ ..] = *body.first_chunk::<ADDRESS_HEADER_BYTES>()?;
+        let (mut flags, mut local, mut peer) = (u32::from(flags), Vec::new(), Vec::new());
+        for (kind, value) in attributes(body, ADDRESS_HEADER_BYTES) {
+            match kind {
+                IFA_ADDRESS => peer = value.to_vec(),
+                IFA_LOCAL => local = value.to_vec(),
+                IFA_FLAGS => flags = value.try_into().map_or(flags, u32::from_ne_bytes),
+                _ => {}
+            }
+        }
+        if local.is_empty() {
+            local.clone_from(&peer);
+        }
+        let is_kept = u32::from_ne_bytes(index) == wanted
+            && flags & libc::IFA_F_PERMANENT != 0
+            && scope == libc::RT_SCOPE_UNIVERSE;
+        is_kept.then_some(Self { family, prefix_bits, local, peer })
+    }
+
+    fn request(&self, index: u32) -> Request {
+        let mut fixed = vec![self.family, self.prefix_bits, 0, libc::RT_SCOPE_UNIVERSE];
+        fixed.extend(index.to_ne_bytes());
+        Request::new(libc::RTM_NEWADDR, &fixed).with(IFA_LOCAL, &self.local).with(IFA_ADDRESS, &self.peer)
+    }
+}
