@@ -77,7 +77,7 @@ fn arguments_and_environment_are_given_exactly_and_nothing_else_is() {
 #[test]
 fn a_failing_hook_is_described_with_its_output() {
     assert_eq!(failure(shell("echo out; echo bad >&2; exit 3")), "exit status 3, stdout: out, stderr: bad");
-    assert_eq!(failure(shell("kill -9 $$")), "signal 9, stdout: , stderr: ");
+    assert_eq!(failure(shell("kill -9 $$")), "signal: killed, stdout: , stderr: ");
 }
 
 #[test]
