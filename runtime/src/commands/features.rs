@@ -119,7 +119,7 @@ fn linux() -> Linux {
     Linux {
         namespaces: sorted(NamespaceKind::ALL.iter().map(|kind| kind.name())),
         capabilities: capabilities::names(),
-        cgroup: Cgroup { v1: true, v2: true, systemd: false, systemd_user: false, rdma: true },
+        cgroup: Cgroup { v1: true, v2: true, systemd: true, systemd_user: true, rdma: true },
         seccomp: Seccomp {
             enabled: true,
             actions: seccomp::actions().collect(),
