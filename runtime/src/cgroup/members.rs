@@ -50,11 +50,12 @@ impl Fence {
     /// [`CgroupError`]; [`CgroupError::NotEmpty`] when some do not die.
     pub fn kill_all(&self) -> Result<(), CgroupError> {
         if let Some((path, directory)) = self.v2() {
-            match write(path, directory, "cgroup.kill", "1") {
-                Ok(()) => wait_for_event(path, directory, "populated 0", LONGEST_DEATH)?,
+            let killed = write(path, directory, "cgroup.kill", "1")
+                .and_then(|()| wait_for_event(path, directory, "populated 0", LONGEST_DEATH));
+            match killed {
                 // cgroup.kill came with Linux 5.14.
                 Err(CgroupError::Write { source: Errno::NOENT, .. }) => {}
-                Err(error) => return Err(error),
+                killed => gone_is_empty(killed)?,
             }
         }
         for _ in 0..MAX_ROUNDS {
@@ -76,7 +77,7 @@ impl Fence {
         }
         let killed = self.signal_members(libc::SIGKILL);
         if has_freezer {
-            self.thaw()?;
+            gone_is_empty(self.thaw())?;
         }
         for process in killed? {
             pidfd::wait_exit(process.as_fd(), LONGEST_DEATH)
@@ -112,6 +113,18 @@ impl Fence {
             collect(path, directory, &mut pids)?;
         }
         Ok(pids)
+    }
+}
+
+/// systemd removes the cgroup of a scope as soon as the last process in it has died.
+fn gone_is_empty(done: Result<(), CgroupError>) -> Result<(), CgroupError> {
+    match done {
+        Err(
+            CgroupError::Write { source: Errno::NOENT | Errno::NODEV, .. }
+            | CgroupError::Read { source: Errno::NOENT | Errno::NODEV, .. }
+            | CgroupError::Wait { source: Errno::NOENT | Errno::NODEV, .. },
+        ) => Ok(()),
+        done => done,
     }
 }
 
