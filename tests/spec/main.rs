@@ -5,6 +5,7 @@
 
 mod capabilities;
 mod console;
+mod corpus;
 mod devices;
 mod hooks;
 mod mountinfo;

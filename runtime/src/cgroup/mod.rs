@@ -114,7 +114,7 @@ impl CgroupPaths {
 pub enum CgroupError {
     #[error("no cgroup filesystem is mounted; mount cgroup2 on /sys/fs/cgroup")]
     NoneMounted,
-    #[error("invalid cgroupsPath {path:?}: {problem}")]
+    #[error("invalid linux.cgroupsPath {path:?}: {problem}")]
     BadPath { path: String, problem: &'static str },
     #[error(
         "systemd cgroup flag passed, but systemd support for managing cgroups is not available: no systemd runs here; use a cgroupfs path and no --systemd-cgroup"

@@ -35,7 +35,13 @@ const DEFAULTS: [(&str, u32, u32); 6] = [
 
 /// The default devices, replaced by those of the same path in the configuration.
 pub(super) fn plan(devices: &[spec::Device]) -> Result<Vec<Device>, PlanError> {
-    let mut planned: Vec<Device> = devices.iter().map(plan_one).collect::<Result<_, _>>()?;
+    let mut planned: Vec<Device> = devices
+        .iter()
+        .enumerate()
+        .map(|(index, device)| {
+            plan_one(device).map_err(|error| PlanError::Device { index, source: Box::new(error) })
+        })
+        .collect::<Result<_, _>>()?;
     for (path, major, minor) in DEFAULTS {
         if !planned.iter().any(|device| device.path == path) {
             let kind = DeviceKind::Character;

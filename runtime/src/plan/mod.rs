@@ -100,32 +100,40 @@ pub struct Root {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum PlanError {
-    #[error("config.json: root must be set")]
+    #[error("config.json: root.path must be set")]
     NoRoot,
     #[error("process property must not be empty")]
     NoProcess,
-    #[error("Cwd property must not be empty")]
+    #[error("process.cwd: Cwd property must not be empty")]
     NoCwd,
-    #[error("Cwd must be an absolute path, not {0:?}")]
+    #[error("process.cwd: Cwd must be an absolute path, not {0:?}")]
     RelativeCwd(String),
-    #[error("args must not be empty")]
+    #[error("process.args: args must not be empty")]
     NoArgs,
     #[error("process.oomScoreAdj {0} is not between -1000 and 1000")]
     OomScoreAdj(i32),
-    #[error("invalid environment variable {0:?}: it must have the form KEY=value")]
-    Environment(String),
+    #[error("process.env[{index}]: invalid environment variable {entry:?}: it must have the form KEY=value")]
+    Environment { index: usize, entry: String },
     #[error("{field} contains a NUL character")]
     Nul { field: &'static str },
-    #[error("id {0} is not valid: ids range from 0 to 4294967294")]
-    Id(u32),
-    #[error("unknown rlimit type {0:?}")]
-    UnknownRlimit(String),
-    #[error("process.rlimits has {0} twice")]
-    RlimitTwice(String),
-    #[error("the soft limit of {0} is above its hard limit")]
-    RlimitSoftAboveHard(String),
-    #[error("malformed spec file: duplicated ns {0:?}")]
-    NamespaceTwice(NamespaceKind),
+    #[error("process.user.{field}: id {id} is not valid: ids range from 0 to 4294967294")]
+    Id { field: String, id: u32 },
+    #[error("process.user.umask: {0:#o} has more than the bits of 0777")]
+    Umask(u32),
+    #[error("process.rlimits[{index}].type: unknown rlimit type {kind:?}")]
+    UnknownRlimit { index: usize, kind: String },
+    #[error("process.rlimits[{index}].type: {kind} is there twice")]
+    RlimitTwice { index: usize, kind: String },
+    #[error("process.rlimits[{index}].soft: the soft limit of {kind} is above its hard limit")]
+    RlimitSoftAboveHard { index: usize, kind: String },
+    #[error("linux.namespaces[{index}]: malformed spec file: duplicated ns {kind:?}")]
+    NamespaceTwice { index: usize, kind: NamespaceKind },
+    #[error("annotations: a key is empty")]
+    EmptyAnnotation,
+    #[error("mounts[{index}]")]
+    Mount { index: usize, source: Box<PlanError> },
+    #[error("linux.devices[{index}]")]
+    Device { index: usize, source: Box<PlanError> },
     #[error("linux.namespaces has no mount namespace: the root filesystem would be the host's")]
     NoMountNamespace,
     #[error("{field} needs a new namespace of type {kind:?} in linux.namespaces")]
@@ -162,7 +170,7 @@ pub enum PlanError {
     DevicePath { path: String },
     #[error("device {path}: its numbers must be zero or above")]
     DeviceNumber { path: String },
-    #[error("sysctl {name:?} is not in a separate kernel namespace")]
+    #[error("linux.sysctl: sysctl {name:?} is not in a separate kernel namespace")]
     Sysctl { name: String },
     #[error("{field} is longer than {HOST_NAME_MAX_BYTES} bytes")]
     NameTooLong { field: &'static str },
@@ -172,10 +180,10 @@ pub enum PlanError {
     Nanoseconds { clock: String, nanosecs: u32 },
     #[error("unable to move network devices without a NET namespace (linux.netDevices)")]
     NetDeviceOfNobody,
-    #[error("invalid network device name {0:?}")]
+    #[error("linux.netDevices: invalid network device name {0:?}")]
     NetDevice(String),
-    #[error("linux.{0} paths must be absolute: {1:?}")]
-    RelativePath(&'static str, String),
+    #[error("linux.{field}[{index}]: {path:?} is not absolute")]
+    RelativePath { field: &'static str, index: usize, path: String },
 }
 
 impl Plan {
@@ -187,6 +195,9 @@ impl Plan {
         let mut warnings = Vec::new();
         let linux = &spec.linux;
         let namespaces = Namespaces::plan(linux)?;
+        if spec.annotations.contains_key("") {
+            return Err(PlanError::EmptyAnnotation);
+        }
         let process = spec.process.as_ref().ok_or(PlanError::NoProcess)?;
         Ok(Self {
             ids: ids(spec, &namespaces)?,
@@ -251,9 +262,9 @@ fn root(spec: &Spec, bundle: &Path) -> Result<Root, PlanError> {
 
 fn absolute(field: &'static str, paths: &[String]) -> Result<Vec<String>, PlanError> {
     let mut planned = Vec::with_capacity(paths.len());
-    for path in paths {
+    for (index, path) in paths.iter().enumerate() {
         if !path.starts_with('/') {
-            return Err(PlanError::RelativePath(field, path.clone()));
+            return Err(PlanError::RelativePath { field, index, path: path.clone() });
         }
         let below = mounts::below_root(path);
         if !planned.contains(&below) {

@@ -123,7 +123,10 @@ pub(super) fn plan(mounts: &[spec::Mount], bundle: &Path, root: &Path) -> Result
     if mounts.len() > MOUNTS_MAX {
         return Err(PlanError::TooManyMounts { count: mounts.len(), most: MOUNTS_MAX });
     }
-    mounts.iter().map(|mount| plan_one(mount, bundle, root)).collect()
+    let placed = |(index, mount)| {
+        plan_one(mount, bundle, root).map_err(|error| PlanError::Mount { index, source: Box::new(error) })
+    };
+    mounts.iter().enumerate().map(placed).collect()
 }
 
 /// The words of one mount, sorted out.

@@ -17,10 +17,10 @@ pub struct Namespaces {
 impl Namespaces {
     pub(super) fn plan(linux: &Linux) -> Result<Self, PlanError> {
         let mut namespaces = Self::default();
-        for namespace in &linux.namespaces {
+        for (index, namespace) in linux.namespaces.iter().enumerate() {
             let kind = namespace.kind;
             if namespaces.has(kind) {
-                return Err(PlanError::NamespaceTwice(kind));
+                return Err(PlanError::NamespaceTwice { index, kind });
             }
             if namespace.path.is_empty() {
                 namespaces.new.push(kind);
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_namespace_named_twice_is_refused() {
         let twice = plan(&[(NamespaceKind::Mount, ""), (NamespaceKind::Mount, "/proc/1/ns/mnt")]);
-        assert!(matches!(twice, Err(PlanError::NamespaceTwice(NamespaceKind::Mount))));
+        assert!(matches!(twice, Err(PlanError::NamespaceTwice { index: 1, kind: NamespaceKind::Mount })));
     }
 
     #[test]

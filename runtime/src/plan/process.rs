@@ -127,15 +127,20 @@ impl Process {
 impl User {
     fn plan(user: &spec::User) -> Result<Self, PlanError> {
         // -1 means "leave it" to the kernel: the process would keep root's id.
-        let ids = [user.uid, user.gid];
-        if let Some(id) = ids.iter().chain(&user.additional_gids).find(|id| **id == u32::MAX) {
-            return Err(PlanError::Id(*id));
+        let more = user.additional_gids.iter().enumerate();
+        let ids = [("uid".to_owned(), user.uid), ("gid".to_owned(), user.gid)].into_iter();
+        let mut ids = ids.chain(more.map(|(index, id)| (format!("additionalGids[{index}]"), *id)));
+        if let Some((field, id)) = ids.find(|(_, id)| *id == u32::MAX) {
+            return Err(PlanError::Id { field, id });
+        }
+        if let Some(umask) = user.umask.filter(|umask| *umask > 0o777) {
+            return Err(PlanError::Umask(umask));
         }
         Ok(Self {
             uid: user.uid,
             gid: user.gid,
             groups: user.additional_gids.clone(),
-            umask: user.umask.unwrap_or(UMASK) & 0o777,
+            umask: user.umask.unwrap_or(UMASK),
         })
     }
 }
@@ -152,9 +157,10 @@ fn last_of_each_key(env: &[String]) -> Result<Vec<&str>, PlanError> {
     let key = |entry: &'_ str| entry.split_once('=').map(|(key, _)| key.len());
     let mut kept: Vec<&str> = Vec::with_capacity(env.len() + 1);
     let mut places = std::collections::HashMap::with_capacity(env.len());
-    for entry in env {
-        let length =
-            key(entry).filter(|length| *length > 0).ok_or_else(|| PlanError::Environment(entry.clone()))?;
+    for (index, entry) in env.iter().enumerate() {
+        let length = key(entry)
+            .filter(|length| *length > 0)
+            .ok_or_else(|| PlanError::Environment { index, entry: entry.clone() })?;
         match places.entry(&entry[..length]) {
             std::collections::hash_map::Entry::Occupied(place) => kept[*place.get()] = entry.as_str(),
             std::collections::hash_map::Entry::Vacant(place) => {
@@ -168,15 +174,16 @@ fn last_of_each_key(env: &[String]) -> Result<Vec<&str>, PlanError> {
 
 fn rlimits(rlimits: &[spec::Rlimit]) -> Result<Vec<(Resource, Rlimit)>, PlanError> {
     let mut planned: Vec<(Resource, Rlimit)> = Vec::with_capacity(rlimits.len());
-    for rlimit in rlimits {
+    for (index, rlimit) in rlimits.iter().enumerate() {
+        let kind = || rlimit.kind.clone();
         let Some((_, resource)) = RESOURCES.iter().find(|(name, _)| *name == rlimit.kind) else {
-            return Err(PlanError::UnknownRlimit(rlimit.kind.clone()));
+            return Err(PlanError::UnknownRlimit { index, kind: kind() });
         };
         if planned.iter().any(|(known, _)| known == resource) {
-            return Err(PlanError::RlimitTwice(rlimit.kind.clone()));
+            return Err(PlanError::RlimitTwice { index, kind: kind() });
         }
         if rlimit.soft > rlimit.hard {
-            return Err(PlanError::RlimitSoftAboveHard(rlimit.kind.clone()));
+            return Err(PlanError::RlimitSoftAboveHard { index, kind: kind() });
         }
         let bound = |value: u64| (value != u64::MAX).then_some(value);
         planned.push((*resource, Rlimit { current: bound(rlimit.soft), maximum: bound(rlimit.hard) }));
@@ -208,9 +215,15 @@ mod tests {
     #[test]
     fn the_id_that_means_no_change_is_refused() {
         let user = spec::User { uid: u32::MAX, ..spec::User::default() };
-        assert!(matches!(plan(&spec::Process { user, ..process() }), Err(PlanError::Id(u32::MAX))));
+        assert!(matches!(
+            plan(&spec::Process { user, ..process() }),
+            Err(PlanError::Id { id: u32::MAX, .. })
+        ));
         let user = spec::User { additional_gids: vec![1, u32::MAX], ..spec::User::default() };
-        assert!(matches!(plan(&spec::Process { user, ..process() }), Err(PlanError::Id(u32::MAX))));
+        assert!(matches!(
+            plan(&spec::Process { user, ..process() }),
+            Err(PlanError::Id { id: u32::MAX, .. })
+        ));
         let user = spec::User { uid: u32::MAX - 1, ..spec::User::default() };
         assert!(plan(&spec::Process { user, ..process() }).is_ok());
     }
@@ -222,9 +235,9 @@ mod tests {
         assert_eq!(with(vec![rlimit("RLIMIT_CORE")]).expect("valid").rlimits[0].1.maximum, None);
         assert!(matches!(
             with(vec![rlimit("RLIMIT_CORE"), rlimit("RLIMIT_CORE")]),
-            Err(PlanError::RlimitTwice(_))
+            Err(PlanError::RlimitTwice { index: 1, .. })
         ));
-        assert!(matches!(with(vec![rlimit("RLIMIT_WARP")]), Err(PlanError::UnknownRlimit(_))));
+        assert!(matches!(with(vec![rlimit("RLIMIT_WARP")]), Err(PlanError::UnknownRlimit { .. })));
     }
 
     #[test]

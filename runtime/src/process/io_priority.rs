@@ -11,10 +11,10 @@ const CLASS_SHIFT: u32 = 13;
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IoPriorityError {
     /// Not one of the three classes.
-    #[error("invalid ioPriority.class {0:?} (IOPRIO_CLASS_RT, IOPRIO_CLASS_BE or IOPRIO_CLASS_IDLE)")]
+    #[error("invalid process.ioPriority.class {0:?} (IOPRIO_CLASS_RT, IOPRIO_CLASS_BE or IOPRIO_CLASS_IDLE)")]
     Class(String),
     /// Outside 0 to 7.
-    #[error("invalid ioPriority.priority {0} (0 to 7)")]
+    #[error("invalid process.ioPriority.priority {0} (0 to 7)")]
     Priority(i32),
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::locate::json_path_at;
+use super::strict::Strict;
 use super::{Process, Resources, Spec};
 
 /// Larger than any real configuration (Docker's are 20 KB) and small enough to parse in bounded memory.
@@ -149,9 +150,11 @@ fn read_all(reader: impl Read, path: &Path) -> Result<Vec<u8>, SpecError> {
 
 /// serde_json bounds nesting at 128 levels by itself and refuses duplicate fields and bad UTF-8.
 fn parse<T: DeserializeOwned>(text: &[u8], file: &Path) -> Result<T, SpecError> {
-    let value = serde_json::from_slice(text).map_err(|source| SpecError::Invalid {
+    let mut document = serde_json::Deserializer::from_slice(text);
+    let parsed = T::deserialize(Strict(&mut document)).and_then(|value| document.end().map(|()| value));
+    let value = parsed.map_err(|source| SpecError::Invalid {
         file: file.to_owned(),
-        field: json_path_at(text, offset_of(text, source.line(), source.column())),
+        field: json_path_at(text, offset_of(text, &source)),
         source,
     })?;
     match find_nul_escape(text) {
@@ -160,10 +163,15 @@ fn parse<T: DeserializeOwned>(text: &[u8], file: &Path) -> Result<T, SpecError> 
     }
 }
 
-fn offset_of(text: &[u8], line: usize, column: usize) -> usize {
+/// Where the error is: at the last byte that the parser took. When a list or an object came where none is wanted, that
+/// is still the byte in front of it.
+fn offset_of(text: &[u8], error: &serde_json::Error) -> usize {
+    let (line, column) = (error.line(), error.column());
     let start: usize =
         text.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1)).map(<[u8]>::len).sum();
-    (start + column.saturating_sub(1)).min(text.len())
+    let last = (start + column.saturating_sub(1)).min(text.len());
+    let is_before = error.is_data() && matches!(text.get(last), Some(b',' | b'[' | b':'));
+    if is_before { last + 1 } else { last }
 }
 
 /// JSON allows NUL in a string only as `\u0000`; a backslash before a backslash makes it ordinary text.
@@ -182,6 +190,16 @@ fn find_nul_escape(text: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_is_no_object() {
+        let text = r#"{"ociVersion":"1.3.0","linux":{"resources":{"memory":[1]}}}"#;
+        assert_eq!(message(text), "config.json: invalid value at linux.resources.memory");
+        let text = r#"{"ociVersion":"1.3.0","linux":{"maskedPaths":["/a",["/b"]]}}"#;
+        assert_eq!(message(text), "config.json: invalid value at linux.maskedPaths[1]");
+        let text = r#"{"ociVersion":"1.3.0","linux":{"maskedPaths":[["/b"],"/a"]}}"#;
+        assert_eq!(message(text), "config.json: invalid value at linux.maskedPaths[0]");
+    }
 
     fn message(text: &str) -> String {
         Spec::parse(text.as_bytes(), Path::new("config.json")).expect_err(text).to_string()

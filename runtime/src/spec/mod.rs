@@ -13,6 +13,7 @@ mod mount;
 mod process;
 mod resources;
 mod seccomp;
+mod strict;
 
 use std::collections::BTreeMap;
 
