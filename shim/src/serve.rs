@@ -1,11 +1,9 @@
 //! `serve`: the server that stays with its container. One thread, one loop; it ends when it is told to and has no
 //! container, and takes its socket's name with it.
 
-use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 use std::sync::Arc;
 
 use containerd_shim_protos::ttrpc;
@@ -81,19 +79,9 @@ async fn run(settings: Arc<Settings>, listener: UnixListener) -> Result<(), Serv
     server.start().await.map_err(ServeError::Serve)?;
     journal::debug("serving");
     tasks.ending.raised().await;
-    // The name first: a new shim for this container may come at once.
-    remove_name(&settings.socket);
     server.shutdown().await.map_err(ServeError::Serve)?;
     publisher.close().await;
     tasks.farewell().await;
     reaping.abort();
     Ok(())
-}
-
-fn remove_name(path: &Path) {
-    if let Err(error) = fs::remove_file(path)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        journal::warn(&format!("socket {} stays: {error}", path.display()));
-    }
 }

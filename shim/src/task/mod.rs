@@ -11,6 +11,9 @@ mod oom;
 mod options;
 mod process;
 
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use containerd_shim_protos::events::task::TaskDelete;
@@ -26,6 +29,7 @@ pub(crate) use self::process::Process;
 use crate::cgroup::Cgroup;
 use crate::console;
 use crate::flag::Flag;
+use crate::journal;
 use crate::reaper::Exit;
 use crate::stdio::Request;
 use crate::timestamp;
@@ -220,6 +224,8 @@ impl Tasks {
         let mut slot = self.slot();
         if matches!(*slot, Slot::Empty) {
             *slot = Slot::Closed;
+            // Before the caller is answered: a new shim for this container may come at once.
+            remove_name(&self.around.settings.socket);
             self.ending.raise();
         }
     }
@@ -252,5 +258,13 @@ impl Tasks {
 
     fn slot(&self) -> MutexGuard<'_, Slot> {
         self.slot.lock().expect("nothing panics under this lock")
+    }
+}
+
+fn remove_name(path: &Path) {
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        journal::warn(&format!("socket {} stays: {error}", path.display()));
     }
 }
