@@ -51,7 +51,7 @@ enum Failure {
     #[error("cannot start the daemon's threads")]
     Runtime(#[source] std::io::Error),
     #[error(transparent)]
-    Daemon(daemon::DaemonError),
+    Daemon(Box<daemon::DaemonError>),
 }
 
 fn run(settings: settings::Settings) -> Result<(), Failure> {
@@ -60,5 +60,8 @@ fn run(settings: settings::Settings) -> Result<(), Failure> {
         .with_writer(std::io::stderr)
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
-    runtime.map_err(Failure::Runtime)?.block_on(daemon::run(settings)).map_err(Failure::Daemon)
+    runtime
+        .map_err(Failure::Runtime)?
+        .block_on(daemon::run(settings))
+        .map_err(|error| Failure::Daemon(Box::new(error)))
 }
