@@ -22,6 +22,9 @@ fn create_is_killed(name: &str, bundle: impl FnOnce(Bundle) -> Bundle) {
     let runtime = Runtime::new(&scratch);
     let bundle = bundle(Bundle::busybox(&scratch, "killed").args(["sleep", "600"]));
     let command = runtime.verb("create", &bundle);
+    // The first one also makes what stays for all: --root, and the cgroups above the container's.
+    process::run(&mut runtime.verb("create", &bundle)).success();
+    delete(&scratch, &runtime, bundle.id()).expect("an undisturbed container can be deleted");
     let [own, _] = strace::calls(&command, Watch::Program, &scratch.join("calls"));
     delete(&scratch, &runtime, bundle.id()).expect("an undisturbed container can be deleted");
     let sweep = Sweep::over(&points(&own), |point| {

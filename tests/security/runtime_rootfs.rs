@@ -94,7 +94,7 @@ fn a_proc_or_sys_that_is_no_directory_is_refused() {
             link(&bundle, name, target);
             let outcome = runtime.run(&bundle);
             assert!(!outcome.status.success(), "/{name} -> {target}: {outcome}");
-            assert!(outcome.stderr.contains("must be an ordinary directory"), "{outcome}");
+            assert!(outcome.stderr.contains("must be mounted on ordinary directory"), "{outcome}");
             canary.assert_untouched(&format!("/{name} -> {target}"));
         }
         let bundle = Bundle::busybox(&scratch, &format!("{name}-file"));

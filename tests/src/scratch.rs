@@ -37,10 +37,16 @@ impl Scratch {
     #[must_use]
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = PathBuf::from(format!("/tmp/knarr-test-{}-{number}", std::process::id()));
-        std::fs::create_dir(&path).expect("a fresh directory below /tmp");
-        Self { path }
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = PathBuf::from(format!("/tmp/knarr-test-{}-{number}", std::process::id()));
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Self { path },
+                // Left by an earlier process of our pid that was killed.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => panic!("no fresh directory {}: {error}", path.display()),
+            }
+        }
     }
 
     /// The directory.
