@@ -5,6 +5,7 @@ mod attacker;
 mod canary;
 mod hostile_layers;
 mod runtime_benign;
+mod runtime_binary;
 mod runtime_config;
 mod runtime_descriptors;
 mod runtime_identity;

@@ -161,6 +161,7 @@ fn create_kind(error: &CreateError) -> Option<Kind> {
         | CreateError::Hook(
             HookError::Path { .. } | HookError::Timeout { .. } | HookError::Environment { .. },
         ) => Some(Kind::InvalidArgument),
+        CreateError::IntelRdt => Some(Kind::Unimplemented),
         CreateError::AppArmor(_) | CreateError::Selinux(_) => Some(Kind::FailedPrecondition),
         CreateError::State(error) => state_kind(error),
         _ => None,

@@ -84,6 +84,8 @@ pub enum CreateError {
     Preserved { number: u32, count: u32 },
     #[error("cannot set the modes of the container's terminal")]
     Terminal { source: Errno },
+    #[error("linux.intelRdt is specified in config, but this build does not support Intel RDT; remove it")]
+    IntelRdt,
     #[error("cannot make the start gate")]
     Gate { source: Errno },
     #[error("cannot duplicate a descriptor")]

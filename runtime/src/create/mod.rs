@@ -137,6 +137,9 @@ pub fn create(request: &CreateRequest<'_>) -> Result<Created, CreateError> {
 fn decide(request: &CreateRequest<'_>, spec: Spec) -> Result<Decided, CreateError> {
     let plan = Plan::new(&spec, request.bundle)?;
     hooks::check(&spec.hooks)?;
+    if spec.linux.intel_rdt.is_some() {
+        return Err(CreateError::IntelRdt);
+    }
     if let Some(process) = &spec.process {
         crate::security::apparmor::check(&process.apparmor_profile)?;
         crate::security::selinux::check(&process.selinux_label)?;

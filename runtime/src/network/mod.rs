@@ -86,9 +86,9 @@ fn move_one(
     let index =
         index_of(&device.host_name).map_err(|source| NetworkError::NotFound { name: name(), source })?;
     let moved = |source| NetworkError::Move { name: name(), source };
-    // The kernel renames no interface that is up.
-    host.ask(&link(index, Up::No), 0).map_err(moved)?;
+    // Before it goes down, which takes its IPv6 addresses. The kernel renames no interface that is up.
     let addresses = permanent_addresses(host, index).map_err(moved)?;
+    host.ask(&link(index, Up::No), 0).map_err(moved)?;
     let request = link(index, Up::AsItIs)
         .with(IFLA_IFNAME, &[device.name.as_bytes(), b"\0"].concat())
         .with(IFLA_NET_NS_FD, &namespace.as_raw_fd().to_ne_bytes());
