@@ -3,6 +3,10 @@
 
 mod bad_input;
 mod big_image;
+mod callers;
+mod callers_containerd;
+mod callers_docker;
+mod callers_podman;
 mod containerd;
 mod demo;
 mod harness;

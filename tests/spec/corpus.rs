@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use knarr_tests::leftovers::{cgroup_roots, remove_cgroup_tree};
 use knarr_tests::{Bundle, Outcome, Runtime, Scratch, process, require};
 use serde_json::{Value, json};
 
@@ -121,59 +122,72 @@ fn path(pointer: &str) -> String {
     text
 }
 
-/// Tries each changed configuration, and returns what is wrong with how the runtime took it.
-fn try_all(cases: impl Iterator<Item = (String, Value)>) -> (usize, Vec<String>) {
+/// Tries each configuration that `change` makes of the whole good one, and returns what is wrong with how the runtime
+/// took it.
+fn try_all(change: impl Fn(&Value) -> Vec<(String, Value)>) -> (usize, Vec<String>) {
     let scratch = Scratch::new();
     let runtime = Runtime::new(&scratch);
     let bundle = Bundle::busybox(&scratch, "one").script("echo it ran").edit(whole);
     runtime.run(&bundle).success();
+    remove_cgroups(&scratch);
     let file: PathBuf = bundle.path().join("config.json");
-    let (mut count, mut wrong) = (0, Vec::new());
+    let cases = change(bundle.config());
+    let count = cases.len();
+    let mut wrong = Vec::new();
     for (named, config) in cases {
-        count += 1;
         std::fs::write(&file, config.to_string()).expect("config.json can be written");
         let outcome = process::run(&mut runtime.verb("create", &bundle));
-        if let Some(complaint) = complaint(&outcome, &named, &runtime) {
+        let has_cgroup = remove_cgroups(&scratch);
+        if let Some(complaint) = complaint(&outcome, &named, &runtime, has_cgroup) {
             wrong.push(complaint);
             runtime.call(["delete", "--force", "one"]);
+            remove_cgroups(&scratch);
         }
     }
     scratch.assert_nothing_left();
     (count, wrong)
 }
 
-fn complaint(outcome: &Outcome, named: &str, runtime: &Runtime<'_>) -> Option<String> {
+/// Removes what a runtime made on the way to the container's cgroup; whether there was anything.
+fn remove_cgroups(scratch: &Scratch) -> bool {
+    let prefix = scratch.cgroup_prefix();
+    let paths = cgroup_roots().into_iter().map(|root| root.join(prefix.trim_start_matches('/')));
+    let made: Vec<PathBuf> = paths.filter(|path| path.exists()).collect();
+    made.iter().for_each(|path| remove_cgroup_tree(path));
+    !made.is_empty()
+}
+
+fn complaint(outcome: &Outcome, named: &str, runtime: &Runtime<'_>, has_cgroup: bool) -> Option<String> {
     let said = outcome.stderr.trim();
-    // No sentinel of a process or a cgroup: the refusal came first.
+    // No words of a process that was there already: the refusal came first.
     let is_early =
         !["error during container init", "panicked", "cannot write /"].iter().any(|text| said.contains(text));
     let has_state = std::fs::read_dir(runtime.root()).is_ok_and(|mut entries| entries.next().is_some());
     match (outcome.code(), said.contains(named)) {
-        (1, true) if is_early && !has_state => None,
-        (code, _) => Some(format!("{named}: exit {code}, state left: {has_state}: {said}")),
+        (1, true) if is_early && !has_state && !has_cgroup => None,
+        (code, _) => {
+            Some(format!("{named}: exit {code}, state left: {has_state}, cgroup made: {has_cgroup}: {said}"))
+        }
     }
-}
-
-fn good() -> Value {
-    let scratch = Scratch::new();
-    Bundle::busybox(&scratch, "one").edit(whole).config().clone()
 }
 
 #[test]
 fn a_value_of_a_wrong_type_anywhere_is_refused_by_its_path() {
     require!(root, tool("busybox"));
     differs!("runc" => "names no paths", "crun" => "takes most of it");
-    let good = good();
-    let mut places = Vec::new();
-    pointers(&good, "", &mut places);
-    let cases = ALL.iter().flat_map(|mutation| places.iter().map(move |place| (*mutation, place)));
-    let cases = cases.filter_map(|(mutation, place)| {
-        let mut config = good.clone();
-        let value = config.pointer_mut(place).expect("it was found there");
-        *value = mutation.of(value)?;
-        Some((path(place), config))
+    let (count, wrong) = try_all(|good| {
+        let mut places = Vec::new();
+        pointers(good, "", &mut places);
+        let cases = ALL.iter().flat_map(|mutation| places.iter().map(move |place| (*mutation, place)));
+        cases
+            .filter_map(|(mutation, place)| {
+                let mut config = good.clone();
+                let value = config.pointer_mut(place).expect("it was found there");
+                *value = mutation.of(value)?;
+                Some((path(place), config))
+            })
+            .collect()
     });
-    let (count, wrong) = try_all(cases);
     assert!(count >= 300, "only {count} cases");
     assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
 }
@@ -256,26 +270,29 @@ const MEANINGLESS: [(&str, &str, &str); 70] = [
 fn a_value_without_a_meaning_is_refused_by_its_path() {
     require!(root, tool("busybox"));
     differs!("runc" => "names no paths", "crun" => "takes most of it");
-    let good = good();
-    let too_long = [
-        ("/hostname", json!("n".repeat(65)), "hostname"),
-        ("/domainname", json!("n".repeat(65)), "domainname"),
-        ("/linux/cgroupsPath", json!("x".repeat(5000)), "linux.cgroupsPath"),
-    ];
-    let parsed = MEANINGLESS.into_iter().map(|(place, text, named)| {
-        (place, serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}")), named)
+    let (count, wrong) = try_all(|good| {
+        let too_long = [
+            ("/hostname", json!("n".repeat(65)), "hostname"),
+            ("/domainname", json!("n".repeat(65)), "domainname"),
+            ("/linux/cgroupsPath", json!("x".repeat(5000)), "linux.cgroupsPath"),
+        ];
+        let parsed = MEANINGLESS.into_iter().map(|(place, text, named)| {
+            (place, serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}")), named)
+        });
+        parsed
+            .chain(too_long)
+            .map(|(place, value, named): (&str, Value, &str)| {
+                let mut config = good.clone();
+                match config.pointer_mut(place) {
+                    Some(there) => *there = value,
+                    None => {
+                        let (parent, key) = place.rsplit_once('/').expect("a pointer");
+                        config.pointer_mut(parent).expect("its parent is there")[key] = value;
+                    }
+                }
+                (named.to_owned(), config)
+            })
+            .collect()
     });
-    let cases = parsed.chain(too_long).map(|(place, value, named): (&str, Value, &str)| {
-        let mut config = good.clone();
-        match config.pointer_mut(place) {
-            Some(there) => *there = value,
-            None => {
-                let (parent, key) = place.rsplit_once('/').expect("a pointer");
-                config.pointer_mut(parent).expect("its parent is there")[key] = value;
-            }
-        }
-        (named.to_owned(), config)
-    });
-    let (count, wrong) = try_all(cases);
     assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -89,7 +89,8 @@ impl Limits {
     pub fn plan(resources: &Resources, paths: &CgroupPaths, fields: Fields<'_>) -> Result<Self, CgroupError> {
         let mut planner = Planner { paths, fields, limits: Self::default() };
         if let Some(cpu) = &resources.cpu {
-            planner.put("cpuset", "cpuset", v1::cpuset(cpu, fields), v1::cpuset(cpu, fields))?;
+            let lists = v1::cpuset(cpu, fields)?;
+            planner.put("cpuset", "cpuset", lists.clone(), lists)?;
         }
         if let Some(memory) = &resources.memory {
             planner.memory(memory)?;

@@ -117,15 +117,23 @@ pub(super) fn cpu(cpu: &Cpu, shares: Option<u64>, fields: Fields<'_>) -> Vec<Vec
 }
 
 /// The same in both versions.
-pub(super) fn cpuset(cpu: &Cpu, fields: Fields<'_>) -> Vec<Vec<Setting>> {
+pub(super) fn cpuset(cpu: &Cpu, fields: Fields<'_>) -> Result<Vec<Vec<Setting>>, CgroupError> {
     let lists = [("cpus", &cpu.cpus), ("mems", &cpu.mems)];
-    lists
-        .into_iter()
-        .filter(|(_, list)| !list.is_empty())
-        .map(|(field, list)| {
-            vec![Setting::new(fields.name(&format!("cpu.{field}")), format!("cpuset.{field}"), list)]
-        })
-        .collect()
+    let planned = lists.into_iter().filter(|(_, list)| !list.is_empty()).map(|(field, list)| {
+        let name = format!("cpu.{field}");
+        if !is_list(list) {
+            return Err(fields.bad(&name, format!("{list:?} is no list of numbers such as 0-3,7")));
+        }
+        Ok(vec![Setting::new(fields.name(&name), format!("cpuset.{field}"), list)])
+    });
+    planned.collect()
+}
+
+/// Whether the kernel could take it for a list: it also knows strides (`0-31:2/4`), `N` for the last and `all`.
+fn is_list(list: &str) -> bool {
+    let is_part =
+        |letter: char| letter.is_ascii_digit() || letter.is_ascii_whitespace() || ",-:/N".contains(letter);
+    list.trim() == "all" || list.chars().all(is_part)
 }
 
 /// The same in both versions.
