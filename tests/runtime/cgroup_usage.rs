@@ -50,7 +50,7 @@ fn ps_of_a_stopped_container_is_empty() {
 fn fields(value: &Value, at: &str, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(map) => {
-            map.iter().for_each(|(key, value)| fields(value, &format!("{at}.{key}"), found))
+            map.iter().for_each(|(key, value)| fields(value, &format!("{at}.{key}"), found));
         }
         Value::Array(list) => list.iter().for_each(|value| fields(value, at, found)),
         _ => drop(found.insert(at.to_owned())),

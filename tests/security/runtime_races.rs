@@ -58,9 +58,9 @@ fn a_mount_point_that_is_swapped_meanwhile_is_found_inside_or_refused() {
     for number in 0..starts() {
         let outcome = runtime.run(&victim);
         if outcome.status.success() {
-            ran += 1
+            ran += 1;
         } else {
-            refused += 1
+            refused += 1;
         }
         assert!(outcome.status.success() || outcome.stderr.contains("level=error"), "{outcome}");
         canary.assert_untouched(&format!("start {number}: {outcome}"));
@@ -112,7 +112,7 @@ fn devices_and_masks_are_the_hosts_own_while_the_image_changes() {
     rustix::fs::mknodat(rustix::fs::CWD, null, FileType::CharacterDevice, mode, device).expect("a node");
     symlink("/proc/sys/kernel/core_pattern", victim.rootfs().join("dev/link")).expect("ours");
     let racing = racing.edit(|config| {
-        config["mounts"].as_array_mut().expect("a list").push(bind("/other", &victim.rootfs()))
+        config["mounts"].as_array_mut().expect("a list").push(bind("/other", &victim.rootfs()));
     });
     let container = runtime.run_detached(&racing);
     let mut ran = 0;

@@ -75,7 +75,7 @@ fn scope(name: &str, limits: &[(&str, &str)], files: &[(&str, &str)], updated: &
     }
     // Nobody is in but the container's own process.
     let pids = call(&runtime, &["ps", "-f", "json", name]).success().stdout;
-    assert_eq!(pids.matches(|letter: char| letter == ',').count(), 0, "{pids}");
+    assert_eq!(pids.matches(',').count(), 0, "{pids}");
     let exec = call(&runtime, &["exec", name, "cat", "/proc/self/cgroup"]).success().stdout;
     assert!(exec.contains(&unit), "{exec}");
     call(&runtime, &["update", "--memory", "100M", "--pids-limit", "30", "--cpu-share", "200", name])
