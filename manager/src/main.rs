@@ -1,9 +1,5 @@
 //! knarrd, knarr's manager: reads what it was told, starts the daemon, and prints the one error that ends it.
 #![forbid(unsafe_code)]
-#![allow(
-    dead_code,
-    reason = "the nouns land before the daemon that calls them; goes with the last API service"
-)]
 
 mod api;
 mod connections;

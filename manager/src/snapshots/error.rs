@@ -61,14 +61,6 @@ pub(crate) enum SnapshotError {
         /// The key.
         key: String,
     },
-    /// Directories below each other without end.
-    #[error("{} has more than {limit} directories below each other", path.display())]
-    TooDeep {
-        /// The tree.
-        path: PathBuf,
-        /// The bound.
-        limit: usize,
-    },
     /// The file system refused.
     #[error("cannot {doing} {}", path.display())]
     Io {
@@ -99,7 +91,6 @@ impl SnapshotError {
             | Self::OtherSnapshotter { .. }
             | Self::NotActive { .. }
             | Self::InUse { .. } => Kind::FailedPrecondition,
-            Self::TooDeep { .. } => Kind::ResourceExhausted,
             Self::Io { source, .. } => kind_of_io(source),
             Self::Store(source) => source.kind(),
             Self::Task(_) => Kind::Internal,

@@ -58,11 +58,6 @@ impl EntryPath {
         Ok(Self(parts.join(&b'/')))
     }
 
-    /// A path that was cleaned before.
-    pub(super) fn known(bytes: &[u8]) -> Self {
-        Self(bytes.to_vec())
-    }
-
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }
