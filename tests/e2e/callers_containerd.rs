@@ -1,6 +1,5 @@
 //! Debian's containerd with its own shim, which drives knarr-runtime as it drives runc (`ctr run --runc-binary`).
 
-use std::path::Path;
 use std::time::Duration;
 
 use knarr_tests::{Containerd, Image, Outcome, Pty, Scratch, eventually, programs, require};
@@ -11,9 +10,7 @@ const SECONDS: Duration = Duration::from_secs(30);
 
 fn start(scratch: &Scratch) -> Containerd<'_> {
     let containerd = Containerd::start(scratch);
-    let archive = scratch.join("busybox.tar");
-    Image::busybox().config("Env", json!(["PATH=/bin"])).write_docker_archive(&archive, &[IMAGE]);
-    containerd.ctr([Path::new("images"), Path::new("import"), &archive]).success();
+    containerd.import(&Image::busybox().config("Env", json!(["PATH=/bin"])), IMAGE);
     containerd
 }
 
@@ -60,11 +57,7 @@ fn containerds_own_shim_execs_pauses_updates_and_kills_with_ours() {
     let containerd = start(&scratch);
     run(&scratch, &containerd, &["--detach", "--memory-limit", "67108864"], "web", &["sleep", "600"])
         .success();
-    let status = || {
-        let listed = containerd.ctr(["tasks", "list"]).success().stdout;
-        let line = listed.lines().find(|line| line.starts_with("web "))?.to_owned();
-        line.split_whitespace().nth(2).map(str::to_owned)
-    };
+    let status = || containerd.task_status("web");
     assert_eq!(status().as_deref(), Some("RUNNING"));
     let exec =
         containerd.ctr(["tasks", "exec", "--exec-id", "e", "web", "sh", "-c", "cat /proc/1/comm; exit 7"]);

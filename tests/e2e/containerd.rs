@@ -1,6 +1,5 @@
 //! Debian's containerd with our shim and runtime in place of its own: `ctr` can't tell the difference.
 
-use std::path::Path;
 use std::time::Duration;
 
 use knarr_tests::{Containerd, Image, Outcome, Scratch, eventually, require};
@@ -12,9 +11,7 @@ const RUNC: &str = "io.containerd.runc.v2";
 
 fn start(scratch: &Scratch) -> Containerd<'_> {
     let containerd = Containerd::start(scratch);
-    let archive = scratch.join("busybox.tar");
-    Image::busybox().config("Env", json!(["PATH=/bin"])).write_docker_archive(&archive, &[IMAGE]);
-    containerd.ctr([Path::new("images"), Path::new("import"), &archive]).success();
+    containerd.import(&Image::busybox().config("Env", json!(["PATH=/bin"])), IMAGE);
     containerd
 }
 
@@ -48,11 +45,7 @@ fn ctr_execs_kills_and_deletes_a_container_of_ours() {
     let scratch = Scratch::new();
     let containerd = start(&scratch);
     run(&scratch, &containerd, &["--detach", "--runtime", OURS], "web", "sleep 600").success();
-    let status = || {
-        let listed = containerd.ctr(["tasks", "list"]).success().stdout;
-        let line = listed.lines().find(|line| line.starts_with("web "))?.to_owned();
-        line.split_whitespace().nth(2).map(str::to_owned)
-    };
+    let status = || containerd.task_status("web");
     assert_eq!(status().as_deref(), Some("RUNNING"));
 
     let exec = containerd.ctr([

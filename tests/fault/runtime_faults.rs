@@ -8,7 +8,7 @@ use knarr_tests::process::{self, Outcome};
 use knarr_tests::strace::{self, Fault, Point, Watch};
 use knarr_tests::{Bundle, Runtime, Scratch, eventually, require};
 
-use crate::sweep::{DEADLINE, delete, left, rich, stride};
+use crate::sweep::{DEADLINE, delete, family_calls, left, rich, stride};
 
 /// What each call may fail with, by the kernel's manual or because its file system said so.
 const ERRORS: [(&str, &[&str]); 5] = [
@@ -122,13 +122,8 @@ fn run_fails(name: &str, bundle: impl FnOnce(Bundle) -> Bundle) {
     let runtime = Runtime::new(&scratch);
     let bundle = bundle(Bundle::busybox(&scratch, "failed").args(["true"]));
     let command = runtime.verb("run", &bundle);
-    let [own, mut all] = strace::calls(&command, Watch::Family, &scratch.join("calls"));
-    for (call, count) in own {
-        let busiest = all.entry(call).or_default();
-        *busiest = count.max(*busiest);
-    }
     let mut wrong = Vec::new();
-    let all = faults(&all);
+    let all = faults(&family_calls(&command, &scratch.join("calls")));
     let (mut refused, mut recorded) = (0, 0);
     for (point, error) in &all {
         let outcome = process::run(&mut point.inject(Fault::Error(error), Watch::Family, &command));

@@ -10,7 +10,7 @@ use knarr_tests::runtime::Container;
 use knarr_tests::strace::{self, Fault, Point, Watch};
 use knarr_tests::{Bundle, Runtime, Scratch, eventually, require};
 
-use crate::sweep::{DEADLINE, Sweep, delete, left, points, rich};
+use crate::sweep::{DEADLINE, Sweep, delete, family_calls, left, points, rich};
 
 /// Runs the command with the kill in it; whether it struck the program itself.
 fn strike(point: &Point, watch: Watch, command: &Command) -> bool {
@@ -52,12 +52,7 @@ fn family_is_killed(name: &str, bundle: impl FnOnce(Bundle) -> Bundle) {
     let runtime = Runtime::new(&scratch);
     let bundle = bundle(Bundle::busybox(&scratch, "killed").args(["true"]));
     let command = runtime.verb("run", &bundle);
-    let [own, childrens] = strace::calls(&command, Watch::Family, &scratch.join("calls"));
-    let mut all = childrens;
-    for (call, count) in own {
-        let busiest = all.entry(call).or_default();
-        *busiest = count.max(*busiest);
-    }
+    let all = family_calls(&command, &scratch.join("calls"));
     let sweep = Sweep::over(&points(&all), |point| {
         if strike(point, Watch::Family, &command) {
             return delete(&scratch, &runtime, bundle.id()).map(|()| true);

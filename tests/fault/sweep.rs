@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use knarr_tests::eventually::holds_within;
 use knarr_tests::leftovers::Leftovers;
-use knarr_tests::strace::Point;
+use knarr_tests::strace::{self, Point, Watch};
 use knarr_tests::{Bundle, Runtime, Scratch};
 use serde_json::json;
 
@@ -48,6 +50,16 @@ impl Sweep {
         // How often memory is asked for, say, differs a little from run to run.
         assert!(self.met > self.missed * 5, "{what}: most points were not met");
     }
+}
+
+/// The calls of the program and its children together: of each call, as often as the one that makes most of it.
+pub(crate) fn family_calls(command: &Command, log: &Path) -> BTreeMap<String, u32> {
+    let [own, mut all] = strace::calls(command, Watch::Family, log);
+    for (call, count) in own {
+        let busiest = all.entry(call).or_default();
+        *busiest = count.max(*busiest);
+    }
+    all
 }
 
 /// Every point of these calls, or some of them.

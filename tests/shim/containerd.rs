@@ -1,6 +1,5 @@
 //! Under Debian's containerd, when one of the two dies.
 
-use std::path::Path;
 use std::time::Duration;
 
 use knarr_tests::{Containerd, Image, Scratch, eventually, process, require};
@@ -10,9 +9,7 @@ const IMAGE: &str = "docker.io/test/busybox:latest";
 
 fn start<'a>(scratch: &'a Scratch, id: &str, script: &str) -> Containerd<'a> {
     let containerd = Containerd::start(scratch);
-    let archive = scratch.join("busybox.tar");
-    Image::busybox().write_docker_archive(&archive, &[IMAGE]);
-    containerd.ctr([Path::new("images"), Path::new("import"), &archive]).success();
+    containerd.import(&Image::busybox(), IMAGE);
     let cgroup = scratch.cgroup(id);
     let runtime = "io.containerd.knarr.v2";
     let args = ["run", "--detach", "--cgroup", &cgroup, "--runtime", runtime, IMAGE, id];
@@ -20,14 +17,8 @@ fn start<'a>(scratch: &'a Scratch, id: &str, script: &str) -> Containerd<'a> {
     containerd
 }
 
-fn status(containerd: &Containerd<'_>, id: &str) -> Option<String> {
-    let listed = containerd.ctr(["tasks", "list"]).success().stdout;
-    let line = listed.lines().find(|line| line.split_whitespace().next() == Some(id))?.to_owned();
-    line.split_whitespace().nth(2).map(str::to_owned)
-}
-
 fn await_status(containerd: &Containerd<'_>, id: &str, wanted: Option<&str>) {
-    eventually(Duration::from_secs(20), || (status(containerd, id).as_deref() == wanted).then_some(()));
+    eventually(Duration::from_secs(20), || (containerd.task_status(id).as_deref() == wanted).then_some(()));
 }
 
 /// The shim's pid: the one process that was called so for this test.

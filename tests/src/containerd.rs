@@ -1,11 +1,12 @@
 //! A private containerd of Debian's, to run our shim under and to race against.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use crate::eventually::holds_within;
+use crate::image::Image;
 use crate::process::{self, Background, Outcome};
 use crate::programs;
 use crate::scratch::Scratch;
@@ -73,6 +74,25 @@ impl<'a> Containerd<'a> {
     #[track_caller]
     pub fn ctr<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Outcome {
         process::run(&mut self.command(args))
+    }
+
+    /// Brings an image here under `reference`, by way of an archive.
+    #[track_caller]
+    pub fn import(&self, image: &Image, reference: &str) {
+        let archive = self.scratch.join("image.tar");
+        image.write_docker_archive(&archive, &[reference]);
+        self.ctr([Path::new("images"), Path::new("import"), &archive]).success();
+    }
+
+    /// `ctr`'s word for where a container's task is; `None` when it has none.
+    #[must_use]
+    #[track_caller]
+    pub fn task_status(&self, id: &str) -> Option<String> {
+        let listed = self.ctr(["tasks", "list"]).success().stdout;
+        let mut rows = listed.lines().map(|line| line.split_whitespace());
+        rows.find_map(|mut fields| {
+            (fields.next() == Some(id)).then(|| fields.nth(1)).flatten().map(str::to_owned)
+        })
     }
 
     /// What it has logged.
