@@ -162,3 +162,18 @@ fn a_new_cgroup_namespace_has_the_containers_cgroup_as_its_root() {
     });
     assert_eq!(seen, "/\n");
 }
+
+#[test]
+fn without_a_mount_namespace_a_container_is_refused() {
+    require!(root, tool("busybox"));
+    // runtime-spec, "Namespaces": it "MUST inherit the runtime namespace of that type". Its mounts would be made on the
+    // host and left there: here we differ.
+    differs!("runc" => "1.1.5 mounts on the host and takes a chroot", "crun" => "1.8.1 mounts on the host and takes a chroot");
+    let said = refusal(|config| {
+        config["linux"]["namespaces"]
+            .as_array_mut()
+            .expect("a list")
+            .retain(|namespace| namespace["type"] != "mount");
+    });
+    assert!(said.contains("linux.namespaces has no mount namespace"), "{said}");
+}

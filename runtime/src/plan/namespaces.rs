@@ -29,6 +29,8 @@ impl Namespaces {
             }
         }
         namespaces.join.sort_by_key(|(kind, _)| *kind != NamespaceKind::User);
+        // Deviates from runtime-spec, "Namespaces" ("the container MUST inherit the runtime namespace"): its mounts would be
+        // the host's, and stay.
         if !namespaces.has(NamespaceKind::Mount) {
             return Err(PlanError::NoMountNamespace);
         }
