@@ -85,16 +85,20 @@ fn events_tell_the_life_of_a_container() {
     busybox::load(&scratch, &knarr);
     let mut command = knarr.command(["events", "--filter", "container=web", "--format", "{{.Action}}"]);
     let _live = knarr_tests::Background::start(&mut command, &scratch.join("events"));
+    let live = || std::fs::read_to_string(scratch.join("events")).unwrap_or_default();
+    // Only what happens after it has subscribed is told: it has when it hears of one that comes and goes.
+    eventually(DEADLINE, || {
+        knarr.say(["create", "--name", "web", NAME]);
+        knarr.say(["rm", "web"]);
+        live().contains("destroy\n").then_some(())
+    });
     knarr.call(["run", "--rm", "--name", "web", NAME, "sh", "-c", "exit 2"]).exits_with(2);
     let past = ["events", "--since", "1h", "--until", "0s", "--filter", "container=web"];
     let lines = knarr.say(past);
     let actions = knarr.say([&past[..], &["--format", "{{.Action}}"]].concat());
     for action in ["create", "start", "attach", "die", "destroy"] {
         assert!(actions.lines().any(|line| line == action), "{action} is missing: {actions}");
-        eventually(DEADLINE, || {
-            let live = std::fs::read_to_string(scratch.join("events")).expect("it was made");
-            live.lines().any(|line| line == action).then_some(())
-        });
+        eventually(DEADLINE, || live().lines().any(|line| line == action).then_some(()));
     }
     let die = lines.lines().find(|line| line.contains(" container die ")).expect("it died");
     assert!(
