@@ -1,24 +1,20 @@
 //! `knarr run --rm IMAGE true` beside `ctr run --rm` of Debian's containerd with runc, on the same image.
 
-use std::path::Path;
-
 use knarr_tests::{Containerd, Daemon, Image, Scratch};
 
-use crate::Table;
+use crate::peers::{self, IMAGE};
+use crate::table::Table;
 
-const IMAGE: &str = "docker.io/bench/busybox:latest";
-
-pub(crate) fn measure(rounds: usize) -> Table {
+pub(crate) fn print(rounds: usize) {
+    println!("\nMilliseconds from start to exit, medians of {rounds} interleaved rounds.");
     let line = "run --rm IMAGE true";
-    let mut table = Table::new(&["knarr", "ctr, runc"], &[line]);
+    let mut table = Table::new(["knarr", "ctr, containerd, runc"]);
     let scratch = Scratch::new();
-    let archive = scratch.join("busybox.tar");
-    Image::busybox().write_docker_archive(&archive, &[IMAGE]);
     let daemon = Daemon::start(&scratch);
     let knarr = daemon.knarr();
-    knarr.call([Path::new("load"), Path::new("-i"), &archive]).success();
+    peers::load(&scratch, &knarr);
     let containerd = Containerd::start(&scratch);
-    containerd.ctr([Path::new("images"), Path::new("import"), &archive]).success();
+    containerd.import(&Image::busybox(), IMAGE);
     let cgroup = scratch.cgroup("ctr");
     // One round more than is counted: the first finds nothing warm.
     for round in 0..=rounds {
@@ -26,9 +22,9 @@ pub(crate) fn measure(rounds: usize) -> Table {
         let theirs =
             containerd.ctr(["run", "--rm", "--cgroup", &cgroup, IMAGE, "ctr", "true"]).success().elapsed;
         if round > 0 {
-            table.add(line, 0, ours);
-            table.add(line, 1, theirs);
+            table.add_time(line, 0, ours);
+            table.add_time(line, 1, theirs);
         }
     }
-    table
+    table.print();
 }

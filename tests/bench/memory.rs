@@ -2,16 +2,16 @@
 //! each at a time, since they share their text.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use knarr_tests::shim::{Stdio, by_program};
 use knarr_tests::{Bundle, Containerd, Image, Runtime, Scratch, Shim, eventually, process, programs};
 use rustix::process::Pid;
 
+use crate::peers::IMAGE;
+
 /// As many of each as are measured together.
 const INSTANCES: usize = 5;
-const IMAGE: &str = "docker.io/bench/busybox:latest";
 
 /// One keeper's memory, in KiB.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,7 +26,7 @@ struct Usage {
 
 /// Measures and prints the table.
 pub(crate) fn print() {
-    println!("Memory of one idle container's keeper, in KiB: medians of {INSTANCES} at a time.\n");
+    println!("\nMemory of one idle container's keeper, in KiB: medians of {INSTANCES} at a time.\n");
     println!("| | proportional | private dirty | page tables |");
     println!("|---|---:|---:|---:|");
     row("containerd-shim-knarr-v2", &ours());
@@ -64,9 +64,7 @@ fn ours() -> Vec<Usage> {
 fn containerds() -> Vec<Usage> {
     let scratch = Scratch::new();
     let containerd = Containerd::start(&scratch);
-    let archive = scratch.join("busybox.tar");
-    Image::busybox().write_docker_archive(&archive, &[IMAGE]);
-    containerd.ctr([Path::new("images"), Path::new("import"), &archive]).success();
+    containerd.import(&Image::busybox(), IMAGE);
     for number in 0..INSTANCES {
         let (id, cgroup) = (format!("bench-{number}"), scratch.cgroup(&format!("theirs-{number}")));
         containerd.ctr(["run", "--detach", "--cgroup", &cgroup, IMAGE, &id, "sleep", "600"]).success();

@@ -1,48 +1,54 @@
-//! knarr-runtime, runc and crun on the same bundle, verb by verb.
+//! How long each verb takes: knarr-runtime, crun and runc on the same bundles, verb by verb.
 
+use std::thread;
 use std::time::Duration;
 
-use knarr_tests::{Bundle, Runtime, Scratch, eventually, process, programs};
-use serde_json::json;
+use knarr_tests::{Bundle, Runtime, Scratch, process};
 
-use crate::Table;
+use crate::peers::{self, Peers};
+use crate::table::Table;
 
-pub(crate) fn measure(rounds: usize) -> Table {
-    let verbs = ["run", "run with limits", "create", "start", "state", "exec", "kill", "delete"];
-    let mut table = Table::new(&["knarr-runtime", "runc", "crun"], &verbs);
+/// Long enough that the kernel has forgotten the last one: moving into a cgroup costs a grace period then.
+const COLD: Duration = Duration::from_millis(50);
+
+pub(crate) fn print(rounds: usize) {
+    println!(
+        "\nMilliseconds from start to exit, medians of {rounds} interleaved rounds. Cold: after {COLD:?} of rest."
+    );
     let scratch = Scratch::new();
-    let ours = Runtime::at(&scratch, programs::ours("knarr-runtime"));
-    let runtimes =
-        [ours, Runtime::other(&scratch, "runc"), Runtime::other(&scratch, "crun")].map(Runtime::as_is);
+    let peers = Peers::find(&scratch);
+    let mut table = Table::new(peers.names());
     let minimal = Bundle::busybox(&scratch, "minimal");
-    let limited = minimal.another(&scratch, "limited").edit(|config| {
-        config["linux"]["resources"]["memory"] = json!({ "limit": 64 << 20 });
-        config["linux"]["resources"]["cpu"] = json!({ "quota": 50_000, "period": 100_000 });
-        config["linux"]["resources"]["pids"] = json!({ "limit": 40 });
-    });
-    let sleeper = minimal.another(&scratch, "sleeper").args(["sleep", "600"]);
+    let full = peers::full(&scratch, &minimal);
+    let sleeper = full.another(&scratch, "sleeper").args(["sleep", "600"]);
     for _ in 0..rounds {
-        for (column, runtime) in runtimes.iter().enumerate() {
-            table.add("run", column, runtime.run(&minimal).success().elapsed);
-            table.add("run with limits", column, runtime.run(&limited).success().elapsed);
+        for (line, bundle, rest) in [
+            ("run, minimal", &minimal, Duration::ZERO),
+            ("run, full", &full, Duration::ZERO),
+            ("run, full, cold", &full, COLD),
+        ] {
+            for (column, runtime) in peers.each() {
+                thread::sleep(rest);
+                table.add_time(line, column, runtime.run(bundle).success().elapsed);
+            }
+        }
+        for (column, runtime) in peers.each() {
             life(&mut table, column, runtime, &sleeper);
         }
     }
-    table
+    table.print();
 }
 
 /// One container's life, each verb timed.
 fn life(table: &mut Table, column: usize, runtime: &Runtime<'_>, bundle: &Bundle) {
     let id = bundle.id();
-    let mut time = |line: &str, outcome: process::Outcome| table.add(line, column, outcome.success().elapsed);
+    let mut time =
+        |line: &str, outcome: process::Outcome| table.add_time(line, column, outcome.success().elapsed);
     time("create", process::run(&mut runtime.verb("create", bundle)));
     time("start", runtime.call(["start", id]));
     time("state", runtime.call(["state", id]));
     time("exec", runtime.call(["exec", id, "true"]));
     time("kill", runtime.call(["kill", id, "KILL"]));
-    eventually(Duration::from_secs(10), || {
-        let state = runtime.state(id)?;
-        (state["status"] == "stopped").then_some(())
-    });
+    peers::await_end(runtime, id);
     time("delete", runtime.call(["delete", id]));
 }
