@@ -43,7 +43,7 @@ pub fn run(invocation: &Invocation, log: &Log) -> Result<u8, CommandError> {
         Command::Run(args) => {
             return create::run_run(&invocation.globals, args, log).map_err(made("run"));
         }
-        Command::Start(id) => start::run(root, id, log)?,
+        Command::Start(id) => start::run(root, id)?,
         Command::Kill(args) => kill::run(root, args)?,
         Command::Delete(args) => delete::run(root, args, log)?,
         Command::Exec(args) => {

@@ -12,7 +12,7 @@ use crate::hooks::{self, HookKind};
 use crate::notify::Host as NotifyHost;
 use crate::spec::Spec;
 use crate::state::{CONFIG, START_GATE, State};
-use crate::sys::Errno;
+use crate::sys::{Errno, pidfd};
 
 /// Makes the gate in the container's state directory.
 pub(super) fn make(directory: BorrowedFd<'_>) -> Result<OwnedFd, CreateError> {
@@ -22,11 +22,11 @@ pub(super) fn make(directory: BorrowedFd<'_>) -> Result<OwnedFd, CreateError> {
     rustix::fs::openat(directory, START_GATE, flags, Mode::empty()).map_err(gate)
 }
 
-/// Lets a created container's process go; returns what its poststart hooks had to complain about.
+/// Lets a created container's process go. It is killed when a poststart hook fails.
 ///
 /// # Errors
 /// [`StartError`].
-pub fn start(root: &Path, state: &State) -> Result<Vec<String>, StartError> {
+pub fn start(root: &Path, state: &State) -> Result<(), StartError> {
     let observed = state.observe(root)?;
     match observed.status {
         Status::Created => {}
@@ -49,9 +49,16 @@ pub fn start(root: &Path, state: &State) -> Result<Vec<String>, StartError> {
     let notify = NotifyHost::of_environment().map(|host| host.listen(&directory)).transpose()?.flatten();
     rustix::io::write(&gate, b"s").map_err(|source| StartError::Gate { source })?;
     let spec = Spec::load_file(&directory.join(CONFIG))?;
-    let warnings = hooks::run(HookKind::Poststart, &spec.hooks, &state.oci("running", observed.pid))?;
-    if let (Some(notify), Some(init)) = (notify, state.init.map(|init| init.open()).transpose()?.flatten()) {
+    let init = state.init.map(|init| init.open()).transpose()?.flatten();
+    if let Err(error) = hooks::run(HookKind::Poststart, &spec.hooks, &state.oci("running", observed.pid)) {
+        if let Some(init) = init {
+            // It may have ended by itself; the hook's failure is the one to tell.
+            pidfd::send_signal(init.as_fd(), libc::SIGKILL).ok();
+        }
+        return Err(error.into());
+    }
+    if let (Some(notify), Some(init)) = (notify, init) {
         notify.wait(init.as_fd(), observed.pid)?;
     }
-    Ok(warnings.iter().map(ToString::to_string).collect())
+    Ok(())
 }

@@ -208,15 +208,10 @@ fn make(
     channel.go()?;
     if request.start == Start::AtOnce {
         finish(&channel)?;
-        for warning in hooks::run(HookKind::Poststart, &decided.spec.hooks, &state.oci("running", pid))
-            .unwrap_or_default()
-        {
-            undo.warnings.push(warning.to_string());
-        }
+        hooks::run(HookKind::Poststart, &decided.spec.hooks, &state.oci("running", pid))?;
     }
     let mut warnings = decided.plan.warnings.clone();
     warnings.extend_from_slice(&decided.cgroups.limits.warnings);
-    warnings.append(&mut undo.warnings);
     undo.keep()?;
     Ok(Created { pid, pidfd, master, notify, warnings })
 }

@@ -31,7 +31,6 @@ pub(super) struct Undo {
     pub(super) fence: Option<Fence>,
     pub(super) child: Option<Child>,
     pub(super) pid_file: Option<PathBuf>,
-    pub(super) warnings: Vec<String>,
 }
 
 impl Undo {

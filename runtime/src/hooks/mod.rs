@@ -67,11 +67,11 @@ impl HookKind {
         }
     }
 
-    /// Whether a failure ends the container (runtime-spec, "Lifecycle": steps 4, 5, 7, 9) or is only warned about
-    /// (steps 11 and 14).
+    /// Whether a failure ends the container or, as of the one that has none left to end, is only warned about
+    /// (runtime-spec, "Lifecycle"; its earlier versions had a failed `poststart` warned about, which runc never did).
     #[must_use]
     pub fn aborts(self) -> bool {
-        !matches!(self, Self::Poststart | Self::Poststop)
+        self != Self::Poststop
     }
 }
 
@@ -149,7 +149,7 @@ fn check_one(kind: &'static str, index: usize, hook: &Hook) -> Result<(), HookEr
 
 /// Calls the hooks of one place in order, each with `state` (the JSON of the container's state) on its stdin.
 ///
-/// For places whose failure aborts, the first failure ends the sequence. For the others every hook is called, and the
+/// For places whose failure aborts, the first failure ends the sequence. For `poststop` every hook is called, and the
 /// failures come back as warnings: the specification has the runtime log them and go on.
 ///
 /// # Errors
