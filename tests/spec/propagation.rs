@@ -88,3 +88,21 @@ fn the_propagation_of_the_root_is_as_given() {
     let said = crate::refusal(|config| config["linux"]["rootfsPropagation"] = json!("sideways"));
     assert!(said.contains("sideways") || said.contains("rootfsPropagation"), "{said}");
 }
+
+#[test]
+fn a_slave_root_follows_a_shared_host() {
+    require!(root, tool("busybox"), tool("unshare"));
+    differs!("crun" => "1.8.1 cuts the root off the host");
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch).as_is();
+    let bundle = Bundle::busybox(&scratch, "one").script("cat /proc/self/mountinfo").edit(|config| {
+        config["linux"]["rootfsPropagation"] = json!("slave");
+    });
+    let script = "umount /sys/fs/cgroup/unified 2>/dev/null; mount --make-rshared / || exit 1; exec \"$@\"";
+    let mut command = scratch.command(programs::tool("unshare"));
+    command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]);
+    command.arg(runtime.program()).arg("--root").arg(runtime.root()).args(["run", "--bundle"]);
+    let seen = process::run(command.arg(bundle.path()).arg("one")).success();
+    let root = &parse(&seen.stdout)["/"];
+    assert!(root.propagation.contains("master:"), "{root:?}");
+}

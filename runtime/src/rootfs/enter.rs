@@ -40,7 +40,8 @@ pub(super) fn bind_root(propagation: Option<(u64, Reach)>) -> Result<Tree, RootE
     set_propagation(host.as_fd(), flag, reach).map_err(|source| RootError::HostPropagation { source })?;
     // `slave` and `private` reach the one mount at `/`: that of the root filesystem may be another, and shared.
     if flag == libc::MS_SHARED || reach == Reach::One {
-        make_parent_private().map_err(|source| RootError::HostPropagation { source })?;
+        let parents = if flag == libc::MS_SLAVE { libc::MS_SLAVE } else { libc::MS_PRIVATE };
+        unshare_parent(parents).map_err(|source| RootError::HostPropagation { source })?;
     }
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
@@ -50,13 +51,13 @@ pub(super) fn bind_root(propagation: Option<(u64, Reach)>) -> Result<Tree, RootE
     Ok(Tree::new(root))
 }
 
-/// pivot_root refuses a new root whose parent mount is shared.
-fn make_parent_private() -> Result<(), Errno> {
+/// pivot_root refuses a new root whose parent mount is shared. The root is a copy of it and has its propagation.
+fn unshare_parent(propagation: u64) -> Result<(), Errno> {
     let mut directory = open_here(c".")?;
     for _ in 0..DEPTH_MAX {
         let status = rustix::fs::statx(&directory, c"", AtFlags::EMPTY_PATH, StatxFlags::INO)?;
         if status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
-            return set_propagation(directory.as_fd(), libc::MS_PRIVATE, Reach::One);
+            return set_propagation(directory.as_fd(), propagation, Reach::One);
         }
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         directory = rustix::fs::openat(&directory, c"..", flags, Mode::empty())?;
