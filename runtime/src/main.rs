@@ -9,6 +9,10 @@ use knarr_proto::kind::Kind;
 use knarr_runtime::args::{self, Misuse, Request};
 use knarr_runtime::commands;
 use knarr_runtime::output::{Facts, Log};
+use knarr_runtime::sys::heap::Heap;
+
+#[global_allocator]
+static HEAP: Heap = Heap::new();
 
 fn main() -> ExitCode {
     let request = match args::parse(std::env::args_os()) {

@@ -8,6 +8,7 @@ pub mod clone;
 pub mod descriptor;
 pub mod exec;
 pub mod file;
+pub mod heap;
 pub mod interface;
 pub mod keyring;
 pub mod memory_policy;
