@@ -223,9 +223,13 @@ impl Fence {
         }
         let mut first = self.paths.scope.as_ref().map_or(Ok(()), Scope::stop);
         for (path, directory) in self.members() {
-            let removed = remove_children(directory, MAX_DEPTH)
-                .and_then(|()| remove_directory(CWD, &path.directory()))
-                .map_err(|source| CgroupError::Remove { path: path.directory(), source });
+            let removed = match remove_directory(CWD, &path.directory()) {
+                // There are cgroups inside it.
+                Err(Errno::BUSY | Errno::NOTEMPTY) => remove_children(directory, MAX_DEPTH)
+                    .and_then(|()| remove_directory(CWD, &path.directory())),
+                removed => removed,
+            };
+            let removed = removed.map_err(|source| CgroupError::Remove { path: path.directory(), source });
             first = first.and(removed);
         }
         first

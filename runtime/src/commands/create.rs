@@ -9,7 +9,7 @@ use super::CommandError;
 use crate::args::{CreateArgs, Globals, RunArgs};
 use crate::cgroup::Driver;
 use crate::create::foreground::Foreground;
-use crate::create::{CreateRequest, Created, Options, Start, create};
+use crate::create::{Bundle, CreateRequest, Created, Options, Start, create};
 use crate::host::Host as Machine;
 use crate::notify::Host;
 use crate::output::Log;
@@ -18,24 +18,24 @@ use crate::state::{State, StateError};
 
 /// Makes a container that waits for `start`.
 pub(super) fn run_create(globals: &Globals, args: &CreateArgs, log: &Log) -> Result<(), CommandError> {
-    let (bundle, has_terminal) = bundle(args)?;
-    check_console(has_terminal, true, args.console_socket.is_some())?;
-    make(globals, args, &bundle, Start::OnRequest, log).map(drop)
+    let asked = bundle(args)?;
+    check_console(has_terminal(&asked.1), true, args.console_socket.is_some())?;
+    make(globals, args, asked, Start::OnRequest, log).map(drop)
 }
 
 /// Makes a container and runs it; returns its exit code, 0 when detached.
 pub(super) fn run_run(globals: &Globals, args: &RunArgs, log: &Log) -> Result<u8, CommandError> {
-    let (bundle, has_terminal) = bundle(&args.create)?;
-    check_console(has_terminal, args.detach, args.create.console_socket.is_some())?;
+    let asked = bundle(&args.create)?;
+    check_console(has_terminal(&asked.1), args.detach, args.create.console_socket.is_some())?;
     if args.detach {
-        let created = make(globals, &args.create, &bundle, Start::AtOnce, log)?;
+        let created = make(globals, &args.create, asked, Start::AtOnce, log)?;
         if let Some(notify) = created.notify {
             notify.wait(created.pidfd.as_fd(), created.pid)?;
         }
         return Ok(0);
     }
     let foreground = Foreground::begin()?;
-    let created = make(globals, &args.create, &bundle, Start::AtOnce, log)?;
+    let created = make(globals, &args.create, asked, Start::AtOnce, log)?;
     let code = foreground.wait(created.pidfd.as_fd(), created.master.as_ref(), created.notify)?;
     if !args.keep {
         let id: ContainerId = args.create.id.parse().map_err(CommandError::Id)?;
@@ -51,7 +51,7 @@ pub(super) fn run_run(globals: &Globals, args: &RunArgs, log: &Log) -> Result<u8
 fn make(
     globals: &Globals,
     args: &CreateArgs,
-    bundle: &Path,
+    (bundle, spec): (Bundle, Spec),
     start: Start,
     log: &Log,
 ) -> Result<Created, CommandError> {
@@ -60,7 +60,7 @@ fn make(
     let request = CreateRequest {
         id: &id,
         root: &globals.root,
-        bundle,
+        bundle: &bundle,
         host: &host,
         driver: if globals.systemd_cgroup { Driver::Systemd } else { Driver::Cgroupfs },
         options: Options {
@@ -75,7 +75,7 @@ fn make(
         start,
         log,
     };
-    let created = create(&request)?;
+    let created = create(&request, spec)?;
     for warning in &created.warnings {
         log.warning(warning);
     }
@@ -86,13 +86,15 @@ pub(super) fn absolute(path: Option<&Path>) -> Result<Option<PathBuf>, CommandEr
     path.map(std::path::absolute).transpose().map_err(|source| CommandError::Path { source })
 }
 
-/// The bundle's absolute path, and whether its process has a terminal.
-fn bundle(args: &CreateArgs) -> Result<(PathBuf, bool), CommandError> {
+fn bundle(args: &CreateArgs) -> Result<(Bundle, Spec), CommandError> {
     let given = args.bundle.as_deref().unwrap_or(Path::new("."));
     let path =
         given.canonicalize().map_err(|source| CommandError::Bundle { path: given.to_owned(), source })?;
-    let spec = Spec::load(&path).map_err(crate::create::CreateError::from)?;
-    Ok((path, spec.process.is_some_and(|process| process.terminal)))
+    Ok(Bundle::read(path)?)
+}
+
+fn has_terminal(spec: &Spec) -> bool {
+    spec.process.as_ref().is_some_and(|process| process.terminal)
 }
 
 /// runc's two fixed texts.

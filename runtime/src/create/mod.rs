@@ -47,8 +47,8 @@ pub struct CreateRequest<'a> {
     pub id: &'a ContainerId,
     /// `--root`.
     pub root: &'a Path,
-    /// The bundle, absolute.
-    pub bundle: &'a Path,
+    /// What is to be made a container of.
+    pub bundle: &'a Bundle,
     /// What is true of the host.
     pub host: &'a Host,
     /// Who makes the cgroups.
@@ -59,6 +59,26 @@ pub struct CreateRequest<'a> {
     pub start: Start,
     /// Where `--debug` tells how it goes.
     pub log: &'a Log,
+}
+
+/// A bundle and its configuration, read once.
+#[derive(Debug)]
+pub struct Bundle {
+    /// Its directory, absolute.
+    pub path: PathBuf,
+    /// config.json as it stands there.
+    pub text: Vec<u8>,
+}
+
+impl Bundle {
+    /// Reads a directory's configuration, and returns what it asks for.
+    ///
+    /// # Errors
+    /// [`CreateError::Spec`].
+    pub fn read(path: PathBuf) -> Result<(Self, Spec), CreateError> {
+        let (spec, text) = Spec::read(&path)?;
+        Ok((Self { path, text }, spec))
+    }
 }
 
 /// Flags of `create`.
@@ -114,18 +134,17 @@ pub(crate) struct Decided {
     pub(crate) cgroups: cgroup::CgroupPlan,
 }
 
-/// Makes a container, and with [`Start::AtOnce`] runs it.
+/// Makes a container of what `spec`, the bundle's configuration, asks for, and with [`Start::AtOnce`] runs it.
 ///
 /// # Errors
 /// [`CreateError`]; nothing of the container is left then.
-pub fn create(request: &CreateRequest<'_>) -> Result<Created, CreateError> {
-    let (mut spec, text) = Spec::read(request.bundle)?;
+pub fn create(request: &CreateRequest<'_>, mut spec: Spec) -> Result<Created, CreateError> {
     if let Some(host) = &request.options.notify {
         host.show(&mut spec, &request.root.join(request.id.as_str()));
     }
     let decided = decide(request, spec)?;
     let mut undo = Undo::default();
-    match make(request, &decided, &text, &mut undo) {
+    match make(request, &decided, &mut undo) {
         Ok(created) => Ok(created),
         Err(error) => {
             undo.undo();
@@ -135,7 +154,7 @@ pub fn create(request: &CreateRequest<'_>) -> Result<Created, CreateError> {
 }
 
 fn decide(request: &CreateRequest<'_>, spec: Spec) -> Result<Decided, CreateError> {
-    let plan = Plan::new(&spec, request.bundle)?;
+    let plan = Plan::new(&spec, &request.bundle.path)?;
     hooks::check(&spec.hooks)?;
     if spec.linux.intel_rdt.is_some() {
         return Err(CreateError::IntelRdt);
@@ -150,17 +169,12 @@ fn decide(request: &CreateRequest<'_>, spec: Spec) -> Result<Decided, CreateErro
     Ok(Decided { spec, plan, seccomp, policies, cgroups })
 }
 
-fn make(
-    request: &CreateRequest<'_>,
-    decided: &Decided,
-    text: &[u8],
-    undo: &mut Undo,
-) -> Result<Created, CreateError> {
+fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Result<Created, CreateError> {
     let claim = undo.claim.insert(Claim::take(request.root, request.id)?);
     let mut state = first_state(request, decided)?;
     Fence::check(&decided.cgroups)?;
     // `delete` runs the poststop hooks of whatever has a state.
-    claim.keep_config(text)?;
+    claim.keep_config(&request.bundle.text)?;
     let notify = notify_socket(request, claim)?;
     claim.record(&state)?;
     let fence = undo.fence.insert(Fence::create(&decided.cgroups)?);
@@ -242,7 +256,7 @@ fn first_state(request: &CreateRequest<'_>, decided: &Decided) -> Result<State, 
         version: VERSION,
         id: request.id.clone(),
         oci_version: spec.oci_version.clone(),
-        bundle: request.bundle.display().to_string(),
+        bundle: request.bundle.path.display().to_string(),
         rootfs: decided.plan.root.path.display().to_string(),
         created: crate::output::time::now_nanos(),
         owner: request.host.euid,

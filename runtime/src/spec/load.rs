@@ -62,18 +62,10 @@ pub enum SpecError {
 }
 
 impl Spec {
-    /// Reads `config.json` in the bundle directory.
-    ///
-    /// # Errors
-    /// [`SpecError`], which names the file and the field.
-    pub fn load(bundle: &Path) -> Result<Self, SpecError> {
-        Self::load_file(&bundle.join("config.json"))
-    }
-
     /// Reads a configuration of any name.
     ///
     /// # Errors
-    /// As [`Spec::load`].
+    /// [`SpecError`], which names the file and the field.
     pub fn load_file(path: &Path) -> Result<Self, SpecError> {
         Self::parse(&read_bounded(path)?, path)
     }
@@ -81,7 +73,7 @@ impl Spec {
     /// Reads `config.json` in the bundle directory, and returns its text as well.
     ///
     /// # Errors
-    /// As [`Spec::load`].
+    /// As [`Spec::load_file`].
     pub fn read(bundle: &Path) -> Result<(Self, Vec<u8>), SpecError> {
         let path = bundle.join("config.json");
         let text = read_bounded(&path)?;
