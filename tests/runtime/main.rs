@@ -5,3 +5,4 @@ mod cgroup_devices;
 mod cgroup_limits;
 mod cgroup_update;
 mod cgroup_usage;
+mod rootless;

@@ -25,11 +25,19 @@ pub(super) fn fork_inside(
     flags: u64,
     cgroup: Option<BorrowedFd<'_>>,
 ) -> Result<Forked, Errno> {
+    fork_between(cgroup, || enter_and_fork(joined, flags))
+}
+
+/// Has `enter_and_fork` called by a process in between, and the child that it makes with CLONE_PARENT be ours.
+pub(crate) fn fork_between(
+    cgroup: Option<BorrowedFd<'_>>,
+    enter_and_fork: impl FnOnce() -> Result<Forked, Errno>,
+) -> Result<Forked, Errno> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     // Into the cgroup already here, which root of a user namespace may not enter; the child is born in it.
     let between = match fork_into(0, cgroup)? {
         Forked::Parent { pidfd, .. } => pidfd,
-        Forked::Child => match enter_and_fork(joined, flags) {
+        Forked::Child => match enter_and_fork() {
             Ok(Forked::Child) => return Ok(Forked::Child),
             Ok(Forked::Parent { pidfd, .. }) => leave(&theirs, &Ok(pidfd)),
             Err(errno) => leave(&theirs, &Err(errno)),

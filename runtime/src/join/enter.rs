@@ -8,7 +8,7 @@ use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
 
 use super::ExecError;
 use crate::cgroup::Entrance;
-use crate::create::{Child, CreateError, hide};
+use crate::create::{Child, CreateError, fork_between, hide};
 use crate::handshake::{ChildEnd, CreatorEnd, Failure, Phase};
 use crate::init::{InitError, become_root, enter_cgroups};
 use crate::plan::namespaces::flag;
@@ -36,7 +36,11 @@ pub(super) fn fork(
 ) -> Result<Child, ExecError> {
     let failed = |source| ExecError::PidNamespace { source };
     hide().map_err(|source| ExecError::Hide { source })?;
-    let own = match entering.kinds.contains(&NamespaceKind::Pid) {
+    let user_and_pid = [NamespaceKind::User, NamespaceKind::Pid];
+    // Who is not root has rights over the pid namespace only from inside the user namespace that it belongs to.
+    let user_first = !rustix::process::geteuid().is_root()
+        && user_and_pid.iter().all(|kind| entering.kinds.contains(kind));
+    let own = match entering.kinds.contains(&NamespaceKind::Pid) && !user_first {
         false => None,
         true => {
             let flags = OFlags::RDONLY | OFlags::CLOEXEC;
@@ -45,11 +49,19 @@ pub(super) fn fork(
             Some(own)
         }
     };
-    let forked = fork_into(0, entering.entrance.v2.as_ref().map(AsFd::as_fd));
+    let cgroup = entering.entrance.v2.as_ref().map(AsFd::as_fd);
+    let forked = match user_first {
+        false => fork_into(0, cgroup),
+        true => fork_between(cgroup, || {
+            join(entering.init, &user_and_pid)?;
+            fork_into(libc::CLONE_PARENT as u64, None)
+        }),
+    };
     let child = match forked.map_err(|source| CreateError::Clone { source })? {
         Forked::Child => {
             creator.close_in_child();
-            run(entering, launch, &channel);
+            let joined: &[NamespaceKind] = if user_first { &user_and_pid } else { &[NamespaceKind::Pid] };
+            run(entering, joined, launch, &channel);
             crate::sys::exec::leave(1);
         }
         Forked::Parent { pid, pidfd } => Child { pid, pidfd },
@@ -66,8 +78,8 @@ fn join(init: &OwnedFd, kinds: &[NamespaceKind]) -> Result<(), crate::sys::Errno
     rustix::thread::move_into_thread_name_spaces(init.as_fd(), ThreadNameSpaceType::from_bits_retain(flags))
 }
 
-fn run(entering: &Entering<'_>, launch: Launch<'_>, channel: &ChildEnd) {
-    let Err((phase, error)) = phases(entering, launch, channel);
+fn run(entering: &Entering<'_>, joined: &[NamespaceKind], launch: Launch<'_>, channel: &ChildEnd) {
+    let Err((phase, error)) = phases(entering, joined, launch, channel);
     let failure = Failure::new(phase, &error, error.path());
     if !channel.fail(&failure) {
         eprintln!("{failure}");
@@ -76,11 +88,12 @@ fn run(entering: &Entering<'_>, launch: Launch<'_>, channel: &ChildEnd) {
 
 fn phases(
     entering: &Entering<'_>,
+    joined: &[NamespaceKind],
     launch: Launch<'_>,
     channel: &ChildEnd,
 ) -> Result<Infallible, (Phase, InitError)> {
     let at = |phase| move |error: InitError| (phase, error);
-    enter(entering).map_err(at(Phase::Isolate))?;
+    enter(entering, joined).map_err(at(Phase::Isolate))?;
     let console = console(&launch, channel).map_err(at(Phase::Root))?;
     let settled = launch.settle(console).map_err(|error| (Phase::Settle, error.into()))?;
     let confined = settled.confine(channel).map_err(|error| (Phase::Confine, error.into()))?;
@@ -88,16 +101,16 @@ fn phases(
     confined.filter().and_then(Filtered::execute).map_err(|error| (Phase::Exec, error.into()))
 }
 
-fn enter(entering: &Entering<'_>) -> Result<(), InitError> {
+fn enter(entering: &Entering<'_>, joined: &[NamespaceKind]) -> Result<(), InitError> {
     enter_cgroups(entering.entrance)?;
     match entering.affinity.filter(|affinity| !affinity.is_empty()) {
         Some(affinity) => affinity.apply_final().map_err(|source| InitError::Affinity { source })?,
         None => cpu_affinity::reset(),
     }
     let others: Vec<NamespaceKind> =
-        entering.kinds.iter().copied().filter(|kind| *kind != NamespaceKind::Pid).collect();
+        entering.kinds.iter().copied().filter(|kind| !joined.contains(kind)).collect();
     join(entering.init, &others).map_err(|source| InitError::JoinContainer { source })?;
-    if others.contains(&NamespaceKind::User) {
+    if entering.kinds.contains(&NamespaceKind::User) {
         become_root().map_err(|source| InitError::BecomeRoot { source })?;
     }
     Ok(())

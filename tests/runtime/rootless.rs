@@ -1,0 +1,74 @@
+//! A user who is not root, without entries in /etc/subuid: from `spec --rootless` to a container and its end.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::process::Command;
+
+use knarr_tests::{Outcome, Scratch, process, programs, require, rootfs};
+use serde_json::Value;
+
+/// `nobody`, on every machine.
+const USER: u32 = 65534;
+
+/// In a bundle of the user's: the runtime, as the user.
+fn as_user(scratch: &Scratch, args: &[&str]) -> Outcome {
+    let mut command: Command = scratch.command(programs::tool("setpriv"));
+    let user = USER.to_string();
+    command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]);
+    command.arg(scratch.join("program/knarr-runtime")).arg("--root").arg(scratch.join("bundle/state"));
+    process::run(command.args(args).current_dir(scratch.join("bundle")))
+}
+
+/// A bundle with the configuration that `spec --rootless` writes, its process a line of shell.
+fn bundle(scratch: &Scratch, line: &str, edit: impl FnOnce(&mut Value)) {
+    // Where the programs are built, another user may have no way in.
+    let program = scratch.directory("program").join("knarr-runtime");
+    fs::copy(programs::ours("knarr-runtime"), &program).expect("a copy of the program");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("its mode");
+    let bundle = scratch.directory("bundle");
+    rootfs::make(&bundle.join("rootfs"));
+    chown(&bundle, Some(USER), Some(USER)).expect("the bundle is the user's");
+    chown(bundle.join("rootfs"), Some(USER), Some(USER)).expect("the rootfs is the user's");
+    as_user(scratch, &["spec", "--rootless"]).success();
+    let path = bundle.join("config.json");
+    let mut config: Value =
+        serde_json::from_str(&fs::read_to_string(&path).expect("it was written")).expect("it is JSON");
+    config["process"]["terminal"] = false.into();
+    config["process"]["args"] = vec!["sh", "-c", line].into();
+    edit(&mut config);
+    fs::write(&path, config.to_string()).expect("the edited configuration");
+}
+
+#[test]
+fn a_user_runs_the_container_that_spec_describes() {
+    require!(root, tool("setpriv"), tool("busybox"));
+    let scratch = Scratch::new();
+    // The host's /sys is bound with all that is mounted below it.
+    bundle(&scratch, "id -u; cat /proc/self/uid_map; ls -d /sys/fs/cgroup", |_| ());
+    let run = as_user(&scratch, &["run", "one"]).success();
+    let words: Vec<&str> = run.stdout.split_whitespace().collect();
+    assert_eq!(words, ["0", "0", "65534", "1", "/sys/fs/cgroup"], "{run}");
+    assert_eq!(as_user(&scratch, &["list", "--quiet"]).success().stdout, "");
+}
+
+#[test]
+fn a_user_enters_and_ends_a_container() {
+    require!(root, tool("setpriv"), tool("busybox"));
+    let scratch = Scratch::new();
+    bundle(&scratch, "exec sleep 60", |_| ());
+    as_user(&scratch, &["run", "--detach", "one"]).success();
+    let seen = as_user(&scratch, &["exec", "one", "id", "-u"]).success();
+    assert_eq!(seen.stdout, "0\n", "{seen}");
+    as_user(&scratch, &["delete", "--force", "one"]).success();
+    assert_eq!(as_user(&scratch, &["list", "--quiet"]).success().stdout, "");
+}
+
+#[test]
+fn mappings_that_the_user_has_no_right_to_are_refused() {
+    require!(root, tool("setpriv"), tool("busybox"));
+    let scratch = Scratch::new();
+    bundle(&scratch, "true", |config| config["linux"]["uidMappings"][0]["size"] = 2.into());
+    let run = as_user(&scratch, &["run", "one"]);
+    assert!(!run.status.success() && run.stderr.contains("uid"), "{run}");
+    assert_eq!(as_user(&scratch, &["list", "--quiet"]).success().stdout, "");
+}
