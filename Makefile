@@ -12,7 +12,7 @@ PROGRAMS := knarr knarrd containerd-shim-knarr-v2 knarr-runtime
 BUILD_TOOLS := cc=gcc ld=binutils
 DEMO_TOOLS  := busybox=busybox-static debootstrap=debootstrap docker-registry=docker-registry skopeo=skopeo umoci=umoci setfattr=attr
 TEST_TOOLS  := $(DEMO_TOOLS) runc=runc crun=crun containerd=containerd jq=jq unshare=util-linux strace=strace ps=procps \
-	qemu-system-x86_64=qemu-system-x86 mmdebstrap=mmdebstrap cpio=cpio dockerd=docker.io podman=podman
+	qemu-system-x86_64=qemu-system-x86 mmdebstrap=mmdebstrap cpio=cpio dockerd=docker.io podman=podman criu=criu
 BENCH_TOOLS := $(TEST_TOOLS) time=time conmon=conmon
 
 # libc's headers come with no program of their own name.

@@ -7,6 +7,7 @@
 
 pub mod args;
 pub mod cgroup;
+pub mod checkpoint;
 pub mod commands;
 pub mod create;
 pub mod handshake;

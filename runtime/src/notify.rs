@@ -48,6 +48,21 @@ pub struct Notify {
     is_ready: bool,
 }
 
+/// Shows the socket to the container, whose state directory this is.
+pub fn show(spec: &mut spec::Spec, state: &Path) {
+    spec.mounts.push(spec::Mount {
+        destination: INSIDE.to_owned(),
+        kind: String::new(),
+        source: state.join(NOTIFY_DIRECTORY).display().to_string(),
+        options: ["bind", "nosuid", "noexec", "nodev", "ro"].map(str::to_owned).to_vec(),
+        uid_mappings: Vec::new(),
+        gid_mappings: Vec::new(),
+    });
+    if let Some(process) = &mut spec.process {
+        process.env.push(format!("NOTIFY_SOCKET={INSIDE}/{NOTIFY_SOCKET}"));
+    }
+}
+
 impl Host {
     /// The one that our caller named, if any.
     #[must_use]
@@ -56,22 +71,7 @@ impl Host {
         Some(Self(path.into()))
     }
 
-    /// Shows the socket to the container, whose state directory this is.
-    pub fn show(&self, spec: &mut spec::Spec, state: &Path) {
-        spec.mounts.push(spec::Mount {
-            destination: INSIDE.to_owned(),
-            kind: String::new(),
-            source: state.join(NOTIFY_DIRECTORY).display().to_string(),
-            options: ["bind", "nosuid", "noexec", "nodev", "ro"].map(str::to_owned).to_vec(),
-            uid_mappings: Vec::new(),
-            gid_mappings: Vec::new(),
-        });
-        if let Some(process) = &mut spec.process {
-            process.env.push(format!("NOTIFY_SOCKET={INSIDE}/{NOTIFY_SOCKET}"));
-        }
-    }
-
-    /// Makes the directory that [`Self::show`] mounts.
+    /// Makes the directory that [`show`] mounts.
     ///
     /// # Errors
     /// [`NotifyError`].

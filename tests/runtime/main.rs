@@ -6,3 +6,4 @@ mod cgroup_limits;
 mod cgroup_update;
 mod cgroup_usage;
 mod rootless;
+mod checkpoint;

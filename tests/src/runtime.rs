@@ -113,6 +113,12 @@ impl<'a> Runtime<'a> {
         guard
     }
 
+    /// Deletes the bundle's container by force when it goes, for those who start it themselves.
+    #[must_use]
+    pub fn guard(&'a self, bundle: &Bundle) -> Container<'a> {
+        Container { runtime: self, id: bundle.id().to_owned() }
+    }
+
     /// `run --detach`, which must succeed; guarded as by [`Self::create`].
     #[track_caller]
     pub fn run_detached(&'a self, bundle: &Bundle) -> Container<'a> {

@@ -6,9 +6,11 @@ use knarr_proto::id::ContainerId;
 
 use super::flags::Matches;
 use super::{
-    Command, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, Globals, KillArgs, ListArgs, ListFormat,
-    LogFormat, PsArgs, Rootless, RunArgs, SpecArgs, UpdateArgs, UsageError,
+    CheckpointArgs, Command, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, Globals, ImageArgs, KillArgs,
+    ListArgs, ListFormat, LogFormat, PsArgs, RestoreArgs, Rootless, RunArgs, SpecArgs, UpdateArgs,
+    UsageError,
 };
+use crate::checkpoint::protocol::CgroupMode;
 
 /// Where the state of all containers is kept unless `--root` says otherwise.
 pub const DEFAULT_ROOT: &str = "/run/knarr/runtime";
@@ -189,4 +191,78 @@ pub(super) fn update(matches: &Matches) -> Result<Command, UsageError> {
         l3_cache_schema: owned(matches, "l3-cache-schema"),
         mem_bw_schema: owned(matches, "mem-bw-schema"),
     })))
+}
+
+fn image_args(matches: &Matches) -> Result<ImageArgs, UsageError> {
+    // The network's properties are never saved, so that there is nothing more to leave out.
+    if let Some(other) = matches.texts("empty-ns").into_iter().find(|name| name != "network") {
+        return Err(UsageError::EmptyNamespace(other));
+    }
+    Ok(ImageArgs {
+        image_path: path(matches, "image-path"),
+        work_path: path(matches, "work-path"),
+        tcp_established: matches.is_on("tcp-established")?,
+        ext_unix_sk: matches.is_on("ext-unix-sk")?,
+        shell_job: matches.is_on("shell-job")?,
+        file_locks: matches.is_on("file-locks")?,
+        cgroups: match matches.text("manage-cgroups-mode") {
+            None | Some("") => CgroupMode::Default,
+            Some("soft") => CgroupMode::Soft,
+            Some("full") => CgroupMode::Full,
+            Some("strict") => CgroupMode::Strict,
+            Some("ignore") => CgroupMode::Ignore,
+            Some(_) => return Err(UsageError::CgroupMode),
+        },
+        auto_dedup: matches.is_on("auto-dedup")?,
+        lazy_pages: matches.is_on("lazy-pages")?,
+    })
+}
+
+/// `ADDRESS:PORT`, an IPv6 address in brackets.
+fn page_server(text: &str) -> Result<(String, u16), UsageError> {
+    let (address, port) = text.rsplit_once(':').ok_or(UsageError::PageServer)?;
+    let bare = address.strip_prefix('[').and_then(|address| address.strip_suffix(']')).unwrap_or(address);
+    match (bare, port.parse()) {
+        ("", _) | (_, Err(_) | Ok(0)) => Err(UsageError::PageServer),
+        (_, Ok(_)) if bare == address && bare.contains(':') => Err(UsageError::PageServer),
+        (_, Ok(port)) => Ok((bare.to_owned(), port)),
+    }
+}
+
+pub(super) fn checkpoint(matches: &Matches) -> Result<Command, UsageError> {
+    Ok(Command::Checkpoint(Box::new(CheckpointArgs {
+        id: id(matches)?,
+        image: image_args(matches)?,
+        parent_path: path(matches, "parent-path"),
+        leave_running: matches.is_on("leave-running")?,
+        tcp_skip_in_flight: matches.is_on("tcp-skip-in-flight")?,
+        link_remap: matches.is_on("link-remap")?,
+        pre_dump: matches.is_on("pre-dump")?,
+        page_server: owned(matches, "page-server").map(|text| page_server(&text)).transpose()?,
+        status_fd: matches.parsed("status-fd")?.filter(|number| *number >= 0),
+    })))
+}
+
+pub(super) fn restore(matches: &Matches) -> Result<Command, UsageError> {
+    Ok(Command::Restore(Box::new(RestoreArgs {
+        create: create_args(matches)?,
+        image: image_args(matches)?,
+        detach: matches.is_on("detach")?,
+        lsm_profile: owned(matches, "lsm-profile"),
+        lsm_mount_context: owned(matches, "lsm-mount-context"),
+    })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::page_server;
+
+    #[test]
+    fn a_page_server_is_an_address_and_a_port() {
+        assert_eq!(page_server("10.0.0.1:27277").expect("v4"), ("10.0.0.1".to_owned(), 27277));
+        assert_eq!(page_server("[::1]:1").expect("v6"), ("::1".to_owned(), 1));
+        for text in ["", ":1", "10.0.0.1", "10.0.0.1:", "::1:1", "a:0", "a:65536", "a:x"] {
+            assert!(page_server(text).is_err(), "{text:?}");
+        }
+    }
 }

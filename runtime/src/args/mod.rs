@@ -19,8 +19,8 @@ use knarr_proto::id::InvalidId;
 
 pub use build::DEFAULT_ROOT;
 pub use command::{
-    Command, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, KillArgs, ListArgs, ListFormat, PsArgs, RunArgs,
-    SpecArgs, UpdateArgs,
+    CheckpointArgs, Command, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, ImageArgs, KillArgs, ListArgs,
+    ListFormat, PsArgs, RestoreArgs, RunArgs, SpecArgs, UpdateArgs,
 };
 
 /// How the log and the errors are written.
@@ -110,6 +110,12 @@ pub enum UsageError {
     RootIsSlash(PathBuf),
     #[error("cannot make --root {root:?} absolute")]
     RootPath { root: PathBuf, source: std::io::Error },
+    #[error("invalid manage-cgroups-mode value")]
+    CgroupMode,
+    #[error("namespace {0:?} is not supported")]
+    EmptyNamespace(String),
+    #[error("Use --page-server ADDRESS:PORT to specify page server")]
+    PageServer,
     #[error(transparent)]
     Id(#[from] InvalidId),
 }

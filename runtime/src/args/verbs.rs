@@ -52,8 +52,49 @@ const PRESERVE_FDS: Flag = value(
 const DETACH: Flag = switch("detach", "detach from the container's process").or("d");
 const FORMAT: Flag = value("format", "select one of: table (default) or json").or("f");
 
+const IMAGE_PATH: Flag = value("image-path", "path of criu's image files (default: ./checkpoint)");
+const WORK_PATH: Flag =
+    value("work-path", "path for criu's work files and logs (default: beside the images)");
+const TCP_ESTABLISHED: Flag = switch("tcp-established", "allow open tcp connections");
+const EXT_UNIX_SK: Flag = switch("ext-unix-sk", "allow external unix sockets");
+const SHELL_JOB: Flag = switch("shell-job", "allow shell jobs");
+const FILE_LOCKS: Flag = switch("file-locks", "handle file locks, for safety");
+const CGROUPS_MODE: Flag =
+    value("manage-cgroups-mode", "cgroups mode: soft|full|strict|ignore (default: soft)");
+const EMPTY_NS: Flag = value("empty-ns", "leave a namespace's properties out (network, which always are)");
+const AUTO_DEDUP: Flag = switch("auto-dedup", "enable auto deduplication of memory images");
+const LAZY_PAGES: Flag = switch("lazy-pages", "use userfaultfd to lazily restore memory pages");
+
 /// Every command.
 pub const VERBS: &[Verb] = &[
+    Verb {
+        name: "checkpoint",
+        usage: "checkpoint a running container",
+        operands: "<container-id>",
+        flags: &[
+            IMAGE_PATH,
+            WORK_PATH,
+            value("parent-path", "path for previous criu image files in pre-dump, relative to --image-path"),
+            switch("leave-running", "leave the process running after checkpointing"),
+            TCP_ESTABLISHED,
+            switch("tcp-skip-in-flight", "skip in-flight tcp connections"),
+            switch("link-remap", "allow one to link unlinked files back when possible"),
+            EXT_UNIX_SK,
+            SHELL_JOB,
+            LAZY_PAGES,
+            value("status-fd", "criu writes \\0 to this descriptor once lazy pages are ready"),
+            value("page-server", "ADDRESS:PORT of the page server"),
+            FILE_LOCKS,
+            switch("pre-dump", "dump container's memory information only, leave it running after this"),
+            CGROUPS_MODE,
+            EMPTY_NS,
+            AUTO_DEDUP,
+        ],
+        least: 1,
+        most: 1,
+        order: Order::Mixed,
+        build: build::checkpoint,
+    },
     Verb {
         name: "create",
         usage: "create a container",
@@ -169,6 +210,35 @@ pub const VERBS: &[Verb] = &[
         most: usize::MAX,
         order: Order::FlagsFirst,
         build: build::ps,
+    },
+    Verb {
+        name: "restore",
+        usage: "restore a container from a previous checkpoint",
+        operands: "<container-id>",
+        flags: &[
+            CONSOLE_SOCKET,
+            IMAGE_PATH,
+            WORK_PATH,
+            TCP_ESTABLISHED,
+            EXT_UNIX_SK,
+            SHELL_JOB,
+            FILE_LOCKS,
+            CGROUPS_MODE,
+            BUNDLE,
+            DETACH,
+            PID_FILE,
+            switch("no-subreaper", "disable the use of the subreaper used to reap reparented processes"),
+            NO_PIVOT,
+            EMPTY_NS,
+            AUTO_DEDUP,
+            LAZY_PAGES,
+            value("lsm-profile", "LSM profile to be used during restore, as TYPE:NAME"),
+            value("lsm-mount-context", "LSM mount context to be used during restore"),
+        ],
+        least: 1,
+        most: 1,
+        order: Order::Mixed,
+        build: build::restore,
     },
     Verb {
         name: "resume",

@@ -39,13 +39,18 @@ pub(super) fn run_run(globals: &Globals, args: &RunArgs, log: &Log) -> Result<u8
     let code = foreground.wait(created.pidfd.as_fd(), created.master.as_ref(), created.notify)?;
     if !args.keep {
         let id: ContainerId = args.create.id.parse().map_err(CommandError::Id)?;
-        match State::load(&globals.root, &id) {
-            // Somebody else's `delete` was faster.
-            Err(StateError::NotFound(_)) => {}
-            state => super::delete::destroy(&globals.root, &state?, log)?,
-        }
+        end_of_run(globals, &id, log)?;
     }
     Ok(code)
+}
+
+/// Removes what a container in the foreground leaves.
+pub(super) fn end_of_run(globals: &Globals, id: &ContainerId, log: &Log) -> Result<(), CommandError> {
+    match State::load(&globals.root, id) {
+        // Somebody else's `delete` was faster.
+        Err(StateError::NotFound(_)) => Ok(()),
+        state => super::delete::destroy(&globals.root, &state?, log),
+    }
 }
 
 fn make(
@@ -57,11 +62,25 @@ fn make(
 ) -> Result<Created, CommandError> {
     let id: ContainerId = args.id.parse().map_err(CommandError::Id)?;
     let host = Machine::probe(globals.rootless)?;
-    let request = CreateRequest {
-        id: &id,
+    let request = request((globals, args, log), (&id, &bundle, &host), start)?;
+    let created = create(&request, spec)?;
+    for warning in &created.warnings {
+        log.warning(warning);
+    }
+    Ok(created)
+}
+
+/// What was typed, as a request.
+pub(super) fn request<'a>(
+    (globals, args, log): (&'a Globals, &CreateArgs, &'a Log),
+    (id, bundle, host): (&'a ContainerId, &'a Bundle, &'a Machine),
+    start: Start,
+) -> Result<CreateRequest<'a>, CommandError> {
+    Ok(CreateRequest {
+        id,
         root: &globals.root,
-        bundle: &bundle,
-        host: &host,
+        bundle,
+        host,
         driver: if globals.systemd_cgroup { Driver::Systemd } else { Driver::Cgroupfs },
         options: Options {
             console_socket: absolute(args.console_socket.as_deref())?,
@@ -74,26 +93,22 @@ fn make(
         },
         start,
         log,
-    };
-    let created = create(&request, spec)?;
-    for warning in &created.warnings {
-        log.warning(warning);
-    }
-    Ok(created)
+    })
 }
 
 pub(super) fn absolute(path: Option<&Path>) -> Result<Option<PathBuf>, CommandError> {
     path.map(std::path::absolute).transpose().map_err(|source| CommandError::Path { source })
 }
 
-fn bundle(args: &CreateArgs) -> Result<(Bundle, Spec), CommandError> {
+/// The bundle, and its configuration.
+pub(super) fn bundle(args: &CreateArgs) -> Result<(Bundle, Spec), CommandError> {
     let given = args.bundle.as_deref().unwrap_or(Path::new("."));
     let path =
         given.canonicalize().map_err(|source| CommandError::Bundle { path: given.to_owned(), source })?;
     Ok(Bundle::read(path)?)
 }
 
-fn has_terminal(spec: &Spec) -> bool {
+pub(super) fn has_terminal(spec: &Spec) -> bool {
     spec.process.as_ref().is_some_and(|process| process.terminal)
 }
 

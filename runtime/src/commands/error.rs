@@ -5,6 +5,7 @@ use knarr_proto::kind::Kind;
 
 use super::{events, ps, update};
 use crate::cgroup::CgroupError;
+use crate::checkpoint::CheckpointError;
 use crate::create::foreground::WaitError;
 use crate::create::{CreateError, StartError};
 use crate::hooks::HookError;
@@ -25,6 +26,8 @@ pub enum CommandError {
     Cgroup(#[from] CgroupError),
     #[error(transparent)]
     Create(#[from] CreateError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
@@ -98,6 +101,7 @@ impl CommandError {
             Self::Make { source, .. } | Self::Exec(source) => source.kind(),
             Self::State(error) => state_kind(error),
             Self::Create(error) => create_kind(error),
+            Self::Checkpoint(error) => checkpoint_kind(error),
             Self::Join(ExecError::Create(error)) => create_kind(error),
             Self::Id(_)
             | Self::User(_)
@@ -125,7 +129,15 @@ impl CommandError {
                 Some(path.display().to_string())
             }
             Self::SpecExists { name } => Some((*name).to_owned()),
-            Self::Create(error) | Self::Join(ExecError::Create(error)) => create_path(error),
+            Self::Create(error)
+            | Self::Join(ExecError::Create(error))
+            | Self::Checkpoint(CheckpointError::Create(error)) => create_path(error),
+            Self::Checkpoint(CheckpointError::Failed { log, .. }) => Some(log.clone()),
+            Self::Checkpoint(
+                CheckpointError::Parent { path, .. }
+                | CheckpointError::Directory { path, .. }
+                | CheckpointError::File { path, .. },
+            ) => Some(path.display().to_string()),
             Self::State(
                 StateError::Make { path, .. }
                 | StateError::Lock { path, .. }
@@ -146,6 +158,21 @@ fn state_kind(error: &StateError) -> Option<Kind> {
         StateError::NotFound(_) => Some(Kind::NotFound),
         StateError::Version { .. } => Some(Kind::FailedPrecondition),
         StateError::Parse { .. } => Some(Kind::DataLoss),
+        _ => None,
+    }
+}
+
+fn checkpoint_kind(error: &CheckpointError) -> Option<Kind> {
+    match error {
+        CheckpointError::ParentAbsolute
+        | CheckpointError::Parent { .. }
+        | CheckpointError::StatusFd { .. } => Some(Kind::InvalidArgument),
+        CheckpointError::Status(_) | CheckpointError::NoCriu | CheckpointError::OldCriu => {
+            Some(Kind::FailedPrecondition)
+        }
+        CheckpointError::Missing { .. } => Some(Kind::Unimplemented),
+        CheckpointError::State(error) => state_kind(error),
+        CheckpointError::Create(error) => create_kind(error),
         _ => None,
     }
 }

@@ -110,7 +110,7 @@ fn features() -> Features {
         hooks: HookKind::ALL.iter().map(|kind| kind.name()).collect(),
         mount_options,
         linux: linux(),
-        annotations: BTreeMap::from([("org.opencontainers.runc.checkpoint.enabled", "false")]),
+        annotations: BTreeMap::from([("org.opencontainers.runc.checkpoint.enabled", "true")]),
         potentially_unsafe_config_annotations: ["bundle", "org.systemd.property."],
     }
 }

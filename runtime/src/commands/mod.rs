@@ -1,6 +1,7 @@
 //! One file per command, each thin: understand what was asked, call what does it, print what came of it.
 #![forbid(unsafe_code)]
 
+mod checkpoint;
 mod create;
 mod delete;
 mod error;
@@ -11,6 +12,7 @@ mod kill;
 mod list;
 mod pause;
 mod ps;
+mod restore;
 mod spec;
 mod start;
 mod state;
@@ -57,6 +59,10 @@ pub fn run(invocation: &Invocation, log: &Log) -> Result<u8, CommandError> {
         Command::Events(args) => events::run(root, args)?,
         Command::Spec(args) => spec::run(args)?,
         Command::Features => features::run()?,
+        Command::Checkpoint(args) => checkpoint::run(root, args, log)?,
+        Command::Restore(args) => {
+            return restore::run(&invocation.globals, args, log).map_err(made("restore"));
+        }
     }
     Ok(0)
 }

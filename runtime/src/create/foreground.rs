@@ -151,7 +151,7 @@ impl Foreground {
 
 /// The container's terminal gives line ends as the program wrote them, so that output into a file or a pipe has no
 /// carriage returns; a terminal of ours adds them.
-pub(super) fn leave_line_ends(master: &OwnedFd) -> Result<(), Errno> {
+pub(crate) fn leave_line_ends(master: &OwnedFd) -> Result<(), Errno> {
     let mut modes = tcgetattr(master)?;
     modes.output_modes -= OutputModes::ONLCR;
     tcsetattr(master, OptionalActions::Now, &modes)

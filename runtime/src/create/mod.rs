@@ -11,8 +11,8 @@ mod inside;
 mod oci_state;
 pub(crate) mod outside;
 mod serve;
-mod sources;
-mod undo;
+pub(crate) mod sources;
+pub(crate) mod undo;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -25,7 +25,7 @@ use crate::handshake::{CreatorEnd, Message};
 use crate::hooks::{self, HookKind};
 use crate::host::Host;
 use crate::network;
-use crate::notify::{Host as NotifyHost, Notify};
+use crate::notify::{self, Host as NotifyHost, Notify};
 use crate::output::Log;
 use crate::plan::Plan;
 use crate::process::policies::Policies;
@@ -140,8 +140,8 @@ pub(crate) struct Decided {
 /// # Errors
 /// [`CreateError`]; nothing of the container is left then.
 pub fn create(request: &CreateRequest<'_>, mut spec: Spec) -> Result<Created, CreateError> {
-    if let Some(host) = &request.options.notify {
-        host.show(&mut spec, &request.root.join(request.id.as_str()));
+    if request.options.notify.is_some() {
+        notify::show(&mut spec, &request.root.join(request.id.as_str()));
     }
     let decided = decide(request, spec)?;
     let mut undo = Undo::default();
@@ -154,7 +154,7 @@ pub fn create(request: &CreateRequest<'_>, mut spec: Spec) -> Result<Created, Cr
     }
 }
 
-fn decide(request: &CreateRequest<'_>, spec: Spec) -> Result<Decided, CreateError> {
+pub(crate) fn decide(request: &CreateRequest<'_>, spec: Spec) -> Result<Decided, CreateError> {
     let plan = Plan::new(&spec, &request.bundle.path)?;
     hooks::check(&spec.hooks)?;
     if spec.linux.intel_rdt.is_some() {
@@ -250,7 +250,7 @@ fn finish(channel: &CreatorEnd) -> Result<(), CreateError> {
     }
 }
 
-fn first_state(request: &CreateRequest<'_>, decided: &Decided) -> Result<State, CreateError> {
+pub(crate) fn first_state(request: &CreateRequest<'_>, decided: &Decided) -> Result<State, CreateError> {
     let spec = &decided.spec;
     let annotations: BTreeMap<String, String> = spec.annotations.clone();
     Ok(State {
@@ -267,5 +267,17 @@ fn first_state(request: &CreateRequest<'_>, decided: &Decided) -> Result<State, 
         init: None,
         has_pid_namespace: decided.plan.namespaces.makes(NamespaceKind::Pid),
         has_poststop_hooks: !spec.hooks.poststop.is_empty(),
+        descriptors: match &spec.process {
+            Some(process) if process.terminal => Vec::new(),
+            _ => standard_streams(),
+        },
     })
+}
+
+/// What our standard streams are, and so the container's: criu is told of pipes by these names.
+fn standard_streams() -> Vec<String> {
+    let target = |number| rustix::fs::readlink(format!("/proc/self/fd/{number}"), Vec::new());
+    let name =
+        |number| target(number).map(|target| target.to_string_lossy().into_owned()).unwrap_or_default();
+    (0..3).map(name).collect()
 }

@@ -15,7 +15,7 @@ use crate::rootfs::mounts::open_source;
 use crate::spec::{IdMapping, NamespaceKind};
 use crate::sys::clone::{Forked, fork_into};
 use crate::sys::mount::{Change, change};
-use crate::sys::{Errno, exec};
+use crate::sys::{Errno, exec, namespace};
 
 /// One entry for each mount of the plan.
 pub(super) fn open(decided: &Decided) -> Result<Vec<Source>, CreateError> {
@@ -51,24 +51,36 @@ pub(super) fn open_for(
     }
 }
 
-/// What this process saw before it looked through the eyes of a child.
-struct View {
+/// What this process saw before it went to look at something else.
+pub(crate) struct View {
     namespace: OwnedFd,
     root: OwnedFd,
     directory: OwnedFd,
 }
 
 impl View {
+    /// Looks through the eyes of a child.
     fn enter(child: BorrowedFd<'_>) -> Result<Self, Errno> {
-        let open = |path| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let namespace = rustix::fs::open(c"/proc/self/ns/mnt", flags, Mode::empty())?;
-        let view = Self { namespace, root: open(c"/")?, directory: open(c".")? };
+        let view = Self::of_now()?;
         rustix::thread::move_into_thread_name_spaces(child, ThreadNameSpaceType::MOUNT)?;
         Ok(view)
     }
 
-    fn leave(self) -> Result<(), Errno> {
+    /// Has mounts of its own from here on, to begin with the same.
+    pub(crate) fn unshare() -> Result<Self, Errno> {
+        let view = Self::of_now()?;
+        namespace::unshare(libc::CLONE_NEWNS)?;
+        Ok(view)
+    }
+
+    fn of_now() -> Result<Self, Errno> {
+        let open = |path| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let namespace = rustix::fs::open(c"/proc/self/ns/mnt", flags, Mode::empty())?;
+        Ok(Self { namespace, root: open(c"/")?, directory: open(c".")? })
+    }
+
+    pub(crate) fn leave(self) -> Result<(), Errno> {
         rustix::thread::move_into_link_name_space(self.namespace.as_fd(), Some(LinkNameSpaceType::Mount))?;
         rustix::process::fchdir(&self.root)?;
         rustix::process::chroot(c".")?;

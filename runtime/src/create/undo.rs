@@ -26,17 +26,17 @@ impl Child {
 
 /// Changes to the host in the order in which they are made.
 #[derive(Debug, Default)]
-pub(super) struct Undo {
-    pub(super) claim: Option<Claim>,
-    pub(super) fence: Option<Fence>,
-    pub(super) child: Option<Child>,
-    pub(super) pid_file: Option<PathBuf>,
+pub(crate) struct Undo {
+    pub(crate) claim: Option<Claim>,
+    pub(crate) fence: Option<Fence>,
+    pub(crate) child: Option<Child>,
+    pub(crate) pid_file: Option<PathBuf>,
 }
 
 impl Undo {
     /// Takes everything back. What cannot be taken back stays recorded in the state, for `delete --force`; the error
     /// that led here is the one to tell.
-    pub(super) fn undo(self) {
+    pub(crate) fn undo(self) {
         if let Some(path) = self.pid_file {
             std::fs::remove_file(path).ok();
         }
@@ -53,7 +53,7 @@ impl Undo {
     }
 
     /// All went well: everything stays.
-    pub(super) fn keep(&mut self) -> Result<(), CreateError> {
+    pub(crate) fn keep(&mut self) -> Result<(), CreateError> {
         self.child = None;
         self.fence = None;
         self.pid_file = None;

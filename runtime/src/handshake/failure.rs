@@ -54,7 +54,7 @@ impl Failure {
 
 impl Failure {
     /// The message that carries it.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![b'f'];
         serde_json::to_writer(&mut bytes, self).expect("plain data becomes JSON");
         bytes

@@ -8,6 +8,7 @@ use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 
 use crate::plan::process::Terminal;
+use crate::rootfs::devices::is_null;
 use crate::rootfs::tree::{Links, Tree, attach, copy_tree};
 use crate::sys::mount::Reach;
 use crate::sys::{Errno, descriptor};
@@ -110,9 +111,7 @@ pub(crate) fn own_stdio(uid: u32) -> Result<(), ConsoleError> {
             Err(Errno::BADF) => continue,
             status => status.map_err(|source| ConsoleError::Owner { source })?,
         };
-        let is_null = FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice
-            && status.st_rdev == rustix::fs::makedev(1, 3);
-        if is_null || status.st_uid == uid {
+        if is_null(&status) || status.st_uid == uid {
             continue;
         }
         match rustix::fs::fchown(descriptor, Some(Uid::from_raw(uid)), None::<Gid>) {

@@ -60,7 +60,7 @@ fn tmpfs() -> Filesystem {
 }
 
 /// The hierarchy's directory name on the host, which programs in the container expect.
-fn hierarchy_name(path: &CgroupPath) -> &str {
+pub(crate) fn hierarchy_name(path: &CgroupPath) -> &str {
     path.mount.rsplit('/').next().unwrap_or(&path.mount)
 }
 

@@ -1,16 +1,17 @@
 //! /dev: device nodes and the symbolic links that programs expect, made through a descriptor of the directory that was
 //! verified to be no symbolic link (CVE-2026-41579, CVE-2026-47766).
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid};
+use rustix::stdio::{stderr, stdin, stdout};
 
 use super::tree::{Links, attach, copy_tree};
 use super::{RootError, Tree};
 use crate::plan::devices::Device;
 use crate::spec::DeviceKind;
-use crate::sys::Errno;
 use crate::sys::mount::Reach;
+use crate::sys::{Errno, descriptor};
 
 /// runtime-spec, "Dev symbolic links".
 const LINKS: [(&str, &str); 4] = [
@@ -36,9 +37,35 @@ pub(super) fn fill(tree: &Tree, devices: &[Device], in_user_namespace: bool) -> 
     }
     // An image's own ptmx would be the host's.
     match rustix::fs::unlinkat(&directory, "ptmx", AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => link(directory.as_fd(), "pts/ptmx", "ptmx"),
-        Err(source) => Err(RootError::Link { path: "ptmx", source }),
+        Ok(()) | Err(Errno::NOENT) => link(directory.as_fd(), "pts/ptmx", "ptmx")?,
+        Err(source) => return Err(RootError::Link { path: "ptmx", source }),
     }
+    reopen_null(tree).map_err(|source| RootError::Device { path: "/dev/null".to_owned(), source })
+}
+
+/// Standard streams on /dev/null become the container's own: the host's node is out of its reach then, for chmod by
+/// /dev/stdin as for a checkpoint, which finds no file outside the container.
+fn reopen_null(tree: &Tree) -> Result<(), Errno> {
+    for (number, stream) in (0..).zip([stdin(), stdout(), stderr()]) {
+        if !rustix::fs::fstat(stream).is_ok_and(|status| is_null(&status)) {
+            continue;
+        }
+        let own = match tree.open("dev/null", OFlags::RDWR | OFlags::NOCTTY, Links::Refuse) {
+            // A container need not have one.
+            Err(Errno::NOENT) => return Ok(()),
+            opened => opened?,
+        };
+        if is_null(&rustix::fs::fstat(&own)?) {
+            descriptor::duplicate_onto(own.as_raw_fd(), number)?;
+        }
+    }
+    Ok(())
+}
+
+/// /dev/null, wherever it is.
+pub(crate) fn is_null(status: &Stat) -> bool {
+    FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice
+        && status.st_rdev == rustix::fs::makedev(1, 3)
 }
 
 fn link(directory: BorrowedFd<'_>, target: &'static str, name: &'static str) -> Result<(), RootError> {

@@ -7,9 +7,9 @@
 //! - `enter`: pivot_root
 #![forbid(unsafe_code)]
 
-mod cgroups;
+pub(crate) mod cgroups;
 mod copy_up;
-mod devices;
+pub(crate) mod devices;
 mod enter;
 mod masks;
 pub(crate) mod mounts;

@@ -105,6 +105,9 @@ pub struct State {
     /// Whether the kept configuration has poststop hooks for `delete` to run.
     #[serde(default)]
     pub has_poststop_hooks: bool,
+    /// What the standard streams of its first process are, as `/proc/<pid>/fd` has them; none with a terminal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub descriptors: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -205,6 +208,7 @@ mod tests {
             init: Some(Process { pid: 7, start_time: 9 }),
             has_pid_namespace: true,
             has_poststop_hooks: false,
+            descriptors: Vec::new(),
         }
     }
 

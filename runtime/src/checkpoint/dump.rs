@@ -1,0 +1,170 @@
+//! `checkpoint`: a running container becomes files. criu ends its processes when all is written, unless it is to go on;
+//! when anything fails the container goes on as if nothing had been asked.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use super::criu::{Birth, Criu, Feature, Notice};
+use super::protocol::{Kind, Message, field, request};
+use super::{CheckpointError, DESCRIPTORS, Directories, Options, external, make, namespace_key};
+use crate::output::Log;
+use crate::plan::Plan;
+use crate::spec::Spec;
+use crate::state::{NOTIFY_DIRECTORY, State};
+use crate::sys::descriptor;
+
+/// criu writes it below the work directory.
+const LOG_FILE: &str = "dump.log";
+
+/// What is to be dumped, and how.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct DumpOptions {
+    pub common: Options,
+    /// Earlier images, relative to these.
+    pub parent: Option<String>,
+    pub leave_running: bool,
+    pub tcp_skip_in_flight: bool,
+    pub link_remap: bool,
+    /// Memory only, and the container goes on.
+    pub pre_dump: bool,
+    /// Address and port of who takes the pages.
+    pub page_server: Option<(String, u16)>,
+    /// Gets a zero byte when lazy pages can be fetched.
+    pub status_fd: Option<i32>,
+}
+
+/// Saves a container. `state_directory` is where its state is, `spec` how it was made.
+///
+/// # Errors
+/// [`CheckpointError`]; the container runs on then.
+pub fn dump(
+    state: &State,
+    state_directory: &Path,
+    mut spec: Spec,
+    options: &DumpOptions,
+    log: &Log,
+) -> Result<(), CheckpointError> {
+    if state_directory.join(NOTIFY_DIRECTORY).is_dir() {
+        crate::notify::show(&mut spec, state_directory);
+    }
+    let plan = Plan::new(&spec, Path::new(&state.bundle))?;
+    let init = state.init.ok_or(CheckpointError::NoProcess)?;
+    let status = options.status_fd.map(status_descriptor).transpose()?;
+    make(&options.common.images)?;
+    let directories = Directories::open(&options.common)?;
+    let mut message = options.common.message(&directories, LOG_FILE, &spec);
+    describe(&mut message, state, options, init.pid);
+    say_namespaces(&mut message, &plan)?;
+    if !options.pre_dump {
+        external::say_where(&mut message, &external::list(&plan, &state.cgroups), &plan, init.pid)?;
+        write_descriptors(&options.common.images, state)?;
+    }
+    let criu = Criu::start(&Birth { cgroup: None, descriptors: &[], prepare: &|| Ok(()) })?;
+    criu.check(match (options.pre_dump, options.common.lazy_pages) {
+        (true, _) => Some((Feature::MemoryTracking, "track written memory, which --pre-dump needs")),
+        (false, true) => Some((Feature::LazyPages, "send pages later, which --lazy-pages needs")),
+        (false, false) => None,
+    })?;
+    let kind = if options.pre_dump { Kind::PreDump } else { Kind::Dump };
+    let mut status = status;
+    let verb = if options.pre_dump { "PRE_DUMP" } else { "DUMP" };
+    let carried_out = criu.carry_out(&request(kind, &message), &mut |notice: Notice| {
+        log.debug(&format!("criu says {}", notice.script));
+        if notice.script == "status-ready"
+            && let Some(status) = status.take()
+        {
+            // Whoever waits there sees the end of the stream as well.
+            rustix::io::write(status.as_fd(), &[0]).ok();
+        }
+        Ok(())
+    });
+    let response = options.common.unless_died(carried_out, verb, LOG_FILE)?;
+    criu.finish()?;
+    if response.success {
+        return Ok(());
+    }
+    Err(options.common.failed(verb, response.errno, LOG_FILE))
+}
+
+fn describe(message: &mut Message, state: &State, options: &DumpOptions, pid: u32) {
+    message.number(field::PID, u64::from(pid));
+    message.text(field::ROOT, &state.rootfs);
+    message.flag(field::LEAVE_RUNNING, options.leave_running);
+    message.flag(field::TCP_SKIP_IN_FLIGHT, options.tcp_skip_in_flight);
+    message.flag(field::LINK_REMAP, options.link_remap);
+    if let Some(parent) = &options.parent {
+        message.text(field::PARENT_IMG, parent);
+        message.flag(field::TRACK_MEM, true);
+    }
+    if let Some((address, port)) = &options.page_server {
+        message.named(field::PAGE_SERVER, address, u64::from(*port));
+    }
+    // Otherwise criu stops one process after the other, and new ones get away.
+    let freezer = match state.cgroups.v1("freezer") {
+        None if state.cgroups.is_unified() => state.cgroups.v2(),
+        freezer => freezer,
+    };
+    if let Some(freezer) = freezer {
+        message.text(field::FREEZE_CGROUP, &freezer.directory().display().to_string());
+    }
+}
+
+/// Network and pid namespaces that the container was given are not saved: at the restore it gets them again.
+fn say_namespaces(message: &mut Message, plan: &Plan) -> Result<(), CheckpointError> {
+    for (kind, path) in &plan.namespaces.join {
+        let Some((word, key)) = namespace_key(*kind) else { continue };
+        let status = std::fs::metadata(path).map_err(|error| CheckpointError::Namespace {
+            kind: *kind,
+            path: path.clone(),
+            source: crate::sys::Errno::from_io_error(&error).unwrap_or(crate::sys::Errno::IO),
+        })?;
+        message.text(field::EXTERNAL, &format!("{word}[{}]:{key}", status.ino()));
+    }
+    Ok(())
+}
+
+fn write_descriptors(images: &Path, state: &State) -> Result<(), CheckpointError> {
+    let path = images.join(DESCRIPTORS);
+    let text = serde_json::to_vec(&state.descriptors).expect("texts become JSON");
+    let failed = |source| CheckpointError::File { path: path.clone(), source };
+    let opened = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(&path)
+        .map_err(failed)?;
+    std::io::Write::write_all(&mut &opened, &text).map_err(failed)
+}
+
+fn status_descriptor(number: i32) -> Result<OwnedFd, CheckpointError> {
+    let failed = |_| CheckpointError::StatusFd { number };
+    let taken = descriptor::duplicate(number).map_err(failed)?;
+    let flags = rustix::fs::fcntl_getfl(&taken).map_err(failed)?;
+    if !flags.intersects(OFlags::WRONLY | OFlags::RDWR) {
+        return Err(CheckpointError::StatusFd { number });
+    }
+    Ok(taken)
+}
+
+/// Checks a `--parent-path`: relative to the images, and there.
+///
+/// # Errors
+/// [`CheckpointError::ParentAbsolute`], [`CheckpointError::Parent`].
+pub fn check_parent(images: &Path, parent: &OsStr) -> Result<(), CheckpointError> {
+    let parent = PathBuf::from(parent);
+    if parent.is_absolute() {
+        return Err(CheckpointError::ParentAbsolute);
+    }
+    let path = images.join(parent);
+    match std::fs::read_dir(&path) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(CheckpointError::Parent { path, source }),
+    }
+}

@@ -1,0 +1,211 @@
+//! `checkpoint` and `restore`: a container goes on where it was, as the container that it was; what fails leaves a
+//! running container running and no trace of one that was to be. Runs where criu does.
+
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use knarr_tests::process::{self, Outcome};
+use knarr_tests::runtime::Container;
+use knarr_tests::{Bundle, Runtime, Scratch, eventually, programs, require};
+
+const SECONDS: Duration = Duration::from_secs(20);
+
+/// Counts in the file `count`, for ever.
+const COUNTER: &str = "i=0; while :; do i=$((i+1)); echo $i >/tmp/count; sleep 0.05; done";
+
+/// criu is there and says that it works on this kernel (Debian 12's 3.17 does not on Linux 6.18).
+fn criu_works() -> Result<(), String> {
+    let path = programs::find("criu").ok_or("criu is not installed")?;
+    let checked = process::run(Command::new(path).arg("check"));
+    if checked.status.success() { Ok(()) } else { Err(format!("criu check: {}", checked.stderr.trim())) }
+}
+
+macro_rules! require_criu {
+    () => {
+        require!(root, tool("busybox"));
+        if let Err(why) = criu_works() {
+            let here = || ();
+            return knarr_tests::require::skip(std::any::type_name_of_val(&here), &why);
+        }
+    };
+}
+
+struct Counting<'a> {
+    runtime: &'a Runtime<'a>,
+    bundle: Bundle,
+    images: PathBuf,
+}
+
+impl<'a> Counting<'a> {
+    fn new(scratch: &'a Scratch, runtime: &'a Runtime<'a>) -> Self {
+        let bundle = Bundle::busybox(scratch, "one").script(COUNTER);
+        Self { runtime, bundle, images: scratch.join("images") }
+    }
+
+    fn count(&self) -> Option<u64> {
+        fs::read_to_string(self.bundle.rootfs().join("tmp/count")).ok()?.trim().parse().ok()
+    }
+
+    fn wait_beyond(&self, count: u64) {
+        eventually(SECONDS, || self.count().filter(|seen| *seen > count));
+    }
+
+    /// `run --detach` with its streams on /dev/null: criu saves no file that is outside the container.
+    fn run(&self) -> Container<'a> {
+        self.run_with(Stdio::null())
+    }
+
+    fn run_with(&self, stdin: Stdio) -> Container<'a> {
+        let container = self.runtime.guard(&self.bundle);
+        let mut command = self.runtime.command(["run", "--detach", "--bundle"]);
+        command.arg(self.bundle.path()).arg(self.bundle.id());
+        command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::null());
+        assert!(command.status().expect("the runtime runs").success(), "run");
+        self.wait_beyond(2);
+        container
+    }
+
+    fn checkpoint(&self, flags: &[&str], images: &Path) -> Outcome {
+        let mut command = self.runtime.command(["checkpoint", "--image-path"]);
+        process::run(command.arg(images).args(flags).arg(self.bundle.id()))
+    }
+
+    fn restore(&self, pid_file: &Path) -> bool {
+        let mut command = self.runtime.command(["restore", "--detach", "--image-path"]);
+        command.arg(&self.images).arg("--pid-file").arg(pid_file).arg("--bundle").arg(self.bundle.path());
+        on_null(command.arg(self.bundle.id()))
+    }
+}
+
+fn on_null(command: &mut Command) -> bool {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().expect("the runtime runs").success()
+}
+
+#[test]
+fn a_restored_container_goes_on_where_it_was() {
+    require_criu!();
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let counting = Counting::new(&scratch, &runtime);
+    let container = counting.run();
+    for round in 0..2 {
+        counting.checkpoint(&[], &counting.images).success();
+        assert_eq!(container.status(), "gone");
+        assert!(scratch.pids("one").is_empty());
+        let saved = counting.count().expect("it counted");
+
+        let pid_file = scratch.join(format!("pid-{round}"));
+        assert!(counting.restore(&pid_file));
+        assert_eq!(container.status(), "running");
+        assert_eq!(fs::read_to_string(&pid_file).expect("a pid file"), container.pid().to_string());
+        assert!(scratch.pids("one").contains(&container.pid().to_string()));
+        counting.wait_beyond(saved);
+        assert!(counting.count().expect("it counts") < saved + 1000, "it began anew");
+        assert_eq!(container.exec(["cat", "/proc/1/comm"]).success().stdout, "sh\n");
+    }
+    container.kill("KILL").success();
+    eventually(SECONDS, || (container.status() == "stopped").then_some(()));
+    container.delete().success();
+    scratch.assert_nothing_left();
+}
+
+#[test]
+fn a_container_that_is_to_go_on_goes_on() {
+    require_criu!();
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let counting = Counting::new(&scratch, &runtime);
+    let container = counting.run();
+    let pid = container.pid();
+    counting.checkpoint(&["--leave-running"], &counting.images).success();
+    assert_eq!((container.status().as_str(), container.pid()), ("running", pid));
+    counting.wait_beyond(counting.count().expect("it counts"));
+    assert!(counting.images.join("inventory.img").exists());
+}
+
+#[test]
+fn a_foreground_restore_ends_as_the_process_does() {
+    require_criu!();
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let mut counting = Counting::new(&scratch, &runtime);
+    counting.bundle = counting
+        .bundle
+        .script("i=0; while [ ! -e /tmp/end ]; do i=$((i+1)); echo $i >/tmp/count; sleep 0.05; done; exit 7");
+    let container = counting.run();
+    counting.checkpoint(&[], &counting.images).success();
+    fs::write(counting.bundle.rootfs().join("tmp/end"), "").expect("a file");
+    let mut command = runtime.command(["restore", "--image-path"]);
+    command.arg(&counting.images).arg("--bundle").arg(counting.bundle.path()).arg(counting.bundle.id());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    assert_eq!(command.status().expect("the runtime runs").code(), Some(7));
+    assert_eq!(container.status(), "gone");
+}
+
+#[test]
+fn a_failed_restore_leaves_nothing_and_names_the_log() {
+    require_criu!();
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let counting = Counting::new(&scratch, &runtime);
+    let container = counting.run();
+    counting.checkpoint(&[], &counting.images).success();
+    fs::remove_file(counting.images.join("pstree.img")).expect("it was there");
+    let mut command = runtime.command(["restore", "--detach", "--image-path"]);
+    command.arg(&counting.images).arg("--bundle").arg(counting.bundle.path()).arg(counting.bundle.id());
+    let refused = process::run(&mut command).exits_with(1);
+    let log = counting.images.join("restore.log");
+    assert!(refused.stderr.contains(&log.display().to_string()), "{refused}");
+    assert_eq!(container.status(), "gone");
+    scratch.assert_nothing_left();
+}
+
+/// criu saves no socket whose other end is outside the container, unless it is asked to.
+#[test]
+fn a_failed_checkpoint_leaves_the_container_running() {
+    require_criu!();
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let counting = Counting::new(&scratch, &runtime);
+    let (_outside, inside) = UnixStream::pair().expect("sockets");
+    let container = counting.run_with(Stdio::from(std::os::fd::OwnedFd::from(inside)));
+    let refused = counting.checkpoint(&[], &counting.images).exits_with(1);
+    let log = counting.images.join("dump.log");
+    assert!(refused.stderr.contains(&log.display().to_string()), "{refused}");
+    assert!(refused.stderr.contains("unix"), "{refused}");
+    assert_eq!(container.status(), "running");
+    counting.wait_beyond(counting.count().expect("it counts"));
+}
+
+#[test]
+fn bad_requests_are_refused_before_anything_is_done() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let bundle = Bundle::busybox(&scratch, "one").args(["sleep", "60"]);
+    let container = runtime.create(&bundle);
+    let refused = runtime.call(["checkpoint", container.id()]).exits_with(1);
+    assert!(refused.stderr.contains("Container cannot be checkpointed in created state"), "{refused}");
+    container.start().success();
+    for (flags, words) in [
+        (["--parent-path", "/absolute"], "--parent-path must be relative"),
+        (["--parent-path", "no-such"], "invalid --parent-path"),
+        (["--page-server", "nowhere"], "Use --page-server ADDRESS:PORT"),
+        (["--manage-cgroups-mode", "odd"], "invalid manage-cgroups-mode value"),
+        (["--empty-ns", "user"], "is not supported"),
+    ] {
+        let args = ["checkpoint", "--image-path", "/nonexistent/images"].into_iter().chain(flags);
+        let refused = runtime.call(args.chain([container.id()])).exits_with(1);
+        assert!(refused.stderr.contains(words), "{refused}");
+        assert_eq!(container.status(), "running");
+    }
+    let mut without = runtime.command(["checkpoint", "--image-path"]);
+    let refused =
+        process::run(without.arg(scratch.join("images")).arg(container.id()).env("PATH", "/nowhere"));
+    assert!(refused.stderr.contains("criu is not in PATH"), "{refused}");
+    assert_eq!(container.status(), "running");
+}
