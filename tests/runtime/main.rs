@@ -5,5 +5,5 @@ mod cgroup_devices;
 mod cgroup_limits;
 mod cgroup_update;
 mod cgroup_usage;
-mod rootless;
 mod checkpoint;
+mod rootless;
