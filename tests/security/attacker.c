@@ -6,6 +6,8 @@
  *                     such that a kernel without a filter does no harm either
  * bomb                forks for ever, whatever ends or fails
  * inject TTY          pushes a key into a terminal's input (TIOCSTI)
+ * mounts PATH...      from a mount namespace of its own tries to unmount each, to make it writable, and to clear its flags
+ * leave               leaves a key in its session keyring and a System V memory segment; "look" looks for both
  * ids                 prints real, effective and saved user and group ids
  */
 #define _GNU_SOURCE
@@ -18,7 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/ptrace.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -155,6 +159,49 @@ static int calls(void)
     return 0;
 }
 
+static void report(const char *attempt, const char *path, long result)
+{
+    printf("%s %s %s\n", attempt, path, result == 0 ? "worked" : strerrorname_np(errno));
+}
+
+static void report_one(const char *attempt, long result)
+{
+    printf("%s %s\n", attempt, result >= 0 ? "worked" : strerrorname_np(errno));
+}
+
+/* Flags first: what is unmounted has none left to change. */
+static int mounts(char **paths)
+{
+    struct { unsigned long long set, clear, propagation, namespace; } change = { 0, 0xf, 0, 0 };
+    /* Without CAP_SYS_ADMIN, as root of a user namespace that it makes. */
+    if (unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0)
+        return 1;
+    for (; *paths; paths++) {
+        report("setattr", *paths, syscall(442 /* mount_setattr */, AT_FDCWD, *paths, 0, &change, sizeof change));
+        report("remount", *paths, mount("none", *paths, NULL, MS_REMOUNT | MS_BIND, NULL));
+        report("umount", *paths, umount2(*paths, MNT_DETACH));
+    }
+    return 0;
+}
+
+#define SHARED_NAME 0x6b6e6172
+
+static int leave(void)
+{
+    report_one("key", syscall(SYS_add_key, "user", "knarr-secret", "x", 1, -3 /* the session's keyring */));
+    report_one("memory", shmget(SHARED_NAME, 4096, IPC_CREAT | 0666));
+    puts("end");
+    return 0;
+}
+
+static int look_for(void)
+{
+    report_one("key", syscall(SYS_request_key, "user", "knarr-secret", 0, 0));
+    report_one("memory", shmget(SHARED_NAME, 0, 0));
+    puts("end");
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
@@ -162,6 +209,12 @@ int main(int argc, char **argv)
         return flip(argv[2], argv[3]);
     if (!strcmp(verb, "hunt") && argc == 3)
         return hunt(argv[2]);
+    if (!strcmp(verb, "mounts"))
+        return mounts(argv + 2);
+    if (!strcmp(verb, "leave"))
+        return leave();
+    if (!strcmp(verb, "look"))
+        return look_for();
     if (!strcmp(verb, "calls"))
         return calls();
     if (!strcmp(verb, "bomb")) {

@@ -10,6 +10,8 @@ mod runtime_config;
 mod runtime_descriptors;
 mod runtime_identity;
 mod runtime_kernel;
+mod runtime_leaks;
 mod runtime_lifecycle;
+mod runtime_mounts;
 mod runtime_races;
 mod runtime_rootfs;
