@@ -5,6 +5,7 @@ ARCH   := $(shell uname -m)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN    := $(CURDIR)/target/bin
 PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 60
 DESTDIR ?=
 PROGRAMS := knarr knarrd containerd-shim-knarr-v2 knarr-runtime
 
@@ -19,7 +20,7 @@ BENCH_TOOLS := $(TEST_TOOLS) time=time conmon=conmon
 HEADERS := $(if $(wildcard /usr/include/stdlib.h),,no-such-program=libc6-dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint demo bench install clean
+.PHONY: help build test lint demo bench fuzz install clean
 
 help: ## Lists these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -53,6 +54,11 @@ demo: build ## Shows a real image go from a registry to an exit status, then rem
 bench: build ## Measures ours beside runc, crun and containerd in one run, and prints the tables
 	@tests/install-tools.sh $(BENCH_TOOLS)
 	@KNARR_BIN_DIR=$(BIN) cargo run --release --quiet -p knarr-tests --bin bench
+
+fuzz: ## Runs each fuzz target for FUZZ_SECONDS=60 (needs a nightly Rust and `cargo install cargo-fuzz`)
+	@set -e; cd fuzz; for target in spec resources state; do mkdir -p corpus/$$target; set -x; \
+	cargo +nightly fuzz run --fuzz-dir . --sanitizer none $$target corpus/$$target seeds/$$target -- \
+	-max_total_time=$(FUZZ_SECONDS); { set +x; } 2>/dev/null; done
 
 install: build ## Installs programs and systemd units (PREFIX=/usr/local, DESTDIR=)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system

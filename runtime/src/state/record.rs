@@ -136,7 +136,11 @@ impl State {
         }
     }
 
-    fn parse(text: &str, path: PathBuf) -> Result<Self, StateError> {
+    /// Reads the text of a state file; `path` is for messages only.
+    ///
+    /// # Errors
+    /// [`StateError::Parse`] and [`StateError::Version`] when it is not ours.
+    pub fn parse(text: &str, path: PathBuf) -> Result<Self, StateError> {
         match serde_json::from_str::<Self>(text) {
             Ok(state) if state.version == VERSION => Ok(state),
             other => match (serde_json::from_str::<Versioned>(text), other) {
