@@ -151,16 +151,22 @@ fn the_hosts_null_stays_as_it_is() {
     let before = (facts(&node), facts(host));
     let script =
         "for n in 0 1 2; do chmod 600 /proc/self/fd/$n; chown 7:7 /proc/self/fd/$n; done; : >/tmp/done";
+    let open = || fs::File::options().read(true).write(true).open(&node).expect("the node opens");
     for (name, uid) in [("root", 0), ("user", 1000)] {
-        let bundle = Bundle::busybox(&scratch, name)
-            .script(script)
-            .edit(|config| config["process"]["user"]["uid"] = serde_json::json!(uid));
+        let user = |config: &mut Value| config["process"]["user"]["uid"] = serde_json::json!(uid);
+        let bundle = Bundle::busybox(&scratch, name).script(script).edit(user);
         fs::set_permissions(bundle.rootfs().join("tmp"), PermissionsExt::from_mode(0o777)).expect("a mode");
-        let open = || fs::File::options().read(true).write(true).open(&node).expect("the node opens");
-        let mut command = runtime.verb("run", &bundle);
-        let status = command.stdin(open()).stdout(open()).stderr(open()).status().expect("the runtime runs");
-        assert!(status.success(), "{name}: {status}");
-        assert!(bundle.rootfs().join("tmp/done").exists(), "{name}: the script ran");
-        assert_eq!((facts(&node), facts(host)), before, "{name}");
+        let sleeper = format!("{name}-sleeps");
+        let sleeper = bundle.another(&scratch, &sleeper).args(["sleep", "600"]);
+        let container = runtime.run_detached(&sleeper);
+        for mut command in
+            [runtime.verb("run", &bundle), runtime.command(["exec", container.id(), "sh", "-c", script])]
+        {
+            let status = command.stdin(open()).stdout(open()).stderr(open()).status();
+            let status = status.expect("the runtime runs");
+            assert!(status.success(), "{name}: {status}");
+            fs::remove_file(bundle.rootfs().join("tmp/done")).expect("the script ran");
+            assert_eq!((facts(&node), facts(host)), before, "{name}: {command:?}");
+        }
     }
 }

@@ -40,12 +40,16 @@ pub(super) fn fill(tree: &Tree, devices: &[Device], in_user_namespace: bool) -> 
         Ok(()) | Err(Errno::NOENT) => link(directory.as_fd(), "pts/ptmx", "ptmx")?,
         Err(source) => return Err(RootError::Link { path: "ptmx", source }),
     }
-    reopen_null(tree).map_err(|source| RootError::Device { path: "/dev/null".to_owned(), source })
+    reopen_null(tree)
 }
 
 /// Standard streams on /dev/null become the container's own: the host's node is out of its reach then, for chmod by
 /// /dev/stdin as for a checkpoint, which finds no file outside the container.
-fn reopen_null(tree: &Tree) -> Result<(), Errno> {
+///
+/// # Errors
+/// [`RootError::Device`].
+pub(crate) fn reopen_null(tree: &Tree) -> Result<(), RootError> {
+    let failed = |source| RootError::Device { path: "/dev/null".to_owned(), source };
     for (number, stream) in (0..).zip([stdin(), stdout(), stderr()]) {
         if !rustix::fs::fstat(stream).is_ok_and(|status| is_null(&status)) {
             continue;
@@ -53,10 +57,10 @@ fn reopen_null(tree: &Tree) -> Result<(), Errno> {
         let own = match tree.open("dev/null", OFlags::RDWR | OFlags::NOCTTY, Links::Refuse) {
             // A container need not have one.
             Err(Errno::NOENT) => return Ok(()),
-            opened => opened?,
+            opened => opened.map_err(failed)?,
         };
-        if is_null(&rustix::fs::fstat(&own)?) {
-            descriptor::duplicate_onto(own.as_raw_fd(), number)?;
+        if is_null(&rustix::fs::fstat(&own).map_err(failed)?) {
+            descriptor::duplicate_onto(own.as_raw_fd(), number).map_err(failed)?;
         }
     }
     Ok(())
