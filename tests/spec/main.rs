@@ -3,6 +3,7 @@
 //! `differs!` says how, and what the specification has on it.
 #![forbid(unsafe_code)]
 
+mod bind_flags;
 mod capabilities;
 mod console;
 mod corpus;

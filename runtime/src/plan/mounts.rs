@@ -112,6 +112,19 @@ impl Attributes {
         self.clear = (self.clear & !set) | clear;
     }
 
+    /// With the field of access time modes cleared whole or not at all, as mount_setattr(2) wants it; whole for
+    /// recursive words, which know no mode that was there before.
+    #[must_use]
+    pub fn whole(self, reach: Reach) -> Self {
+        let modes = self.clear & libc::MOUNT_ATTR__ATIME;
+        let clear = match (modes, reach) {
+            (0, _) => self.clear,
+            (libc::MOUNT_ATTR__ATIME, _) | (_, Reach::Tree) => self.clear | libc::MOUNT_ATTR__ATIME,
+            (_, Reach::One) => self.clear & !libc::MOUNT_ATTR__ATIME,
+        };
+        Self { set: self.set, clear }
+    }
+
     /// Nothing to do.
     #[must_use]
     pub fn is_empty(self) -> bool {

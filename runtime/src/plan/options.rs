@@ -12,6 +12,8 @@ const NODIRATIME: u64 = libc::MOUNT_ATTR_NODIRATIME;
 const NOSYMFOLLOW: u64 = libc::MOUNT_ATTR_NOSYMFOLLOW;
 /// The field of the three exclusive access time modes; relatime is the one with the value 0.
 const ATIME: u64 = libc::MOUNT_ATTR__ATIME;
+/// What "norelatime" takes back: the bit of the field that stands for no mode, since relatime has none.
+const RELATIME: u64 = ATIME & !NOATIME & !STRICTATIME;
 
 /// What one word asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +66,10 @@ const WORDS: &[(&str, bool, Word)] = &[
     ("noatime", true, atime(NOATIME)),
     ("strictatime", true, atime(STRICTATIME)),
     ("relatime", true, atime(0)),
-    ("atime", true, atime(0)),
-    ("norelatime", true, atime(STRICTATIME)),
-    ("nostrictatime", true, atime(0)),
+    // These take a mode back that was named before; what the mount has by itself stays, as with mount(2).
+    ("atime", true, clear(NOATIME)),
+    ("norelatime", true, clear(RELATIME)),
+    ("nostrictatime", true, clear(STRICTATIME)),
     ("sync", false, Word::Superblock),
     ("async", false, Word::Superblock),
     ("dirsync", false, Word::Superblock),

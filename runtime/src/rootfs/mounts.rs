@@ -7,7 +7,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 
 use super::tree::{Links, attach, copy_tree, is_directory};
-use super::{Built, MountError, Procfs, Source, Surroundings, Tree, cgroups, copy_up};
+use super::{Built, MountError, Procfs, Source, Surroundings, Tree, bind_attributes, cgroups, copy_up};
 use crate::plan::mounts::{Attributes, Filesystem, Mount, MountKind};
 use crate::sys::Errno;
 use crate::sys::mount::{Change, Reach, change};
@@ -60,7 +60,7 @@ pub(super) fn make(
                     &opened
                 }
             };
-            bind(tree, mount, made.as_fd())
+            bind(tree, mount, made.as_fd(), around.in_user_namespace)
         }
         MountKind::Cgroup => cgroups::mount(tree, mount, around),
         MountKind::Remount => {
@@ -186,7 +186,7 @@ fn log(context: BorrowedFd<'_>) -> String {
     }
 }
 
-fn bind(tree: &Tree, mount: &Mount, made: BorrowedFd<'_>) -> Result<(), MountError> {
+fn bind(tree: &Tree, mount: &Mount, made: BorrowedFd<'_>, in_user_namespace: bool) -> Result<(), MountError> {
     let at = &mount.destination;
     let target = match is_directory(made) {
         Ok(true) => tree.make_directory(at, Links::Follow),
@@ -195,7 +195,9 @@ fn bind(tree: &Tree, mount: &Mount, made: BorrowedFd<'_>) -> Result<(), MountErr
     };
     let target = target.map_err(|source| MountError::Target { source })?;
     refuse_inside_proc(target.as_fd(), at)?;
-    adjust(made, mount)?;
+    let attributes = bind_attributes::change_of(mount.attributes, made, in_user_namespace)
+        .map_err(|source| MountError::Attributes { source })?;
+    adjust(made, &Mount { attributes, ..mount.clone() })?;
     attach(made, target.as_fd()).map_err(|source| MountError::Attach { source })?;
     // Propagation between peers is kept by the copy: what the container mounts below it must not appear on the host.
     Ok(())
@@ -214,9 +216,9 @@ pub(crate) fn open_source(path: &Path, reach: Reach) -> Result<OwnedFd, MountErr
 /// Gives a mount its attributes and propagation: one call where nothing special is asked for. Its ids are mapped already.
 fn adjust(made: BorrowedFd<'_>, mount: &Mount) -> Result<(), MountError> {
     let failed = |source| MountError::Attributes { source };
-    let apply = |attributes: Attributes, reach| match attributes.is_empty() {
-        true => Ok(()),
-        false => {
+    let apply = |attributes: Attributes, reach| match attributes.whole(reach) {
+        nothing if nothing.is_empty() => Ok(()),
+        attributes => {
             let wanted = Change { set: attributes.set, clear: attributes.clear, ..Change::default() };
             change(made, wanted, reach).map_err(failed)
         }
