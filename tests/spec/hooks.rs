@@ -42,7 +42,7 @@ fn hooks_are_called_in_the_order_of_their_kinds_and_lists() {
         config["hooks"] = json!({
             "poststop": [on_host("poststop-1"), on_host("poststop-2")],
             "poststart": [on_host("poststart")],
-            "startContainer": [shell("echo startContainer >>/log")],
+            "startContainer": [shell("sleep 0.3; echo startContainer >>/log")],
             "createContainer": [on_host("createContainer")],
             "createRuntime": [on_host("createRuntime-1"), on_host("createRuntime-2")],
             "prestart": [on_host("prestart")],

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use knarr_proto::status::Status;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 
 use super::{CreateError, StartError};
@@ -50,6 +51,9 @@ pub fn start(root: &Path, state: &State) -> Result<(), StartError> {
     rustix::io::write(&gate, b"s").map_err(|source| StartError::Gate { source })?;
     let spec = Spec::load_file(&directory.join(CONFIG))?;
     let init = state.init.map(|init| init.open()).transpose()?.flatten();
+    if !spec.hooks.poststart.is_empty() {
+        await_execution(&gate).map_err(|source| StartError::Gate { source })?;
+    }
     if let Err(error) = hooks::run(HookKind::Poststart, &spec.hooks, &state.oci("running", observed.pid)) {
         if let Some(init) = init {
             // It may have ended by itself; the hook's failure is the one to tell.
@@ -61,4 +65,15 @@ pub fn start(root: &Path, state: &State) -> Result<(), StartError> {
         notify.wait(init.as_fd(), observed.pid)?;
     }
     Ok(())
+}
+
+/// Poststart hooks come after the user's program is executed (runtime-spec, "Lifecycle"): then, or when the process has
+/// ended, nobody reads the gate any more.
+fn await_execution(gate: &OwnedFd) -> Result<(), Errno> {
+    loop {
+        match poll(&mut [PollFd::new(gate, PollFlags::empty())], None) {
+            Err(Errno::INTR) => {}
+            polled => return polled.map(drop),
+        }
+    }
 }

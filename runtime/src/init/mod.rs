@@ -118,7 +118,7 @@ fn phases(mut init: Init<'_>, channel: &ChildEnd) -> Result<Infallible, (Phase, 
     let rooted = isolated.enter_root(channel).map_err(at(Phase::Root))?;
     let settled = rooted.settle().map_err(at(Phase::Settle))?;
     let confined = settled.confine(channel).map_err(|error| (Phase::Confine, error.into()))?;
-    wait::wait(channel, gate, confined.kept_descriptors()).map_err(at(Phase::Wait))?;
+    let _gate = wait::wait(channel, gate, confined.kept_descriptors()).map_err(at(Phase::Wait))?;
     let filtered = confined.filter().map_err(|error| (Phase::Exec, error.into()))?;
     start_hooks(hooks, state, filtered.environment()).map_err(at(Phase::Exec))?;
     Filtered::execute(filtered).map_err(|error| (Phase::Exec, error.into()))

@@ -15,13 +15,19 @@ const ENDING: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTE
 
 /// Tells that all is set up; then `create` has it wait at the gate, a fifo that is open for both directions, so that
 /// the read ends only when `start` writes its byte. Descriptors from `kept` on are closed (CVE-2024-21626).
-pub(super) fn wait(channel: &ChildEnd, gate: Option<OwnedFd>, kept: u32) -> Result<(), InitError> {
+///
+/// Returns the gate: `start` sees it close when the user's program is executed.
+pub(super) fn wait(
+    channel: &ChildEnd,
+    gate: Option<OwnedFd>,
+    kept: u32,
+) -> Result<Option<OwnedFd>, InitError> {
     let failed = |source| InitError::Gate { source };
     if gate.is_some() {
         signal::block(&SignalSet::of(&ENDING)).map_err(failed)?;
     }
     channel.ready()?;
-    let Some(gate) = gate else { return Ok(()) };
+    let Some(gate) = gate else { return Ok(None) };
     descriptor::close_all_but(kept.cast_signed(), &mut [gate.as_raw_fd()]);
     let signals = signal::descriptor(&SignalSet::of(&ENDING)).map_err(failed)?;
     loop {
@@ -37,7 +43,7 @@ pub(super) fn wait(channel: &ChildEnd, gate: Option<OwnedFd>, kept: u32) -> Resu
         }
         if waiting[0].revents().contains(PollFlags::IN) {
             rustix::io::read(&gate, &mut [0]).map_err(failed)?;
-            return Ok(());
+            return Ok(Some(gate));
         }
     }
 }

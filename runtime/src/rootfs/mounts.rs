@@ -223,8 +223,9 @@ fn adjust(made: BorrowedFd<'_>, mount: &Mount) -> Result<(), MountError> {
             change(made, wanted, reach).map_err(failed)
         }
     };
-    apply(mount.recursive, Reach::Tree)?;
+    // As under runc, what is recursive has the last word.
     apply(mount.attributes, Reach::One)?;
+    apply(mount.recursive, Reach::Tree)?;
     if matches!(mount.kind, MountKind::Bind { .. }) && mount.propagation.is_empty() {
         return change(made, Change { propagation: libc::MS_PRIVATE, ..Change::default() }, Reach::Tree)
             .map_err(failed);
