@@ -10,6 +10,8 @@ use crate::sys::Errno;
 const LOCKED: u64 =
     libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
 const ATIME: u64 = libc::MOUNT_ATTR__ATIME;
+/// Of statvfs(3); the libc crate has it for glibc alone.
+const ST_RELATIME: u64 = 0x1000;
 
 /// What of `asked` is to be changed in `made`, a copy of the source.
 ///
@@ -65,7 +67,7 @@ fn present(made: BorrowedFd<'_>) -> Result<u64, Errno> {
     ];
     let named =
         pairs.iter().filter(|(flag, _)| flags & *flag != 0).fold(0, |all, (_, attribute)| all | attribute);
-    let is_strict = flags & (libc::ST_NOATIME | libc::ST_RELATIME) == 0;
+    let is_strict = flags & (libc::ST_NOATIME | ST_RELATIME) == 0;
     Ok(if is_strict { named | libc::MOUNT_ATTR_STRICTATIME } else { named })
 }
 
