@@ -73,16 +73,18 @@ impl<'a> Counting<'a> {
         process::run(command.arg(images).args(flags).arg(self.bundle.id()))
     }
 
-    fn restore(&self, pid_file: &Path) -> bool {
-        let mut command = self.runtime.command(["restore", "--detach", "--image-path"]);
-        command.arg(&self.images).arg("--pid-file").arg(pid_file).arg("--bundle").arg(self.bundle.path());
-        on_null(command.arg(self.bundle.id()))
+    /// `restore FLAGS` of the container from the images, not run yet.
+    fn restore(&self, flags: &[&str]) -> Command {
+        let mut command = self.runtime.command(["restore", "--image-path"]);
+        command.arg(&self.images).arg("--bundle").arg(self.bundle.path()).args(flags).arg(self.bundle.id());
+        command
     }
 }
 
-fn on_null(command: &mut Command) -> bool {
+/// The exit code of a command whose streams are /dev/null.
+fn on_null(command: &mut Command) -> Option<i32> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().expect("the runtime runs").success()
+    command.status().expect("the runtime runs").code()
 }
 
 #[test]
@@ -99,7 +101,8 @@ fn a_restored_container_goes_on_where_it_was() {
         let saved = counting.count().expect("it counted");
 
         let pid_file = scratch.join(format!("pid-{round}"));
-        assert!(counting.restore(&pid_file));
+        let mut command = counting.restore(&["--detach", "--pid-file", &pid_file.display().to_string()]);
+        assert_eq!(on_null(&mut command), Some(0));
         assert_eq!(container.status(), "running");
         assert_eq!(fs::read_to_string(&pid_file).expect("a pid file"), container.pid().to_string());
         assert!(scratch.pids("one").contains(&container.pid().to_string()));
@@ -139,10 +142,7 @@ fn a_foreground_restore_ends_as_the_process_does() {
     let container = counting.run();
     counting.checkpoint(&[], &counting.images).success();
     fs::write(counting.bundle.rootfs().join("tmp/end"), "").expect("a file");
-    let mut command = runtime.command(["restore", "--image-path"]);
-    command.arg(&counting.images).arg("--bundle").arg(counting.bundle.path()).arg(counting.bundle.id());
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    assert_eq!(command.status().expect("the runtime runs").code(), Some(7));
+    assert_eq!(on_null(&mut counting.restore(&[])), Some(7));
     assert_eq!(container.status(), "gone");
 }
 
@@ -155,9 +155,7 @@ fn a_failed_restore_leaves_nothing_and_names_the_log() {
     let container = counting.run();
     counting.checkpoint(&[], &counting.images).success();
     fs::remove_file(counting.images.join("pstree.img")).expect("it was there");
-    let mut command = runtime.command(["restore", "--detach", "--image-path"]);
-    command.arg(&counting.images).arg("--bundle").arg(counting.bundle.path()).arg(counting.bundle.id());
-    let refused = process::run(&mut command).exits_with(1);
+    let refused = process::run(&mut counting.restore(&["--detach"])).exits_with(1);
     let log = counting.images.join("restore.log");
     assert!(refused.stderr.contains(&log.display().to_string()), "{refused}");
     assert_eq!(container.status(), "gone");

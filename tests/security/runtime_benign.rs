@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use knarr_tests::{Bundle, Runtime, Scratch, process, programs, require};
+use knarr_tests::{Bundle, Runtime, Scratch, process, require};
 use serde_json::{Value, json};
 
 fn add_mounts(bundle: Bundle, mounts: &[Value]) -> Bundle {
@@ -51,18 +51,10 @@ fn a_read_only_bundle_and_a_read_only_root_work() {
         .script("touch /x 2>/dev/null && echo WROTE; touch /dev/shm/x && echo ok")
         .edit(|config| config["root"]["readonly"] = json!(true));
     assert_eq!(runtime.run(&bundle).success().stdout, "ok\n");
-    let mut wrapped = scratch.command(programs::tool("unshare"));
     let run = runtime.verb("run", &bundle);
-    wrapped.args([
-        "-m",
-        "--propagation",
-        "private",
-        "sh",
-        "-c",
-        "mount --bind -o ro \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && exec \"$@\"",
-    ]);
-    wrapped.arg(bundle.path()).arg(run.get_program()).args(run.get_args());
-    assert_eq!(process::run(&mut wrapped).success().stdout, "ok\n");
+    let prepare = "mount --bind -o ro \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\"";
+    let mut wrapped = scratch.with_mounts(prepare, bundle.path(), run.get_program());
+    assert_eq!(process::run(wrapped.args(run.get_args())).success().stdout, "ok\n");
 }
 
 #[test]

@@ -166,11 +166,9 @@ fn flags_of_mounts_are_those_that_were_asked_for() {
         .edit(|config| config["mounts"].as_array_mut().expect("a list").extend(mounts));
     // A source with a mount below, in a mount namespace of the caller's own.
     let run = runtime.verb("run", &bundle);
-    let mut caller = scratch.command(knarr_tests::programs::tool("unshare"));
-    let prepare = "mkdir -p \"$0/below\" && mount -t tmpfs below \"$0/below\" && exec \"$@\"";
-    caller.args(["-m", "--propagation", "private", "sh", "-c", prepare]).arg(&source);
-    caller.arg(run.get_program()).args(run.get_args());
-    let mountinfo = knarr_tests::process::run(&mut caller).success().stdout;
+    let prepare = "mkdir -p \"$0/below\" && mount -t tmpfs below \"$0/below\"";
+    let mut caller = scratch.with_mounts(prepare, &source, run.get_program());
+    let mountinfo = knarr_tests::process::run(caller.args(run.get_args())).success().stdout;
     for (number, (options, own, below)) in sets.iter().enumerate() {
         for (at, wanted) in [(format!("/m/{number}"), own), (format!("/m/{number}/below"), below)] {
             let found = shown(&mountinfo, &at);

@@ -1,7 +1,7 @@
 //! What a bind mount keeps of its source's flags, and what a user namespace makes it keep: runc's rules, which are those of
 //! mount(2)'s remount. runtime-spec names the options, and leaves this open.
 
-use knarr_tests::{Bundle, Runtime, Scratch, process, programs, require};
+use knarr_tests::{Bundle, Runtime, Scratch, process, require};
 use serde_json::json;
 
 use crate::differs;
@@ -50,12 +50,11 @@ fn check(cases: &[Case], change: impl Fn(Bundle) -> Bundle) {
         });
         // A mount whose flags are its own, in a mount namespace of the caller's.
         let run = runtime.verb("run", &bundle);
-        let mut caller = scratch.command(programs::tool("unshare"));
-        let prepare = "mount -t tmpfs -o strictatime source \"$0\" && \
-             mount -o \"remount,bind,$1\" \"$0\" && shift && exec \"$@\"";
-        caller.args(["-m", "--propagation", "private", "sh", "-c", prepare]).arg(&source).arg(flags);
-        caller.arg(run.get_program()).args(run.get_args());
-        let outcome = process::run(&mut caller);
+        let prepare = format!(
+            "mount -t tmpfs -o strictatime source \"$0\" && mount -o \"remount,bind,{flags}\" \"$0\""
+        );
+        let mut caller = scratch.with_mounts(&prepare, &source, run.get_program());
+        let outcome = process::run(caller.args(run.get_args()));
         let case = format!("{flags} {options:?}: {outcome}");
         let Some(wanted) = wanted else {
             assert!(outcome.code() == 1 && outcome.stderr.contains("operation not permitted"), "{case}");

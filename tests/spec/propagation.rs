@@ -1,6 +1,8 @@
 //! `linux.rootfsPropagation` and the propagation of bind mounts: what is mounted on the host after the start is seen or
 //! not, and what is mounted in the container appears on the host or not. The "host" is a mount namespace of the test's.
 
+use std::path::Path;
+
 use knarr_tests::{Bundle, Outcome, Runtime, Scratch, process, programs, require};
 use serde_json::json;
 
@@ -98,11 +100,10 @@ fn a_slave_root_follows_a_shared_host() {
     let bundle = Bundle::busybox(&scratch, "one").script("cat /proc/self/mountinfo").edit(|config| {
         config["linux"]["rootfsPropagation"] = json!("slave");
     });
-    let script = "umount /sys/fs/cgroup/unified 2>/dev/null; mount --make-rshared / || exit 1; exec \"$@\"";
-    let mut command = scratch.command(programs::tool("unshare"));
-    command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]);
-    command.arg(runtime.program()).arg("--root").arg(runtime.root()).args(["run", "--bundle"]);
-    let seen = process::run(command.arg(bundle.path()).arg("one")).success();
+    let run = runtime.verb("run", &bundle);
+    let prepare = "umount /sys/fs/cgroup/unified 2>/dev/null; mount --make-rshared /";
+    let mut command = scratch.with_mounts(prepare, Path::new("/"), run.get_program());
+    let seen = process::run(command.args(run.get_args())).success();
     let root = &parse(&seen.stdout)["/"];
     assert!(root.propagation.contains("master:"), "{root:?}");
 }

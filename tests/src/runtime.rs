@@ -12,7 +12,7 @@ use crate::programs;
 use crate::scratch::Scratch;
 
 /// Takes the (nearly controller-less) cgroup2 of a hybrid machine out of the runtime's view: crun refuses hybrid.
-const PRIVATE_VIEW: &str = r#"umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@""#;
+const PRIVATE_VIEW: &str = "umount /sys/fs/cgroup/unified 2>/dev/null; true";
 
 /// A runtime and the directory that it keeps its state in.
 #[derive(Debug)]
@@ -81,11 +81,7 @@ impl<'a> Runtime<'a> {
     #[must_use]
     pub fn command<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = if self.has_private_view {
-            let mut command = self.scratch.command(programs::tool("unshare"));
-            command
-                .args(["-m", "--propagation", "private", "sh", "-c", PRIVATE_VIEW, "sh"])
-                .arg(&self.program);
-            command
+            self.scratch.with_mounts(PRIVATE_VIEW, Path::new("/"), &self.program)
         } else {
             self.scratch.command(&self.program)
         };
@@ -108,7 +104,7 @@ impl<'a> Runtime<'a> {
     /// `create`, which must succeed; the container is force-deleted when the returned guard goes.
     #[track_caller]
     pub fn create(&'a self, bundle: &Bundle) -> Container<'a> {
-        let guard = Container { runtime: self, id: bundle.id().to_owned() };
+        let guard = self.guard(bundle);
         process::run(&mut self.verb("create", bundle)).success();
         guard
     }
@@ -122,7 +118,7 @@ impl<'a> Runtime<'a> {
     /// `run --detach`, which must succeed; guarded as by [`Self::create`].
     #[track_caller]
     pub fn run_detached(&'a self, bundle: &Bundle) -> Container<'a> {
-        let guard = Container { runtime: self, id: bundle.id().to_owned() };
+        let guard = self.guard(bundle);
         // Flags come first: crun takes none behind the id.
         let mut command = self.command(["run", "--detach", "--bundle"]);
         process::run(command.arg(bundle.path()).arg(bundle.id())).success();

@@ -112,9 +112,16 @@ impl Scratch {
     /// with what few controllers it has.
     #[must_use]
     pub fn on_v2(&self, program: impl AsRef<Path>) -> Command {
+        self.with_mounts("mount -t cgroup2 none /sys/fs/cgroup", Path::new("/"), program)
+    }
+
+    /// The same in a mount namespace of the program's own, after the shell's `prepare`, for which `subject` is `$0`.
+    #[must_use]
+    pub fn with_mounts(&self, prepare: &str, subject: &Path, program: impl AsRef<Path>) -> Command {
         let mut command = self.command(programs::tool("unshare"));
-        let view = "mount -t cgroup2 none /sys/fs/cgroup && exec \"$@\"";
-        command.args(["-m", "--propagation", "private", "sh", "-c", view, "sh"]).arg(program.as_ref());
+        let script = format!("{prepare} && exec \"$@\"");
+        command.args(["-m", "--propagation", "private", "sh", "-c", &script]).arg(subject);
+        command.arg(program.as_ref());
         command
     }
 

@@ -6,14 +6,19 @@ use knarr_proto::id::ContainerId;
 
 use super::flags::Matches;
 use super::{
-    CheckpointArgs, Command, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, Globals, ImageArgs, KillArgs,
-    ListArgs, ListFormat, LogFormat, PsArgs, RestoreArgs, Rootless, RunArgs, SpecArgs, UpdateArgs,
-    UsageError,
+    CheckpointArgs, Command, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, Globals, KillArgs, ListArgs,
+    ListFormat, LogFormat, PsArgs, RestoreArgs, Rootless, RunArgs, SpecArgs, UpdateArgs, UsageError,
 };
+use crate::checkpoint::Options;
+use crate::checkpoint::dump::DumpOptions;
 use crate::checkpoint::protocol::CgroupMode;
+use crate::checkpoint::restore::RestoreOptions;
 
 /// Where the state of all containers is kept unless `--root` says otherwise.
 pub const DEFAULT_ROOT: &str = "/run/knarr/runtime";
+
+/// Where a checkpoint's images are unless `--image-path` says otherwise: runc's.
+const DEFAULT_IMAGES: &str = "checkpoint";
 
 pub(super) fn globals(matches: &Matches) -> Result<Globals, UsageError> {
     let rootless = match matches.text("rootless") {
@@ -193,14 +198,14 @@ pub(super) fn update(matches: &Matches) -> Result<Command, UsageError> {
     })))
 }
 
-fn image_args(matches: &Matches) -> Result<ImageArgs, UsageError> {
+fn checkpoint_options(matches: &Matches) -> Result<Options, UsageError> {
     // The network's properties are never saved, so that there is nothing more to leave out.
     if let Some(other) = matches.texts("empty-ns").into_iter().find(|name| name != "network") {
         return Err(UsageError::EmptyNamespace(other));
     }
-    Ok(ImageArgs {
-        image_path: path(matches, "image-path"),
-        work_path: path(matches, "work-path"),
+    Ok(Options {
+        images: path(matches, "image-path").unwrap_or_else(|| PathBuf::from(DEFAULT_IMAGES)),
+        work: path(matches, "work-path"),
         tcp_established: matches.is_on("tcp-established")?,
         ext_unix_sk: matches.is_on("ext-unix-sk")?,
         shell_job: matches.is_on("shell-job")?,
@@ -232,24 +237,28 @@ fn page_server(text: &str) -> Result<(String, u16), UsageError> {
 pub(super) fn checkpoint(matches: &Matches) -> Result<Command, UsageError> {
     Ok(Command::Checkpoint(Box::new(CheckpointArgs {
         id: id(matches)?,
-        image: image_args(matches)?,
-        parent_path: path(matches, "parent-path"),
-        leave_running: matches.is_on("leave-running")?,
-        tcp_skip_in_flight: matches.is_on("tcp-skip-in-flight")?,
-        link_remap: matches.is_on("link-remap")?,
-        pre_dump: matches.is_on("pre-dump")?,
-        page_server: owned(matches, "page-server").map(|text| page_server(&text)).transpose()?,
-        status_fd: matches.parsed("status-fd")?.filter(|number| *number >= 0),
+        options: DumpOptions {
+            common: checkpoint_options(matches)?,
+            parent: owned(matches, "parent-path"),
+            leave_running: matches.is_on("leave-running")?,
+            tcp_skip_in_flight: matches.is_on("tcp-skip-in-flight")?,
+            link_remap: matches.is_on("link-remap")?,
+            pre_dump: matches.is_on("pre-dump")?,
+            page_server: owned(matches, "page-server").map(|text| page_server(&text)).transpose()?,
+            status_fd: matches.parsed("status-fd")?.filter(|number| *number >= 0),
+        },
     })))
 }
 
 pub(super) fn restore(matches: &Matches) -> Result<Command, UsageError> {
     Ok(Command::Restore(Box::new(RestoreArgs {
         create: create_args(matches)?,
-        image: image_args(matches)?,
         detach: matches.is_on("detach")?,
-        lsm_profile: owned(matches, "lsm-profile"),
-        lsm_mount_context: owned(matches, "lsm-mount-context"),
+        options: RestoreOptions {
+            common: checkpoint_options(matches)?,
+            lsm_profile: owned(matches, "lsm-profile"),
+            lsm_mount_context: owned(matches, "lsm-mount-context"),
+        },
     })))
 }
 

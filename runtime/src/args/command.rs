@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use knarr_proto::id::ContainerId;
 
-use crate::checkpoint::protocol::CgroupMode;
+use crate::checkpoint::dump::DumpOptions;
+use crate::checkpoint::restore::RestoreOptions;
 
 /// What to do, with everything that was said about it.
 #[derive(Debug)]
@@ -203,35 +204,13 @@ pub struct SpecArgs {
     pub rootless: bool,
 }
 
-/// What `checkpoint` and `restore` both take.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct ImageArgs {
-    pub image_path: Option<PathBuf>,
-    pub work_path: Option<PathBuf>,
-    pub tcp_established: bool,
-    pub ext_unix_sk: bool,
-    pub shell_job: bool,
-    pub file_locks: bool,
-    pub cgroups: CgroupMode,
-    pub auto_dedup: bool,
-    pub lazy_pages: bool,
-}
-
 /// `checkpoint`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct CheckpointArgs {
     pub id: ContainerId,
-    pub image: ImageArgs,
-    pub parent_path: Option<PathBuf>,
-    pub leave_running: bool,
-    pub tcp_skip_in_flight: bool,
-    pub link_remap: bool,
-    pub pre_dump: bool,
-    /// Address and port.
-    pub page_server: Option<(String, u16)>,
-    pub status_fd: Option<i32>,
+    /// Paths as they were typed.
+    pub options: DumpOptions,
 }
 
 /// `restore`.
@@ -239,8 +218,7 @@ pub struct CheckpointArgs {
 #[allow(missing_docs)]
 pub struct RestoreArgs {
     pub create: CreateArgs,
-    pub image: ImageArgs,
     pub detach: bool,
-    pub lsm_profile: Option<String>,
-    pub lsm_mount_context: Option<String>,
+    /// Paths as they were typed.
+    pub options: RestoreOptions,
 }

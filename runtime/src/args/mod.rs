@@ -19,8 +19,8 @@ use knarr_proto::id::InvalidId;
 
 pub use build::DEFAULT_ROOT;
 pub use command::{
-    CheckpointArgs, Command, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, ImageArgs, KillArgs, ListArgs,
-    ListFormat, PsArgs, RestoreArgs, RunArgs, SpecArgs, UpdateArgs,
+    CheckpointArgs, Command, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, KillArgs, ListArgs, ListFormat,
+    PsArgs, RestoreArgs, RunArgs, SpecArgs, UpdateArgs,
 };
 
 /// How the log and the errors are written.

@@ -1,7 +1,6 @@
 //! `checkpoint`: a running container becomes files. criu ends its processes when all is written, unless it is to go on;
 //! when anything fails the container goes on as if nothing had been asked.
 
-use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -21,7 +20,7 @@ use crate::sys::descriptor;
 const LOG_FILE: &str = "dump.log";
 
 /// What is to be dumped, and how.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct DumpOptions {
     pub common: Options,
@@ -157,7 +156,7 @@ fn status_descriptor(number: i32) -> Result<OwnedFd, CheckpointError> {
 ///
 /// # Errors
 /// [`CheckpointError::ParentAbsolute`], [`CheckpointError::Parent`].
-pub fn check_parent(images: &Path, parent: &OsStr) -> Result<(), CheckpointError> {
+pub fn check_parent(images: &Path, parent: &str) -> Result<(), CheckpointError> {
     let parent = PathBuf::from(parent);
     if parent.is_absolute() {
         return Err(CheckpointError::ParentAbsolute);

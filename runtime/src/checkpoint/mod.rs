@@ -42,7 +42,7 @@ const CONFIG_FILE: &str = "/etc/criu/runc.conf";
 const CONFIG_ANNOTATION: &str = "org.criu.config";
 
 /// What both verbs have.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Options {
     /// Where criu's images are.

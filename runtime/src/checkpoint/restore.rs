@@ -5,8 +5,8 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags};
-use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags};
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::UnmountFlags;
 
 use super::criu::{Birth, Criu, Notice};
 use super::protocol::{Kind, Message, field, request};
@@ -21,7 +21,7 @@ use crate::plan::mounts::{Mount, MountKind};
 use crate::plan::{self, Plan};
 use crate::rootfs::MountError;
 use crate::rootfs::mounts::{open_directory, open_source};
-use crate::rootfs::tree::{Links, Tree, attach, is_directory};
+use crate::rootfs::tree::{Links, Tree, attach, copy_tree};
 use crate::spec::{NamespaceKind, Spec};
 use crate::state::{Claim, Process, State};
 use crate::sys::mount::{Change, Reach, change};
@@ -37,7 +37,7 @@ const ROOT: &str = "criu-root";
 const DESCRIPTORS_MAX_BYTES: usize = 64 * 1024;
 
 /// How a container is brought back.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct RestoreOptions {
     pub common: Options,
@@ -319,10 +319,8 @@ fn prepare_root(plan: &Plan, at: &Path) -> Result<(), CheckpointError> {
 }
 
 fn show_root(root: &plan::Root, at: &Path) -> Result<OwnedFd, Errno> {
-    let flags =
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    let copy = rustix::mount::open_tree(CWD, &root.path, flags)?;
-    rustix::mount::move_mount(&copy, c"", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    let copy = copy_tree(open_directory(&root.path)?.as_fd(), Reach::Tree)?;
+    attach(copy.as_fd(), open_directory(at)?.as_fd())?;
     Ok(copy)
 }
 
@@ -342,12 +340,8 @@ fn make_mount_point(tree: &Tree, mount: &Mount) -> Result<bool, MountError> {
         return Ok(false);
     };
     let source = open_source(source, *reach)?;
-    let target = match is_directory(source.as_fd()).map_err(failed)? {
-        true => tree.make_directory(&mount.destination, Links::Follow),
-        false => tree.make_file(&mount.destination),
-    };
-    attach(source.as_fd(), target.map_err(failed)?.as_fd())
-        .map_err(|source| MountError::Attach { source })?;
+    let target = tree.make_target(&mount.destination, source.as_fd()).map_err(failed)?;
+    attach(source.as_fd(), target.as_fd()).map_err(|source| MountError::Attach { source })?;
     Ok(true)
 }
 

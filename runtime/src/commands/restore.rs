@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use super::CommandError;
-use super::checkpoint::options;
+use super::checkpoint::absolute_paths;
 use super::create::{bundle, check_console, end_of_run, has_terminal, request};
 use crate::args::{Globals, RestoreArgs};
 use crate::checkpoint::restore::{RestoreOptions, restore};
@@ -19,11 +19,7 @@ pub(super) fn run(globals: &Globals, args: &RestoreArgs, log: &Log) -> Result<u8
     let id = args.create.id.parse().map_err(CommandError::Id)?;
     let host = Host::probe(globals.rootless)?;
     let request = request((globals, &args.create, log), (&id, &bundle, &host), Start::AtOnce)?;
-    let options = RestoreOptions {
-        common: options(&args.image)?,
-        lsm_profile: args.lsm_profile.clone(),
-        lsm_mount_context: args.lsm_mount_context.clone(),
-    };
+    let options = RestoreOptions { common: absolute_paths(&args.options.common)?, ..args.options.clone() };
     let foreground = if args.detach { None } else { Some(Foreground::begin()?) };
     let restored = restore(&request, spec, &options)?;
     for warning in &restored.warnings {

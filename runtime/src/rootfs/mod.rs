@@ -2,7 +2,8 @@
 //! entered. No path is ever joined to the root's; mounts are made detached and attached by descriptor.
 //!
 //! - [`tree`]: what is below the root, resolved inside it
-//! - [`mounts`]: `mounts[]`;  `bind_attributes`: what a bind mount keeps of its source;  `cgroups`: the cgroup mount;  `devices`: /dev;  `masks`: masked and read-only paths
+//! - [`mounts`]: `mounts[]`;  `bind_attributes`: what a bind mount keeps of its source;  `cgroups`: the cgroup mount
+//! - `devices`: /dev;  `masks`: masked and read-only paths
 //! - [`procfs`]: our own view of the kernel
 //! - `enter`: pivot_root
 #![forbid(unsafe_code)]

@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 
-use super::tree::{Links, attach, copy_tree, is_directory};
+use super::tree::{Links, attach, copy_tree};
 use super::{Built, MountError, Procfs, Source, Surroundings, Tree, bind_attributes, cgroups, copy_up};
 use crate::plan::mounts::{Attributes, Filesystem, Mount, MountKind};
 use crate::sys::Errno;
@@ -67,7 +67,7 @@ pub(super) fn make(
             let target = tree
                 .resolve(&mount.destination, Links::Follow)
                 .map_err(|source| MountError::Target { source })?;
-            adjust(target.as_fd(), mount)
+            adjust(target.as_fd(), mount, mount.attributes)
         }
     }
 }
@@ -101,8 +101,8 @@ fn make_filesystem(
     if filesystem.copies_up {
         copy_up::copy(target.as_fd(), made.as_fd()).map_err(|source| MountError::CopyUp { source })?;
     }
-    let rest = Mount { attributes: Attributes::default(), ..mount.clone() };
-    adjust(made.as_fd(), &rest)?;
+    // Its own attributes it was made with.
+    adjust(made.as_fd(), mount, Attributes::default())?;
     attach(made.as_fd(), target.as_fd()).map_err(|source| MountError::Attach { source })?;
     Ok(made)
 }
@@ -188,16 +188,11 @@ fn log(context: BorrowedFd<'_>) -> String {
 
 fn bind(tree: &Tree, mount: &Mount, made: BorrowedFd<'_>, in_user_namespace: bool) -> Result<(), MountError> {
     let at = &mount.destination;
-    let target = match is_directory(made) {
-        Ok(true) => tree.make_directory(at, Links::Follow),
-        Ok(false) => tree.make_file(at),
-        Err(errno) => Err(errno),
-    };
-    let target = target.map_err(|source| MountError::Target { source })?;
+    let target = tree.make_target(at, made).map_err(|source| MountError::Target { source })?;
     refuse_inside_proc(target.as_fd(), at)?;
     let attributes = bind_attributes::change_of(mount.attributes, made, in_user_namespace)
         .map_err(|source| MountError::Attributes { source })?;
-    adjust(made, &Mount { attributes, ..mount.clone() })?;
+    adjust(made, mount, attributes)?;
     attach(made, target.as_fd()).map_err(|source| MountError::Attach { source })?;
     // Propagation between peers is kept by the copy: what the container mounts below it must not appear on the host.
     Ok(())
@@ -213,8 +208,9 @@ pub(crate) fn open_source(path: &Path, reach: Reach) -> Result<OwnedFd, MountErr
         .map_err(|source| MountError::Source { path: path.to_owned(), source })
 }
 
-/// Gives a mount its attributes and propagation: one call where nothing special is asked for. Its ids are mapped already.
-fn adjust(made: BorrowedFd<'_>, mount: &Mount) -> Result<(), MountError> {
+/// Gives a mount these attributes of its own, the recursive ones and propagation: one call where nothing special is asked
+/// for. Its ids are mapped already.
+fn adjust(made: BorrowedFd<'_>, mount: &Mount, own: Attributes) -> Result<(), MountError> {
     let failed = |source| MountError::Attributes { source };
     let apply = |attributes: Attributes, reach| match attributes.whole(reach) {
         nothing if nothing.is_empty() => Ok(()),
@@ -224,7 +220,7 @@ fn adjust(made: BorrowedFd<'_>, mount: &Mount) -> Result<(), MountError> {
         }
     };
     // As under runc, what is recursive has the last word.
-    apply(mount.attributes, Reach::One)?;
+    apply(own, Reach::One)?;
     apply(mount.recursive, Reach::Tree)?;
     if matches!(mount.kind, MountKind::Bind { .. }) && mount.propagation.is_empty() {
         return change(made, Change { propagation: libc::MS_PRIVATE, ..Change::default() }, Reach::Tree)

@@ -76,6 +76,14 @@ impl Tree {
         self.make(path, Links::Follow, Kind::File, LINKS_MAX)
     }
 
+    /// Opens a mount point at `path` for `mount`, made as a directory or an empty file as that is one.
+    pub(crate) fn make_target(&self, path: &str, mount: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+        match is_directory(mount)? {
+            true => self.make_directory(path, Links::Follow),
+            false => self.make_file(path),
+        }
+    }
+
     /// A symbolic link that leads nowhere leads to where the kernel would look below the root: it is made there. Whatever
     /// is swapped meanwhile, each step stays below the root.
     fn make(&self, path: &str, links: Links, kind: Kind, links_left: usize) -> Result<OwnedFd, Errno> {
