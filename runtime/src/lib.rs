@@ -17,6 +17,7 @@ mod init;
 pub mod join;
 pub mod network;
 pub mod notify;
+pub mod null;
 pub mod output;
 pub mod plan;
 pub mod process;

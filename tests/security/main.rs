@@ -13,5 +13,6 @@ mod runtime_kernel;
 mod runtime_leaks;
 mod runtime_lifecycle;
 mod runtime_mounts;
+mod runtime_null;
 mod runtime_races;
 mod runtime_rootfs;

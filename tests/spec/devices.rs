@@ -1,7 +1,6 @@
 //! `linux.devices`, the default devices and symbolic links in /dev.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use knarr_tests::{Bundle, Runtime, Scratch, require};
 use serde_json::{Value, json};
@@ -129,44 +128,5 @@ fn devices_that_cannot_be_made_are_refused() {
     ] {
         let said = refusal(|config| devices(config, json!([wrong])));
         assert!(said.contains(named), "{said}");
-    }
-}
-
-/// A container's standard streams on the host's /dev/null are its own /dev/null: whatever it does to them, the host's
-/// node keeps its owner and mode. Tried on a node of the test's own.
-#[test]
-fn the_hosts_null_stays_as_it_is() {
-    require!(root, tool("busybox"), tool("mknod"));
-    let scratch = Scratch::new();
-    let runtime = Runtime::new(&scratch);
-    let node = scratch.join("null");
-    let made =
-        std::process::Command::new("mknod").args(["-m", "666"]).arg(&node).args(["c", "1", "3"]).status();
-    assert!(made.expect("mknod runs").success());
-    let facts = |path: &std::path::Path| {
-        let status = fs::metadata(path).expect("a node");
-        (status.uid(), status.gid(), status.mode())
-    };
-    let host = std::path::Path::new("/dev/null");
-    let before = (facts(&node), facts(host));
-    let script =
-        "for n in 0 1 2; do chmod 600 /proc/self/fd/$n; chown 7:7 /proc/self/fd/$n; done; : >/tmp/done";
-    let open = || fs::File::options().read(true).write(true).open(&node).expect("the node opens");
-    for (name, uid) in [("root", 0), ("user", 1000)] {
-        let user = |config: &mut Value| config["process"]["user"]["uid"] = serde_json::json!(uid);
-        let bundle = Bundle::busybox(&scratch, name).script(script).edit(user);
-        fs::set_permissions(bundle.rootfs().join("tmp"), PermissionsExt::from_mode(0o777)).expect("a mode");
-        let sleeper = format!("{name}-sleeps");
-        let sleeper = bundle.another(&scratch, &sleeper).args(["sleep", "600"]);
-        let container = runtime.run_detached(&sleeper);
-        for mut command in
-            [runtime.verb("run", &bundle), runtime.command(["exec", container.id(), "sh", "-c", script])]
-        {
-            let status = command.stdin(open()).stdout(open()).stderr(open()).status();
-            let status = status.expect("the runtime runs");
-            assert!(status.success(), "{name}: {status}");
-            fs::remove_file(bundle.rootfs().join("tmp/done")).expect("the script ran");
-            assert_eq!((facts(&node), facts(host)), before, "{name}: {command:?}");
-        }
     }
 }

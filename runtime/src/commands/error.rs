@@ -11,6 +11,7 @@ use crate::create::{CreateError, StartError};
 use crate::hooks::HookError;
 use crate::join::ExecError;
 use crate::notify::NotifyError;
+use crate::null::NullError;
 use crate::output::Facts;
 use crate::sealed::SealError;
 use crate::spec::SpecError;
@@ -32,6 +33,8 @@ pub enum CommandError {
     Start(#[from] StartError),
     #[error(transparent)]
     Seal(#[from] SealError),
+    #[error(transparent)]
+    Null(#[from] NullError),
     #[error(transparent)]
     Notify(#[from] NotifyError),
     #[error(transparent)]

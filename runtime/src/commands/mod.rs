@@ -35,6 +35,7 @@ pub fn run(invocation: &Invocation, log: &Log) -> Result<u8, CommandError> {
     };
     if invocation.command.enters_a_container() {
         crate::sealed::ensure()?;
+        crate::null::protect_streams()?;
     }
     match &invocation.command {
         Command::State(id) => state::run(root, id)?,
@@ -61,6 +62,7 @@ pub fn run(invocation: &Invocation, log: &Log) -> Result<u8, CommandError> {
         Command::Features => features::run()?,
         Command::Checkpoint(args) => checkpoint::run(root, args, log)?,
         Command::Restore(args) => {
+            crate::null::protect_streams()?;
             return restore::run(&invocation.globals, args, log).map_err(made("restore"));
         }
     }

@@ -16,7 +16,6 @@ use crate::process::console::Console;
 use crate::process::cpu_affinity::{self, CpuAffinity};
 use crate::process::launch::{Filtered, Launch};
 use crate::rootfs::Tree;
-use crate::rootfs::devices::reopen_null;
 use crate::rootfs::mounts::open_directory;
 use crate::spec::NamespaceKind;
 use crate::sys::clone::{Forked, fork_into};
@@ -95,7 +94,7 @@ fn phases(
 ) -> Result<Infallible, (Phase, InitError)> {
     let at = |phase| move |error: InitError| (phase, error);
     enter(entering, joined).map_err(at(Phase::Isolate))?;
-    let console = streams(&launch, channel).map_err(at(Phase::Root))?;
+    let console = console(&launch, channel).map_err(at(Phase::Root))?;
     let settled = launch.settle(console).map_err(|error| (Phase::Settle, error.into()))?;
     let confined = settled.confine(channel).map_err(|error| (Phase::Confine, error.into()))?;
     channel.ready().map_err(|error| (Phase::Wait, error.into()))?;
@@ -117,15 +116,11 @@ fn enter(entering: &Entering<'_>, joined: &[NamespaceKind]) -> Result<(), InitEr
     Ok(())
 }
 
-/// A terminal of the container's, or the streams that it was given; where these are /dev/null, the container's.
-fn streams(launch: &Launch<'_>, channel: &ChildEnd) -> Result<Option<Console>, InitError> {
+/// A terminal of the container's, where one is asked for.
+fn console(launch: &Launch<'_>, channel: &ChildEnd) -> Result<Option<Console>, InitError> {
+    let Some(terminal) = launch.plan.terminal else { return Ok(None) };
     let root = open_directory("/".as_ref()).map_err(|source| InitError::Directory("/".into(), source))?;
-    let tree = Tree::new(root);
-    let Some(terminal) = launch.plan.terminal else {
-        reopen_null(&tree)?;
-        return Ok(None);
-    };
-    let console = Console::open(&tree, None, terminal)?;
+    let console = Console::open(&Tree::new(root), None, terminal)?;
     channel.console(console.master.as_fd())?;
     Ok(Some(console))
 }

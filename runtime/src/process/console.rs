@@ -7,8 +7,8 @@ use rustix::fs::{FileType, Gid, Mode, OFlags, Uid};
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 
+use crate::null::is_null;
 use crate::plan::process::Terminal;
-use crate::rootfs::devices::is_null;
 use crate::rootfs::tree::{Links, Tree, attach, copy_tree};
 use crate::sys::mount::Reach;
 use crate::sys::{Errno, descriptor};

@@ -3,14 +3,15 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::stdio::{stderr, stdin, stdout};
 
-use super::tree::{Links, attach, copy_tree};
+use super::mounts::readonly_copy;
+use super::tree::{Links, attach};
 use super::{RootError, Tree};
+use crate::null::is_null;
 use crate::plan::devices::Device;
 use crate::spec::DeviceKind;
-use crate::sys::mount::Reach;
 use crate::sys::{Errno, descriptor};
 
 /// runtime-spec, "Dev symbolic links".
@@ -40,36 +41,22 @@ pub(super) fn fill(tree: &Tree, devices: &[Device], in_user_namespace: bool) -> 
         Ok(()) | Err(Errno::NOENT) => link(directory.as_fd(), "pts/ptmx", "ptmx")?,
         Err(source) => return Err(RootError::Link { path: "ptmx", source }),
     }
-    reopen_null(tree)
+    reopen_null(tree).map_err(|source| RootError::Device { path: "/dev/null".to_owned(), source })
 }
 
-/// Standard streams on /dev/null become the container's own: the host's node is out of its reach then, for chmod by
-/// /dev/stdin as for a checkpoint, which finds no file outside the container.
-///
-/// # Errors
-/// [`RootError::Device`].
-pub(crate) fn reopen_null(tree: &Tree) -> Result<(), RootError> {
-    let failed = |source| RootError::Device { path: "/dev/null".to_owned(), source };
+/// Standard streams on /dev/null become the container's own: criu saves no file that is outside the container. What the
+/// container can do to the host's node is not decided here, so that one without a null of its own just keeps it.
+fn reopen_null(tree: &Tree) -> Result<(), Errno> {
+    let Ok(own) = tree.open("dev/null", OFlags::RDWR | OFlags::NOCTTY, Links::Refuse) else { return Ok(()) };
+    if !is_null(&rustix::fs::fstat(&own)?) {
+        return Ok(());
+    }
     for (number, stream) in (0..).zip([stdin(), stdout(), stderr()]) {
-        if !rustix::fs::fstat(stream).is_ok_and(|status| is_null(&status)) {
-            continue;
-        }
-        let own = match tree.open("dev/null", OFlags::RDWR | OFlags::NOCTTY, Links::Refuse) {
-            // A container need not have one.
-            Err(Errno::NOENT) => return Ok(()),
-            opened => opened.map_err(failed)?,
-        };
-        if is_null(&rustix::fs::fstat(&own).map_err(failed)?) {
-            descriptor::duplicate_onto(own.as_raw_fd(), number).map_err(failed)?;
+        if rustix::fs::fstat(stream).is_ok_and(|status| is_null(&status)) {
+            descriptor::duplicate_onto(own.as_raw_fd(), number)?;
         }
     }
     Ok(())
-}
-
-/// /dev/null, wherever it is.
-pub(crate) fn is_null(status: &Stat) -> bool {
-    FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice
-        && status.st_rdev == rustix::fs::makedev(1, 3)
 }
 
 fn link(directory: BorrowedFd<'_>, target: &'static str, name: &'static str) -> Result<(), RootError> {
@@ -112,7 +99,8 @@ fn verify(directory: BorrowedFd<'_>, name: &str, device: &Device) -> Result<(), 
     if same { Ok(()) } else { Err(Errno::EXIST) }
 }
 
-/// The host's node of the same path, which must be that very device.
+/// The host's node of the same path, which must be that very device; read-only, so that whoever it belongs to in there
+/// can use it and not change its owner or mode.
 fn bind(tree: &Tree, device: &Device) -> Result<(), Errno> {
     let path = format!("/{}", device.path);
     let host: OwnedFd = rustix::fs::open(&path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
@@ -122,7 +110,7 @@ fn bind(tree: &Tree, device: &Device) -> Result<(), Errno> {
     if !same {
         return Err(Errno::NODEV);
     }
-    let copy = copy_tree(host.as_fd(), Reach::One)?;
+    let copy = readonly_copy(host.as_fd())?;
     let target = tree.make_file(&device.path)?;
     attach(copy.as_fd(), target.as_fd())
 }

@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::mounts::{new_filesystem, readonly_copy};
-use super::tree::{Links, attach, copy_tree, host_device, is_directory};
+use super::tree::{Links, attach, copy_tree, is_directory};
 use super::{RootError, Tree};
 use crate::plan::mounts::{Attributes, Filesystem};
 use crate::sys::Errno;
@@ -32,10 +32,7 @@ pub(super) fn mask(tree: &Tree, paths: &[String]) -> Result<(), RootError> {
         let mask = if is_directory(target.as_fd()).map_err(failed)? {
             next(&mut empty, || empty_directory().map_err(failed))
         } else {
-            next(&mut null, || {
-                let device = host_device(c"/dev/null", 1, 3)?;
-                copy_tree(device.as_fd(), Reach::One).map_err(failed)
-            })
+            next(&mut null, || crate::null::readonly_copy().map_err(|source| RootError::HostNull { source }))
         }?;
         let mask = mask.copy().map_err(failed)?;
         attach(mask.as_fd(), target.as_fd()).map_err(failed)?;

@@ -44,8 +44,8 @@ pub(crate) enum RootError {
     Device { path: String, source: Errno },
     #[error("cannot create symlink {path:?}")]
     Link { path: &'static str, source: Errno },
-    #[error("{path} of the host cannot be used: it is not the device of that name")]
-    HostDevice { path: &'static str, source: Errno },
+    #[error("/dev/null of the host cannot be used: it is not the device of that name")]
+    HostNull { source: Errno },
     #[error("can't mask path {path:?}")]
     Mask { path: String, source: Errno },
     #[error("can't make {path:?} read-only")]

@@ -2,13 +2,11 @@
 //! image never leads out, whatever symbolic links it has and whoever swaps them meanwhile (CVE-2021-30465,
 //! CVE-2024-45310).
 
-use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags};
 
-use super::RootError;
 use crate::sys::Errno;
 
 /// Symbolic links are followed as if the root were `/`; magic ones, which leave any root, are refused.
@@ -165,17 +163,4 @@ pub(crate) fn copy_tree(of: BorrowedFd<'_>, reach: crate::sys::mount::Reach) -> 
 /// Whether the descriptor is a directory's.
 pub(crate) fn is_directory(descriptor: BorrowedFd<'_>) -> Result<bool, Errno> {
     Ok(FileType::from_raw_mode(rustix::fs::fstat(descriptor)?.st_mode) == FileType::Directory)
-}
-
-/// The host's device at `path`, verified by its numbers: an image or a container that replaced it gets no mask made of
-/// something else (CVE-2025-31133).
-pub(crate) fn host_device(path: &'static CStr, major: u32, minor: u32) -> Result<OwnedFd, RootError> {
-    let failed = |source| RootError::HostDevice { path: path.to_str().unwrap_or_default(), source };
-    let opened = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
-    let status = rustix::fs::statat(&opened, c"", AtFlags::EMPTY_PATH).map_err(failed)?;
-    let is_character = FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice;
-    if is_character && status.st_rdev == rustix::fs::makedev(major, minor) {
-        return Ok(opened);
-    }
-    Err(failed(Errno::NODEV))
 }

@@ -1,0 +1,63 @@
+//! The host's /dev/null, shown to containers as a read-only mount of that one node: what is written to it goes where it
+//! always went, but root in a container, who gets at it as a standard stream or behind a mask, can change nothing of it.
+#![forbid(unsafe_code)]
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
+use rustix::mount::OpenTreeFlags;
+use rustix::stdio::{stderr, stdin, stdout};
+
+use crate::sys::mount::{Change, Reach, change};
+use crate::sys::{Errno, descriptor};
+
+/// Why the host's /dev/null would be in the container's reach.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot put standard streams on a read-only mount of /dev/null, out of the container's reach")]
+pub struct NullError {
+    source: Errno,
+}
+
+/// Puts those of our standard streams that are on /dev/null, and that a container is about to get, on a mount of it that
+/// is read-only and attached nowhere.
+///
+/// # Errors
+/// [`NullError`].
+pub fn protect_streams() -> Result<(), NullError> {
+    let failed = |source| NullError { source };
+    let on_null = |stream| rustix::fs::fstat(stream).is_ok_and(|status| is_null(&status));
+    let numbers: Vec<i32> =
+        (0..).zip([stdin(), stdout(), stderr()].map(on_null)).filter(|(_, is)| *is).map(|(n, _)| n).collect();
+    if numbers.is_empty() {
+        return Ok(());
+    }
+    let mount = match readonly_copy() {
+        // Who has no right to mount is not root, whose node it is.
+        Err(Errno::PERM) => return Ok(()),
+        mount => mount.map_err(failed)?,
+    };
+    let path = format!("/proc/self/fd/{}", mount.as_raw_fd());
+    let opened = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+    numbers
+        .into_iter()
+        .try_for_each(|number| descriptor::duplicate_onto(opened.as_raw_fd(), number))
+        .map_err(failed)
+}
+
+/// A detached mount of the device that is at /dev/null here, verified by its numbers: an image or a container that
+/// replaced it gets nothing else shown in its place (CVE-2025-31133).
+pub(crate) fn readonly_copy() -> Result<OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let copy = rustix::mount::open_tree(CWD, c"/dev/null", flags)?;
+    if !is_null(&rustix::fs::statat(&copy, c"", AtFlags::EMPTY_PATH)?) {
+        return Err(Errno::NODEV);
+    }
+    change(copy.as_fd(), Change { set: libc::MOUNT_ATTR_RDONLY, ..Change::default() }, Reach::One)?;
+    Ok(copy)
+}
+
+/// /dev/null, wherever it is.
+pub(crate) fn is_null(status: &Stat) -> bool {
+    FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice
+        && status.st_rdev == rustix::fs::makedev(1, 3)
+}
