@@ -1,7 +1,7 @@
 //! What a bind mount keeps of its source's flags, and what a user namespace makes it keep: runc's rules, which are those of
 //! mount(2)'s remount. runtime-spec names the options, and leaves this open.
 
-use knarr_tests::{Bundle, Runtime, Scratch, process, require};
+use knarr_tests::{Bundle, Runtime, Scratch, require};
 use serde_json::json;
 
 use crate::differs;
@@ -54,7 +54,7 @@ fn check(cases: &[Case], change: impl Fn(Bundle) -> Bundle) {
             "mount -t tmpfs -o strictatime source \"$0\" && mount -o \"remount,bind,{flags}\" \"$0\""
         );
         let mut caller = scratch.with_mounts(&prepare, &source, run.get_program());
-        let outcome = process::run(caller.args(run.get_args()));
+        let outcome = runtime.finish(caller.args(run.get_args()));
         let case = format!("{flags} {options:?}: {outcome}");
         let Some(wanted) = wanted else {
             assert!(outcome.code() == 1 && outcome.stderr.contains("operation not permitted"), "{case}");

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use knarr_tests::leftovers::{cgroup_roots, remove_cgroup_tree};
-use knarr_tests::{Bundle, Outcome, Runtime, Scratch, process, require};
+use knarr_tests::{Bundle, Outcome, Runtime, Scratch, require};
 use serde_json::{Value, json};
 
 use crate::differs;
@@ -136,7 +136,7 @@ fn try_all(change: impl Fn(&Value) -> Vec<(String, Value)>) -> (usize, Vec<Strin
     let mut wrong = Vec::new();
     for (named, config) in cases {
         std::fs::write(&file, config.to_string()).expect("config.json can be written");
-        let outcome = process::run(&mut runtime.verb("create", &bundle));
+        let outcome = runtime.finish(&mut runtime.verb("create", &bundle));
         let has_cgroup = remove_cgroups(&scratch);
         if let Some(complaint) = complaint(&outcome, &named, &runtime, has_cgroup) {
             wrong.push(complaint);

@@ -37,7 +37,7 @@ impl<'a> Runtime<'a> {
     #[must_use]
     pub fn other(scratch: &'a Scratch, name: &str) -> Self {
         let program = if name.contains('/') { PathBuf::from(name) } else { programs::tool(name) };
-        let is_crun = program.file_name().is_some_and(|name| name == "crun");
+        let is_crun = program.ends_with("crun");
         let mut runtime = Self::at(scratch, program);
         runtime.has_private_view = is_crun;
         runtime
@@ -92,20 +92,30 @@ impl<'a> Runtime<'a> {
     /// Runs one of its commands to the end.
     #[track_caller]
     pub fn call<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Outcome {
-        process::run(&mut self.command(args))
+        self.finish(&mut self.command(args))
+    }
+
+    /// Runs a command of this runtime to the end, without input. crun 1.8.1 gives stdin to the root of the container's user
+    /// namespace: it must not be the host's /dev/null.
+    #[track_caller]
+    pub fn finish(&self, command: &mut Command) -> Outcome {
+        match self.program.ends_with("crun") {
+            true => process::run_with_input(command, b""),
+            false => process::run(command),
+        }
     }
 
     /// `run` in the foreground.
     #[track_caller]
     pub fn run(&self, bundle: &Bundle) -> Outcome {
-        process::run(&mut self.verb("run", bundle))
+        self.finish(&mut self.verb("run", bundle))
     }
 
     /// `create`, which must succeed; the container is force-deleted when the returned guard goes.
     #[track_caller]
     pub fn create(&'a self, bundle: &Bundle) -> Container<'a> {
         let guard = self.guard(bundle);
-        process::run(&mut self.verb("create", bundle)).success();
+        self.finish(&mut self.verb("create", bundle)).success();
         guard
     }
 
@@ -121,7 +131,7 @@ impl<'a> Runtime<'a> {
         let guard = self.guard(bundle);
         // Flags come first: crun takes none behind the id.
         let mut command = self.command(["run", "--detach", "--bundle"]);
-        process::run(command.arg(bundle.path()).arg(bundle.id())).success();
+        self.finish(command.arg(bundle.path()).arg(bundle.id())).success();
         guard
     }
 
