@@ -22,6 +22,10 @@ const MAX_LOG_BYTES: u64 = 256 * 1024;
 /// An error longer than this does not fit on anybody's screen, and must fit in a ttrpc status.
 const MAX_MESSAGE_BYTES: usize = 8 * 1024;
 
+/// How a service manager speaks to whoever started us. A runtime takes these for the container's: it would wait for
+/// READY=1 from it, or hand it descriptors that we do not have.
+const SERVICE_MANAGER: [&str; 4] = ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+
 /// Calls to the runtime, for one container.
 #[derive(Clone, Debug)]
 pub(crate) struct Runtime {
@@ -148,6 +152,9 @@ impl Runtime {
         let log_start = self.log.metadata().map_or(0, |metadata| metadata.len());
         let mut command = Command::new(&self.binary);
         command.args(&self.global).arg(operation).args(arguments);
+        for variable in SERVICE_MANAGER {
+            command.env_remove(variable);
+        }
         let failed = |source| RuntimeError::Streams { operation, source };
         let mut pipes = Pipes::connect(&mut command, streams).map_err(failed)?;
         let child =

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use knarr_tests::process::{self, DEADLINE};
-use knarr_tests::{Scratch, programs, require};
+use knarr_tests::{Image, Scratch, programs, require};
 use rustix::process::{Pid, Signal};
 
 /// knarr with places of its own, and no knarrd there.
@@ -66,6 +66,24 @@ fn the_knarrd_that_was_started_holds_nothing_of_its_starter() {
     stop_knarrd(&scratch);
     // And the next command starts the next one.
     process::run(&mut knarr(&scratch, &["ps"])).success();
+    stop_knarrd(&scratch);
+}
+
+/// What knarrd's starter and a service manager tell it by variables is not the containers': a runtime would have them wait
+/// for READY=1, or ask for descriptors.
+#[test]
+fn containers_of_a_knarrd_that_was_started_know_nothing_of_its_starter() {
+    require!(root);
+    let scratch = Scratch::new();
+    let archive = scratch.join("busybox.tar");
+    Image::busybox().write_docker_archive(&archive, &["docker.io/library/busybox:latest"]);
+    let mut load = knarr(&scratch, &["load", "-i", &archive.to_string_lossy()]);
+    process::run(load.env("LISTEN_FDS", "1").env("LISTEN_PID", "1")).success();
+    let mut run = knarr(&scratch, &["run", "--rm", "busybox", "env"]);
+    let outcome = process::run_within(Duration::from_secs(20), &mut run).success();
+    for variable in ["NOTIFY_SOCKET", "LISTEN_FDS"] {
+        assert!(!outcome.stdout.contains(variable), "{outcome}");
+    }
     stop_knarrd(&scratch);
 }
 
