@@ -12,6 +12,7 @@ mod hooks;
 mod mountinfo;
 mod mounts;
 mod namespaces;
+mod netdev;
 mod paths;
 mod process;
 mod propagation;

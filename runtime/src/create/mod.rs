@@ -194,7 +194,7 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     }
     request.log.debug(&format!("nsexec container setup: process {pid} is cloned"));
     outside::map_ids(&decided.plan, pid, &channel)?;
-    network::move_devices(&decided.plan.net_devices, pidfd.as_fd())?;
+    network::move_devices(&decided.plan, pidfd.as_fd())?;
     let served = Served {
         options: &request.options,
         hooks: Some(&decided.spec.hooks),

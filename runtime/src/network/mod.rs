@@ -5,12 +5,16 @@
 
 mod netlink;
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
 
-use crate::plan::NetDevice;
+use crate::plan::net_devices::{NAME_MAX_BYTES, NameInside};
+use crate::plan::{Namespaces, NetDevice, Plan};
+use crate::spec::NamespaceKind;
 use crate::sys::Errno;
 use netlink::{CREATE, Netlink, Request, attributes};
 
@@ -22,6 +26,9 @@ const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_FLAGS: u16 = 8;
 
+/// As many numbers as the kernel tries for a name (8 * PAGE_SIZE).
+const NUMBERS_MAX: u32 = 32_768;
+
 /// struct ifaddrmsg.
 const ADDRESS_HEADER_BYTES: usize = 8;
 
@@ -31,6 +38,10 @@ const ADDRESS_HEADER_BYTES: usize = 8;
 pub enum NetworkError {
     #[error("link not found for interface {name} on runtime namespace")]
     NotFound { name: String, source: Errno },
+    #[error(
+        "network device {host_name} cannot be {name} in the container: there is one of that name already"
+    )]
+    Taken { host_name: String, name: String },
     #[error("cannot move network device {name} to the container's network namespace")]
     Move { name: String, source: Errno },
     #[error("cannot give network device {name} its addresses in the container")]
@@ -49,61 +60,93 @@ struct Address {
     peer: Vec<u8>,
 }
 
-/// Moves the interfaces into the network namespace of `container`.
+/// An interface that can be moved.
+struct Movable<'a> {
+    host_name: &'a str,
+    index: u32,
+    name: String,
+}
+
+/// Moves the interfaces into the network namespace that `container` has or is about to join, if all of them are there and can have their names: the
+/// kernel moves an interface before it finds its new name taken, and a virtual one would end with the namespace.
 ///
 /// # Errors
 /// [`NetworkError`]; those that were moved go with the container.
-pub fn move_devices(devices: &[NetDevice], container: BorrowedFd<'_>) -> Result<(), NetworkError> {
+pub fn move_devices(plan: &Plan, container: BorrowedFd<'_>) -> Result<(), NetworkError> {
+    let devices = &plan.net_devices;
     if devices.is_empty() {
         return Ok(());
     }
     let enter = |source| NetworkError::Enter { source };
     let host = Netlink::connect().map_err(enter)?;
-    let (namespace, inside) = connect_inside(container).map_err(enter)?;
-    devices.iter().try_for_each(|device| move_one(device, &host, &inside, &namespace))
+    let (namespace, inside) = connect_inside(&plan.namespaces, container).map_err(enter)?;
+    let mut taken = interfaces(&inside).map_err(enter)?;
+    let mut movable = Vec::new();
+    for NetDevice { host_name, name } in devices {
+        let index = index_of(host_name)
+            .map_err(|source| NetworkError::NotFound { name: host_name.clone(), source })?;
+        let name = free_name(name, &taken)
+            .map_err(|name| NetworkError::Taken { host_name: host_name.clone(), name })?;
+        taken.insert(name.clone(), index);
+        movable.push(Movable { host_name, index, name });
+    }
+    movable.iter().try_for_each(|device| move_one(device, &host, &inside, &namespace))
+}
+
+/// The name, or the one that is taken.
+fn free_name(wanted: &NameInside, taken: &BTreeMap<String, u32>) -> Result<String, String> {
+    match wanted {
+        NameInside::Given(name) if taken.contains_key(name) => Err(name.clone()),
+        NameInside::Given(name) => Ok(name.clone()),
+        NameInside::Numbered(prefix) => (0..NUMBERS_MAX)
+            .map(|number| format!("{prefix}{number}"))
+            .find(|name| name.len() <= NAME_MAX_BYTES && !taken.contains_key(name))
+            .ok_or_else(|| format!("{prefix}%d")),
+    }
 }
 
 /// The container's namespace, and a connection to it: a socket stays in the namespace that it was made in.
-fn connect_inside(container: BorrowedFd<'_>) -> Result<(OwnedFd, Netlink), Errno> {
-    let open = || {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        rustix::fs::open(c"/proc/self/ns/net", flags, Mode::empty())
+fn connect_inside(namespaces: &Namespaces, container: BorrowedFd<'_>) -> Result<(OwnedFd, Netlink), Errno> {
+    let open = |path: &Path| rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let current = Path::new("/proc/self/ns/net");
+    let own = open(current)?;
+    let join = |namespace: &OwnedFd| {
+        rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
     };
-    let own = open()?;
-    rustix::thread::move_into_thread_name_spaces(container, ThreadNameSpaceType::NETWORK)?;
-    let made = open().and_then(|namespace| Ok((namespace, Netlink::connect()?)));
-    rustix::thread::move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::Network))?;
+    match namespaces.join.iter().find(|(kind, _)| *kind == NamespaceKind::Network) {
+        // The container's process need not be in it yet.
+        Some((_, path)) => join(&open(path)?)?,
+        None => rustix::thread::move_into_thread_name_spaces(container, ThreadNameSpaceType::NETWORK)?,
+    }
+    let made = open(current).and_then(|namespace| Ok((namespace, Netlink::connect()?)));
+    join(&own)?;
     made
 }
 
 fn move_one(
-    device: &NetDevice,
+    device: &Movable<'_>,
     host: &Netlink,
     inside: &Netlink,
     namespace: &OwnedFd,
 ) -> Result<(), NetworkError> {
-    let name = || device.host_name.clone();
-    let index =
-        index_of(&device.host_name).map_err(|source| NetworkError::NotFound { name: name(), source })?;
+    let name = || device.host_name.to_owned();
     let moved = |source| NetworkError::Move { name: name(), source };
     // Before it goes down, which takes its IPv6 addresses. The kernel renames no interface that is up.
-    let addresses = permanent_addresses(host, index).map_err(moved)?;
-    host.ask(&link(index, Up::No), 0).map_err(moved)?;
-    let request = link(index, Up::AsItIs)
+    let addresses = permanent_addresses(host, device.index).map_err(moved)?;
+    host.ask(&link(device.index, Up::No), 0).map_err(moved)?;
+    let request = link(device.index, Up::AsItIs)
         .with(IFLA_IFNAME, &[device.name.as_bytes(), b"\0"].concat())
         .with(IFLA_NET_NS_FD, &namespace.as_raw_fd().to_ne_bytes());
     host.ask(&request, 0).map_err(moved)?;
+    let up = |source| NetworkError::Up { name: device.name.clone(), source };
     // Its number may be another one there.
-    let index = index_inside(inside, &device.name)
-        .map_err(|source| NetworkError::NotFound { name: device.name.clone(), source })?;
+    let index = *interfaces(inside).map_err(up)?.get(&device.name).ok_or(up(Errno::NODEV))?;
     for address in &addresses {
         inside
             .ask(&address.request(index), CREATE)
             .map_err(|source| NetworkError::Addresses { name: name(), source })?;
     }
-    inside
-        .ask(&link(index, Up::Yes), 0)
-        .map_err(|source| NetworkError::Up { name: device.name.clone(), source })
+    inside.ask(&link(index, Up::Yes), 0).map_err(up)
 }
 
 fn index_of(name: &str) -> Result<u32, Errno> {
@@ -111,17 +154,18 @@ fn index_of(name: &str) -> Result<u32, Errno> {
     rustix::net::netdevice::name_to_index(&socket, name)
 }
 
-fn index_inside(inside: &Netlink, name: &str) -> Result<u32, Errno> {
-    let mut index = None;
-    inside.dump(&Request::new(libc::RTM_GETLINK, &[0; 16]), |_, body| {
-        let is_it = attributes(body, 16)
-            .iter()
-            .any(|(kind, value)| *kind == IFLA_IFNAME && value.strip_suffix(b"\0") == Some(name.as_bytes()));
-        if is_it {
-            index = body.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes);
+/// The interfaces of a namespace, by name.
+fn interfaces(of: &Netlink) -> Result<BTreeMap<String, u32>, Errno> {
+    let mut found = BTreeMap::new();
+    of.dump(&Request::new(libc::RTM_GETLINK, &[0; 16]), |_, body| {
+        let index = body.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes);
+        let name = attributes(body, 16).into_iter().find(|(kind, _)| *kind == IFLA_IFNAME);
+        if let (Some(index), Some((_, name))) = (index, name) {
+            let name = name.strip_suffix(b"\0").unwrap_or(name);
+            found.insert(String::from_utf8_lossy(name).into_owned(), index);
         }
     })?;
-    index.ok_or(Errno::NODEV)
+    Ok(found)
 }
 
 /// Whether a change of an interface brings it up.

@@ -4,13 +4,14 @@
 //! - [`namespaces`], [`mappings`]: what the container is apart from
 //! - [`mounts`], [`options`], [`devices`]: what its root holds
 //! - [`process`]: who runs what, with which rights
-//! - [`sysctls`]: its own kernel settings
+//! - [`sysctls`]: its own kernel settings;  [`net_devices`]: interfaces that it gets
 #![forbid(unsafe_code)]
 
 pub mod devices;
 pub mod mappings;
 pub mod mounts;
 pub mod namespaces;
+pub mod net_devices;
 pub mod options;
 pub mod process;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub mod sysctls;
 use std::path::{Path, PathBuf};
 
 pub use namespaces::Namespaces;
+pub use net_devices::NetDevice;
 pub use process::Process;
 
 use crate::spec::{IdMapping, NamespaceKind, Spec};
@@ -64,15 +66,6 @@ pub struct Ids {
     pub users: Vec<IdMapping>,
     /// Groups.
     pub groups: Vec<IdMapping>,
-}
-
-/// An interface to move.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NetDevice {
-    /// Its name on the host.
-    pub host_name: String,
-    /// Its name in the container.
-    pub name: String,
 }
 
 /// The container's view of files.
@@ -206,7 +199,7 @@ impl Plan {
             domainname: uts_name("domainname", &spec.domainname, &namespaces)?,
             sysctls: sysctls::plan(&linux.sysctl, &namespaces)?,
             time_offsets: time_offsets(spec, &namespaces)?,
-            net_devices: net_devices(spec, &namespaces)?,
+            net_devices: net_devices::plan(spec, &namespaces)?,
             process: Process::plan(process, &mut warnings)?,
             namespaces,
             warnings,
@@ -274,30 +267,6 @@ fn absolute(field: &'static str, paths: &[String]) -> Result<Vec<String>, PlanEr
     Ok(planned)
 }
 
-fn net_devices(spec: &Spec, namespaces: &Namespaces) -> Result<Vec<NetDevice>, PlanError> {
-    let devices = &spec.linux.net_devices;
-    if !devices.is_empty() && !namespaces.has(NamespaceKind::Network) {
-        return Err(PlanError::NetDeviceOfNobody);
-    }
-    let valid = |name: &String| match is_interface_name(name) {
-        true => Ok(name.clone()),
-        false => Err(PlanError::NetDevice(name.clone())),
-    };
-    devices
-        .iter()
-        .map(|(host_name, device)| {
-            let name = if device.name.is_empty() { host_name } else { &device.name };
-            Ok(NetDevice { host_name: valid(host_name)?, name: valid(name)? })
-        })
-        .collect()
-}
-
-/// The kernel's dev_valid_name; `%` would have it choose a number.
-fn is_interface_name(name: &str) -> bool {
-    let forbidden = |c: char| matches!(c, '/' | ':' | '%') || c.is_ascii_whitespace();
-    !matches!(name, "" | "." | "..") && name.len() < 16 && !name.contains(forbidden)
-}
-
 fn uts_name(field: &'static str, name: &str, namespaces: &Namespaces) -> Result<String, PlanError> {
     if !name.is_empty() && !namespaces.has(NamespaceKind::Uts) {
         return Err(PlanError::NeedsNamespace { field, kind: NamespaceKind::Uts });
@@ -358,23 +327,6 @@ mod tests {
             Err(PlanError::NoMappings { .. })
         ));
         assert!(matches!(plan(r#""linux":{"namespaces":[]}"#), Err(PlanError::NoMountNamespace)));
-    }
-
-    #[test]
-    fn interfaces_need_a_namespace_and_names_that_the_kernel_takes() {
-        let with = |namespace: &str, devices: &str| {
-            plan(&format!(
-                r#""linux":{{"namespaces":[{{"type":"mount"}}{namespace}],"netDevices":{devices}}}"#
-            ))
-        };
-        let own = r#",{"type":"network"}"#;
-        let planned = with(own, r#"{"eth1":{"name":"eth0"},"eth2":{}}"#).expect("valid").net_devices;
-        assert_eq!((planned[0].name.as_str(), planned[1].name.as_str()), ("eth0", "eth2"));
-        assert!(matches!(with("", r#"{"eth1":{}}"#), Err(PlanError::NetDeviceOfNobody)));
-        for name in ["", "a/b", "sixteencharacter", "..", "e%d"] {
-            let refused = with(own, &format!(r#"{{"{name}":{{}}}}"#));
-            assert!(matches!(refused, Err(PlanError::NetDevice(_))), "{name}");
-        }
     }
 
     #[test]
