@@ -9,6 +9,7 @@ mod console;
 mod corpus;
 mod devices;
 mod hooks;
+mod idmap;
 mod mountinfo;
 mod mounts;
 mod namespaces;
