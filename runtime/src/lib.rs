@@ -21,6 +21,7 @@ pub mod null;
 pub mod output;
 pub mod plan;
 pub mod process;
+pub mod resctrl;
 mod rootfs;
 pub mod sealed;
 pub mod security;

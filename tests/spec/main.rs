@@ -17,6 +17,7 @@ mod netdev;
 mod paths;
 mod process;
 mod propagation;
+mod resctrl;
 mod rlimits;
 mod root;
 mod scheduling;

@@ -106,6 +106,12 @@ impl Criu {
         }
     }
 
+    /// Its pid, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it is taken when criu is finished with").pid
+    }
+
     /// Refuses a criu that is too old, and one that lacks what is wanted.
     ///
     /// # Errors

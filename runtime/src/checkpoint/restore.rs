@@ -19,6 +19,7 @@ use crate::create::{Child, CreateError, CreateRequest, Created, Decided, decide,
 use crate::hooks::{self, HookKind};
 use crate::plan::mounts::{Mount, MountKind};
 use crate::plan::{self, Plan};
+use crate::resctrl;
 use crate::rootfs::MountError;
 use crate::rootfs::mounts::{open_directory, open_source};
 use crate::rootfs::tree::{Links, Tree, attach, copy_tree};
@@ -100,11 +101,17 @@ fn make(
     claim.record(&state)?;
     let fence = undo.fence.insert(Fence::create(&decided.cgroups)?);
     state.cgroups = fence.paths().clone();
+    undo.resctrl =
+        decided.resctrl.as_ref().map(resctrl::Wanted::make).transpose().map_err(CreateError::from)?;
 
     let away = View::unshare().map_err(|source| CheckpointError::View { source })?;
     let staged = stage(options, decided, (&root, fence), &namespaces);
     away.leave().map_err(|source| CheckpointError::View { source })?;
     let (criu, directories) = staged?;
+    if let Some(group) = &undo.resctrl {
+        // All that criu brings back is born of it, and so where it is.
+        group.enter(criu.pid()).map_err(CreateError::from)?;
+    }
     criu.check(None)?;
 
     let mut message = options.common.message(&directories, LOG_FILE, &decided.spec);

@@ -80,6 +80,9 @@ pub(super) fn destroy(root: &Path, state: &State, log: &Log) -> Result<(), Comma
         Err(CgroupError::Gone) => {}
         Err(error) => return Err(error.into()),
     }
+    if let Some(group) = &state.resctrl {
+        group.remove()?;
+    }
     Removal::begin(root, &state.id)?.finish()?;
     let Some(spec) = spec else { return Ok(()) };
     let warnings = hooks::run(HookKind::Poststop, &spec.hooks, &state.oci("stopped", 0))

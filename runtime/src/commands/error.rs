@@ -13,6 +13,7 @@ use crate::join::ExecError;
 use crate::notify::NotifyError;
 use crate::null::NullError;
 use crate::output::Facts;
+use crate::resctrl::ResctrlError;
 use crate::sealed::SealError;
 use crate::spec::SpecError;
 use crate::state::StateError;
@@ -25,6 +26,8 @@ pub enum CommandError {
     State(#[from] StateError),
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
+    #[error(transparent)]
+    Resctrl(#[from] ResctrlError),
     #[error(transparent)]
     Create(#[from] CreateError),
     #[error(transparent)]
@@ -191,9 +194,20 @@ fn create_kind(error: &CreateError) -> Option<Kind> {
         | CreateError::Hook(
             HookError::Path { .. } | HookError::Timeout { .. } | HookError::Environment { .. },
         ) => Some(Kind::InvalidArgument),
-        CreateError::IntelRdt => Some(Kind::Unimplemented),
+        CreateError::Resctrl(error) => resctrl_kind(error),
         CreateError::AppArmor(_) | CreateError::Selinux(_) => Some(Kind::FailedPrecondition),
         CreateError::State(error) => state_kind(error),
+        _ => None,
+    }
+}
+
+fn resctrl_kind(error: &ResctrlError) -> Option<Kind> {
+    match error {
+        ResctrlError::Class(_) | ResctrlError::Line { .. } => Some(Kind::InvalidArgument),
+        ResctrlError::NotMounted
+        | ResctrlError::NoResource { .. }
+        | ResctrlError::NoClass { .. }
+        | ResctrlError::Differs { .. } => Some(Kind::FailedPrecondition),
         _ => None,
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn run(root: &Path, args: &EventsArgs) -> Result<(), CommandError> {
     }
     let fence = Fence::open(&state.cgroups)?;
     if args.stats {
-        return print("stats", &args.id, Some(fence.stats()?));
+        return print("stats", &args.id, Some(stats(&state, &fence)?));
     }
     follow(&state, &fence, interval)
 }
@@ -82,10 +82,18 @@ fn follow(state: &State, fence: &Fence, interval: Duration) -> Result<(), Comman
             return Ok(());
         }
         if Instant::now() >= next {
-            print("stats", &state.id, Some(fence.stats()?))?;
+            print("stats", &state.id, Some(stats(state, fence)?))?;
             next = Instant::now() + interval;
         }
     }
+}
+
+fn stats(state: &State, fence: &Fence) -> Result<Stats, CommandError> {
+    let mut stats = fence.stats()?;
+    if let Some(group) = &state.resctrl {
+        stats.intel_rdt = group.stats()?;
+    }
+    Ok(stats)
 }
 
 fn print(kind: &'static str, id: &ContainerId, data: Option<Stats>) -> Result<(), CommandError> {

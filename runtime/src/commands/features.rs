@@ -130,7 +130,7 @@ fn linux() -> Linux {
         },
         apparmor: Switch(true),
         selinux: Switch(true),
-        intel_rdt: IntelRdt { enabled: false, schemata: false, monitoring: false },
+        intel_rdt: IntelRdt { enabled: true, schemata: true, monitoring: true },
         memory_policy: MemoryPolicy {
             modes: sorted(memory_policy::modes()),
             flags: sorted(memory_policy::flags()),

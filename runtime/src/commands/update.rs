@@ -9,7 +9,8 @@ use super::CommandError;
 use crate::args::UpdateArgs;
 use crate::cgroup::{Fence, Fields, Limits, merge};
 use crate::output::Log;
-use crate::spec::{Resources, Spec, SpecError};
+use crate::resctrl::{Group, Resctrl, ResctrlError, Schemata};
+use crate::spec::{IntelRdt, Resources, Spec, SpecError};
 use crate::state::{CONFIG, State};
 use knarr_proto::status::Status;
 
@@ -36,50 +37,93 @@ pub(super) fn run(root: &Path, args: &UpdateArgs, log: &Log) -> Result<(), Comma
         Some(path) => Resources::load(Path::new(path)).map_err(UpdateError::from)?,
         None => from_flags(args)?,
     };
-    check_rdt(args)?;
+    check_shares(args)?;
     if matches!(state.observe(root)?.status, Status::Stopped | Status::Creating) {
         return Err(CommandError::NotRunning);
     }
     let path = root.join(args.id.as_str()).join(CONFIG);
-    let old = Spec::load_file(&path).map_err(UpdateError::from)?.linux.resources;
+    let kept = Spec::load_file(&path).map_err(UpdateError::from)?.linux;
+    let shares = Shares::new(&state, kept.intel_rdt.as_ref(), args)?;
+    let old = kept.resources;
     let mut new = old.clone();
     merge(&mut new, wanted);
 
     let fence = Fence::open(&state.cgroups)?;
     let limits = Limits::plan(&new, fence.paths(), Fields(""))?;
     limits.warnings.iter().for_each(|warning| log.warning(warning));
-    if let Err(error) = fence.update(&new, &limits) {
+    let changed = fence.update(&new, &limits).map_err(CommandError::from);
+    let changed = changed.and_then(|()| shares.iter().try_for_each(|shares| Ok(shares.set()?)));
+    if let Err(error) = changed {
         let back =
             Limits::plan(&old, fence.paths(), Fields("")).and_then(|limits| fence.update(&old, &limits));
         if let Err(back) = back {
             log.warning(&format!("the limits before this update could not all be set again: {back}"));
         }
-        return Err(error.into());
+        return Err(error);
     }
-    keep(&state, root, &path, &new)
+    keep(&state, root, &path, (&new, args))
 }
 
 /// The kept configuration gets the new limits: the next update begins with them.
-fn keep(state: &State, root: &Path, path: &Path, resources: &Resources) -> Result<(), CommandError> {
+fn keep(
+    state: &State,
+    root: &Path,
+    path: &Path,
+    (resources, args): (&Resources, &UpdateArgs),
+) -> Result<(), CommandError> {
     let failed = |source| UpdateError::Parse { path: path.to_owned(), source };
     let text = std::fs::read(path).map_err(|source| UpdateError::Kept { path: path.to_owned(), source })?;
     let mut config: Value = serde_json::from_slice(&text).map_err(failed)?;
     config["linux"]["resources"] = serde_json::to_value(resources).map_err(failed)?;
+    for (name, line) in [("l3CacheSchema", &args.l3_cache_schema), ("memBwSchema", &args.mem_bw_schema)] {
+        if let Some(line) = line {
+            config["linux"]["intelRdt"][name] = line.clone().into();
+        }
+    }
     let text = serde_json::to_vec(&config).map_err(failed)?;
     Ok(state.keep_config(root, &text)?)
 }
 
-/// This runtime makes no resctrl groups, so that there is none to update.
-fn check_rdt(args: &UpdateArgs) -> Result<(), UpdateError> {
-    let has = |name: &str| Path::new("/sys/fs/resctrl/info").join(name).exists();
+/// Shares of a resctrl group; the kernel takes all of the new ones or none.
+struct Shares<'a> {
+    group: &'a Group,
+    schemata: Schemata,
+}
+
+impl<'a> Shares<'a> {
+    /// None when none are asked for.
+    fn new(
+        state: &'a State,
+        kept: Option<&IntelRdt>,
+        args: &UpdateArgs,
+    ) -> Result<Option<Self>, CommandError> {
+        if args.l3_cache_schema.is_none() && args.mem_bw_schema.is_none() {
+            return Ok(None);
+        }
+        let (Some(group), Some(kept)) = (&state.resctrl, kept) else {
+            return Err(
+                UpdateError::Rdt("updating a non-existent Intel RDT configuration is not supported").into()
+            );
+        };
+        let mut wanted = kept.clone();
+        wanted.l3_cache_schema = args.l3_cache_schema.clone().unwrap_or(wanted.l3_cache_schema);
+        wanted.mem_bw_schema = args.mem_bw_schema.clone().unwrap_or(wanted.mem_bw_schema);
+        Ok(Some(Self { group, schemata: Schemata::new(&wanted, &group.resctrl())? }))
+    }
+
+    fn set(&self) -> Result<(), ResctrlError> {
+        self.group.share(&self.schemata)
+    }
+}
+
+/// runc's sentences for machines that have nothing to share.
+fn check_shares(args: &UpdateArgs) -> Result<(), UpdateError> {
+    let has = |name: &str| Resctrl::find().is_ok_and(|resctrl| resctrl.shares(name));
     if args.l3_cache_schema.is_some() && !has("L3") {
         return Err(UpdateError::Rdt("Intel RDT/CAT: l3 cache schema is not enabled"));
     }
     if args.mem_bw_schema.is_some() && !has("MB") {
         return Err(UpdateError::Rdt("Intel RDT/MBA: memory bandwidth schema is not enabled"));
-    }
-    if args.l3_cache_schema.is_some() || args.mem_bw_schema.is_some() {
-        return Err(UpdateError::Rdt("updating a non-existent Intel RDT configuration is not supported"));
     }
     Ok(())
 }

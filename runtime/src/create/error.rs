@@ -11,6 +11,7 @@ use crate::network::NetworkError;
 use crate::notify::NotifyError;
 use crate::plan::PlanError;
 use crate::process::policies::PolicyError;
+use crate::resctrl::ResctrlError;
 use crate::rootfs::MountError;
 use crate::security::apparmor::AppArmorError;
 use crate::security::seccomp::listener::ListenerError;
@@ -40,6 +41,8 @@ pub enum CreateError {
     Policy(#[from] PolicyError),
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
+    #[error(transparent)]
+    Resctrl(#[from] ResctrlError),
     #[error(transparent)]
     State(#[from] StateError),
     #[error(transparent)]
@@ -84,8 +87,6 @@ pub enum CreateError {
     Preserved { number: u32, count: u32 },
     #[error("cannot set the modes of the container's terminal")]
     Terminal { source: Errno },
-    #[error("linux.intelRdt is specified in config, but this build does not support Intel RDT; remove it")]
-    IntelRdt,
     #[error("cannot make the start gate")]
     Gate { source: Errno },
     #[error("cannot duplicate a descriptor")]

@@ -29,6 +29,7 @@ use crate::notify::{self, Host as NotifyHost, Notify};
 use crate::output::Log;
 use crate::plan::Plan;
 use crate::process::policies::Policies;
+use crate::resctrl::{self, Resctrl};
 use crate::security::seccomp::Program;
 use crate::spec::{NamespaceKind, Spec};
 use crate::state::{Claim, Process, State, VERSION};
@@ -133,6 +134,7 @@ pub(crate) struct Decided {
     pub(crate) seccomp: Option<Program>,
     pub(crate) policies: Policies,
     pub(crate) cgroups: cgroup::CgroupPlan,
+    pub(crate) resctrl: Option<resctrl::Wanted>,
 }
 
 /// Makes a container of what `spec`, the bundle's configuration, asks for, and with [`Start::AtOnce`] runs it.
@@ -157,9 +159,6 @@ pub fn create(request: &CreateRequest<'_>, mut spec: Spec) -> Result<Created, Cr
 pub(crate) fn decide(request: &CreateRequest<'_>, spec: Spec) -> Result<Decided, CreateError> {
     let plan = Plan::new(&spec, &request.bundle.path)?;
     hooks::check(&spec.hooks)?;
-    if spec.linux.intel_rdt.is_some() {
-        return Err(CreateError::IntelRdt);
-    }
     if let Some(process) = &spec.process {
         crate::security::apparmor::check(&process.apparmor_profile)?;
         crate::security::selinux::check(&process.selinux_label)?;
@@ -167,7 +166,11 @@ pub(crate) fn decide(request: &CreateRequest<'_>, spec: Spec) -> Result<Decided,
     let seccomp = error::compile(spec.linux.seccomp.as_ref())?;
     let policies = Policies::parse(spec.process.as_ref(), &spec.linux)?;
     let cgroups = cgroup::plan(&spec, request.id, request.host, request.driver)?;
-    Ok(Decided { spec, plan, seccomp, policies, cgroups })
+    let resctrl = match &spec.linux.intel_rdt {
+        Some(wanted) => Some(resctrl::Wanted::new(&Resctrl::find()?, wanted, request.id)?),
+        None => None,
+    };
+    Ok(Decided { spec, plan, seccomp, policies, cgroups, resctrl })
 }
 
 fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Result<Created, CreateError> {
@@ -180,6 +183,7 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     claim.record(&state)?;
     let fence = undo.fence.insert(Fence::create(&decided.cgroups)?);
     state.cgroups = fence.paths().clone();
+    undo.resctrl = decided.resctrl.as_ref().map(resctrl::Wanted::make).transpose()?;
     let gate = match request.start {
         Start::OnRequest => Some(gate::make(claim.dir())?),
         Start::AtOnce => None,
@@ -188,6 +192,9 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     let (pid, pidfd) =
         (child.pid, child.pidfd.try_clone().map_err(|source| CreateError::Descriptor { source })?);
     undo.child = Some(child);
+    if let Some(group) = &undo.resctrl {
+        group.enter(pid)?;
+    }
     // These and those of `exec` are words of runc's log, which people search for.
     if let Some(filter) = &decided.seccomp {
         request.log.debug(&format!("seccomp filter flags: {}", filter.flags()));
@@ -263,6 +270,7 @@ pub(crate) fn first_state(request: &CreateRequest<'_>, decided: &Decided) -> Res
         owner: request.host.euid,
         annotations,
         cgroups: decided.cgroups.paths.clone(),
+        resctrl: decided.resctrl.as_ref().map(|wanted| wanted.group().clone()),
         creator: Some(Process::of(std::process::id())?),
         init: None,
         has_pid_namespace: decided.plan.namespaces.makes(NamespaceKind::Pid),

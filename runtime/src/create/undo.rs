@@ -7,6 +7,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use super::CreateError;
 use crate::cgroup::Fence;
+use crate::resctrl;
 use crate::state::Claim;
 
 /// The child between clone3 and the end of its creation.
@@ -29,6 +30,7 @@ impl Child {
 pub(crate) struct Undo {
     pub(crate) claim: Option<Claim>,
     pub(crate) fence: Option<Fence>,
+    pub(crate) resctrl: Option<resctrl::Group>,
     pub(crate) child: Option<Child>,
     pub(crate) pid_file: Option<PathBuf>,
 }
@@ -47,6 +49,7 @@ impl Undo {
             Some(fence) => fence.kill_all().and_then(|()| fence.remove()).is_ok(),
             None => true,
         };
+        let removed = self.resctrl.is_none_or(|group| group.remove().is_ok()) && removed;
         if let (true, Some(claim)) = (removed, self.claim) {
             claim.release().ok();
         }
@@ -56,6 +59,7 @@ impl Undo {
     pub(crate) fn keep(&mut self) -> Result<(), CreateError> {
         self.child = None;
         self.fence = None;
+        self.resctrl = None;
         self.pid_file = None;
         match self.claim.take() {
             Some(claim) => Ok(claim.publish()?),

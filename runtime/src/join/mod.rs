@@ -190,6 +190,9 @@ fn finish(
         pid: child.pid,
         pidfd: &child.pidfd,
     };
+    if let Some(group) = &request.state.resctrl {
+        group.enter(child.pid)?;
+    }
     let master = served.serve(channel)?;
     request.log.debug("child process in init(): all is set up");
     let in_user_namespace =

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CONFIG, StateError};
 use crate::cgroup::CgroupPaths;
+use crate::resctrl;
 use crate::sys::{file, pidfd};
 
 /// The layout that this build writes and reads.
@@ -93,6 +94,9 @@ pub struct State {
     pub annotations: BTreeMap<String, String>,
     /// Where its cgroups are, recorded before they are made.
     pub cgroups: CgroupPaths,
+    /// Where its resctrl groups are, recorded before they are made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resctrl: Option<resctrl::Group>,
     /// The program that is making it, for as long as it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creator: Option<Process>,
@@ -208,6 +212,7 @@ mod tests {
             owner: 0,
             annotations: BTreeMap::new(),
             cgroups: CgroupPaths::default(),
+            resctrl: None,
             creator: None,
             init: Some(Process { pid: 7, start_time: 9 }),
             has_pid_namespace: true,

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::fence::Fence;
 use super::{CgroupError, Version};
+use crate::resctrl;
 use read::Files;
 
 /// Everything, in runc's order and with its names.
@@ -22,8 +23,8 @@ pub struct Stats {
     pids: Pids,
     blkio: Blkio,
     hugetlb: BTreeMap<String, Hugetlb>,
-    /// There is no resctrl support in this runtime.
-    intel_rdt: BTreeMap<String, String>,
+    /// Not a cgroup's, but runc's place for it.
+    pub intel_rdt: resctrl::Stats,
     /// runc names only interfaces that it made itself, which it no longer does.
     network_interfaces: Option<()>,
 }
