@@ -34,6 +34,14 @@ const IN_USER_NAMESPACE: &[Case] = &[
     ("relatime", &["noatime"], None),
     ("relatime", &["nodiratime"], None),
     ("noatime", &["relatime"], None),
+    ("nosuid,noatime", &["rro"], Some("ro,nosuid,noatime")),
+    ("nosuid,noatime", &["rrw", "rdev"], Some("rw,nosuid,noatime")),
+    ("ro", &["rrw"], None),
+    ("nosuid", &["rsuid"], None),
+    ("nodev", &["rdev"], None),
+    ("noexec", &["rexec"], None),
+    ("noatime", &["ratime"], None),
+    ("relatime", &["rnoatime"], None),
 ];
 
 fn check(cases: &[Case], change: impl Fn(Bundle) -> Bundle) {
@@ -78,4 +86,37 @@ fn in_a_user_namespace_the_flags_of_the_source_are_kept() {
     require!(root, tool("busybox"), tool("unshare"));
     differs!("runc" => "1.1.5 has older rules", "crun" => "1.8.1 adds to the source's flags");
     check(IN_USER_NAMESPACE, |bundle| bundle.edit(crate::user_namespace::isolate));
+}
+
+#[test]
+fn in_a_user_namespace_the_flags_of_mounts_below_are_kept() {
+    require!(root, tool("busybox"), tool("unshare"));
+    differs!("runc" => "1.1.5 has older rules", "crun" => "1.8.1 adds to the source's flags");
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let (source, _) = (scratch.directory("source"), scratch.directory("source/inner"));
+    let first = Bundle::busybox(&scratch, "first")
+        .args(["cat", "/proc/self/mountinfo"])
+        .edit(crate::user_namespace::isolate);
+    let prepare = "mount -t tmpfs -o ro,nosuid inner \"$0/inner\"";
+    for (word, wanted) in [("rnodev", Some("ro,nosuid,nodev")), ("rrw", None), ("rsuid", None)] {
+        let bundle = first.another(&scratch, word).edit(|config| {
+            let mount = json!({ "destination": "/tmp", "type": "bind", "source": source, "options": ["rbind", word] });
+            config["mounts"].as_array_mut().expect("a list").push(mount);
+        });
+        let run = runtime.verb("run", &bundle);
+        let mut caller = scratch.with_mounts(prepare, &source, run.get_program());
+        let outcome = runtime.finish(caller.args(run.get_args()));
+        match wanted {
+            None => assert!(
+                outcome.code() == 1 && outcome.stderr.contains("operation not permitted"),
+                "{word}: {outcome}"
+            ),
+            Some(wanted) => {
+                let mut found = parse(&outcome.success().stdout);
+                let inner = found.remove("/tmp/inner").expect("the mount below");
+                assert!(inner.has(wanted), "{word}: {inner:?}, not {wanted}");
+            }
+        }
+    }
 }

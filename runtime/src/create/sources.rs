@@ -29,6 +29,8 @@ pub(super) fn open(decided: &Decided) -> Result<Vec<Source>, CreateError> {
         MountKind::Bind { .. } if !in_user_namespace && mount.id_map.is_none() => Ok(Source::ByChild),
         // It may be made of mounts that come before it.
         MountKind::Bind { source, .. } if source.starts_with(&plan.root.path) => Ok(Source::OnRequest),
+        // From the child's mount namespace, where the kernel has locked the flags of every mount of the tree.
+        MountKind::Bind { .. } if in_user_namespace && !mount.recursive.is_empty() => Ok(Source::OnRequest),
         MountKind::Bind { .. } => open_one(decided, mount),
         _ => Ok(Source::ByChild),
     };

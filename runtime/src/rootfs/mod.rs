@@ -80,6 +80,10 @@ pub enum MountError {
     InsideProc,
     #[error("cannot set the mount's attributes")]
     Attributes { source: Errno },
+    #[error(
+        "flags of the source (ro, nosuid, nodev, noexec, access time) cannot be taken away in a user namespace"
+    )]
+    Locked { source: Errno },
     #[error("cannot attach the mount")]
     Attach { source: Errno },
     #[error("cannot copy up what the mount hides")]

@@ -190,9 +190,15 @@ fn bind(tree: &Tree, mount: &Mount, made: BorrowedFd<'_>, in_user_namespace: boo
     let at = &mount.destination;
     let target = tree.make_target(at, made).map_err(|source| MountError::Target { source })?;
     refuse_inside_proc(target.as_fd(), at)?;
-    let attributes = bind_attributes::change_of(mount.attributes, made, in_user_namespace)
-        .map_err(|source| MountError::Attributes { source })?;
-    adjust(made, mount, attributes)?;
+    bind_attributes::change_of(mount.attributes, made, in_user_namespace)
+        .map_err(|source| MountError::Attributes { source })
+        .and_then(|attributes| adjust(made, mount, attributes))
+        .map_err(|error| match error {
+            MountError::Attributes { source: source @ Errno::PERM } if in_user_namespace => {
+                MountError::Locked { source }
+            }
+            error => error,
+        })?;
     attach(made, target.as_fd()).map_err(|source| MountError::Attach { source })?;
     // Propagation between peers is kept by the copy: what the container mounts below it must not appear on the host.
     Ok(())
