@@ -1,4 +1,6 @@
-//! What is shipped beside the programs: systemd units that systemd itself accepts.
+//! What is shipped: programs without what nobody needs in them, and systemd units that systemd itself accepts.
+
+use std::process::Command;
 
 use knarr_tests::{Scratch, process, programs, require};
 
@@ -19,4 +21,19 @@ fn systemd_finds_nothing_wrong_with_our_units() {
     // Complaints about other units of this machine are not ours.
     let ours: Vec<&str> = outcome.stderr.lines().filter(|line| line.contains("knarrd")).collect();
     assert!(ours.is_empty(), "{outcome}");
+}
+
+/// Symbols are a fifth of the runtime's file, and cargo leaves them in for less than one would think.
+#[test]
+fn the_small_programs_are_static_and_stripped() {
+    require!(tool("readelf"));
+    for name in ["knarr-runtime", "containerd-shim-knarr-v2"] {
+        let mut readelf = Command::new(programs::tool("readelf"));
+        let outcome =
+            process::run(readelf.args(["--wide", "--sections"]).arg(programs::ours(name))).success();
+        assert!(outcome.stdout.contains(".text"), "{outcome}");
+        for section in [".interp", ".symtab", ".debug_info"] {
+            assert!(!outcome.stdout.contains(section), "{name} has {section}: {outcome}");
+        }
+    }
 }
