@@ -183,6 +183,50 @@ fn a_hook_that_fails_ends_the_creation_and_its_words_are_told() {
     assert!(missing.contains("/nowhere/hook"), "{missing}");
 }
 
+/// runtime-spec, "Lifecycle": what fails ends with the container destroyed and its poststop hooks called. As runc does, also
+/// where something else than a hook fails, from when the container has a state.
+#[test]
+fn poststop_hooks_are_called_when_a_creation_fails() {
+    require!(root, tool("busybox"));
+    differs!("crun" => "1.8.1 calls none when a hook fails");
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let told = scratch.join("told");
+    let plain = Bundle::busybox(&scratch, "plain").edit(|config| {
+        let line = format!("cat >>{}; echo >>{}; exit 3", told.display(), told.display());
+        config["hooks"]["poststop"] = json!([shell(&line), shell(&line)]);
+    });
+    let failing = |name: &str, change: &dyn Fn(&mut Value)| plain.another(&scratch, name).edit(change);
+    let mut cases: Vec<Bundle> =
+        ["prestart", "createRuntime", "createContainer", "startContainer", "poststart"]
+            .iter()
+            .map(|kind| failing(kind, &|config| config["hooks"][kind] = json!([shell("exit 7")])))
+            .collect();
+    cases.push(failing("program", &|config| config["process"]["args"] = json!(["/nowhere"])));
+    cases.push(failing("mount", &|config| {
+        let mount =
+            json!({ "destination": "/tmp", "type": "bind", "source": "/nowhere", "options": ["bind"] });
+        config["mounts"].as_array_mut().expect("a list").push(mount);
+    }));
+    for bundle in cases {
+        let failed = runtime.run(&bundle);
+        assert!(!failed.status.success(), "{failed}");
+        let told = fs::read_to_string(&told).map(|text| fs::remove_file(&told).map(|()| text));
+        let told = told.expect("poststop hooks were called").expect("a file");
+        let states: Vec<Value> =
+            told.lines().map(|line| serde_json::from_str(line).expect("the state is JSON")).collect();
+        // A failed poststop hook ends runc's row, and ours goes on.
+        assert!(states.len() == 2 || crate::is("runc") || crate::is("runc-head"), "{failed}: {told}");
+        assert_eq!(states[0]["status"], "stopped", "{failed}");
+        assert_eq!(states[0]["id"], bundle.id(), "{failed}");
+        assert!(failed.stderr.contains("exit status 3"), "the hooks' failure is told: {failed}");
+        assert!(runtime.state(bundle.id()).is_none(), "{failed}");
+    }
+    // What never was a container has none.
+    let refused = failing("refused", &|config| config["process"]["cwd"] = json!("relative"));
+    assert!(!runtime.run(&refused).status.success() && !told.exists());
+}
+
 #[test]
 fn a_hook_that_takes_longer_than_its_timeout_is_killed() {
     require!(root, tool("busybox"));

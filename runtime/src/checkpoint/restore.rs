@@ -73,7 +73,7 @@ pub fn restore(
     match make(request, options, &decided, &mut undo) {
         Ok(created) => Ok(created),
         Err(error) => {
-            undo.undo();
+            undo.undo(&decided.spec.hooks, request.log);
             Err(error)
         }
     }
@@ -99,6 +99,7 @@ fn make(
     rustix::fs::mkdirat(claim.dir(), ROOT, Mode::from_raw_mode(0o700))
         .map_err(|source| CheckpointError::Root { path: root.clone(), source })?;
     claim.record(&state)?;
+    undo.stopped = Some(state.oci("stopped", 0));
     let fence = undo.fence.insert(Fence::create(&decided.cgroups)?);
     state.cgroups = fence.paths().clone();
     undo.resctrl =

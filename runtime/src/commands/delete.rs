@@ -10,7 +10,7 @@ use knarr_proto::status::Status;
 use super::CommandError;
 use crate::args::DeleteArgs;
 use crate::cgroup::{CgroupError, Fence};
-use crate::hooks::{self, HookKind};
+use crate::hooks;
 use crate::output::Log;
 use crate::spec::{Spec, SpecError};
 use crate::state::{CONFIG, Process, Removal, State, StateError};
@@ -84,11 +84,8 @@ pub(super) fn destroy(root: &Path, state: &State, log: &Log) -> Result<(), Comma
         group.remove()?;
     }
     Removal::begin(root, &state.id)?.finish()?;
-    let Some(spec) = spec else { return Ok(()) };
-    let warnings = hooks::run(HookKind::Poststop, &spec.hooks, &state.oci("stopped", 0))
-        .map_err(crate::create::CreateError::from)?;
-    for warning in warnings {
-        log.warning(&warning.to_string());
+    if let Some(spec) = spec {
+        hooks::run_poststop(&spec.hooks, &state.oci("stopped", 0), log);
     }
     Ok(())
 }

@@ -150,7 +150,7 @@ pub fn create(request: &CreateRequest<'_>, mut spec: Spec) -> Result<Created, Cr
     match make(request, &decided, &mut undo) {
         Ok(created) => Ok(created),
         Err(error) => {
-            undo.undo();
+            undo.undo(&decided.spec.hooks, request.log);
             Err(error)
         }
     }
@@ -181,6 +181,7 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     claim.keep_config(&request.bundle.text)?;
     let notify = notify_socket(request, claim)?;
     claim.record(&state)?;
+    undo.stopped = Some(state.oci("stopped", 0));
     let fence = undo.fence.insert(Fence::create(&decided.cgroups)?);
     state.cgroups = fence.paths().clone();
     undo.resctrl = decided.resctrl.as_ref().map(resctrl::Wanted::make).transpose()?;

@@ -7,7 +7,10 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use super::CreateError;
 use crate::cgroup::Fence;
+use crate::hooks;
+use crate::output::Log;
 use crate::resctrl;
+use crate::spec::Hooks;
 use crate::state::Claim;
 
 /// The child between clone3 and the end of its creation.
@@ -33,12 +36,14 @@ pub(crate) struct Undo {
     pub(crate) resctrl: Option<resctrl::Group>,
     pub(crate) child: Option<Child>,
     pub(crate) pid_file: Option<PathBuf>,
+    /// What poststop hooks are told, from when the container has a state on.
+    pub(crate) stopped: Option<Vec<u8>>,
 }
 
 impl Undo {
-    /// Takes everything back. What cannot be taken back stays recorded in the state, for `delete --force`; the error
-    /// that led here is the one to tell.
-    pub(crate) fn undo(self) {
+    /// Takes everything back, and calls the poststop hooks as `delete` does. What cannot be taken back stays recorded in the
+    /// state, for `delete --force`; the error that led here is the one to tell.
+    pub(crate) fn undo(self, hooks: &Hooks, log: &Log) {
         if let Some(path) = self.pid_file {
             std::fs::remove_file(path).ok();
         }
@@ -50,8 +55,12 @@ impl Undo {
             None => true,
         };
         let removed = self.resctrl.is_none_or(|group| group.remove().is_ok()) && removed;
-        if let (true, Some(claim)) = (removed, self.claim) {
-            claim.release().ok();
+        let is_gone = match (removed, self.claim) {
+            (true, Some(claim)) => claim.release().is_ok(),
+            _ => false,
+        };
+        if let Some(stopped) = self.stopped.filter(|_| is_gone) {
+            hooks::run_poststop(hooks, &stopped, log);
         }
     }
 
@@ -61,6 +70,7 @@ impl Undo {
         self.fence = None;
         self.resctrl = None;
         self.pid_file = None;
+        self.stopped = None;
         match self.claim.take() {
             Some(claim) => Ok(claim.publish()?),
             None => Ok(()),

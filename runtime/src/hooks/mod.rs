@@ -9,6 +9,7 @@ mod call;
 
 use std::time::Duration;
 
+use crate::output::{Chain, Log};
 use crate::spec::{Hook, Hooks};
 
 pub use call::HookFailure;
@@ -65,13 +66,6 @@ impl HookKind {
             Self::Poststart => &hooks.poststart,
             Self::Poststop => &hooks.poststop,
         }
-    }
-
-    /// Whether a failure ends the container or, as of the one that has none left to end, is only warned about
-    /// (runtime-spec, "Lifecycle"; its earlier versions had a failed `poststart` warned about, which runc never did).
-    #[must_use]
-    pub fn aborts(self) -> bool {
-        self != Self::Poststop
     }
 }
 
@@ -147,25 +141,28 @@ fn check_one(kind: &'static str, index: usize, hook: &Hook) -> Result<(), HookEr
     }
 }
 
-/// Calls the hooks of one place in order, each with `state` (the JSON of the container's state) on its stdin.
-///
-/// For places whose failure aborts, the first failure ends the sequence. For `poststop` every hook is called, and the
-/// failures come back as warnings: the specification has the runtime log them and go on.
+/// Calls the hooks of one place in order, each with `state` (the JSON of the container's state) on its stdin. The first
+/// failure ends the sequence, and the container (runtime-spec, "Lifecycle"; its earlier versions had a failed `poststart`
+/// warned about, which runc never did).
 ///
 /// # Errors
-/// [`HookError::Failed`], only of places that abort.
-pub fn run(kind: HookKind, hooks: &Hooks, state: &[u8]) -> Result<Vec<HookError>, HookError> {
-    let mut warnings = Vec::new();
-    for (index, hook) in kind.among(hooks).iter().enumerate() {
-        let timeout = hook.timeout.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
-        let Err(source) = call::call(hook, state, timeout) else { continue };
-        let error = HookError::Failed { kind: kind.name(), index, source };
-        if kind.aborts() {
-            return Err(error);
+/// [`HookError::Failed`].
+pub fn run(kind: HookKind, hooks: &Hooks, state: &[u8]) -> Result<(), HookError> {
+    kind.among(hooks).iter().enumerate().try_for_each(|(index, hook)| run_one(kind, index, hook, state))
+}
+
+/// Calls all poststop hooks: no container is left to end, so that the specification has failures logged.
+pub fn run_poststop(hooks: &Hooks, state: &[u8], log: &Log) {
+    for (index, hook) in hooks.poststop.iter().enumerate() {
+        if let Err(error) = run_one(HookKind::Poststop, index, hook, state) {
+            log.warning(&Chain(&error).to_string());
         }
-        warnings.push(error);
     }
-    Ok(warnings)
+}
+
+fn run_one(kind: HookKind, index: usize, hook: &Hook, state: &[u8]) -> Result<(), HookError> {
+    let timeout = hook.timeout.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+    call::call(hook, state, timeout).map_err(|source| HookError::Failed { kind: kind.name(), index, source })
 }
 
 #[cfg(test)]
