@@ -14,7 +14,7 @@ BUILD_TOOLS := cc=gcc ld=binutils
 DEMO_TOOLS  := busybox=busybox-static debootstrap=debootstrap docker-registry=docker-registry skopeo=skopeo umoci=umoci setfattr=attr
 TEST_TOOLS  := $(DEMO_TOOLS) runc=runc crun=crun containerd=containerd jq=jq unshare=util-linux strace=strace ps=procps \
 	qemu-system-x86_64=qemu-system-x86 mmdebstrap=mmdebstrap cpio=cpio dockerd=docker.io podman=podman criu=criu
-BENCH_TOOLS := $(TEST_TOOLS) time=time conmon=conmon
+BENCH_TOOLS := $(TEST_TOOLS) time=time conmon=conmon musl-gcc=musl-tools
 
 # libc's headers come with no program of their own name.
 HEADERS := $(if $(wildcard /usr/include/stdlib.h),,no-such-program=libc6-dev)

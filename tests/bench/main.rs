@@ -7,6 +7,7 @@
 mod cost;
 mod crowd;
 mod engines;
+mod floor;
 mod memory;
 mod peers;
 mod runtimes;

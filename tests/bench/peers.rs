@@ -23,6 +23,11 @@ impl<'a> Peers<'a> {
         Self { runtimes }
     }
 
+    /// Ours, whom the others are measured against.
+    pub(crate) fn ours(&self) -> &Runtime<'a> {
+        &self.runtimes[0]
+    }
+
     /// Their names: a table's columns.
     pub(crate) fn names(&self) -> Vec<String> {
         let name = |runtime: &Runtime<'_>| {

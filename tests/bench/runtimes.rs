@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use knarr_tests::{Bundle, Runtime, Scratch, process};
 
+use crate::floor::Floor;
 use crate::peers::{self, Peers};
 use crate::table::Table;
 
+/// The column of what no runtime can be faster than.
+const FLOOR: &str = "floor";
 /// Long enough that the kernel has forgotten the last one: moving into a cgroup costs a grace period then.
 const COLD: Duration = Duration::from_millis(50);
 
@@ -17,10 +20,11 @@ pub(crate) fn print(rounds: usize) {
     );
     let scratch = Scratch::new();
     let peers = Peers::find(&scratch);
-    let mut table = Table::new(peers.names());
     let minimal = Bundle::busybox(&scratch, "minimal");
     let full = peers::full(&scratch, &minimal);
     let sleeper = full.another(&scratch, "sleeper").args(["sleep", "600"]);
+    let floor = Floor::find(&scratch, peers.ours(), &sleeper);
+    let mut table = Table::new(peers.names().into_iter().chain([FLOOR.to_owned()]));
     for _ in 0..rounds {
         for (line, bundle, rest) in [
             ("run, minimal", &minimal, Duration::ZERO),
@@ -30,6 +34,10 @@ pub(crate) fn print(rounds: usize) {
             for (column, runtime) in peers.each() {
                 thread::sleep(rest);
                 table.add_time(line, column, runtime.run(bundle).success().elapsed);
+            }
+            if let Some(floor) = &floor {
+                thread::sleep(rest);
+                table.add_time(line, peers.runtimes.len(), floor.run(bundle).success().elapsed);
             }
         }
         for (column, runtime) in peers.each() {
