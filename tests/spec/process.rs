@@ -1,9 +1,11 @@
 //! `process`: args, env, cwd, user, umask, noNewPrivileges, oomScoreAdj, labels.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::Stdio;
 
-use knarr_tests::{Bundle, Runtime, Scratch, require};
+use knarr_tests::process::DEADLINE;
+use knarr_tests::{Bundle, Runtime, Scratch, eventually, require};
 use serde_json::{Value, json};
 
 use crate::{CAP_SYS_RESOURCE, differs, output, refusal, run};
@@ -207,4 +209,29 @@ fn signals_start_at_their_defaults_with_none_blocked() {
         // 32 and 33 are the C library's own, which no program gets to see or to change.
         assert_eq!(set & !0x1_8000_0000, 0, "{seen}");
     }
+}
+
+/// As runc has it, the container is made by then: `run` tells what the kernel says like a program of the container's, and
+/// `start` has no more to tell.
+#[test]
+fn a_program_that_the_kernel_does_not_execute_says_so_and_exits_with_255() {
+    require!(root, tool("busybox"));
+    differs!("runc" => "1.1.5 exits with 1", "crun" => "1.8.1 has words of its own");
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let bundle = Bundle::busybox(&scratch, "one").args(["/script"]);
+    let script = bundle.rootfs().join("script");
+    fs::write(&script, "#!/nowhere\n").expect("a file");
+    fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("a mode");
+    let said = "exec /script: no such file or directory\n";
+    let run = runtime.run(&bundle).exits_with(255);
+    assert_eq!(run.stderr, said, "{run}");
+    let container = runtime.guard(&bundle);
+    let stderr = scratch.join("stderr");
+    let mut create = runtime.verb("create", &bundle);
+    create.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&stderr).expect("a file"));
+    assert!(create.status().expect("the runtime runs").success());
+    container.start().success();
+    eventually(DEADLINE, || (container.status() == "stopped").then_some(()));
+    assert_eq!(fs::read_to_string(&stderr).expect("a file"), said);
 }

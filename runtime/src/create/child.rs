@@ -81,11 +81,8 @@ fn fork(mut init: Init<'_>, root: &std::path::Path) -> Result<(Child, CreatorEnd
     let (pid, pidfd) = match forked.map_err(|source| CreateError::Clone { source })? {
         Forked::Child => {
             drop(ours);
-            if let Some(failure) = init::run(init, &childs) {
-                eprintln!("{failure}");
-            }
-            // Nothing of the creator's, whose copy we are, may run: no destructor, no buffer.
-            crate::sys::exec::leave(1);
+            // Nothing of the creator's, whose copy we are, may run after this: no destructor, no buffer.
+            init::run(init, &childs)
         }
         Forked::Parent { pid, pidfd } => (pid, pidfd),
     };

@@ -20,7 +20,7 @@ use crate::process::cpu_affinity;
 use crate::process::launch::{Filtered, Launch, LaunchError, Settled};
 use crate::rootfs::{self, Entry, RootError, Source, Surroundings, Tree};
 use crate::spec::{Hooks, NamespaceKind};
-use crate::sys::{Errno, interface};
+use crate::sys::{Errno, exec, interface};
 
 pub(crate) use isolate::{become_root, enter_cgroups, join};
 
@@ -103,12 +103,19 @@ pub(crate) struct Init<'a> {
     pub(crate) gate: Option<OwnedFd>,
 }
 
-/// Runs the child to its end: the user's program, or a failure that is told to the creator. Returns the failure when
-/// nobody listened.
-pub(crate) fn run(init: Init<'_>, channel: &ChildEnd) -> Option<Failure> {
+/// runc's: what the container's process exits with that never became the user's program.
+const NO_PROGRAM: i32 = 255;
+
+/// Runs the child to its end: the user's program, or a failure that is told to the creator, and on stderr when nobody
+/// listened. A program that the kernel does not execute ends the container like any other: it is told on stderr, whether
+/// `run` or `start` had it executed.
+pub(crate) fn run(init: Init<'_>, channel: &ChildEnd) -> ! {
     let Err((phase, error)) = phases(init, channel);
     let failure = Failure::new(phase, &error, error.path());
-    if channel.fail(&failure) { None } else { Some(failure) }
+    if matches!(error, InitError::Launch(LaunchError::Exec { .. })) || !channel.fail(&failure) {
+        eprintln!("{failure}");
+    }
+    exec::leave(NO_PROGRAM)
 }
 
 fn phases(mut init: Init<'_>, channel: &ChildEnd) -> Result<Infallible, (Phase, InitError)> {
