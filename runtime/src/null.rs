@@ -2,13 +2,15 @@
 //! always went, but root in a container, who gets at it as a standard stream or behind a mask, can change nothing of it.
 #![forbid(unsafe_code)]
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::mount::OpenTreeFlags;
 use rustix::stdio::{stderr, stdin, stdout};
 
-use crate::sys::mount::{Change, Reach, change};
+use crate::create::sources::View;
+use crate::rootfs::tree::attach_readonly;
+use crate::sys::mount::{Change, Reach, change, propagate};
 use crate::sys::{Errno, descriptor};
 
 /// Why the host's /dev/null would be in the container's reach.
@@ -31,28 +33,52 @@ pub fn protect_streams() -> Result<(), NullError> {
     if numbers.is_empty() {
         return Ok(());
     }
-    let mount = match readonly_copy() {
+    let opened = match open_readonly() {
         // Who has no right to mount is not root, whose node it is.
         Err(Errno::PERM) => return Ok(()),
-        mount => mount.map_err(failed)?,
+        opened => opened.map_err(failed)?,
     };
-    let path = format!("/proc/self/fd/{}", mount.as_raw_fd());
-    let opened = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
     numbers
         .into_iter()
         .try_for_each(|number| descriptor::duplicate_onto(opened.as_raw_fd(), number))
         .map_err(failed)
 }
 
+fn open_readonly() -> Result<OwnedFd, Errno> {
+    let mount = copy()?;
+    match change(mount.as_fd(), Change::READONLY, Reach::One) {
+        // This kernel changes only what is attached: somewhere that is gone when the node is open.
+        Err(Errno::NOSYS | Errno::INVAL) => {
+            let away = View::unshare()?;
+            let opened = attach_here(mount.as_fd()).and_then(|()| open(mount.as_fd()));
+            away.leave().and(opened)
+        }
+        changed => {
+            changed?;
+            open(mount.as_fd())
+        }
+    }
+}
+
+fn attach_here(mount: BorrowedFd<'_>) -> Result<(), Errno> {
+    propagate(c"/", libc::MS_SLAVE, Reach::Tree)?;
+    let target = rustix::fs::open(c"/dev/null", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    attach_readonly(mount, target.as_fd())
+}
+
+fn open(mount: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let path = format!("/proc/self/fd/{}", mount.as_raw_fd());
+    rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+}
+
 /// A detached mount of the device that is at /dev/null here, verified by its numbers: an image or a container that
-/// replaced it gets nothing else shown in its place (CVE-2025-31133).
-pub(crate) fn readonly_copy() -> Result<OwnedFd, Errno> {
+/// replaced it gets nothing else shown in its place (CVE-2025-31133). Whoever shows it to a container makes it read-only.
+pub(crate) fn copy() -> Result<OwnedFd, Errno> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let copy = rustix::mount::open_tree(CWD, c"/dev/null", flags)?;
     if !is_null(&rustix::fs::statat(&copy, c"", AtFlags::EMPTY_PATH)?) {
         return Err(Errno::NODEV);
     }
-    change(copy.as_fd(), Change { set: libc::MOUNT_ATTR_RDONLY, ..Change::default() }, Reach::One)?;
     Ok(copy)
 }
 

@@ -65,7 +65,7 @@ fn execute_sealed() -> Result<(), Errno> {
 fn readonly_mount() -> Result<OwnedFd, Errno> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let mount = rustix::mount::open_tree(CWD, OWN, flags)?;
-    change(mount.as_fd(), Change { set: libc::MOUNT_ATTR_RDONLY, ..Change::default() }, Reach::One)?;
+    change(mount.as_fd(), Change::READONLY, Reach::One)?;
     Ok(mount)
 }
 

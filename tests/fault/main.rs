@@ -3,5 +3,6 @@
 
 mod manager_killed;
 mod runtime_faults;
+mod runtime_kernels;
 mod runtime_killed;
 mod sweep;

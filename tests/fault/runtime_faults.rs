@@ -1,5 +1,5 @@
-//! System calls of knarr-runtime that fail: no space, no descriptor, no memory, interrupted, not there in this kernel.
-//! The command does without or says in a sentence why not; nothing is left either way.
+//! System calls of knarr-runtime that fail: no space, no descriptor, no memory, interrupted. The command
+//! does without or says in a sentence why not; nothing is left either way.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -72,29 +72,6 @@ const ERRORS: [(&str, &[&str]); 5] = [
     ),
 ];
 
-/// What came to Linux late (openat2: 5.6) or is filtered away by sandboxes: fails at every call.
-const NEWER: [&str; 19] = [
-    "openat2",
-    "clone3",
-    "move_mount",
-    "mount_setattr",
-    "open_tree",
-    "fsopen",
-    "fsconfig",
-    "fsmount",
-    "pidfd_open",
-    "pidfd_send_signal",
-    "pidfd_getfd",
-    "close_range",
-    "statx",
-    "seccomp",
-    "keyctl",
-    "memfd_create",
-    "execveat",
-    "getrandom",
-    "faccessat2",
-];
-
 /// An error at each of its points, met or passed over.
 fn faults(calls: &BTreeMap<String, u32>) -> Vec<(Point, &'static str)> {
     let all = ERRORS.iter().flat_map(|(error, names)| {
@@ -164,34 +141,6 @@ fn a_run_whose_calls_fail_leaves_nothing() {
 fn a_run_with_user_namespace_hooks_and_filter_whose_calls_fail_leaves_nothing() {
     require!(root, tool("busybox"), tool("strace"));
     run_fails("run (rich)", rich);
-}
-
-#[test]
-fn a_kernel_that_lacks_a_call_is_done_without_or_refused() {
-    require!(root, tool("busybox"), tool("strace"));
-    let scratch = Scratch::new();
-    let runtime = Runtime::new(&scratch);
-    let bundle = rich(Bundle::busybox(&scratch, "older").args(["true"]));
-    let mut wrong = Vec::new();
-    for call in NEWER {
-        for error in ["ENOSYS", "EPERM"] {
-            let command = runtime.verb("run", &bundle);
-            let outcome = process::run(&mut Point::new(call, 1).inject_from(
-                Fault::Error(error),
-                Watch::Family,
-                &command,
-            ));
-            eprintln!("{call} {error}: exit {} {}", outcome.code(), outcome.stderr.trim_end());
-            if let Err(unclear) = refuses_clearly(call, &outcome) {
-                wrong.push(format!("{error} of {call}: {unclear}"));
-            }
-            // Without the call there may be no way to take back either; with it there is again.
-            if let Err(stuck) = delete(&scratch, &runtime, bundle.id()) {
-                wrong.push(format!("{error} of {call}: {stuck}"));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

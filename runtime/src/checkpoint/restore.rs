@@ -25,7 +25,7 @@ use crate::rootfs::mounts::{open_directory, open_source};
 use crate::rootfs::tree::{Links, Tree, attach, copy_tree};
 use crate::spec::{NamespaceKind, Spec};
 use crate::state::{Claim, Process, State};
-use crate::sys::mount::{Change, Reach, change};
+use crate::sys::mount::{Reach, propagate};
 use crate::sys::{Errno, pidfd};
 
 /// criu writes it below the work directory.
@@ -303,9 +303,7 @@ fn read_descriptors(images: &Path) -> Result<Vec<String>, CheckpointError> {
 /// those inside bind mounts.
 fn prepare_root(plan: &Plan, at: &Path) -> Result<(), CheckpointError> {
     let failed = |source| CheckpointError::Root { path: plan.root.path.clone(), source };
-    let host = open_directory("/".as_ref()).map_err(failed)?;
-    let slave = Change { propagation: libc::MS_SLAVE, ..Change::default() };
-    change(host.as_fd(), slave, Reach::Tree).map_err(failed)?;
+    propagate(c"/", libc::MS_SLAVE, Reach::Tree).map_err(failed)?;
     let tree = Tree::new(show_root(&plan.root, at).map_err(failed)?);
     let mut has_binds = false;
     for mount in &plan.root.mounts {

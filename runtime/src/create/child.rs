@@ -133,7 +133,8 @@ fn open_namespaces(decided: &Decided) -> Result<Vec<(NamespaceKind, OwnedFd)>, C
     decided.plan.namespaces.join.iter().map(open).collect()
 }
 
-/// LISTEN_FDS of our caller (sd_listen_fds(3)) and `--preserve-fds`: they must be open.
+/// LISTEN_FDS of our caller (sd_listen_fds(3)) and `--preserve-fds`: they must be open. All that come after them go when a
+/// program is executed (R02); what we open from here on does so by itself.
 pub(crate) fn inherited(preserve_fds: u32) -> Result<(u32, u32), CreateError> {
     let listen_fds =
         std::env::var("LISTEN_FDS").ok().and_then(|text| text.parse::<u32>().ok()).unwrap_or(0).min(1024);
@@ -143,5 +144,7 @@ pub(crate) fn inherited(preserve_fds: u32) -> Result<(u32, u32), CreateError> {
             return Err(CreateError::Preserved { number, count });
         }
     }
+    descriptor::close_on_exec_from((3 + listen_fds + count).cast_signed())
+        .map_err(|source| CreateError::Inherited { source })?;
     Ok((listen_fds, count))
 }

@@ -85,6 +85,8 @@ pub enum CreateError {
     Socket { path: PathBuf, source: Errno },
     #[error("unable to stat preserved-fd {number} (of {count})")]
     Preserved { number: u32, count: u32 },
+    #[error("cannot mark the caller's descriptors close-on-exec")]
+    Inherited { source: Errno },
     #[error("cannot set the modes of the container's terminal")]
     Terminal { source: Errno },
     #[error("cannot make the start gate")]

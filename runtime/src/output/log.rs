@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{Chain, Facts, time};
+use super::{Chain, Facts, refusals, time};
 use crate::args::{Globals, LogFormat};
 
 /// How much a line matters.
@@ -59,7 +59,7 @@ impl Log {
 
     /// Says why the program fails; programs that read JSON get the facts as fields of their own.
     pub fn error(&self, error: &(dyn Error + 'static), facts: &Facts) {
-        let message = Chain(error).to_string();
+        let message = format!("{}{}", Chain(error), refusals::explain(facts.errno));
         self.line(Level::Error, &message, facts);
         if self.file.is_some() {
             to_stderr(message.as_bytes());

@@ -2,12 +2,13 @@
 //! causes become text.
 //!
 //! - [`log`]: `--log`, `--log-format`, `--debug`
-//! - [`facts`]: what programs want to know of an error
+//! - [`facts`]: what programs want to know of an error;  `refusals`: which system call it was that is missing
 //! - [`time`]: RFC 3339
 #![forbid(unsafe_code)]
 
 pub mod facts;
 pub mod log;
+mod refusals;
 pub mod time;
 
 use std::error::Error;

@@ -66,7 +66,7 @@ pub enum LaunchError {
     CwdOutside,
     #[error("unable to init seccomp")]
     Seccomp { source: Errno },
-    #[error("cannot mark descriptors close-on-exec")]
+    #[error("cannot pass on the caller's descriptors")]
     Descriptors { source: Errno },
     #[error("exec {program}")]
     Exec { program: String, source: Errno },
@@ -111,10 +111,10 @@ impl<'a> Launch<'a> {
 
     /// Keyring, terminal, scheduling, file mode mask.
     pub(crate) fn settle(self, console: Option<Console>) -> Result<Settled<'a>, LaunchError> {
-        // Before any filter, which may forbid it; what is opened from now on is close-on-exec by itself.
+        // The creator has marked all others.
         let kept = self.kept_descriptors().cast_signed();
-        descriptor::close_on_exec_from(kept)
-            .and_then(|()| (3..kept).try_for_each(descriptor::keep_on_exec))
+        (3..kept)
+            .try_for_each(descriptor::keep_on_exec)
             .map_err(|source| LaunchError::Descriptors { source })?;
         if self.joins_keyring {
             keyring::join_session(self.container, self.in_user_namespace)?;

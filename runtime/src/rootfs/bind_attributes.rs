@@ -6,12 +6,11 @@ use std::os::fd::BorrowedFd;
 
 use crate::plan::mounts::Attributes;
 use crate::sys::Errno;
+use crate::sys::mount::attributes;
 
 const LOCKED: u64 =
     libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
 const ATIME: u64 = libc::MOUNT_ATTR__ATIME;
-/// Of statvfs(3); the libc crate has it for glibc alone.
-const ST_RELATIME: u64 = 0x1000;
 
 /// What of `asked` is to be changed in `made`, a copy of the source.
 ///
@@ -27,7 +26,7 @@ pub(super) fn change_of(
     }
     match in_user_namespace {
         false => Ok(all_named(asked)),
-        true => kept(asked, present(made)?),
+        true => kept(asked, attributes(made)?),
     }
 }
 
@@ -52,23 +51,6 @@ fn kept(asked: Attributes, present: u64) -> Result<Attributes, Errno> {
         return Err(Errno::PERM);
     }
     Ok(Attributes { set: asked.set & !access_time, clear: libc::MOUNT_ATTR_NOSYMFOLLOW & !asked.set })
-}
-
-/// The attributes that a mount has, as `MOUNT_ATTR_*`.
-fn present(made: BorrowedFd<'_>) -> Result<u64, Errno> {
-    let flags = rustix::fs::fstatvfs(made)?.f_flag.bits();
-    let pairs = [
-        (libc::ST_RDONLY, libc::MOUNT_ATTR_RDONLY),
-        (libc::ST_NOSUID, libc::MOUNT_ATTR_NOSUID),
-        (libc::ST_NODEV, libc::MOUNT_ATTR_NODEV),
-        (libc::ST_NOEXEC, libc::MOUNT_ATTR_NOEXEC),
-        (libc::ST_NOATIME, libc::MOUNT_ATTR_NOATIME),
-        (libc::ST_NODIRATIME, libc::MOUNT_ATTR_NODIRATIME),
-    ];
-    let named =
-        pairs.iter().filter(|(flag, _)| flags & *flag != 0).fold(0, |all, (_, attribute)| all | attribute);
-    let is_strict = flags & (libc::ST_NOATIME | ST_RELATIME) == 0;
-    Ok(if is_strict { named | libc::MOUNT_ATTR_STRICTATIME } else { named })
 }
 
 #[cfg(test)]

@@ -7,12 +7,12 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::mounts::{new_filesystem, open_source};
+use super::mounts::{new_filesystem, open_source, place, set_readonly};
 use super::tree::{Links, attach};
 use super::{MountError, Surroundings, Tree};
 use crate::cgroup::{CgroupPath, Version};
 use crate::plan::mounts::{Attributes, Filesystem, Mount};
-use crate::sys::mount::{Change, Reach, change};
+use crate::sys::mount::{Change, Reach};
 
 /// What nothing in a cgroup filesystem needs.
 const SAFE: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
@@ -42,9 +42,7 @@ pub(super) fn mount(tree: &Tree, mount: &Mount, around: &Surroundings<'_>) -> Re
         }
     }
     if attributes.set & libc::MOUNT_ATTR_RDONLY != 0 {
-        let readonly = Change { set: libc::MOUNT_ATTR_RDONLY, ..Change::default() };
-        change(directory.as_fd(), readonly, Reach::One)
-            .map_err(|source| MountError::Attributes { source })?;
+        set_readonly(directory.as_fd()).map_err(|source| MountError::Attributes { source })?;
     }
     Ok(())
 }
@@ -77,8 +75,12 @@ fn mount_hierarchy(
     target: BorrowedFd<'_>,
     has_namespace: bool,
 ) -> Result<(), MountError> {
-    let made = if has_namespace { own_view(path, attributes)? } else { bound(path, attributes)? };
-    attach(made.as_fd(), target).map_err(|source| MountError::Attach { source })
+    if has_namespace {
+        return place(own_view(path, attributes)?.as_fd(), &[], target);
+    }
+    let propagation = libc::MS_PRIVATE;
+    let wanted = Change { set: attributes.set, propagation, ..Change::default() };
+    place(bound(path)?.as_fd(), &[(wanted, Reach::One)], target)
 }
 
 /// A new mount inside the cgroup namespace shows the container's cgroup as its root.
@@ -101,13 +103,10 @@ fn own_view(path: &CgroupPath, attributes: Attributes) -> Result<OwnedFd, MountE
     new_filesystem(&filesystem, attributes, "")
 }
 
-fn bound(path: &CgroupPath, attributes: Attributes) -> Result<OwnedFd, MountError> {
+fn bound(path: &CgroupPath) -> Result<OwnedFd, MountError> {
     let directory = path.directory();
-    let made = open_source(Path::new(&directory), Reach::One).map_err(|error| match error {
+    open_source(Path::new(&directory), Reach::One).map_err(|error| match error {
         MountError::Source { path, source } => MountError::Cgroup { path, source },
         other => other,
-    })?;
-    let wanted = Change { set: attributes.set, propagation: libc::MS_PRIVATE, ..Change::default() };
-    change(made.as_fd(), wanted, Reach::One).map_err(|source| MountError::Attributes { source })?;
-    Ok(made)
+    })
 }

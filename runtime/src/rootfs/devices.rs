@@ -6,12 +6,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::stdio::{stderr, stdin, stdout};
 
-use super::mounts::readonly_copy;
-use super::tree::{Links, attach};
+use super::tree::{Links, attach_readonly, copy_tree};
 use super::{RootError, Tree};
 use crate::null::is_null;
 use crate::plan::devices::Device;
 use crate::spec::DeviceKind;
+use crate::sys::mount::Reach;
 use crate::sys::{Errno, descriptor};
 
 /// runtime-spec, "Dev symbolic links".
@@ -110,9 +110,9 @@ fn bind(tree: &Tree, device: &Device) -> Result<(), Errno> {
     if !same {
         return Err(Errno::NODEV);
     }
-    let copy = readonly_copy(host.as_fd())?;
+    let copy = copy_tree(host.as_fd(), Reach::One)?;
     let target = tree.make_file(&device.path)?;
-    attach(copy.as_fd(), target.as_fd())
+    attach_readonly(copy.as_fd(), target.as_fd())
 }
 
 fn file_type(kind: DeviceKind) -> FileType {

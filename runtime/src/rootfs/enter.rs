@@ -1,6 +1,6 @@
 //! Making the root filesystem a mount of its own, and entering it.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
@@ -9,7 +9,7 @@ use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags};
 use super::tree::attach;
 use super::{RootError, Tree, masks, mounts};
 use crate::cgroup::unescape;
-use crate::sys::mount::{Change, Reach, change};
+use crate::sys::mount::{Change, Reach, change_attached, propagate};
 use crate::sys::{Errno, file};
 
 /// No directory is deeper: paths are at most 4096 bytes.
@@ -36,8 +36,7 @@ pub(super) fn bind_root(propagation: Option<(u64, Reach)>) -> Result<Tree, RootE
         None | Some((libc::MS_UNBINDABLE, _)) => (libc::MS_SLAVE, Reach::Tree),
         Some(given) => given,
     };
-    let host = open_here(c"/").map_err(|source| RootError::HostPropagation { source })?;
-    set_propagation(host.as_fd(), flag, reach).map_err(|source| RootError::HostPropagation { source })?;
+    propagate(c"/", flag, reach).map_err(|source| RootError::HostPropagation { source })?;
     // `slave` and `private` reach the one mount at `/`: that of the root filesystem may be another, and shared.
     if flag == libc::MS_SHARED || reach == Reach::One {
         let parents = if flag == libc::MS_SLAVE { libc::MS_SLAVE } else { libc::MS_PRIVATE };
@@ -57,7 +56,8 @@ fn unshare_parent(propagation: u64) -> Result<(), Errno> {
     for _ in 0..DEPTH_MAX {
         let status = rustix::fs::statx(&directory, c"", AtFlags::EMPTY_PATH, StatxFlags::INO)?;
         if status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
-            return set_propagation(directory.as_fd(), propagation, Reach::One);
+            let wanted = Change { propagation, ..Change::default() };
+            return change_attached(directory.as_fd(), wanted, Reach::One);
         }
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         directory = rustix::fs::openat(&directory, c"..", flags, Mode::empty())?;
@@ -67,10 +67,6 @@ fn unshare_parent(propagation: u64) -> Result<(), Errno> {
 
 fn open_here(path: &'static std::ffi::CStr) -> Result<OwnedFd, Errno> {
     rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-}
-
-fn set_propagation(mount: BorrowedFd<'_>, propagation: u64, reach: Reach) -> Result<(), Errno> {
-    change(mount, Change { propagation, ..Change::default() }, reach)
 }
 
 /// Makes the tree the root of this process and of its mount namespace.
@@ -91,7 +87,7 @@ pub(crate) fn enter(tree: &Tree, root: &crate::plan::Root, entry: Entry) -> Resu
         }
     }
     if let Some((flag, reach)) = root.propagation {
-        set_propagation(tree.as_fd(), flag, reach).map_err(failed)?;
+        propagate(c"/", flag, reach).map_err(failed)?;
     }
     Ok(())
 }
@@ -99,12 +95,13 @@ pub(crate) fn enter(tree: &Tree, root: &crate::plan::Root, entry: Entry) -> Resu
 /// pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one, from where it is taken away; no
 /// directory for it is needed.
 fn pivot(tree: &Tree, host_may_be_shared: bool) -> Result<(), Errno> {
-    let host = open_here(c"/")?;
+    let host = host_may_be_shared.then(|| open_here(c"/")).transpose()?;
     rustix::process::fchdir(tree)?;
     rustix::process::pivot_root(c".", c".")?;
-    if host_may_be_shared {
+    if let Some(host) = host {
         // Otherwise the unmount would travel to the host.
-        set_propagation(host.as_fd(), libc::MS_SLAVE, Reach::Tree)?;
+        rustix::process::fchdir(&host)?;
+        propagate(c".", libc::MS_SLAVE, Reach::Tree)?;
     }
     rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
     rustix::process::chdir(c"/")

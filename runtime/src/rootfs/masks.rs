@@ -1,10 +1,10 @@
 //! Masked paths show nothing, read-only paths take nothing. Both are mounts placed by descriptor; one /dev/null and one
 //! empty read-only tmpfs serve all of them, and each further one is a copy of the first.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::mounts::{new_filesystem, readonly_copy};
-use super::tree::{Links, attach, copy_tree, is_directory};
+use super::mounts::new_filesystem;
+use super::tree::{Links, attach, attach_readonly, copy_tree, is_directory};
 use super::{RootError, Tree};
 use crate::plan::mounts::{Attributes, Filesystem};
 use crate::sys::Errno;
@@ -16,8 +16,8 @@ pub(super) fn make_readonly(tree: &Tree, path: &str) -> Result<(), Errno> {
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
         opened => opened?,
     };
-    let copy = readonly_copy(target.as_fd())?;
-    attach(copy.as_fd(), target.as_fd())
+    let copy = copy_tree(target.as_fd(), Reach::One)?;
+    attach_readonly(copy.as_fd(), target.as_fd())
 }
 
 /// Masks `paths` where they are there.
@@ -32,10 +32,9 @@ pub(super) fn mask(tree: &Tree, paths: &[String]) -> Result<(), RootError> {
         let mask = if is_directory(target.as_fd()).map_err(failed)? {
             next(&mut empty, || empty_directory().map_err(failed))
         } else {
-            next(&mut null, || crate::null::readonly_copy().map_err(|source| RootError::HostNull { source }))
+            next(&mut null, || crate::null::copy().map_err(|source| RootError::HostNull { source }))
         }?;
-        let mask = mask.copy().map_err(failed)?;
-        attach(mask.as_fd(), target.as_fd()).map_err(failed)?;
+        mask.put_on(target.as_fd()).map_err(failed)?;
     }
     Ok(())
 }
@@ -46,26 +45,12 @@ struct Mask {
     is_attached: bool,
 }
 
-enum Piece<'a> {
-    First(&'a OwnedFd),
-    Copy(OwnedFd),
-}
-
-impl Piece<'_> {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        match self {
-            Self::First(mount) => mount.as_fd(),
-            Self::Copy(mount) => mount.as_fd(),
-        }
-    }
-}
-
 impl Mask {
-    fn copy(&mut self) -> Result<Piece<'_>, Errno> {
+    fn put_on(&mut self, target: BorrowedFd<'_>) -> Result<(), Errno> {
         if std::mem::replace(&mut self.is_attached, true) {
-            return copy_tree(self.mount.as_fd(), Reach::One).map(Piece::Copy);
+            return attach(copy_tree(self.mount.as_fd(), Reach::One)?.as_fd(), target);
         }
-        Ok(Piece::First(&self.mount))
+        attach_readonly(self.mount.as_fd(), target)
     }
 }
 

@@ -6,11 +6,11 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 
-use super::tree::{Links, attach, copy_tree};
+use super::tree::{Links, Unplaced, attach_changed};
 use super::{Built, MountError, Procfs, Source, Surroundings, Tree, bind_attributes, cgroups, copy_up};
 use crate::plan::mounts::{Attributes, Filesystem, Mount, MountKind};
 use crate::sys::Errno;
-use crate::sys::mount::{Change, Reach, change};
+use crate::sys::mount::{Change, Reach, change_attached};
 
 /// PROC_SUPER_MAGIC.
 const PROC_MAGIC: i64 = 0x9fa0;
@@ -67,7 +67,11 @@ pub(super) fn make(
             let target = tree
                 .resolve(&mount.destination, Links::Follow)
                 .map_err(|source| MountError::Target { source })?;
-            adjust(target.as_fd(), mount, mount.attributes)
+            let failed = |source| MountError::Attributes { source };
+            let mut changes = changes(mount, mount.attributes).into_iter();
+            changes
+                .try_for_each(|(wanted, reach)| change_attached(target.as_fd(), wanted, reach))
+                .map_err(failed)
         }
     }
 }
@@ -102,8 +106,7 @@ fn make_filesystem(
         copy_up::copy(target.as_fd(), made.as_fd()).map_err(|source| MountError::CopyUp { source })?;
     }
     // Its own attributes it was made with.
-    adjust(made.as_fd(), mount, Attributes::default())?;
-    attach(made.as_fd(), target.as_fd()).map_err(|source| MountError::Attach { source })?;
+    place(made.as_fd(), &changes(mount, Attributes::default()), target.as_fd())?;
     Ok(made)
 }
 
@@ -192,16 +195,13 @@ fn bind(tree: &Tree, mount: &Mount, made: BorrowedFd<'_>, in_user_namespace: boo
     refuse_inside_proc(target.as_fd(), at)?;
     bind_attributes::change_of(mount.attributes, made, in_user_namespace)
         .map_err(|source| MountError::Attributes { source })
-        .and_then(|attributes| adjust(made, mount, attributes))
+        .and_then(|attributes| place(made, &changes(mount, attributes), target.as_fd()))
         .map_err(|error| match error {
             MountError::Attributes { source: source @ Errno::PERM } if in_user_namespace => {
                 MountError::Locked { source }
             }
             error => error,
-        })?;
-    attach(made, target.as_fd()).map_err(|source| MountError::Attach { source })?;
-    // Propagation between peers is kept by the copy: what the container mounts below it must not appear on the host.
-    Ok(())
+        })
 }
 
 /// A detached copy of what is at `path` on the host.
@@ -214,28 +214,35 @@ pub(crate) fn open_source(path: &Path, reach: Reach) -> Result<OwnedFd, MountErr
         .map_err(|source| MountError::Source { path: path.to_owned(), source })
 }
 
-/// Gives a mount these attributes of its own, the recursive ones and propagation: one call where nothing special is asked
-/// for. Its ids are mapped already.
-fn adjust(made: BorrowedFd<'_>, mount: &Mount, own: Attributes) -> Result<(), MountError> {
-    let failed = |source| MountError::Attributes { source };
-    let apply = |attributes: Attributes, reach| match attributes.whole(reach) {
-        nothing if nothing.is_empty() => Ok(()),
-        attributes => {
-            let wanted = Change { set: attributes.set, clear: attributes.clear, ..Change::default() };
-            change(made, wanted, reach).map_err(failed)
-        }
-    };
+/// What a mount needs beside what it was made with: attributes of its own, recursive ones, propagation. Its ids are mapped
+/// already.
+fn changes(mount: &Mount, own: Attributes) -> Vec<(Change<'static>, Reach)> {
     // As under runc, what is recursive has the last word.
-    apply(own, Reach::One)?;
-    apply(mount.recursive, Reach::Tree)?;
+    let attributes = [(own, Reach::One), (mount.recursive, Reach::Tree)];
+    let attributes = attributes.map(|(attributes, reach)| (attributes.whole(reach), reach));
+    let named = attributes.into_iter().filter(|(attributes, _)| !attributes.is_empty());
+    let mut changes: Vec<_> = named
+        .map(|(Attributes { set, clear }, reach)| (Change { set, clear, ..Change::default() }, reach))
+        .collect();
+    let propagate = |propagation| Change { propagation, ..Change::default() };
+    // A copy is a peer of its source, and what the container mounts below it must not appear on the host.
     if matches!(mount.kind, MountKind::Bind { .. }) && mount.propagation.is_empty() {
-        return change(made, Change { propagation: libc::MS_PRIVATE, ..Change::default() }, Reach::Tree)
-            .map_err(failed);
+        changes.push((propagate(libc::MS_PRIVATE), Reach::Tree));
     }
-    for (propagation, reach) in &mount.propagation {
-        change(made, Change { propagation: *propagation, ..Change::default() }, *reach).map_err(failed)?;
-    }
-    Ok(())
+    changes.extend(mount.propagation.iter().map(|(propagation, reach)| (propagate(*propagation), *reach)));
+    changes
+}
+
+/// Puts a detached mount where it belongs, with its attributes.
+pub(super) fn place(
+    made: BorrowedFd<'_>,
+    changes: &[(Change<'_>, Reach)],
+    target: BorrowedFd<'_>,
+) -> Result<(), MountError> {
+    attach_changed(made, changes, target).map_err(|unplaced| match unplaced {
+        Unplaced::Changed(source) => MountError::Attributes { source },
+        Unplaced::Attached(source) => MountError::Attach { source },
+    })
 }
 
 /// The plan refuses destinations inside /proc by name; this refuses those that lead there through symbolic links.
@@ -248,16 +255,9 @@ fn refuse_inside_proc(target: BorrowedFd<'_>, destination: &str) -> Result<(), M
     Ok(())
 }
 
-/// Makes the attributes of an existing mount read-only.
+/// Makes a mount that is in its place read-only.
 pub(super) fn set_readonly(mount: BorrowedFd<'_>) -> Result<(), Errno> {
-    change(mount, Change { set: libc::MOUNT_ATTR_RDONLY, ..Change::default() }, Reach::One)
-}
-
-/// A detached copy of one mount, read-only.
-pub(super) fn readonly_copy(of: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    let copy = copy_tree(of, Reach::One)?;
-    set_readonly(copy.as_fd())?;
-    Ok(copy)
+    change_attached(mount, Change::READONLY, Reach::One)
 }
 
 /// The root filesystem, as O_PATH.

@@ -8,6 +8,7 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags};
 
 use crate::sys::Errno;
+use crate::sys::mount::{Change, Reach, change, change_attached};
 
 /// Symbolic links are followed as if the root were `/`; magic ones, which leave any root, are refused.
 const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
@@ -150,11 +151,48 @@ pub(crate) fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<()
     rustix::mount::move_mount(mount, c"", target, c"", flags)
 }
 
+/// What went wrong of [`attach_changed`].
+#[derive(Debug)]
+pub(crate) enum Unplaced {
+    /// A change.
+    Changed(Errno),
+    /// The mount is changed, but not where it belongs.
+    Attached(Errno),
+}
+
+/// Changes a detached mount, then puts it on what `target` refers to. A kernel that can only change what is attached gets
+/// it the other way round: nobody else is in the mount namespace in between.
+pub(crate) fn attach_changed(
+    mount: BorrowedFd<'_>,
+    changes: &[(Change<'_>, Reach)],
+    target: BorrowedFd<'_>,
+) -> Result<(), Unplaced> {
+    match changes.iter().try_for_each(|(wanted, reach)| change(mount, *wanted, *reach)) {
+        Err(Errno::NOSYS | Errno::INVAL) => {
+            attach(mount, target).map_err(Unplaced::Attached)?;
+            let mut changes = changes.iter();
+            changes
+                .try_for_each(|(wanted, reach)| change_attached(mount, *wanted, *reach))
+                .map_err(Unplaced::Changed)
+        }
+        changed => {
+            changed.map_err(Unplaced::Changed)?;
+            attach(mount, target).map_err(Unplaced::Attached)
+        }
+    }
+}
+
+/// Puts a detached mount on what `target` refers to, read-only.
+pub(crate) fn attach_readonly(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
+    attach_changed(mount, &[(Change::READONLY, Reach::One)], target)
+        .map_err(|(Unplaced::Changed(errno) | Unplaced::Attached(errno))| errno)
+}
+
 /// A detached copy of the mount that the descriptor is in, from there downwards.
-pub(crate) fn copy_tree(of: BorrowedFd<'_>, reach: crate::sys::mount::Reach) -> Result<OwnedFd, Errno> {
+pub(crate) fn copy_tree(of: BorrowedFd<'_>, reach: Reach) -> Result<OwnedFd, Errno> {
     let mut flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    if reach == crate::sys::mount::Reach::Tree {
+    if reach == Reach::Tree {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
     rustix::mount::open_tree(of, c"", flags)

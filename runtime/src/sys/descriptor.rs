@@ -2,22 +2,42 @@
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
+use rustix::fs::{Dir, Mode, OFlags};
+
 use super::{Errno, checked};
 
-/// Marks every descriptor from `first` on close-on-exec.
+/// Marks every descriptor from `first` on close-on-exec, while our root is still the host's: before Linux 5.11, and where
+/// a filter forbids close_range, those that the host's /proc lists are marked one by one.
 ///
 /// # Errors
-/// ENOSYS before Linux 5.11.
+/// The kernel's, of reading /proc.
 pub fn close_on_exec_from(first: RawFd) -> Result<(), Errno> {
     // SAFETY: close_range with CLOEXEC only sets a flag on our own descriptors; it takes integers.
-    checked(unsafe {
+    let marked = checked(unsafe {
         libc::syscall(
             libc::SYS_close_range,
             first as libc::c_uint,
             libc::c_uint::MAX,
             libc::CLOSE_RANGE_CLOEXEC,
         )
-    })?;
+    });
+    match marked {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => mark_listed(first),
+        marked => marked.map(drop),
+    }
+}
+
+fn mark_listed(first: RawFd) -> Result<(), Errno> {
+    let directory = rustix::fs::open(c"/proc/self/fd", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    for entry in Dir::new(directory)? {
+        let name = entry?;
+        // "." and ".." are no numbers.
+        let number = name.file_name().to_str().ok().and_then(|name| name.parse().ok());
+        for number in number.into_iter().filter(|number: &RawFd| *number >= first) {
+            // SAFETY: F_SETFD takes and returns integers.
+            checked(libc::c_long::from(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) }))?;
+        }
+    }
     Ok(())
 }
 

@@ -11,6 +11,7 @@ pub mod file;
 pub mod heap;
 pub mod interface;
 pub mod keyring;
+pub mod late_calls;
 pub mod memory_policy;
 pub mod mount;
 pub mod namespace;

@@ -1,6 +1,9 @@
-//! mount_setattr: a mount's flags and propagation, by descriptor.
+//! What a mount is like: its attributes and its propagation, by descriptor with mount_setattr where the kernel has it.
 
+use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::mount::{MountFlags, MountPropagationFlags};
 
 use super::{Errno, checked};
 
@@ -18,6 +21,11 @@ pub struct Change<'fd> {
     pub id_map: Option<BorrowedFd<'fd>>,
 }
 
+impl Change<'_> {
+    /// Read-only, and otherwise as it was.
+    pub const READONLY: Self = Self { set: libc::MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, id_map: None };
+}
+
 /// How far a [`Change`] goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
@@ -27,10 +35,28 @@ pub enum Reach {
     Tree,
 }
 
-/// Changes the mount that the descriptor refers to; it must be the root of the mount.
+/// The field of access time modes has three values; mount(2) has a flag for each.
+const ATIME_FLAGS: [(u64, MountFlags); 3] = [
+    (libc::MOUNT_ATTR_RELATIME, MountFlags::RELATIME),
+    (libc::MOUNT_ATTR_NOATIME, MountFlags::NOATIME),
+    (libc::MOUNT_ATTR_STRICTATIME, MountFlags::STRICTATIME),
+];
+/// An attribute, its flag of mount(2), and the one of statvfs(3), of which the libc crate has some for glibc alone.
+const FLAGS: [(u64, MountFlags, u64); 6] = [
+    (libc::MOUNT_ATTR_RDONLY, MountFlags::RDONLY, libc::ST_RDONLY),
+    (libc::MOUNT_ATTR_NOSUID, MountFlags::NOSUID, libc::ST_NOSUID),
+    (libc::MOUNT_ATTR_NODEV, MountFlags::NODEV, libc::ST_NODEV),
+    (libc::MOUNT_ATTR_NOEXEC, MountFlags::NOEXEC, libc::ST_NOEXEC),
+    (libc::MOUNT_ATTR_NODIRATIME, MountFlags::NODIRATIME, libc::ST_NODIRATIME),
+    (libc::MOUNT_ATTR_NOSYMFOLLOW, MountFlags::from_bits_retain(libc::MS_NOSYMFOLLOW as u32), 0x2000),
+];
+const ST_RELATIME: u64 = 0x1000;
+
+/// Changes the mount that the descriptor refers to, which may be attached nowhere; it must be the root of the mount.
 ///
 /// # Errors
-/// EPERM for flags that a user namespace has locked, EINVAL for what is no mount's root.
+/// EPERM for flags that a user namespace has locked, EINVAL for what is no mount's root. ENOSYS before Linux 5.12, and
+/// EINVAL for an attribute that came later (`MOUNT_ATTR_NOSYMFOLLOW`: 5.14).
 pub fn change(mount: BorrowedFd<'_>, change: Change<'_>, reach: Reach) -> Result<(), Errno> {
     let mut attributes = libc::mount_attr {
         attr_set: change.set,
@@ -56,4 +82,64 @@ pub fn change(mount: BorrowedFd<'_>, change: Change<'_>, reach: Reach) -> Result
         )
     })?;
     Ok(())
+}
+
+/// Changes a mount that is attached in our mount namespace, while our root is still the host's: what mount_setattr cannot
+/// do yet is asked of mount(2), by the name that the host's /proc has for the descriptor, which nobody can exchange.
+///
+/// # Errors
+/// Those of [`change`]; ENOSYS only for attributes of a whole tree and for mapped ids, which mount(2) does not know.
+pub fn change_attached(mount: BorrowedFd<'_>, wanted: Change<'_>, reach: Reach) -> Result<(), Errno> {
+    let refused = match change(mount, wanted, reach) {
+        Err(errno @ (Errno::NOSYS | Errno::INVAL)) => errno,
+        changed => return changed,
+    };
+    let has_attributes = wanted.set | wanted.clear != 0;
+    if wanted.id_map.is_some() || (has_attributes && reach == Reach::Tree) {
+        return Err(refused);
+    }
+    let name = format!("/proc/self/fd/{}", mount.as_raw_fd());
+    if wanted.propagation != 0 {
+        rustix::mount::mount_change(&name, propagation_flags(wanted.propagation, reach))?;
+    }
+    if has_attributes {
+        let whole = attributes(mount)? & !wanted.clear | wanted.set;
+        rustix::mount::mount_remount(&name, MountFlags::BIND | flags_of(whole), c"")?;
+    }
+    Ok(())
+}
+
+/// Changes the propagation of the mount at `/` or `.`, which nobody can exchange either.
+///
+/// # Errors
+/// EINVAL for what is no mount's root.
+pub fn propagate(path: &'static CStr, propagation: u64, reach: Reach) -> Result<(), Errno> {
+    rustix::mount::mount_change(path, propagation_flags(propagation, reach))
+}
+
+/// The attributes that a mount has, as `MOUNT_ATTR_*`; a read-only filesystem counts as a read-only mount.
+///
+/// # Errors
+/// The kernel's.
+pub fn attributes(mount: BorrowedFd<'_>) -> Result<u64, Errno> {
+    let present = rustix::fs::fstatvfs(mount)?.f_flag.bits();
+    let named = FLAGS.iter().filter(|(_, _, shown)| present & shown != 0);
+    let atime = match (present & libc::ST_NOATIME, present & ST_RELATIME) {
+        (0, 0) => libc::MOUNT_ATTR_STRICTATIME,
+        (0, _) => libc::MOUNT_ATTR_RELATIME,
+        _ => libc::MOUNT_ATTR_NOATIME,
+    };
+    Ok(named.fold(atime, |all, (attribute, _, _)| all | attribute))
+}
+
+fn flags_of(attributes: u64) -> MountFlags {
+    let named = FLAGS.iter().filter(|(attribute, _, _)| attributes & attribute != 0);
+    let atime = ATIME_FLAGS.iter().filter(|(mode, _)| attributes & libc::MOUNT_ATTR__ATIME == *mode);
+    named.map(|(_, flag, _)| *flag).chain(atime.map(|(_, flag)| *flag)).collect()
+}
+
+fn propagation_flags(propagation: u64, reach: Reach) -> MountPropagationFlags {
+    let recursive =
+        if reach == Reach::Tree { MountPropagationFlags::REC } else { MountPropagationFlags::empty() };
+    MountPropagationFlags::from_bits_retain(propagation as u32) | recursive
 }
