@@ -1,18 +1,23 @@
-//! A user who is not root, without entries in /etc/subuid: from `spec --rootless` to a container and its end.
+//! A user who is not root, without entries in /etc/subuid but where a test makes some: from `spec --rootless` to a
+//! container and its end, and what an administrator may delegate to the user: more ids, and cgroups.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Command;
 
-use knarr_tests::{Outcome, Scratch, process, programs, require, rootfs};
-use serde_json::Value;
+use knarr_tests::{Outcome, Scratch, leftovers, process, programs, require, rootfs};
+use serde_json::{Value, json};
 
 /// `nobody`, on every machine.
 const USER: u32 = 65534;
 
 /// In a bundle of the user's: the runtime, as the user.
 fn as_user(scratch: &Scratch, args: &[&str]) -> Outcome {
-    let mut command: Command = scratch.command(programs::tool("setpriv"));
+    with(scratch.command(programs::tool("setpriv")), scratch, args)
+}
+
+/// The same by a command that begins with setpriv.
+fn with(mut command: Command, scratch: &Scratch, args: &[&str]) -> Outcome {
     let user = USER.to_string();
     command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]);
     command.arg(scratch.join("program/knarr-runtime")).arg("--root").arg(scratch.join("bundle/state"));
@@ -71,4 +76,42 @@ fn mappings_that_the_user_has_no_right_to_are_refused() {
     let run = as_user(&scratch, &["run", "one"]);
     assert!(!run.status.success() && run.stderr.contains("uid"), "{run}");
     assert_eq!(as_user(&scratch, &["list", "--quiet"]).success().stdout, "");
+}
+
+/// Gives the user v1 cgroups as administrators who know of nothing else do: the v2 hierarchy stays theirs.
+fn delegate(scratch: &Scratch) {
+    let prefix = scratch.cgroup_prefix();
+    for root in leftovers::cgroup_roots().iter().filter(|root| !root.ends_with("unified")) {
+        let parent = root.join(prefix.trim_start_matches('/'));
+        fs::create_dir(&parent).expect("a cgroup");
+        for name in ["", "cgroup.procs", "tasks", "cpuset.cpus", "cpuset.mems"] {
+            let path = parent.join(name);
+            if !path.exists() {
+                continue;
+            }
+            if name.starts_with("cpuset.") {
+                fs::copy(root.join(name), &path).expect("the parent's CPUs and nodes");
+            }
+            chown(&path, Some(USER), Some(USER)).expect("it is the user's");
+        }
+    }
+}
+
+/// v2 beside v1 has no limits, so that it may be left out.
+#[test]
+fn a_user_has_limits_in_the_v1_cgroups_that_are_delegated() {
+    require!(root, cgroup1, tool("setpriv"), tool("busybox"));
+    let scratch = Scratch::new();
+    delegate(&scratch);
+    bundle(&scratch, "exec sleep 60", |config| {
+        config["linux"]["cgroupsPath"] = scratch.cgroup("one").into();
+        config["linux"]["resources"]["pids"] = json!({ "limit": 7 });
+    });
+    as_user(&scratch, &["run", "--detach", "one"]).success();
+    let file = format!("/sys/fs/cgroup/pids{}/pids.max", scratch.cgroup("one"));
+    assert_eq!(fs::read_to_string(file).expect("the limit"), "7\n");
+    let listed = as_user(&scratch, &["ps", "--format", "json", "one"]).success().stdout;
+    assert_eq!(serde_json::from_str::<Vec<u32>>(&listed).expect("pids").len(), 1, "{listed}");
+    as_user(&scratch, &["delete", "--force", "one"]).success();
+    assert!(scratch.pids("one").is_empty());
 }

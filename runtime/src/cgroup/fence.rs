@@ -86,7 +86,7 @@ impl Fence {
                     self.directories.push(directory);
                 }
                 Err(CgroupError::Make { source: Errno::ACCESS | Errno::PERM | Errno::ROFS, .. })
-                    if plan.forgiving => {}
+                    if plan.forgives(path) => {}
                 Err(error) => return Err(error),
             }
         }

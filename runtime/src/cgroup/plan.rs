@@ -34,7 +34,16 @@ pub struct CgroupPlan {
     /// Whether device rules that we have no permission for are left out (rootless).
     pub(super) is_rootless: bool,
     /// Whether a hierarchy that we have no permission for is left out (rootless, and nothing there was asked for).
-    pub(super) forgiving: bool,
+    forgiving: bool,
+}
+
+impl CgroupPlan {
+    /// Whether there may be no cgroup in a hierarchy that we have no permission for. Beside v1, v2 has no limits, so that
+    /// who gives users v1 cgroups of their own gives them none there.
+    pub(super) fn forgives(&self, path: &CgroupPath) -> bool {
+        let is_beside_v1 = path.version == Version::V2 && !self.paths.is_unified();
+        self.forgiving || (self.is_rootless && is_beside_v1)
+    }
 }
 
 /// Plans the container's cgroups: `cgroupsPath` absolute is below each hierarchy's mount, relative is below the
