@@ -4,8 +4,9 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Command;
+use std::time::Duration;
 
-use knarr_tests::{Outcome, Scratch, leftovers, process, programs, require, rootfs};
+use knarr_tests::{Outcome, Scratch, eventually, leftovers, process, programs, require, rootfs};
 use serde_json::{Value, json};
 
 /// `nobody`, on every machine.
@@ -114,4 +115,50 @@ fn a_user_has_limits_in_the_v1_cgroups_that_are_delegated() {
     assert_eq!(serde_json::from_str::<Vec<u32>>(&listed).expect("pids").len(), 1, "{listed}");
     as_user(&scratch, &["delete", "--force", "one"]).success();
     assert!(scratch.pids("one").is_empty());
+}
+
+/// A process in v1's freezer dies of a signal only when it is let go.
+#[test]
+fn what_v1_has_paused_can_be_killed_and_deleted() {
+    require!(root, cgroup1, tool("setpriv"), tool("busybox"));
+    let scratch = Scratch::new();
+    delegate(&scratch);
+    bundle(&scratch, "exec sleep 60", |config| {
+        config["linux"]["cgroupsPath"] = scratch.cgroup("one").into();
+    });
+    for namespace in [true, false] {
+        let path = scratch.join("bundle/config.json");
+        let mut config: Value =
+            serde_json::from_str(&fs::read_to_string(&path).expect("there")).expect("JSON");
+        if !namespace {
+            without_pid_namespace(&mut config);
+            fs::write(&path, config.to_string()).expect("the edited configuration");
+        }
+        as_user(&scratch, &["run", "--detach", "one"]).success();
+        as_user(&scratch, &["pause", "one"]).success();
+        as_user(&scratch, &["kill", "one", "KILL"]).success();
+        eventually(Duration::from_secs(10), || {
+            let state = as_user(&scratch, &["state", "one"]).success().stdout;
+            state.contains("\"status\": \"stopped\"").then_some(())
+        });
+        as_user(&scratch, &["delete", "one"]).success();
+
+        as_user(&scratch, &["run", "--detach", "one"]).success();
+        as_user(&scratch, &["pause", "one"]).success();
+        as_user(&scratch, &["delete", "--force", "one"]).success();
+        assert!(scratch.pids("one").is_empty());
+    }
+}
+
+/// A procfs takes a pid namespace of its own; the host's is bound instead.
+fn without_pid_namespace(config: &mut Value) {
+    config["linux"]["namespaces"]
+        .as_array_mut()
+        .expect("a list")
+        .retain(|namespace| namespace["type"] != "pid");
+    for mount in config["mounts"].as_array_mut().expect("a list") {
+        if mount["type"] == "proc" {
+            *mount = json!({ "destination": "/proc", "source": "/proc", "options": ["rbind"] });
+        }
+    }
 }

@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 
 use super::fence::{Fence, read, write};
+use super::members::gone_is_empty;
 use super::{CgroupError, CgroupPath, CgroupPaths};
 use crate::sys::file;
 
@@ -55,6 +56,19 @@ impl Fence {
             (None, None) => return Err(CgroupError::NoFreezer),
         };
         frozen.or_else(|error| self.thaw().and(Err(error)))
+    }
+
+    /// Lets those go on who were sent SIGKILL: what v1's freezer holds dies only then. v2 does this by itself.
+    ///
+    /// # Errors
+    /// As [`Fence::freeze`].
+    pub fn let_die(&self) -> Result<(), CgroupError> {
+        let Some((path, directory)) = self.v1("freezer") else { return Ok(()) };
+        match read(path, directory, "freezer.state") {
+            Ok(state) if state.trim_end() == "THAWED" => Ok(()),
+            Ok(_) => gone_is_empty(change_v1(path, directory, "THAWED")),
+            Err(error) => gone_is_empty(Err(error)),
+        }
     }
 
     /// Lets every process of the container go on, whoever froze it.

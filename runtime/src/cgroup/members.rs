@@ -117,7 +117,7 @@ impl Fence {
 }
 
 /// systemd removes the cgroup of a scope as soon as the last process in it has died.
-fn gone_is_empty(done: Result<(), CgroupError>) -> Result<(), CgroupError> {
+pub(super) fn gone_is_empty(done: Result<(), CgroupError>) -> Result<(), CgroupError> {
     match done {
         Err(
             CgroupError::Write { source: Errno::NOENT | Errno::NODEV, .. }

@@ -30,7 +30,7 @@ pub(super) fn run(root: &Path, args: &DeleteArgs, log: &Log) -> Result<(), Comma
         return Err(CommandError::NotStopped { id: args.id.clone(), status });
     }
     if status == Status::Creating {
-        end(state.creator)?;
+        end(state.creator, None)?;
     }
     destroy(root, &state, log)
 }
@@ -46,13 +46,16 @@ fn without_state(root: &Path, id: &ContainerId, force: bool) -> Result<(), Comma
     if force { Ok(()) } else { Err(StateError::NotFound(id.clone()).into()) }
 }
 
-fn end(process: Option<Process>) -> Result<(), CommandError> {
+fn end(process: Option<Process>, fence: Option<&Fence>) -> Result<(), CommandError> {
     let Some(process) = process else { return Ok(()) };
     let Some(opened) = process.open()? else { return Ok(()) };
     let ended = match pidfd::send_signal(opened.as_fd(), libc::SIGKILL) {
         Err(Errno::SRCH) => Ok(()),
         Err(errno) => Err(errno),
-        Ok(()) => pidfd::wait_exit(opened.as_fd(), DEATH_TIMEOUT),
+        Ok(()) => {
+            fence.map_or(Ok(()), Fence::let_die)?;
+            pidfd::wait_exit(opened.as_fd(), DEATH_TIMEOUT)
+        }
     };
     ended.map_err(|source| CommandError::SendSignal { signal: libc::SIGKILL, source })
 }
@@ -71,14 +74,14 @@ fn poststop_spec(root: &Path, state: &State) -> Result<Option<Spec>, CommandErro
 /// Ends what runs, removes the cgroups and the state, and then runs the poststop hooks.
 pub(super) fn destroy(root: &Path, state: &State, log: &Log) -> Result<(), CommandError> {
     let spec = poststop_spec(root, state)?;
-    end(state.init)?;
-    match Fence::open(&state.cgroups) {
-        Ok(fence) => {
-            fence.kill_all()?;
-            fence.remove()?;
-        }
-        Err(CgroupError::Gone) => {}
-        Err(error) => return Err(error.into()),
+    let fence = match Fence::open(&state.cgroups) {
+        Err(CgroupError::Gone) => None,
+        opened => Some(opened?),
+    };
+    end(state.init, fence.as_ref())?;
+    if let Some(fence) = fence {
+        fence.kill_all()?;
+        fence.remove()?;
     }
     if let Some(group) = &state.resctrl {
         group.remove()?;

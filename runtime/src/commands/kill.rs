@@ -22,6 +22,9 @@ pub(super) fn run(root: &Path, args: &KillArgs) -> Result<(), CommandError> {
     // Without a pid namespace of its own, what the first process left behind outlives it.
     if args.all || (!state.has_pid_namespace && signal == libc::SIGKILL) {
         return match Fence::open(&state.cgroups) {
+            Ok(fence) if signal == libc::SIGKILL => {
+                Ok(fence.signal_all(signal).and_then(|()| fence.let_die())?)
+            }
             Ok(fence) => Ok(fence.signal_all(signal)?),
             Err(CgroupError::Gone) if args.all => Ok(()),
             Err(CgroupError::Gone) => Err(CommandError::NotRunning),
@@ -31,6 +34,11 @@ pub(super) fn run(root: &Path, args: &KillArgs) -> Result<(), CommandError> {
     let process = state.init.map(|init| init.open()).transpose()?.flatten();
     let Some(process) = process else { return Err(CommandError::NotRunning) };
     match pidfd::send_signal(process.as_fd(), signal) {
+        Ok(()) if signal == libc::SIGKILL => match Fence::open(&state.cgroups) {
+            Ok(fence) => Ok(fence.let_die()?),
+            Err(CgroupError::Gone) => Ok(()),
+            Err(error) => Err(error.into()),
+        },
         Ok(()) => Ok(()),
         Err(Errno::SRCH) => Err(CommandError::NotRunning),
         Err(source) => Err(CommandError::SendSignal { signal, source }),
