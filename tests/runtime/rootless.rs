@@ -162,3 +162,13 @@ fn without_pid_namespace(config: &mut Value) {
         }
     }
 }
+
+#[test]
+fn a_terminal_multiplexer_among_the_devices_is_the_containers_own() {
+    require!(root, tool("setpriv"), tool("busybox"));
+    let scratch = Scratch::new();
+    bundle(&scratch, "readlink /dev/ptmx", |config| {
+        config["linux"]["devices"] = json!([{ "path": "/dev/ptmx", "type": "c", "major": 5, "minor": 2 }]);
+    });
+    assert_eq!(as_user(&scratch, &["run", "one"]).success().stdout, "pts/ptmx\n");
+}

@@ -33,11 +33,15 @@ const DEFAULTS: [(&str, u32, u32); 6] = [
     ("dev/tty", 5, 0),
 ];
 
+/// The container's own, which comes with its devpts: the host's must not take its place.
+const MULTIPLEXER: &str = "dev/ptmx";
+
 /// The default devices, replaced by those of the same path in the configuration.
 pub(super) fn plan(devices: &[spec::Device]) -> Result<Vec<Device>, PlanError> {
     let mut planned: Vec<Device> = devices
         .iter()
         .enumerate()
+        .filter(|(_, device)| below_root(&device.path) != MULTIPLEXER)
         .map(|(index, device)| {
             plan_one(device).map_err(|error| PlanError::Device { index, source: Box::new(error) })
         })
@@ -87,6 +91,10 @@ mod tests {
         let planned = plan(std::slice::from_ref(&null)).expect("valid");
         assert_eq!(planned.len(), 6);
         assert_eq!((planned[0].mode, planned[0].uid), (0o600, 5));
+        assert_eq!(
+            plan(&[spec::Device { path: "/dev/ptmx".to_owned(), ..null.clone() }]).expect("valid").len(),
+            6
+        );
         assert!(plan(&[spec::Device { major: -1, ..null.clone() }]).is_err());
         assert!(plan(&[spec::Device { path: "/..".to_owned(), ..null }]).is_err());
     }
