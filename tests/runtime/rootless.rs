@@ -172,3 +172,21 @@ fn a_terminal_multiplexer_among_the_devices_is_the_containers_own() {
     });
     assert_eq!(as_user(&scratch, &["run", "one"]).success().stdout, "pts/ptmx\n");
 }
+
+#[test]
+fn a_mount_is_made_of_an_earlier_one_in_the_container() {
+    require!(root, tool("setpriv"), tool("busybox"));
+    let scratch = Scratch::new();
+    bundle(&scratch, "cat /two/file", |config| {
+        let rootfs = scratch.join("bundle/rootfs");
+        fs::create_dir(scratch.join("bundle/source")).expect("a directory");
+        fs::write(scratch.join("bundle/source/file"), "from the first").expect("a file");
+        let mounts = config["mounts"].as_array_mut().expect("a list");
+        for (source, destination) in [(scratch.join("bundle/source"), "/one"), (rootfs.join("one"), "/two")] {
+            mounts.push(
+                json!({ "source": source, "destination": destination, "type": "bind", "options": ["bind"] }),
+            );
+        }
+    });
+    assert_eq!(as_user(&scratch, &["run", "one"]).success().stdout, "from the first");
+}

@@ -27,8 +27,11 @@ pub(super) fn open(decided: &Decided) -> Result<Vec<Source>, CreateError> {
     }
     let open = |mount: &Mount| match &mount.kind {
         MountKind::Bind { .. } if !in_user_namespace && mount.id_map.is_none() => Ok(Source::ByChild),
-        // It may be made of mounts that come before it.
-        MountKind::Bind { source, .. } if source.starts_with(&plan.root.path) => Ok(Source::OnRequest),
+        // It may be made of mounts that come before it. Who is not root cannot look at those of the child, but has no
+        // rights that the child has not.
+        MountKind::Bind { source, .. } if source.starts_with(&plan.root.path) => {
+            Ok(if rustix::process::geteuid().is_root() { Source::OnRequest } else { Source::ByChild })
+        }
         // From the child's mount namespace, where the kernel has locked the flags of every mount of the tree.
         MountKind::Bind { .. } if in_user_namespace && !mount.recursive.is_empty() => Ok(Source::OnRequest),
         MountKind::Bind { .. } => open_one(decided, mount),
