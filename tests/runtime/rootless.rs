@@ -190,3 +190,31 @@ fn a_mount_is_made_of_an_earlier_one_in_the_container() {
     });
     assert_eq!(as_user(&scratch, &["run", "one"]).success().stdout, "from the first");
 }
+
+/// Only inside the user namespace has the user the rights to enter the pid namespace that belongs to it.
+#[test]
+fn a_user_runs_a_container_in_the_namespaces_of_another() {
+    require!(root, tool("setpriv"), tool("busybox"));
+    let scratch = Scratch::new();
+    bundle(&scratch, "exec sleep 60", |_| ());
+    as_user(&scratch, &["run", "--detach", "one"]).success();
+    let state = as_user(&scratch, &["state", "one"]).success().stdout;
+    let state: Value = serde_json::from_str(&state).expect("JSON");
+    let path = scratch.join("bundle/config.json");
+    let text = fs::read_to_string(&path).expect("the configuration");
+    let mut config: Value = serde_json::from_str(&text).expect("JSON");
+    for namespace in config["linux"]["namespaces"].as_array_mut().expect("a list") {
+        let kind = namespace["type"].as_str().expect("a word").to_owned();
+        if ["user", "pid"].contains(&kind.as_str()) {
+            namespace["path"] = format!("/proc/{}/ns/{kind}", state["pid"]).into();
+        }
+    }
+    let linux = config["linux"].as_object_mut().expect("an object");
+    linux.remove("uidMappings");
+    linux.remove("gidMappings");
+    config["process"]["args"] = vec!["cat", "/proc/1/comm"].into();
+    fs::write(&path, config.to_string()).expect("the edited configuration");
+    assert_eq!(as_user(&scratch, &["run", "two"]).success().stdout, "sleep\n");
+    as_user(&scratch, &["delete", "--force", "one"]).success();
+    assert_eq!(as_user(&scratch, &["list", "--quiet"]).success().stdout, "");
+}

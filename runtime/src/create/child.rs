@@ -68,15 +68,19 @@ fn fork(mut init: Init<'_>, root: &std::path::Path) -> Result<(Child, CreatorEnd
         open_directory(".".as_ref()).map_err(|source| CreateError::Root { path: ".".into(), source })?;
     enter(root)?;
     let plan = init.plan;
-    let pid_namespace = own_pid_namespace(&init.joined)?;
+    let joins_user = plan.namespaces.joins(NamespaceKind::User);
+    let pid_namespace = own_pid_namespace(&init.joined, joins_user)?;
     let cgroup = init.entrance.v2.as_ref().map(AsFd::as_fd);
     let namespaces = &plan.namespaces;
-    let needs_between = namespaces.joins(NamespaceKind::User)
+    let needs_between = joins_user
         || (namespaces.makes(NamespaceKind::User)
             && init.joined.iter().any(|(kind, _)| *kind != NamespaceKind::Pid));
     let forked = match needs_between {
         false => fork_into(namespaces.clone_flags(), cgroup),
-        true => fork_inside(&mut init.joined, namespaces.clone_flags(), cgroup),
+        true => {
+            let joined = (&mut init.joined, pid_namespace.is_none());
+            fork_inside(joined, namespaces.clone_flags(), cgroup)
+        }
     };
     let (pid, pidfd) = match forked.map_err(|source| CreateError::Clone { source })? {
         Forked::Child => {
@@ -100,8 +104,12 @@ fn enter(root: &std::path::Path) -> Result<(), CreateError> {
     rustix::process::fchdir(&opened).map_err(failed)
 }
 
-/// Has our children born in the pid namespace to join; returns our own, to go back to.
-fn own_pid_namespace(joined: &[(NamespaceKind, OwnedFd)]) -> Result<Option<OwnedFd>, CreateError> {
+/// Has our children born in the pid namespace to join; returns our own, to go back to. None when there is none to join,
+/// and when it takes rights that only the user namespace gives, which is joined later.
+fn own_pid_namespace(
+    joined: &[(NamespaceKind, OwnedFd)],
+    joins_user: bool,
+) -> Result<Option<OwnedFd>, CreateError> {
     let Some((kind, opened)) = joined.iter().find(|(kind, _)| *kind == NamespaceKind::Pid) else {
         return Ok(None);
     };
@@ -109,9 +117,11 @@ fn own_pid_namespace(joined: &[(NamespaceKind, OwnedFd)]) -> Result<Option<Owned
     hide().map_err(failed)?;
     let own = rustix::fs::open(c"/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(failed)?;
-    rustix::thread::move_into_link_name_space(opened.as_fd(), Some(LinkNameSpaceType::ProcessID))
-        .map_err(failed)?;
-    Ok(Some(own))
+    match rustix::thread::move_into_link_name_space(opened.as_fd(), Some(LinkNameSpaceType::ProcessID)) {
+        Ok(()) => Ok(Some(own)),
+        Err(Errno::PERM) if joins_user => Ok(None),
+        Err(source) => Err(failed(source)),
+    }
 }
 
 /// Before a child is born where a container's processes see it: they must not trace it or open what it holds (R03). It

@@ -19,13 +19,21 @@ use crate::sys::clone::{Forked, fork_into};
 use crate::sys::{Errno, exec, pidfd};
 
 /// As [`fork_into`], but in the namespaces of `joined` that can be joined from outside, which are taken off the list; then
-/// in its user namespace, if it has one, as root. Pid and mount namespaces are left to others.
+/// in its user namespace, if it has one, as root. The mount namespace is left to others, and so is the pid namespace
+/// unless `needs_pid`.
 pub(super) fn fork_inside(
-    joined: &mut Vec<(NamespaceKind, OwnedFd)>,
+    (joined, needs_pid): (&mut Vec<(NamespaceKind, OwnedFd)>, bool),
     flags: u64,
     cgroup: Option<BorrowedFd<'_>>,
 ) -> Result<Forked, Errno> {
-    fork_between(cgroup, || enter_and_fork(joined, flags))
+    fork_between(cgroup, || {
+        enter(joined)?;
+        if let Some((kind, opened)) = joined.iter().find(|(kind, _)| needs_pid && *kind == NamespaceKind::Pid)
+        {
+            join(*kind, opened)?;
+        }
+        fork_into(flags | libc::CLONE_PARENT as u64, None)
+    })
 }
 
 /// Has `enter_and_fork` called by a process in between, and the child that it makes with CLONE_PARENT be ours.
@@ -50,7 +58,7 @@ pub(crate) fn fork_between(
     Ok(Forked::Parent { pid: pidfd::pid_of(child.as_fd())?, pidfd: child })
 }
 
-fn enter_and_fork(joined: &mut Vec<(NamespaceKind, OwnedFd)>, flags: u64) -> Result<Forked, Errno> {
+fn enter(joined: &mut Vec<(NamespaceKind, OwnedFd)>) -> Result<(), Errno> {
     let is_others = |kind| matches!(kind, NamespaceKind::User | NamespaceKind::Pid | NamespaceKind::Mount);
     // What is refused here belongs to the user namespace, and is tried again inside.
     joined.retain(|(kind, opened)| is_others(*kind) || join(*kind, opened).is_err());
@@ -58,7 +66,7 @@ fn enter_and_fork(joined: &mut Vec<(NamespaceKind, OwnedFd)>, flags: u64) -> Res
         join(NamespaceKind::User, &joined.remove(at).1)?;
         become_root()?;
     }
-    fork_into(flags | libc::CLONE_PARENT as u64, None)
+    Ok(())
 }
 
 /// Tells the creator and ends. That nobody listens means that the creator is gone, and the child will see that itself.
