@@ -79,6 +79,54 @@ fn mappings_that_the_user_has_no_right_to_are_refused() {
     assert_eq!(as_user(&scratch, &["list", "--quiet"]).success().stdout, "");
 }
 
+/// The runtime as the user, to whom /etc/subuid and /etc/subgid give 300 ids in two ranges each.
+fn with_ranges(scratch: &Scratch, args: &[&str]) -> Outcome {
+    for (name, text) in [
+        ("subuid", format!("{USER}:700000:200\nnobody:800000:100\n")),
+        ("subgid", format!("{USER}:710000:100\nnobody:900000:200\n")),
+    ] {
+        fs::write(scratch.join(name), text).expect("a file");
+    }
+    let prepare = "mount --bind \"$0/subuid\" /etc/subuid && mount --bind \"$0/subgid\" /etc/subgid";
+    with(scratch.with_mounts(prepare, scratch.path(), programs::tool("setpriv")), scratch, args)
+}
+
+fn range(inside: u32, host: u32, size: u32) -> Value {
+    json!({ "containerID": inside, "hostID": host, "size": size })
+}
+
+#[test]
+fn newuidmap_and_newgidmap_give_a_user_several_ranges() {
+    require!(root, tool("setpriv"), tool("busybox"), tool("newuidmap"), tool("newgidmap"));
+    let scratch = Scratch::new();
+    bundle(&scratch, "cat /proc/self/uid_map /proc/self/gid_map; id -u; id -g", |config| {
+        config["linux"]["uidMappings"] =
+            json!([range(0, USER, 1), range(1, 700_000, 200), range(201, 800_000, 100)]);
+        config["linux"]["gidMappings"] =
+            json!([range(0, USER, 1), range(1, 710_000, 100), range(101, 900_000, 200)]);
+        config["process"]["user"] = json!({ "uid": 205, "gid": 299 });
+    });
+    let run = with_ranges(&scratch, &["run", "one"]).success();
+    let words: Vec<&str> = run.stdout.split_whitespace().collect();
+    let users = ["0", "65534", "1", "1", "700000", "200", "201", "800000", "100"];
+    let groups = ["0", "65534", "1", "1", "710000", "100", "101", "900000", "200"];
+    assert_eq!((&words[..9], &words[9..18]), (&users[..], &groups[..]), "{run}");
+    assert_eq!(words[18..], ["205", "299"], "{run}");
+}
+
+#[test]
+fn more_ids_than_newuidmap_may_give_are_refused() {
+    require!(root, tool("setpriv"), tool("busybox"), tool("newuidmap"), tool("newgidmap"));
+    let scratch = Scratch::new();
+    bundle(&scratch, "true", |config| {
+        config["linux"]["uidMappings"] = json!([range(0, USER, 1), range(1, 800_000, 101)]);
+        config["linux"]["gidMappings"] = json!([range(0, USER, 1), range(1, 900_000, 101)]);
+    });
+    let refused = with_ranges(&scratch, &["run", "one"]).exits_with(1);
+    assert!(refused.stderr.contains("newuidmap refused the mappings"), "{refused}");
+    assert_eq!(as_user(&scratch, &["list", "--quiet"]).success().stdout, "");
+}
+
 /// Gives the user v1 cgroups as administrators who know of nothing else do: the v2 hierarchy stays theirs.
 fn delegate(scratch: &Scratch) {
     let prefix = scratch.cgroup_prefix();
