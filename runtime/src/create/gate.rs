@@ -36,6 +36,8 @@ pub fn start(root: &Path, state: &State) -> Result<(), StartError> {
         status => return Err(StartError::State(status)),
     }
     let directory = root.join(state.id.as_str());
+    // Read while nothing has happened yet.
+    let spec = state.has_poststart_hooks.then(|| Spec::load_file(&directory.join(CONFIG))).transpose()?;
     let path = directory.join(START_GATE);
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let gate = match rustix::fs::openat(CWD, &path, flags, Mode::empty()) {
@@ -49,17 +51,17 @@ pub fn start(root: &Path, state: &State) -> Result<(), StartError> {
     }
     let notify = NotifyHost::of_environment().map(|host| host.listen(&directory)).transpose()?.flatten();
     rustix::io::write(&gate, b"s").map_err(|source| StartError::Gate { source })?;
-    let spec = Spec::load_file(&directory.join(CONFIG))?;
     let init = state.init.map(|init| init.open()).transpose()?.flatten();
-    if !spec.hooks.poststart.is_empty() {
+    if let Some(spec) = spec {
         await_execution(&gate).map_err(|source| StartError::Gate { source })?;
-    }
-    if let Err(error) = hooks::run(HookKind::Poststart, &spec.hooks, &state.oci("running", observed.pid)) {
-        if let Some(init) = init {
-            // It may have ended by itself; the hook's failure is the one to tell.
-            pidfd::send_signal(init.as_fd(), libc::SIGKILL).ok();
+        if let Err(error) = hooks::run(HookKind::Poststart, &spec.hooks, &state.oci("running", observed.pid))
+        {
+            if let Some(init) = init {
+                // It may have ended by itself; the hook's failure is the one to tell.
+                pidfd::send_signal(init.as_fd(), libc::SIGKILL).ok();
+            }
+            return Err(error.into());
         }
-        return Err(error.into());
     }
     if let (Some(notify), Some(init)) = (notify, init) {
         notify.wait(init.as_fd(), observed.pid)?;

@@ -275,6 +275,7 @@ pub(crate) fn first_state(request: &CreateRequest<'_>, decided: &Decided) -> Res
         creator: Some(Process::of(std::process::id())?),
         init: None,
         has_pid_namespace: decided.plan.namespaces.makes(NamespaceKind::Pid),
+        has_poststart_hooks: !spec.hooks.poststart.is_empty(),
         has_poststop_hooks: !spec.hooks.poststop.is_empty(),
         descriptors: match &spec.process {
             Some(process) if process.terminal => Vec::new(),

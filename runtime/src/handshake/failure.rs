@@ -55,7 +55,7 @@ impl Failure {
 impl Failure {
     /// The message that carries it.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![b'f'];
+        let mut bytes = vec![super::tag::FAILURE];
         serde_json::to_writer(&mut bytes, self).expect("plain data becomes JSON");
         bytes
     }

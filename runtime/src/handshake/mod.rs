@@ -38,6 +38,17 @@ pub use failure::{Failure, Phase, chain_of};
 /// A failure's texts are cut to this; paths are at most 4 KiB, and a chain has a few of them.
 const MESSAGE_MAX_BYTES: usize = 16 * 1024;
 
+/// A message's first byte. What it carries follows, or comes as a descriptor.
+mod tag {
+    pub(super) const GO: u8 = b'g';
+    pub(super) const HOOKS: u8 = b'h';
+    pub(super) const CONSOLE: u8 = b'c';
+    pub(super) const LISTENER: u8 = b'l';
+    pub(super) const FETCH: u8 = b'm';
+    pub(super) const READY: u8 = b'r';
+    pub(super) const FAILURE: u8 = b'f';
+}
+
 /// What the child says.
 #[derive(Debug)]
 pub enum Message {
@@ -111,7 +122,7 @@ impl CreatorEnd {
     /// # Errors
     /// [`ChannelError`]; [`ChannelError::Died`] when nobody listens.
     pub fn go(&self) -> Result<(), ChannelError> {
-        match send(&self.0, b"g", SendFlags::NOSIGNAL) {
+        match send(&self.0, &[tag::GO], SendFlags::NOSIGNAL) {
             Ok(_) => Ok(()),
             Err(Errno::PIPE | Errno::CONNRESET) => Err(ChannelError::Died),
             Err(source) => Err(ChannelError::Socket { source }),
@@ -126,18 +137,18 @@ impl CreatorEnd {
         let (bytes, descriptor) = receive(self.0.as_fd())?;
         match (bytes.split_first(), descriptor) {
             (None, _) => Ok(Message::Closed),
-            (Some((b'h', [])), None) => Ok(Message::Hooks),
-            (Some((b'r', [])), None) => Ok(Message::Ready),
-            (Some((b'c', [])), Some(master)) => Ok(Message::Console(master)),
-            (Some((b'l', number)), None) => number
+            (Some((&tag::HOOKS, [])), None) => Ok(Message::Hooks),
+            (Some((&tag::READY, [])), None) => Ok(Message::Ready),
+            (Some((&tag::CONSOLE, [])), Some(master)) => Ok(Message::Console(master)),
+            (Some((&tag::LISTENER, number)), None) => number
                 .try_into()
                 .map(|bytes| Message::Listener(RawFd::from_ne_bytes(bytes)))
                 .map_err(|_| ChannelError::Malformed),
-            (Some((b'm', number)), None) => number
+            (Some((&tag::FETCH, number)), None) => number
                 .try_into()
                 .map(|bytes| Message::Fetch(usize::from_ne_bytes(bytes)))
                 .map_err(|_| ChannelError::Malformed),
-            (Some((b'f', text)), None) => {
+            (Some((&tag::FAILURE, text)), None) => {
                 serde_json::from_slice(text).map(Message::Failure).map_err(|_| ChannelError::Malformed)
             }
             _ => Err(ChannelError::Malformed),
@@ -152,7 +163,7 @@ impl CreatorEnd {
     /// [`ChannelError`].
     pub fn give(&self, answer: Result<BorrowedFd<'_>, &Failure>) -> Result<(), ChannelError> {
         match answer {
-            Ok(descriptor) => say(self.0.as_fd(), b"m", Some(descriptor)),
+            Ok(descriptor) => say(self.0.as_fd(), &[tag::FETCH], Some(descriptor)),
             Err(failure) => say(self.0.as_fd(), &failure.to_bytes(), None),
         }
     }
@@ -178,7 +189,7 @@ impl ChildEnd {
         let mut byte = [0_u8];
         loop {
             return match rustix::io::read(&self.0, &mut byte[..]) {
-                Ok(1) if byte == *b"g" => Ok(()),
+                Ok(1) if byte == [tag::GO] => Ok(()),
                 Ok(0) => Err(ChannelError::CreatorGone),
                 Ok(_) => Err(ChannelError::Malformed),
                 Err(Errno::INTR) => continue,
@@ -192,7 +203,7 @@ impl ChildEnd {
     /// # Errors
     /// [`ChannelError`].
     pub fn hooks(&self) -> Result<(), ChannelError> {
-        self.say(b"h", None)?;
+        self.say(&[tag::HOOKS], None)?;
         self.wait_go()
     }
 
@@ -201,7 +212,7 @@ impl ChildEnd {
     /// # Errors
     /// [`ChannelError`].
     pub fn console(&self, master: BorrowedFd<'_>) -> Result<(), ChannelError> {
-        self.say(b"c", Some(master))
+        self.say(&[tag::CONSOLE], Some(master))
     }
 
     /// Tells where the seccomp notify descriptor is, and waits until it has been fetched. `write` and `read` alone are
@@ -210,7 +221,7 @@ impl ChildEnd {
     /// # Errors
     /// [`ChannelError`].
     pub fn listener(&self, notify: BorrowedFd<'_>) -> Result<(), ChannelError> {
-        let mut bytes = [b'l', 0, 0, 0, 0];
+        let mut bytes = [tag::LISTENER, 0, 0, 0, 0];
         bytes[1..].copy_from_slice(&notify.as_raw_fd().to_ne_bytes());
         self.say(&bytes, None)?;
         self.wait_go()
@@ -221,13 +232,13 @@ impl ChildEnd {
     /// # Errors
     /// [`FetchError`].
     pub fn fetch(&self, index: usize) -> Result<OwnedFd, FetchError> {
-        let mut bytes = vec![b'm'];
+        let mut bytes = vec![tag::FETCH];
         bytes.extend(index.to_ne_bytes());
         self.say(&bytes, None)?;
         match receive(self.0.as_fd())? {
-            (bytes, Some(descriptor)) if bytes == b"m" => Ok(descriptor),
+            (bytes, Some(descriptor)) if bytes == [tag::FETCH] => Ok(descriptor),
             (bytes, None) => match bytes.split_first() {
-                Some((b'f', text)) => match serde_json::from_slice(text) {
+                Some((&tag::FAILURE, text)) => match serde_json::from_slice(text) {
                     Ok(failure) => Err(FetchError::Refused { source: failure }),
                     Err(_) => Err(ChannelError::Malformed.into()),
                 },
@@ -243,7 +254,7 @@ impl ChildEnd {
     /// # Errors
     /// [`ChannelError`].
     pub fn ready(&self) -> Result<(), ChannelError> {
-        self.say(b"r", None)?;
+        self.say(&[tag::READY], None)?;
         self.wait_go()
     }
 
@@ -321,7 +332,7 @@ mod tests {
     #[test]
     fn a_message_without_its_descriptor_is_refused() {
         let (creator, child) = channel().expect("socketpair");
-        child.say(b"c", None).expect("sent");
+        child.say(&[tag::CONSOLE], None).expect("sent");
         assert!(matches!(creator.receive(), Err(ChannelError::Malformed)));
         drop(creator);
         assert!(matches!(child.wait_go(), Err(ChannelError::CreatorGone)));

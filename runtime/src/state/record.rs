@@ -106,6 +106,9 @@ pub struct State {
     /// Whether it has a pid namespace of its own, so that all of it ends with its first process.
     #[serde(default)]
     pub has_pid_namespace: bool,
+    /// Whether the kept configuration has poststart hooks for `start` to run.
+    #[serde(default)]
+    pub has_poststart_hooks: bool,
     /// Whether the kept configuration has poststop hooks for `delete` to run.
     #[serde(default)]
     pub has_poststop_hooks: bool,
@@ -216,6 +219,7 @@ mod tests {
             creator: None,
             init: Some(Process { pid: 7, start_time: 9 }),
             has_pid_namespace: true,
+            has_poststart_hooks: false,
             has_poststop_hooks: false,
             descriptors: Vec::new(),
         }
