@@ -151,9 +151,8 @@ fn an_exec_whose_calls_fail_disturbs_no_container() {
     let bundle = Bundle::busybox(&scratch, "entered").args(["sleep", "600"]);
     let container = runtime.run_detached(&bundle);
     let command = runtime.command(["exec", container.id(), "true"]);
-    let [_, all] = strace::calls(&command, Watch::Family, &scratch.join("calls"));
     let mut wrong = Vec::new();
-    let all = faults(&all);
+    let all = faults(&family_calls(&command, &scratch.join("calls")));
     for (point, error) in &all {
         let outcome = process::run(&mut point.inject(Fault::Error(error), Watch::Family, &command));
         if let Err(unclear) = refuses_clearly(&point.call, &outcome) {
@@ -167,6 +166,37 @@ fn an_exec_whose_calls_fail_disturbs_no_container() {
     eprintln!("exec: {} faults, {} wrong", all.len(), wrong.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     container.exec(["true"]).success();
+}
+
+#[test]
+fn a_start_whose_calls_fail_leaves_a_container_that_can_be_deleted() {
+    require!(root, tool("busybox"), tool("strace"));
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let bundle = rich(Bundle::busybox(&scratch, "started").args(["sleep", "600"]));
+    let command = runtime.command(["start", bundle.id()]);
+    std::mem::forget(runtime.create(&bundle));
+    let all = faults(&family_calls(&command, &scratch.join("calls")));
+    delete(&scratch, &runtime, bundle.id()).expect("an undisturbed container can be deleted");
+    let (mut wrong, mut refused) = (Vec::new(), 0);
+    for (point, error) in &all {
+        let container = runtime.create(&bundle);
+        let outcome = process::run(&mut point.inject(Fault::Error(error), Watch::Family, &command));
+        refused += usize::from(!outcome.status.success());
+        if let Err(unclear) = refuses_clearly(&point.call, &outcome) {
+            wrong.push(format!("{error} at {point}: {unclear}"));
+        }
+        let status = container.status();
+        if outcome.status.success() && status != "running" {
+            wrong.push(format!("{error} at {point}: a success, but it is {status}"));
+        }
+        std::mem::forget(container);
+        if let Err(stuck) = delete(&scratch, &runtime, bundle.id()) {
+            wrong.push(format!("{error} at {point}: {stuck}"));
+        }
+    }
+    eprintln!("start: {} faults, {refused} refused, {} wrong", all.len(), wrong.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
