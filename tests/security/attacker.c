@@ -4,6 +4,8 @@
  * hunt PREFIX         looks at every other process for what belongs to the host (paths that begin with PREFIX), for ever
  * calls               tries system calls that a filter has to refuse, and prints what came of each; their arguments are
  *                     such that a kernel without a filter does no harm either
+ * sweep LAST          makes every system call up to LAST by three ways into the kernel, and prints which a filter refused (with
+ *                     errno 999), what ended as unknown, killed, or was let through; all arguments are wrong
  * bomb                forks for ever, whatever ends or fails
  * inject TTY          pushes a key into a terminal's input (TIOCSTI)
  * mounts PATH...      from a mount namespace of its own tries to unmount each, to make it writable, and to clear its flags
@@ -25,6 +27,7 @@
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -159,6 +162,63 @@ static int calls(void)
     return 0;
 }
 
+enum { REFUSED_ERRNO = 999 };
+
+static long by_number(int way, long number)
+{
+    long result = -ENOSYS;
+#ifdef __x86_64__
+    if (way == 2) {
+        __asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(-1), "c"(-1), "d"(-1), "S"(-1), "D"(-1)
+                         : "memory", "r8", "r9", "r10", "r11");
+        return result;
+    }
+    if (way == 1)
+        number |= 0x40000000;
+    register long fourth __asm__("r10") = -1, fifth __asm__("r8") = -1, sixth __asm__("r9") = -1;
+    __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(-1), "S"(-1), "d"(-1), "r"(fourth), "r"(fifth), "r"(sixth)
+                     : "rcx", "r11", "memory");
+#endif
+    return result;
+}
+
+static void wake(int signal)
+{
+    (void)signal;
+}
+
+/* What became of one call: each in a process of its own, which it may end, put to sleep or double. */
+static const char *outcome(int way, long number)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        long result = by_number(way, number);
+        _exit(result == -REFUSED_ERRNO ? 1 : result == -ENOSYS ? 2 : 0);
+    }
+    int status = 0;
+    struct itimerval limit = { .it_value = { .tv_usec = 200000 }, .it_interval = { .tv_usec = 200000 } }, none = { 0 };
+    setitimer(ITIMER_REAL, &limit, NULL);
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        kill(child, SIGKILL);
+    setitimer(ITIMER_REAL, &none, NULL);
+    if (WIFSIGNALED(status))
+        return WTERMSIG(status) == SIGSYS ? "killed" : "through";
+    return WEXITSTATUS(status) == 1 ? "refused" : WEXITSTATUS(status) == 2 ? "unknown" : "through";
+}
+
+static int sweep(long last)
+{
+    static const char *ways[] = { "x86_64", "x32", "i386" };
+    struct sigaction action = { .sa_handler = wake };
+    sigaction(SIGALRM, &action, NULL);
+    for (int way = 0; way < 3; way++)
+        for (long number = 0; number <= last; number++) {
+            printf("%s:%ld %s\n", ways[way], number, outcome(way, number));
+            fflush(stdout);
+        }
+    return 0;
+}
+
 static void report(const char *attempt, const char *path, long result)
 {
     printf("%s %s %s\n", attempt, path, result == 0 ? "worked" : strerrorname_np(errno));
@@ -217,6 +277,8 @@ int main(int argc, char **argv)
         return look_for();
     if (!strcmp(verb, "calls"))
         return calls();
+    if (!strcmp(verb, "sweep") && argc == 3)
+        return sweep(atol(argv[2]));
     if (!strcmp(verb, "bomb")) {
         for (int number = 1; number < 32; number++)
             signal(number, SIG_IGN);

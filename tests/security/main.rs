@@ -16,3 +16,4 @@ mod runtime_mounts;
 mod runtime_null;
 mod runtime_races;
 mod runtime_rootfs;
+mod runtime_seccomp;
