@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{DumpableBehavior, Gid, Uid};
 use rustix::thread::LinkNameSpaceType;
 
@@ -65,24 +66,36 @@ pub(crate) fn become_root() -> Result<(), Errno> {
         .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid))
 }
 
-/// The root of a cgroup namespace is where its maker is, so it is made from inside; the offsets of a time namespace can
-/// be set only before somebody is in, and exec is what takes us in.
+/// The root of a cgroup namespace is where its maker is, so it is made from inside.
 fn make_late(plan: &Plan, namespaces: &Namespaces) -> Result<(), InitError> {
     for kind in [NamespaceKind::Cgroup, NamespaceKind::Time] {
         if namespaces.makes(kind) {
             namespace::unshare(flag(kind)).map_err(|source| InitError::Make { kind, source })?;
         }
     }
-    if plan.time_offsets.is_empty() {
-        return Ok(());
+    if !plan.time_offsets.is_empty() {
+        set_clocks(&plan.time_offsets).map_err(|source| InitError::TimeOffsets { source })?;
     }
+    if namespaces.makes(NamespaceKind::Time) {
+        enter_time().map_err(|source| InitError::Join { kind: NamespaceKind::Time, source })?;
+    }
+    Ok(())
+}
+
+/// Gives the time namespace that was just made its offsets, which can be set only before somebody is in.
+fn set_clocks(offsets: &str) -> Result<(), Errno> {
     // Having become root of a user namespace, we own our own files in procfs only as long as we can be dumped.
     let dumpable = rustix::process::dumpable_behavior();
-    let allow = |behavior| rustix::process::set_dumpable_behavior(behavior);
-    allow(DumpableBehavior::Dumpable).map_err(|source| InitError::TimeOffsets { source })?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;
     // The host's procfs: no file of the container is in sight yet.
-    let written = std::fs::write("/proc/self/timens_offsets", &plan.time_offsets);
-    dumpable.and_then(allow).map_err(|source| InitError::TimeOffsets { source })?;
-    written
-        .map_err(|error| InitError::TimeOffsets { source: Errno::from_io_error(&error).unwrap_or(Errno::IO) })
+    let written = std::fs::write("/proc/self/timens_offsets", offsets);
+    rustix::process::set_dumpable_behavior(dumpable?)?;
+    written.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+}
+
+/// Making a time namespace is for children only. Before Linux 6.3 exec did not take us in either.
+fn enter_time() -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let made = rustix::fs::open(c"/proc/self/ns/time_for_children", flags, Mode::empty())?;
+    join(NamespaceKind::Time, &made)
 }
