@@ -165,17 +165,24 @@ pub(crate) fn unescape(field: &str) -> String {
     out
 }
 
-/// The caller's own cgroups, as in `/proc/self/cgroup`.
+/// The cgroups that a process is in, as in `/proc/<pid>/cgroup`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OwnCgroups(Vec<(Vec<String>, String)>);
+pub struct Membership(Vec<(Vec<String>, String)>);
 
-impl OwnCgroups {
-    /// Reads `/proc/self/cgroup`.
+impl Membership {
+    /// The caller's own.
     ///
     /// # Errors
     /// [`CgroupError::Read`].
-    pub fn read() -> Result<Self, CgroupError> {
-        let path = Path::new("/proc/self/cgroup");
+    pub fn own() -> Result<Self, CgroupError> {
+        Self::read(Path::new("/proc/self/cgroup"))
+    }
+
+    /// Reads a process's `cgroup` file in procfs.
+    ///
+    /// # Errors
+    /// [`CgroupError::Read`].
+    pub fn read(path: &Path) -> Result<Self, CgroupError> {
         file::read_text(path, file::MAX_PROC_BYTES)
             .map(|text| Self::from_text(&text))
             .map_err(|source| CgroupError::Read { path: path.to_owned(), source })
@@ -195,7 +202,7 @@ impl OwnCgroups {
         Self(own)
     }
 
-    /// Where the caller is in `hierarchy`, relative to what is mounted.
+    /// Where the process is in `hierarchy`, relative to what is mounted.
     #[must_use]
     pub fn of(&self, hierarchy: &Hierarchy) -> Option<&str> {
         let is_it = |names: &Vec<String>| match hierarchy.controllers.first() {
@@ -258,7 +265,7 @@ mod tests {
 
     #[test]
     fn our_own_cgroup_is_told_relative_to_the_mount() {
-        let own = OwnCgroups::from_text("5:cpu,cpuacct:/docker/a/b\n1:name=systemd:/\n0::/user.slice/x\n");
+        let own = Membership::from_text("5:cpu,cpuacct:/docker/a/b\n1:name=systemd:/\n0::/user.slice/x\n");
         let at = |controllers: &[&str], root: &str| Hierarchy {
             version: if controllers.is_empty() { Version::V2 } else { Version::V1 },
             controllers: controllers.iter().map(ToString::to_string).collect(),

@@ -5,7 +5,7 @@
 //! - [`plan`]: `cgroupsPath` and `resources` → paths and values, before anything is touched
 //! - `limits`: `resources` → writes, judged, then made; `devices`: which device nodes may be used
 //! - `controllers`: v2's, handed down on the way to the container
-//! - [`fence`]: the directories themselves: made, entered, removed
+//! - [`fence`]: the directories themselves: made, entered, removed; [`refuge`](mod@refuge): entered when they take nobody in
 //! - `systemd`: the same as a transient unit
 //! - `freezer`, `members`: freeze and thaw; count and kill
 //! - `stats`, `oom`: what is used, and when it was too much; `update`: new limits into old ones
@@ -23,6 +23,7 @@ mod limits;
 mod members;
 mod oom;
 mod plan;
+mod refuge;
 mod stats;
 mod systemd;
 mod update;
@@ -35,10 +36,11 @@ use serde::{Deserialize, Serialize};
 pub use devices::DeviceList;
 pub use fence::{Entrance, Fence};
 pub(crate) use layout::unescape;
-pub use layout::{Hierarchy, Layout, OwnCgroups, Version};
+pub use layout::{Hierarchy, Layout, Membership, Version};
 pub use limits::{Fields, Limits};
 pub use oom::OomWatch;
 pub use plan::{CgroupPlan, Driver, plan};
+pub use refuge::refuge;
 pub use stats::Stats;
 pub use systemd::{BusError, Manager, Scope};
 pub use update::merge;
@@ -146,6 +148,12 @@ pub enum CgroupError {
     NotEmpty { path: PathBuf, count: usize },
     #[error("cgroup not exist")]
     Gone,
+    #[error(
+        "the cgroup takes no process in, for it hands controllers down to cgroups inside it; name one of these"
+    )]
+    Crowded { source: Errno },
+    #[error("the container's first process has ended or left the cgroups that are in sight here")]
+    Lost,
     #[error(
         "cannot set {controller} limit: container could not join or create cgroup ({what} needs the cgroup controller {controller:?}, which the container does not have; leave it out or enable the controller)"
     )]

@@ -5,7 +5,7 @@ use knarr_proto::id::ContainerId;
 
 use super::systemd::{self, ScopePlan};
 use super::{
-    CgroupError, CgroupPath, CgroupPaths, DeviceList, Fields, Hierarchy, Limits, OwnCgroups, Version,
+    CgroupError, CgroupPath, CgroupPaths, DeviceList, Fields, Hierarchy, Limits, Membership, Version,
 };
 use crate::host::Host;
 use crate::spec::Spec;
@@ -85,7 +85,7 @@ pub fn plan(spec: &Spec, id: &ContainerId, host: &Host, driver: Driver) -> Resul
 fn paths(asked: &str, id: &ContainerId, host: &Host) -> Result<CgroupPaths, CgroupError> {
     let wanted = if asked.is_empty() { format!("/{id}") } else { asked.to_owned() };
     let inner = normal(&wanted)?;
-    let own = if wanted.starts_with('/') { None } else { Some(OwnCgroups::read()?) };
+    let own = if wanted.starts_with('/') { None } else { Some(Membership::own()?) };
     Ok(below(host, |hierarchy| {
         let base = own.as_ref().map_or("/", |own| own.of(hierarchy).unwrap_or("/"));
         let base = match hierarchy.version {

@@ -1,13 +1,13 @@
 //! The clone into a container and the child's way in.
 
 use std::convert::Infallible;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
 
 use super::ExecError;
-use crate::cgroup::Entrance;
+use crate::cgroup::{CgroupError, Entrance, refuge};
 use crate::create::{Child, CreateError, fork_between, hide};
 use crate::handshake::{ChildEnd, CreatorEnd, Failure, Phase};
 use crate::init::{InitError, become_root, enter_cgroups};
@@ -18,6 +18,7 @@ use crate::process::launch::{Filtered, Launch};
 use crate::rootfs::Tree;
 use crate::rootfs::mounts::open_directory;
 use crate::spec::NamespaceKind;
+use crate::sys::Errno;
 use crate::sys::clone::{Forked, fork_into};
 
 /// Where the child goes.
@@ -25,6 +26,8 @@ pub(super) struct Entering<'a> {
     pub(super) init: &'a OwnedFd,
     pub(super) kinds: &'a [NamespaceKind],
     pub(super) entrance: &'a Entrance,
+    /// `--cgroup`: no other cgroup will do then.
+    pub(super) sub_cgroups: &'a [String],
     pub(super) affinity: Option<&'a CpuAffinity>,
 }
 
@@ -49,13 +52,19 @@ pub(super) fn fork(
             Some(own)
         }
     };
-    let cgroup = entering.entrance.v2.as_ref().map(AsFd::as_fd);
-    let forked = match user_first {
+    let fork = |cgroup: Option<BorrowedFd<'_>>| match user_first {
         false => fork_into(0, cgroup),
         true => fork_between(cgroup, || {
             join(entering.init, &user_and_pid)?;
             fork_into(libc::CLONE_PARENT as u64, None)
         }),
+    };
+    let forked = match fork(entering.entrance.v2.as_ref().map(AsFd::as_fd)) {
+        Err(source @ (Errno::BUSY | Errno::OPNOTSUPP)) if !entering.sub_cgroups.is_empty() => {
+            return Err(ExecError::Enter { source: CgroupError::Crowded { source } });
+        }
+        Err(Errno::BUSY | Errno::OPNOTSUPP) => fork(Some(refuge(entering.init.as_fd())?.as_fd())),
+        forked => forked,
     };
     let child = match forked.map_err(|source| CreateError::Clone { source })? {
         Forked::Child => {
@@ -73,7 +82,7 @@ pub(super) fn fork(
     Ok(child)
 }
 
-fn join(init: &OwnedFd, kinds: &[NamespaceKind]) -> Result<(), crate::sys::Errno> {
+fn join(init: &OwnedFd, kinds: &[NamespaceKind]) -> Result<(), Errno> {
     let flags = kinds.iter().fold(0, |flags, kind| flags | flag(*kind).cast_unsigned());
     rustix::thread::move_into_thread_name_spaces(init.as_fd(), ThreadNameSpaceType::from_bits_retain(flags))
 }

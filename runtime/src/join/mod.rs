@@ -6,12 +6,12 @@
 mod enter;
 mod sub_cgroups;
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use knarr_proto::status::Status;
 
-use crate::cgroup::{CgroupError, Entrance, Fence};
+use crate::cgroup::{CgroupError, Entrance, Fence, refuge};
 use crate::create::{CreateError, Options, Served, outside};
 use crate::handshake::{Message, channel};
 use crate::output::Log;
@@ -85,7 +85,7 @@ pub enum ExecError {
     Hide { source: Errno },
     #[error(transparent)]
     SubCgroup(#[from] SubCgroupError),
-    #[error("error adding pid of the process to the cgroup")]
+    #[error("error adding pid of the process to cgroups")]
     Enter { source: CgroupError },
     #[error("cannot join the container's pid namespace")]
     PidNamespace { source: Errno },
@@ -137,7 +137,7 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
     }
     let init = request.state.init.map(|init| init.open()).transpose()?.flatten().ok_or(ExecError::Stopped)?;
     let decided = decide(request)?;
-    let entrance = entrance(request)?;
+    let entrance = entrance(request, init.as_fd())?;
     let (listen_fds, preserved) = crate::create::inherited(request.options.preserve_fds)?;
     let kinds: Vec<NamespaceKind> =
         request.spec.linux.namespaces.iter().map(|namespace| namespace.kind).collect();
@@ -162,6 +162,7 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
         init: &init,
         kinds: &kinds,
         entrance: &entrance,
+        sub_cgroups: request.cgroups,
         affinity: decided.policies.affinity.as_ref(),
     };
     let child = enter::fork(&entering, launch, (childs, &ours))?;
@@ -214,8 +215,13 @@ fn finish(
 }
 
 /// The container's cgroups, or those below them that `--cgroup` names.
-fn entrance(request: &ExecRequest<'_>) -> Result<Entrance, ExecError> {
-    let fence = Fence::open(&request.state.cgroups)?;
+fn entrance(request: &ExecRequest<'_>, init: BorrowedFd<'_>) -> Result<Entrance, ExecError> {
+    let fence = match Fence::open(&request.state.cgroups) {
+        Err(CgroupError::Gone) if request.cgroups.is_empty() => {
+            return Ok(Entrance { v2: Some(refuge(init)?), v1: Vec::new() });
+        }
+        fence => fence?,
+    };
     let below = SubCgroups::parse(request.cgroups, fence.paths())?;
     fence.entrance_below(|path| below.of(path)).map_err(|source| match request.cgroups {
         [] => ExecError::Cgroup(source),
