@@ -23,7 +23,7 @@ use crate::resctrl;
 use crate::rootfs::MountError;
 use crate::rootfs::mounts::{open_directory, open_source};
 use crate::rootfs::tree::{Links, Tree, attach, copy_tree};
-use crate::spec::{NamespaceKind, Spec};
+use crate::spec::{NamespaceKind, Spec, field};
 use crate::state::{Claim, Process, State};
 use crate::sys::mount::{Reach, propagate};
 use crate::sys::{Errno, pidfd};
@@ -359,7 +359,7 @@ fn with_time_namespace(plan: &Plan, text: &[u8], pid: u32) -> Option<Vec<u8>> {
         return None;
     }
     let mut config: serde_json::Value = serde_json::from_slice(text).ok()?;
-    let namespaces = config.pointer_mut("/linux/namespaces")?.as_array_mut()?;
+    let namespaces = field(field(&mut config, "linux"), "namespaces").as_array_mut()?;
     namespaces.push(serde_json::json!({ "type": "time" }));
     serde_json::to_vec(&config).ok()
 }

@@ -10,7 +10,7 @@ use crate::args::UpdateArgs;
 use crate::cgroup::{Fence, Fields, Limits, merge};
 use crate::output::Log;
 use crate::resctrl::{Group, Resctrl, ResctrlError, Schemata};
-use crate::spec::{IntelRdt, Resources, Spec, SpecError};
+use crate::spec::{IntelRdt, Resources, Spec, SpecError, field};
 use crate::state::{CONFIG, State};
 use knarr_proto::status::Status;
 
@@ -74,10 +74,11 @@ fn keep(
     let failed = |source| UpdateError::Parse { path: path.to_owned(), source };
     let text = std::fs::read(path).map_err(|source| UpdateError::Kept { path: path.to_owned(), source })?;
     let mut config: Value = serde_json::from_slice(&text).map_err(failed)?;
-    config["linux"]["resources"] = serde_json::to_value(resources).map_err(failed)?;
+    let linux = field(&mut config, "linux");
+    *field(linux, "resources") = serde_json::to_value(resources).map_err(failed)?;
     for (name, line) in [("l3CacheSchema", &args.l3_cache_schema), ("memBwSchema", &args.mem_bw_schema)] {
         if let Some(line) = line {
-            config["linux"]["intelRdt"][name] = line.clone().into();
+            *field(field(linux, "intelRdt"), name) = line.clone().into();
         }
     }
     let text = serde_json::to_vec(&config).map_err(failed)?;

@@ -1,5 +1,6 @@
 //! Reading config.json (and exec's process file): size bounds, refusal of NUL, errors that name the field.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -7,11 +8,15 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::locate::json_path_at;
+use super::merge::merged;
 use super::strict::Strict;
 use super::{Process, Resources, Spec};
 
 /// Larger than any real configuration (Docker's are 20 KB) and small enough to parse in bounded memory.
 const SPEC_MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Objects that a document may hold under two names, each of which costs another parse; real ones have at most one.
+const MERGES_MAX: usize = 8;
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -140,19 +145,34 @@ fn read_all(reader: impl Read, path: &Path) -> Result<Vec<u8>, SpecError> {
     Ok(text)
 }
 
-/// serde_json bounds nesting at 128 levels by itself and refuses duplicate fields and bad UTF-8.
+/// Parses a document. NUL is looked for in the text as it was given.
 fn parse<T: DeserializeOwned>(text: &[u8], file: &Path) -> Result<T, SpecError> {
-    let mut document = serde_json::Deserializer::from_slice(text);
-    let parsed = T::deserialize(Strict(&mut document)).and_then(|value| document.end().map(|()| value));
-    let value = parsed.map_err(|source| SpecError::Invalid {
-        file: file.to_owned(),
-        field: json_path_at(text, offset_of(text, &source)),
-        source,
-    })?;
+    let mut merges = 0..MERGES_MAX;
+    let mut document = Cow::Borrowed(text);
+    let value = loop {
+        let source = match parse_once(&document) {
+            Ok(value) => break value,
+            Err(source) => source,
+        };
+        let offset = offset_of(&document, &source);
+        match merges.next().and_then(|_| merged(&document, &source, offset)) {
+            Some(merged) => document = Cow::Owned(merged),
+            None => {
+                let field = json_path_at(&document, offset);
+                return Err(SpecError::Invalid { file: file.to_owned(), field, source });
+            }
+        }
+    };
     match find_nul_escape(text) {
         Some(offset) => Err(SpecError::Nul { file: file.to_owned(), field: json_path_at(text, offset) }),
         None => Ok(value),
     }
+}
+
+/// serde_json bounds nesting at 128 levels by itself and refuses duplicate fields and bad UTF-8.
+fn parse_once<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
+    let mut document = serde_json::Deserializer::from_slice(text);
+    T::deserialize(Strict(&mut document)).and_then(|value| document.end().map(|()| value))
 }
 
 /// Where the error is: at the last byte that the parser took. When a list or an object came where none is wanted, that

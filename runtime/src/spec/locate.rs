@@ -4,13 +4,21 @@
 /// Paths deeper than this are cut; the parser refuses such texts anyway.
 const DEPTH_MAX: usize = 128;
 
-enum Step {
+/// From a value to one inside it.
+pub(super) enum Step {
+    /// To a field; none at the object itself.
     Object { key: Option<String> },
+    /// To an item.
     Array { index: usize },
 }
 
 /// The path of the value that contains `offset`, as `mounts[1].options[0]`; `the document` at the top.
 pub(super) fn json_path_at(text: &[u8], offset: usize) -> String {
+    render(&steps_at(text, offset))
+}
+
+/// The same, step by step from the top.
+pub(super) fn steps_at(text: &[u8], offset: usize) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut position = 0;
     let mut after_colon = false;
@@ -45,7 +53,7 @@ pub(super) fn json_path_at(text: &[u8], offset: usize) -> String {
         }
         position += 1;
     }
-    render(&steps)
+    steps
 }
 
 /// The offset of the quote that ends the string which starts at `start`, or the end of the text.

@@ -5,10 +5,12 @@
 //! beyond reading one file.
 #![forbid(unsafe_code)]
 
+mod field_names;
 mod hooks;
 mod linux;
 mod load;
 mod locate;
+mod merge;
 mod mount;
 mod process;
 mod resources;
@@ -19,6 +21,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
+pub use field_names::field;
 pub use hooks::{Hook, Hooks};
 pub use linux::{
     Device, DeviceKind, IdMapping, IntelRdt, Linux, MemoryPolicy, Namespace, NamespaceKind, NetDevice,
