@@ -10,8 +10,8 @@ use rustix::io::Errno;
 use super::controllers::Obstacle;
 use super::members::collect;
 use super::plan::CgroupPlan;
-use super::systemd::{Placeholder, Scope, ScopePlan};
-use super::{CgroupError, CgroupPath, CgroupPaths, Limits, Version};
+use super::systemd::{self, Placeholder, Scope, ScopePlan};
+use super::{CgroupError, CgroupPath, CgroupPaths, Fields, Limits, Version};
 use crate::spec::Resources;
 use crate::sys::file;
 
@@ -116,18 +116,30 @@ impl Fence {
         let (Some(placeholder), Some(scope)) = (self.placeholder.take(), &plan.scope) else { return Ok(()) };
         placeholder.end();
         scope.limit_tasks()?;
-        self.limit(&plan.limits.only("pids"))
+        // systemd has written all files of the cgroup again: a period without a quota, of which it makes nothing, is lost.
+        self.limit(&plan.limits)
     }
 
-    /// Tells systemd, if the cgroups are its, and writes the limits.
+    /// Judges new limits, which are made to what systemd can hold if the cgroups are its.
+    ///
+    /// # Errors
+    /// Those of [`Limits::plan`].
+    pub fn judge(&self, resources: &mut Resources) -> Result<Limits, CgroupError> {
+        let version = self.paths.version();
+        let warning = self.paths.scope.as_ref().and_then(|_| systemd::fit(resources, version));
+        let mut limits = Limits::plan(resources, &self.paths, Fields(""))?;
+        limits.warnings.extend(warning.map(str::to_owned));
+        Ok(limits)
+    }
+
+    /// Tells systemd, if the cgroups are its, and writes the limits as [`Fence::judge`] has made them.
     ///
     /// # Errors
     /// Those of [`Fence::limit`], and [`CgroupError::Unit`].
     pub fn update(&self, resources: &Resources, limits: &Limits) -> Result<(), CgroupError> {
         if let Some(scope) = &self.paths.scope {
-            let version = if self.paths.is_unified() { Version::V2 } else { Version::V1 };
             self.check_floors(limits)?;
-            scope.update(resources, version)?;
+            scope.update(resources, self.paths.version())?;
         }
         self.limit(limits)
     }

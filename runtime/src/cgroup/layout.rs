@@ -87,6 +87,12 @@ impl Layout {
         matches!(self.hierarchies.as_slice(), [only] if only.version == Version::V2)
     }
 
+    /// Whose interface a container's limits have.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        if self.is_unified() { Version::V2 } else { Version::V1 }
+    }
+
     /// Whether there is v2 beside v1.
     #[must_use]
     pub fn is_hybrid(&self) -> bool {

@@ -95,6 +95,20 @@ impl CgroupPaths {
         matches!(self.hierarchies.as_slice(), [only] if only.version == Version::V2)
     }
 
+    /// Whose interface its limits have.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        if self.is_unified() { Version::V2 } else { Version::V1 }
+    }
+
+    /// Has systemd forget a unit whose cgroups are gone: one that failed stays until then.
+    ///
+    /// # Errors
+    /// [`CgroupError::Unit`].
+    pub fn forget(&self) -> Result<(), CgroupError> {
+        self.scope.as_ref().map_or(Ok(()), Scope::stop)
+    }
+
     /// Whether the container is frozen, by whichever interface; a cgroup that is gone is not.
     ///
     /// # Errors

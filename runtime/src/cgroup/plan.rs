@@ -1,9 +1,11 @@
 //! From `linux.cgroupsPath` and `linux.resources` to paths and values. Touches nothing; at most it reads where the
 //! caller itself is, for a relative path.
 
+use std::borrow::Cow;
+
 use knarr_proto::id::ContainerId;
 
-use super::systemd::{self, ScopePlan};
+use super::systemd::{self, ScopePlan, Wanted};
 use super::{
     CgroupError, CgroupPath, CgroupPaths, DeviceList, Fields, Hierarchy, Limits, Membership, Version,
 };
@@ -60,9 +62,14 @@ pub fn plan(spec: &Spec, id: &ContainerId, host: &Host, driver: Driver) -> Resul
     }
     let fields = Fields("linux.resources");
     let devices = DeviceList::plan(&linux.resources.devices, fields)?;
-    let scope = match driver {
-        Driver::Cgroupfs => None,
-        Driver::Systemd => Some(systemd::plan(spec, id, host, &devices)?),
+    let mut resources = Cow::Borrowed(&linux.resources);
+    let (scope, warning) = match driver {
+        Driver::Cgroupfs => (None, None),
+        Driver::Systemd => {
+            let warning = systemd::fit(resources.to_mut(), host.cgroups.version());
+            let wanted = Wanted { resources: &resources, devices: &devices };
+            (Some(systemd::plan(spec, id, host, &wanted)?), warning)
+        }
     };
     let paths = match &scope {
         None => paths(&linux.cgroups_path, id, host)?,
@@ -72,14 +79,9 @@ pub fn plan(spec: &Spec, id: &ContainerId, host: &Host, driver: Driver) -> Resul
         }
     };
     let forgiving = host.is_rootless && linux.cgroups_path.is_empty() && scope.is_none();
-    Ok(CgroupPlan {
-        limits: Limits::plan(&linux.resources, &paths, fields)?,
-        devices,
-        scope,
-        is_rootless: host.is_rootless,
-        paths,
-        forgiving,
-    })
+    let mut limits = Limits::plan(&resources, &paths, fields)?;
+    limits.warnings.extend(warning.map(str::to_owned));
+    Ok(CgroupPlan { limits, devices, scope, is_rootless: host.is_rootless, paths, forgiving })
 }
 
 fn paths(asked: &str, id: &ContainerId, host: &Host) -> Result<CgroupPaths, CgroupError> {

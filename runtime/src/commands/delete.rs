@@ -79,9 +79,12 @@ pub(super) fn destroy(root: &Path, state: &State, log: &Log) -> Result<(), Comma
         opened => Some(opened?),
     };
     end(state.init, fence.as_ref())?;
-    if let Some(fence) = fence {
-        fence.kill_all()?;
-        fence.remove()?;
+    match fence {
+        Some(fence) => {
+            fence.kill_all()?;
+            fence.remove()?;
+        }
+        None => state.cgroups.forget()?,
     }
     if let Some(group) = &state.resctrl {
         group.remove()?;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::CommandError;
 use crate::args::UpdateArgs;
-use crate::cgroup::{Fence, Fields, Limits, merge};
+use crate::cgroup::{Fence, merge};
 use crate::output::Log;
 use crate::resctrl::{Group, Resctrl, ResctrlError, Schemata};
 use crate::spec::{IntelRdt, Resources, Spec, SpecError, field};
@@ -44,18 +44,17 @@ pub(super) fn run(root: &Path, args: &UpdateArgs, log: &Log) -> Result<(), Comma
     let path = root.join(args.id.as_str()).join(CONFIG);
     let kept = Spec::load_file(&path).map_err(UpdateError::from)?.linux;
     let shares = Shares::new(&state, kept.intel_rdt.as_ref(), args)?;
-    let old = kept.resources;
+    let mut old = kept.resources;
     let mut new = old.clone();
     merge(&mut new, wanted);
 
     let fence = Fence::open(&state.cgroups)?;
-    let limits = Limits::plan(&new, fence.paths(), Fields(""))?;
+    let limits = fence.judge(&mut new)?;
     limits.warnings.iter().for_each(|warning| log.warning(warning));
     let changed = fence.update(&new, &limits).map_err(CommandError::from);
     let changed = changed.and_then(|()| shares.iter().try_for_each(|shares| Ok(shares.set()?)));
     if let Err(error) = changed {
-        let back =
-            Limits::plan(&old, fence.paths(), Fields("")).and_then(|limits| fence.update(&old, &limits));
+        let back = fence.judge(&mut old).and_then(|limits| fence.update(&old, &limits));
         if let Err(back) = back {
             log.warning(&format!("the limits before this update could not all be set again: {back}"));
         }

@@ -14,6 +14,8 @@ pub(crate) const V2: &[Check] = &[
     ("annotations_become_properties", annotations_become_properties),
     ("what_systemd_refuses_leaves_nothing", what_systemd_refuses_leaves_nothing),
     ("limits_survive_a_reload", limits_survive_a_reload),
+    ("systemd_and_the_files_say_the_same", systemd_and_the_files_say_the_same),
+    ("a_failed_unit_stays_until_it_is_deleted", a_failed_unit_stays_until_it_is_deleted),
 ];
 
 pub(crate) const V1: &[Check] = &[
@@ -176,6 +178,56 @@ fn what_systemd_refuses_leaves_nothing() {
         fs::remove_dir_all(bundle.path()).expect("the bundle goes");
     }
     assert_eq!(shown("knarr-bad.scope", "LoadState"), "not-found");
+}
+
+fn systemd_and_the_files_say_the_same() {
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let bundle = bundle(&scratch, "same", "test.slice:knarr:same")
+        .edit(|config| config["linux"]["resources"]["cpu"] = json!({ "quota": 500_000, "period": 900_000 }));
+    run(&runtime, &bundle).success();
+    let file = |name: &str| read(&format!("/sys/fs/cgroup/test.slice/knarr-same.scope/{name}"));
+    let cpu = || [file("cpu.max"), shown("knarr-same.scope", "CPUQuotaPerSecUSec")];
+    // systemd counts whole percents.
+    assert_eq!(cpu(), ["504000 900000", "560ms"]);
+    call(&runtime, &["update", "--cpu-quota", "30001", "--cpu-period", "100000", "same"]).success();
+    assert_eq!(cpu(), ["31000 100000", "310ms"]);
+
+    let both = call(&runtime, &["update", "--cpu-share", "200", "--cpu-idle", "1", "same"]).success();
+    assert!(both.stderr.contains("unable to apply both"), "{both}");
+    assert_eq!(file("cpu.idle"), "1");
+    call(&runtime, &["update", "--cpu-share", "200", "same"]).success();
+    assert_eq!([file("cpu.idle"), file("cpu.weight")], ["0", "29"]);
+    call(&runtime, &["delete", "--force", "same"]).success();
+
+    let bundle = bundle.edit(|config| config["linux"]["resources"]["cpu"] = json!({ "period": 1_000_000 }));
+    run(&runtime, &bundle).success();
+    assert_eq!(file("cpu.max"), "max 1000000");
+    call(&runtime, &["delete", "--force", "same"]).success();
+}
+
+/// For whoever wants to know why; and it is not in the way of the next container of the same name.
+fn a_failed_unit_stays_until_it_is_deleted() {
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let unit = "knarr-brief.scope";
+    let has_failed = || (shown(unit, "ActiveState") == "failed").then_some(());
+    let brief = |name: &str| {
+        bundle(&scratch, name, "test.slice:knarr:brief").edit(|config| {
+            config["annotations"] = json!({
+                "org.systemd.property.RuntimeMaxSec": "uint64 1",
+                "org.systemd.property.TimeoutStopSec": "uint64 1"
+            });
+        })
+    };
+    run(&runtime, &brief("first")).success();
+    eventually(DEADLINE, has_failed);
+    run(&runtime, &brief("second")).success();
+    eventually(DEADLINE, has_failed);
+    for name in ["first", "second"] {
+        call(&runtime, &["delete", name]).success();
+    }
+    eventually(DEADLINE, || (shown(unit, "LoadState") == "not-found").then_some(()));
 }
 
 fn limits_survive_a_reload() {

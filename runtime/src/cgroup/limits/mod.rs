@@ -124,19 +124,11 @@ impl Limits {
 }
 
 impl Limits {
-    /// The limits in one controller's files alone, whoever asked for them.
-    pub(super) fn only(&self, controller: &str) -> Self {
-        self.where_file(|file| file.split('.').next() == Some(controller))
-    }
-
-    /// All limits but those.
+    /// All limits but those in one controller's files, whoever asked for them.
     pub(super) fn without(&self, controller: &str) -> Self {
-        self.where_file(|file| file.split('.').next() != Some(controller))
-    }
-
-    fn where_file(&self, is_wanted: impl Fn(&str) -> bool) -> Self {
         let first = |knot: &Knot| knot.settings.first()?.choices.first().map(|(file, _)| file.clone());
-        let knots = self.knots.iter().filter(|knot| is_wanted(&first(knot).unwrap_or_default()));
+        let is_its = |knot: &&Knot| first(knot).unwrap_or_default().split('.').next() == Some(controller);
+        let knots = self.knots.iter().filter(|knot| !is_its(knot));
         Self { knots: knots.cloned().collect(), floors: self.floors.clone(), warnings: Vec::new() }
     }
 }

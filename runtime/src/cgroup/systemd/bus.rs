@@ -39,6 +39,13 @@ pub enum BusError {
     Job(String),
 }
 
+impl BusError {
+    /// Whether systemd refused with the error of this name.
+    pub(super) fn is(&self, refusal: &str) -> bool {
+        matches!(self, Self::Refused { name, .. } if name == refusal)
+    }
+}
+
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct Bus {
@@ -172,6 +179,13 @@ impl Bus {
                 return if told[3] == "done" { Ok(()) } else { Err(BusError::Job(told[3].clone())) };
             }
         }
+    }
+
+    /// Has a unit that failed be forgotten; others stay.
+    pub(super) fn reset_failed(&mut self, unit: &str) -> Result<(), BusError> {
+        let mut body = Writer::default();
+        body.text(unit);
+        self.ask_manager("ResetFailedUnit", "s", body).map(drop)
     }
 
     /// Sets properties of a unit, for as long as it runs.

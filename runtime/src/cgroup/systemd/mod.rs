@@ -24,6 +24,10 @@ use bus::Bus;
 pub use bus::BusError;
 use message::{Property, Value, Writer};
 pub(super) use placeholder::Placeholder;
+pub(super) use properties::fit;
+
+const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
+const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
 
 /// Which systemd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,19 +59,26 @@ pub(super) struct ScopePlan {
     tasks_max: Option<Property>,
 }
 
+/// What the unit is to hold its processes to.
+pub(super) struct Wanted<'a> {
+    /// Made to [`fit`].
+    pub(super) resources: &'a Resources,
+    pub(super) devices: &'a DeviceList,
+}
+
 /// Plans the unit from `slice:prefix:name`.
 pub(super) fn plan(
     spec: &Spec,
     id: &ContainerId,
     host: &Host,
-    devices: &DeviceList,
+    Wanted { resources, devices }: &Wanted<'_>,
 ) -> Result<ScopePlan, CgroupError> {
     // sd_booted(3).
     if !Path::new("/run/systemd/system").is_dir() {
         return Err(CgroupError::NoSystemd);
     }
     let manager = if host.euid == 0 && !host.is_rootless { Manager::System } else { Manager::User };
-    let version = if host.cgroups.is_unified() { Version::V2 } else { Version::V1 };
+    let version = host.cgroups.version();
     if manager == Manager::User && version == Version::V1 {
         return Err(CgroupError::NoUserSystemd);
     }
@@ -80,13 +91,10 @@ pub(super) fn plan(
     };
     let path = format!("{base}{}/{unit}", expand(&slice)?);
     let fields = Fields("linux.resources");
-    let resources = &spec.linux.resources;
     let text = |text: &str| Value::Text(text.to_owned());
     let mut all: Vec<Property> = vec![
         ("Description".to_owned(), text(&format!("knarr container {id}"))),
         ("Slice".to_owned(), text(&slice)),
-        // A unit that failed, as by OOM, is not kept for anybody to look at.
-        ("CollectMode".to_owned(), text("inactive-or-failed")),
     ];
     let io = if version == Version::V2 { "IOAccounting" } else { "BlockIOAccounting" };
     for (name, is_on) in [
@@ -161,6 +169,23 @@ impl ScopePlan {
         let failed = |source| self.scope.failed("start", source);
         let mut bus = Bus::connect(self.scope.manager).map_err(failed)?;
         let placeholder = Placeholder::fork().map_err(|source| CgroupError::Placeholder { source })?;
+        let started = match self.start_around(&placeholder, &mut bus) {
+            // One that failed and that nobody has deleted yet is in the way.
+            Err(error) if error.is(UNIT_EXISTS) => {
+                bus.reset_failed(&self.scope.unit).and_then(|()| self.start_around(&placeholder, &mut bus))
+            }
+            started => started,
+        };
+        match started {
+            Ok(()) => Ok(placeholder),
+            Err(error) => {
+                placeholder.end();
+                Err(failed(error))
+            }
+        }
+    }
+
+    fn start_around(&self, placeholder: &Placeholder, bus: &mut Bus) -> Result<(), BusError> {
         let mut properties = self.properties.clone();
         properties.push(("PIDs".to_owned(), Value::Uint32s(vec![placeholder.pid])));
         let mut body = Writer::default();
@@ -168,13 +193,7 @@ impl ScopePlan {
         body.text("replace");
         body.properties(&properties);
         body.no_structures();
-        match bus.job("StartTransientUnit", "ssa(sv)a(sa(sv))", body) {
-            Ok(()) => Ok(placeholder),
-            Err(error) => {
-                placeholder.end();
-                Err(failed(error))
-            }
-        }
+        bus.job("StartTransientUnit", "ssa(sv)a(sa(sv))", body)
     }
 
     /// The container is in: its own number of tasks counts from now on.
@@ -200,16 +219,17 @@ impl Scope {
             .map_err(|source| self.failed("set properties of", source))
     }
 
-    /// Has systemd stop the unit; one that is gone is as good.
+    /// Has systemd stop the unit and forget it if it failed, as by OOM; one that is gone is as good.
     pub(super) fn stop(&self) -> Result<(), CgroupError> {
-        let mut bus = Bus::connect(self.manager).map_err(|source| self.failed("stop", source))?;
+        let failed = |source| self.failed("stop", source);
+        let mut bus = Bus::connect(self.manager).map_err(failed)?;
         let mut body = Writer::default();
         body.text(&self.unit);
         body.text("replace");
-        match bus.job("StopUnit", "ss", body) {
-            Ok(()) => Ok(()),
-            Err(BusError::Refused { name, .. }) if name == "org.freedesktop.systemd1.NoSuchUnit" => Ok(()),
-            Err(source) => Err(self.failed("stop", source)),
+        let stopped = bus.job("StopUnit", "ss", body).and_then(|()| bus.reset_failed(&self.unit));
+        match stopped {
+            Err(error) if error.is(NO_SUCH_UNIT) => Ok(()),
+            stopped => stopped.map_err(failed),
         }
     }
 

@@ -12,6 +12,12 @@ use super::message::{Property, Value};
 /// The kernel's default period.
 const DEFAULT_PERIOD_US: u64 = 100_000;
 
+/// One percent of a CPU, in a second.
+const PERCENT_US: u64 = 10_000;
+
+/// A weight of nothing is how systemd (since 252) says idle.
+const IDLE: Value = Value::Uint64(0);
+
 fn set<T: Default + PartialEq + Copy>(value: Option<T>) -> Option<T> {
     value.filter(|value| *value != T::default())
 }
@@ -21,7 +27,7 @@ fn limit(value: i64) -> Value {
     Value::Uint64(u64::try_from(value).unwrap_or(u64::MAX))
 }
 
-/// The properties for limits that have one, but for the number of tasks.
+/// The properties for limits that have one, but for the number of tasks. The limits were made to [`fit`].
 pub(super) fn of(
     resources: &Resources,
     version: Version,
@@ -75,8 +81,7 @@ pub(super) fn tasks_max(resources: &Resources) -> Option<Property> {
 fn of_cpu(cpu: &Cpu, is_v2: bool) -> Vec<(&'static str, Value)> {
     let mut properties = Vec::new();
     match (cpu.idle, set(cpu.shares)) {
-        // A weight of nothing is how systemd (since 252) says idle.
-        (Some(1), _) if is_v2 => properties.push(("CPUWeight", Value::Uint64(0))),
+        (Some(1), None) if is_v2 => properties.push(("CPUWeight", IDLE)),
         (_, Some(shares)) if is_v2 => {
             properties.push(("CPUWeight", Value::Uint64(v2::weight_of_shares(shares))));
         }
@@ -94,13 +99,39 @@ fn quota(quota: Option<i64>, period: Option<u64>) -> Vec<(&'static str, Value)> 
     }
     let mut properties = Vec::new();
     properties.extend(period.map(|period| ("CPUQuotaPeriodUSec", Value::Uint64(period))));
-    let period = period.unwrap_or(DEFAULT_PERIOD_US);
     let per_second = match quota {
-        Some(quota @ 1..) => quota.unsigned_abs().saturating_mul(1_000_000) / period.max(1),
+        Some(quota @ 1..) => per_second(quota.unsigned_abs(), period),
         _ => u64::MAX,
     };
     properties.push(("CPUQuotaPerSecUSec", Value::Uint64(per_second)));
     properties
+}
+
+/// systemd knows whole percents of a CPU only; a container gets rather more than it asked for than less.
+fn per_second(quota: u64, period: Option<u64>) -> u64 {
+    let exact = quota.saturating_mul(1_000_000) / period.unwrap_or(DEFAULT_PERIOD_US).max(1);
+    exact.checked_next_multiple_of(PERCENT_US).unwrap_or(exact)
+}
+
+/// Turns `resources` into what systemd can hold as well, so that it and the files say the same. Returns what of them is
+/// left out.
+pub(in crate::cgroup) fn fit(resources: &mut Resources, version: Version) -> Option<&'static str> {
+    if let Some(cpu) = &mut resources.cpu
+        && let Some(quota) = cpu.quota.and_then(|quota| u64::try_from(quota).ok()).filter(|quota| *quota > 0)
+    {
+        let period = set(cpu.period);
+        let scaled = u128::from(per_second(quota, period)) * u128::from(period.unwrap_or(DEFAULT_PERIOD_US));
+        cpu.quota = i64::try_from(scaled / 1_000_000).ok().or(cpu.quota);
+    }
+    let unified = &mut resources.unified;
+    let cpu = resources.cpu.get_or_insert_default();
+    let is_idle = cpu.idle == Some(1) || unified.get("cpu.idle").is_some_and(|idle| idle.trim() == "1");
+    if version == Version::V1 || !is_idle {
+        return None;
+    }
+    let (shares, weight) = (set(cpu.shares.take()), unified.remove("cpu.weight"));
+    (shares.is_some() || weight.is_some())
+        .then_some("unable to apply both a CPU weight and cpu.idle to systemd, ignoring the weight")
 }
 
 fn of_unified(resources: &Resources, fields: Fields<'_>) -> Result<Vec<(&'static str, Value)>, CgroupError> {
@@ -108,6 +139,10 @@ fn of_unified(resources: &Resources, fields: Fields<'_>) -> Result<Vec<(&'static
     for (file, value) in &resources.unified {
         let value = value.trim();
         let name = match file.as_str() {
+            "cpu.idle" if value == "1" => {
+                properties.push(("CPUWeight", IDLE));
+                continue;
+            }
             "cpu.weight" => "CPUWeight",
             "memory.high" => "MemoryHigh",
             "memory.low" => "MemoryLow",
@@ -178,4 +213,53 @@ fn access_letters(access: u8) -> String {
     use crate::cgroup::devices::{MAKE, READ, WRITE};
     let letters = [(READ, 'r'), (WRITE, 'w'), (MAKE, 'm')];
     letters.into_iter().filter(|(bit, _)| access & bit != 0).map(|(_, letter)| letter).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resources(text: &str) -> Resources {
+        serde_json::from_str(text).expect(text)
+    }
+
+    fn told(resources: &Resources) -> Vec<String> {
+        let properties = of(resources, Version::V2, Fields("")).expect("valid");
+        properties.iter().map(|(name, value)| format!("{name} {value:?}")).collect()
+    }
+
+    #[test]
+    fn a_quota_is_rounded_up_to_what_systemd_can_hold() {
+        for (quota, period, fitted, per_second) in [
+            (500_000, 900_000, 504_000, 560_000),
+            (25_000, 50_000, 25_000, 500_000),
+            (1_001, 0, 2_000, 20_000),
+        ] {
+            let mut resources = resources(&format!(r#"{{"cpu":{{"quota":{quota},"period":{period}}}}}"#));
+            assert_eq!(fit(&mut resources, Version::V2), None);
+            assert_eq!(resources.cpu.as_ref().expect("given").quota, Some(fitted), "{quota}/{period}");
+            let expected = format!("CPUQuotaPerSecUSec Uint64({per_second})");
+            assert!(told(&resources).contains(&expected), "{:?}", told(&resources));
+        }
+        let mut lifted = resources(r#"{"cpu":{"quota":-1}}"#);
+        assert_eq!(fit(&mut lifted, Version::V1), None);
+        assert_eq!(lifted.cpu.expect("given").quota, Some(-1));
+    }
+
+    #[test]
+    fn what_is_idle_has_no_weight() {
+        for text in [
+            r#"{"cpu":{"idle":1,"shares":200}}"#,
+            r#"{"unified":{"cpu.idle":"1","cpu.weight":"8"}}"#,
+            r#"{"cpu":{"shares":200},"unified":{"cpu.idle":"1"}}"#,
+        ] {
+            let mut resources = resources(text);
+            assert!(fit(&mut resources, Version::V2).expect(text).starts_with("unable to apply both"));
+            assert_eq!(told(&resources), ["CPUWeight Uint64(0)"], "{text}");
+            assert_eq!(fit(&mut resources, Version::V2), None);
+        }
+        for text in [r#"{"cpu":{"idle":0,"shares":200}}"#, r#"{"cpu":{"idle":1}}"#] {
+            assert_eq!(fit(&mut resources(text), Version::V2), None, "{text}");
+        }
+    }
 }
