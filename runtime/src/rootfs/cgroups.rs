@@ -1,6 +1,6 @@
 //! The mount of type `cgroup`: v2 is one filesystem; v1 is a tmpfs with a directory for each hierarchy. With a cgroup
-//! namespace of its own the container sees its cgroup as the root; without one, its cgroup is bound there, so that it
-//! never sees another's.
+//! namespace of its own the container sees its cgroup as the root. Without one, v2 shows the hierarchy as it is, in which
+//! programs look for the path that /proc/self/cgroup tells; of v1 the container's own cgroups are bound there, as with runc.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -12,6 +12,7 @@ use super::tree::{Links, attach};
 use super::{MountError, Surroundings, Tree};
 use crate::cgroup::{CgroupPath, Version};
 use crate::plan::mounts::{Attributes, Filesystem, Mount};
+use crate::sys::Errno;
 use crate::sys::mount::{Change, Reach};
 
 /// What nothing in a cgroup filesystem needs.
@@ -25,7 +26,13 @@ pub(super) fn mount(tree: &Tree, mount: &Mount, around: &Surroundings<'_>) -> Re
         around.cgroups.hierarchies.iter().filter(|path| path.version == Version::V1).collect();
     let attributes = Attributes { set: mount.attributes.set | SAFE, ..Attributes::default() };
     if let (true, Some(v2)) = (v1.is_empty(), around.cgroups.v2()) {
-        return mount_hierarchy(v2, attributes, target.as_fd(), around.has_cgroup_namespace);
+        return match view(v2, attributes) {
+            // Root of a user namespace may mount it in a cgroup namespace of its own alone.
+            Err(MountError::Create { source: Errno::PERM, .. }) if !around.has_cgroup_namespace => {
+                bind(Path::new(&v2.mount), attributes, target.as_fd())
+            }
+            made => place(made?.as_fd(), &[], target.as_fd()),
+        };
     }
     let above = Attributes { set: attributes.set & !libc::MOUNT_ATTR_RDONLY, ..Attributes::default() };
     let directory = new_filesystem(&tmpfs(), above, around.mount_label)?;
@@ -33,7 +40,10 @@ pub(super) fn mount(tree: &Tree, mount: &Mount, around: &Surroundings<'_>) -> Re
     for path in v1 {
         let name = hierarchy_name(path);
         let below = make_below(directory.as_fd(), name)?;
-        mount_hierarchy(path, attributes, below.as_fd(), around.has_cgroup_namespace)?;
+        match around.has_cgroup_namespace {
+            true => place(view(path, attributes)?.as_fd(), &[], below.as_fd())?,
+            false => bind(&path.directory(), attributes, below.as_fd())?,
+        }
         for controller in path.controllers.iter().filter(|controller| !controller.contains('=')) {
             if controller != name {
                 rustix::fs::symlinkat(name, &directory, controller)
@@ -69,22 +79,8 @@ fn make_below(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, MountErr
         .map_err(|source| MountError::Target { source })
 }
 
-fn mount_hierarchy(
-    path: &CgroupPath,
-    attributes: Attributes,
-    target: BorrowedFd<'_>,
-    has_namespace: bool,
-) -> Result<(), MountError> {
-    if has_namespace {
-        return place(own_view(path, attributes)?.as_fd(), &[], target);
-    }
-    let propagation = libc::MS_PRIVATE;
-    let wanted = Change { set: attributes.set, propagation, ..Change::default() };
-    place(bound(path)?.as_fd(), &[(wanted, Reach::One)], target)
-}
-
-/// A new mount inside the cgroup namespace shows the container's cgroup as its root.
-fn own_view(path: &CgroupPath, attributes: Attributes) -> Result<OwnedFd, MountError> {
+/// A new mount, whose root is that of the cgroup namespace.
+fn view(path: &CgroupPath, attributes: Attributes) -> Result<OwnedFd, MountError> {
     let kind = match path.version {
         Version::V1 => "cgroup",
         Version::V2 => "cgroup2",
@@ -103,10 +99,11 @@ fn own_view(path: &CgroupPath, attributes: Attributes) -> Result<OwnedFd, MountE
     new_filesystem(&filesystem, attributes, "")
 }
 
-fn bound(path: &CgroupPath) -> Result<OwnedFd, MountError> {
-    let directory = path.directory();
-    open_source(Path::new(&directory), Reach::One).map_err(|error| match error {
+fn bind(directory: &Path, attributes: Attributes, target: BorrowedFd<'_>) -> Result<(), MountError> {
+    let bound = open_source(directory, Reach::One).map_err(|error| match error {
         MountError::Source { path, source } => MountError::Cgroup { path, source },
         other => other,
-    })
+    })?;
+    let wanted = Change { set: attributes.set, propagation: libc::MS_PRIVATE, ..Change::default() };
+    place(bound.as_fd(), &[(wanted, Reach::One)], target)
 }

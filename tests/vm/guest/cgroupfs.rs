@@ -72,10 +72,11 @@ fn every_setting_is_as_with_runc() {
     remove_after_runc(&directory(&scratch, "theirs"));
 }
 
+/// In the host's cgroup namespace by the path that /proc tells, as programs look for them.
 fn the_container_sees_its_limits() {
     let scratch = Scratch::new();
     let bundle = Bundle::busybox(&scratch, "in")
-        .script("cd /sys/fs/cgroup && cat memory.max memory.swap.max memory.low cpu.max cpu.weight cpuset.cpus pids.max cpu.max.burst")
+        .script("cd /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup) && cat memory.max memory.swap.max memory.low cpu.max cpu.weight cpuset.cpus pids.max cpu.max.burst")
         .edit(|config| {
             config["linux"]["resources"] = resources();
             config["linux"]["resources"]["cpu"]["burst"] = json!(5_000);
@@ -88,7 +89,7 @@ fn the_container_sees_its_limits() {
 fn unified_files_come_last() {
     let scratch = Scratch::new();
     let bundle = Bundle::busybox(&scratch, "in")
-        .script("cd /sys/fs/cgroup && cat memory.max memory.min pids.max cpu.max cpu.weight")
+        .script("cd /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup) && cat memory.max memory.min pids.max cpu.max cpu.weight")
         .edit(|config| {
             config["linux"]["resources"] = resources();
             config["linux"]["resources"]["unified"] = json!({
