@@ -312,6 +312,17 @@ fn tmpcopyup_begins_with_what_it_hides() {
 }
 
 #[test]
+fn tmpcopyup_leaves_the_mode_that_was_asked_for() {
+    require!(root, tool("busybox"));
+    differs!("runc" => "1.1.5 prefers the mode of the directory that is there");
+    let seen = output("stat -c %a /etc /new", |config| {
+        add(config, "/etc", "tmpfs", "tmpfs", &["tmpcopyup", "mode=1770"]);
+        add(config, "/new", "tmpfs", "tmpfs", &["tmpcopyup", "mode=1777"]);
+    });
+    assert_eq!(seen, "1770\n1777\n");
+}
+
+#[test]
 fn what_cannot_be_mounted_is_refused_by_name() {
     require!(root, tool("busybox"));
     let cases: [(&str, &str, &str, &[&str], &str); 5] = [

@@ -12,13 +12,11 @@ const DEPTH_MAX: usize = 64;
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Copies the content of one directory into another, owners and modes included.
+/// Copies the content of one directory into another, owners and modes included. The directory itself stays as the options
+/// of its filesystem made it.
 pub(super) fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
     let from = rustix::fs::openat(from, c".", DIRECTORY, Mode::empty())?;
-    let status = rustix::fs::fstat(&from)?;
-    copy_content(&from, to, DEPTH_MAX)?;
-    let to = rustix::fs::openat(to, c".", DIRECTORY, Mode::empty())?;
-    own(&to, &status)
+    copy_content(&from, to, DEPTH_MAX)
 }
 
 fn copy_content(from: &OwnedFd, to: BorrowedFd<'_>, depth: usize) -> Result<(), Errno> {
