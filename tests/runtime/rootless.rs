@@ -165,6 +165,26 @@ fn a_user_has_limits_in_the_v1_cgroups_that_are_delegated() {
     assert!(scratch.pids("one").is_empty());
 }
 
+/// It has none of its own, and is in its caller's.
+#[test]
+fn a_container_sees_the_cgroups_that_it_is_in() {
+    require!(root, cgroup1, tool("setpriv"), tool("busybox"));
+    for has_namespace in [true, false] {
+        let scratch = Scratch::new();
+        bundle(&scratch, "grep -q ^1$ /sys/fs/cgroup/pids/cgroup.procs && echo there", |config| {
+            let namespaces = config["linux"]["namespaces"].as_array_mut().expect("a list");
+            namespaces.retain(|namespace| namespace["type"] != "cgroup");
+            if has_namespace {
+                namespaces.push(json!({ "type": "cgroup" }));
+            }
+            config["mounts"].as_array_mut().expect("a list").push(json!(
+                { "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"] }
+            ));
+        });
+        assert_eq!(as_user(&scratch, &["run", "one"]).success().stdout, "there\n");
+    }
+}
+
 /// A process in v1's freezer dies of a signal only when it is let go.
 #[test]
 fn what_v1_has_paused_can_be_killed_and_deleted() {

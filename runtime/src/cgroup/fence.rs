@@ -188,6 +188,15 @@ impl Fence {
         &self.paths
     }
 
+    /// Where the container is in each hierarchy; with the caller where nothing could be made for it.
+    #[must_use]
+    pub fn whereabouts(&self, plan: &CgroupPlan) -> CgroupPaths {
+        let mut paths = self.paths.clone();
+        let is_left = |own: &&CgroupPath| self.paths.hierarchies.iter().all(|path| path.mount != own.mount);
+        paths.hierarchies.extend(plan.own.hierarchies.iter().filter(is_left).cloned());
+        paths
+    }
+
     /// Opens what a process needs to enter.
     ///
     /// # Errors

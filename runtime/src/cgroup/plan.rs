@@ -37,6 +37,8 @@ pub struct CgroupPlan {
     pub(super) is_rootless: bool,
     /// Whether a hierarchy that we have no permission for is left out (rootless, and nothing there was asked for).
     forgiving: bool,
+    /// Where the caller is, and the container stays in such a hierarchy (rootless).
+    pub(super) own: CgroupPaths,
 }
 
 impl CgroupPlan {
@@ -78,10 +80,17 @@ pub fn plan(spec: &Spec, id: &ContainerId, host: &Host, driver: Driver) -> Resul
             CgroupPaths { scope: Some(planned.scope.clone()), ..paths }
         }
     };
+    let own = match host.is_rootless {
+        true => {
+            let own = OwnCgroups::read()?;
+            below(host, |hierarchy| own.of(hierarchy).unwrap_or("/").to_owned())
+        }
+        false => CgroupPaths::default(),
+    };
     let forgiving = host.is_rootless && linux.cgroups_path.is_empty() && scope.is_none();
     let mut limits = Limits::plan(&resources, &paths, fields)?;
     limits.warnings.extend(warning.map(str::to_owned));
-    Ok(CgroupPlan { limits, devices, scope, is_rootless: host.is_rootless, paths, forgiving })
+    Ok(CgroupPlan { limits, devices, scope, is_rootless: host.is_rootless, paths, forgiving, own })
 }
 
 fn paths(asked: &str, id: &ContainerId, host: &Host) -> Result<CgroupPaths, CgroupError> {

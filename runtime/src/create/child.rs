@@ -33,6 +33,7 @@ pub(super) fn clone(
     let entrance = fence.entrance()?;
     let joined = open_namespaces(decided)?;
     let sources = sources::open(decided)?;
+    let cgroups = fence.whereabouts(&decided.cgroups);
     let hooks_state = |status: &'static str| state.oci(status, std::process::id());
     let launch = Launch {
         plan: &plan.process,
@@ -49,7 +50,7 @@ pub(super) fn clone(
         launch,
         hooks: &decided.spec.hooks,
         state: &hooks_state,
-        cgroups: fence.paths(),
+        cgroups: &cgroups,
         entrance,
         joined,
         sources,

@@ -1,6 +1,7 @@
 //! The mount of type `cgroup`: v2 is one filesystem; v1 is a tmpfs with a directory for each hierarchy. With a cgroup
 //! namespace of its own the container sees its cgroup as the root. Without one, v2 shows the hierarchy as it is, in which
 //! programs look for the path that /proc/self/cgroup tells; of v1 the container's own cgroups are bound there, as with runc.
+//! Where a user could make it none, it is in its caller's, and sees those.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
