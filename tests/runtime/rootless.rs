@@ -185,6 +185,19 @@ fn a_container_sees_the_cgroups_that_it_is_in() {
     }
 }
 
+/// With neither, nothing but the first process is known of it.
+#[test]
+fn a_container_without_cgroup_and_pid_namespace_is_warned_of_and_can_be_killed() {
+    require!(root, tool("setpriv"), tool("busybox"));
+    let scratch = Scratch::new();
+    bundle(&scratch, "exec sleep 60", without_pid_namespace);
+    let run = as_user(&scratch, &["run", "--detach", "one"]).success();
+    assert!(run.stderr.contains("Such configuration is strongly discouraged"), "{run}");
+    as_user(&scratch, &["kill", "one", "KILL"]).success();
+    wait_for_stop(&scratch);
+    as_user(&scratch, &["delete", "one"]).success();
+}
+
 /// A process in v1's freezer dies of a signal only when it is let go.
 #[test]
 fn what_v1_has_paused_can_be_killed_and_deleted() {
@@ -205,10 +218,7 @@ fn what_v1_has_paused_can_be_killed_and_deleted() {
         as_user(&scratch, &["run", "--detach", "one"]).success();
         as_user(&scratch, &["pause", "one"]).success();
         as_user(&scratch, &["kill", "one", "KILL"]).success();
-        eventually(Duration::from_secs(10), || {
-            let state = as_user(&scratch, &["state", "one"]).success().stdout;
-            state.contains("\"status\": \"stopped\"").then_some(())
-        });
+        wait_for_stop(&scratch);
         as_user(&scratch, &["delete", "one"]).success();
 
         as_user(&scratch, &["run", "--detach", "one"]).success();
@@ -216,6 +226,13 @@ fn what_v1_has_paused_can_be_killed_and_deleted() {
         as_user(&scratch, &["delete", "--force", "one"]).success();
         assert!(scratch.pids("one").is_empty());
     }
+}
+
+fn wait_for_stop(scratch: &Scratch) {
+    eventually(Duration::from_secs(10), || {
+        let state = as_user(scratch, &["state", "one"]).success().stdout;
+        state.contains("\"status\": \"stopped\"").then_some(())
+    });
 }
 
 /// A procfs takes a pid namespace of its own; the host's is bound instead.

@@ -19,8 +19,10 @@ const NAMES: [&str; 31] = [
 pub(super) fn run(root: &Path, args: &KillArgs) -> Result<(), CommandError> {
     let signal = number(&args.signal).ok_or_else(|| CommandError::Signal(args.signal.clone()))?;
     let state = State::load(root, &args.id)?;
-    // Without a pid namespace of its own, what the first process left behind outlives it.
-    if args.all || (!state.has_pid_namespace && signal == libc::SIGKILL) {
+    // Without a pid namespace of its own, what the first process left behind outlives it. Where a user could make no
+    // cgroup, nobody else is known.
+    let is_for_all = args.all || (!state.has_pid_namespace && signal == libc::SIGKILL);
+    if is_for_all && !state.cgroups.hierarchies.is_empty() {
         return match Fence::open(&state.cgroups) {
             Ok(fence) if signal == libc::SIGKILL => {
                 Ok(fence.signal_all(signal).and_then(|()| fence.let_die())?)

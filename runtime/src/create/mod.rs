@@ -42,6 +42,10 @@ pub(crate) use serve::Served;
 pub(crate) use undo::Child;
 use undo::Undo;
 
+/// runc's warning.
+const UNBOUND: &str = "Creating a rootless container with no cgroup and no private pid namespace. Such configuration is \
+                       strongly discouraged: what its first process leaves behind cannot be found and killed";
+
 /// What to create.
 #[derive(Debug)]
 pub struct CreateRequest<'a> {
@@ -235,6 +239,9 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     }
     let mut warnings = decided.plan.warnings.clone();
     warnings.extend_from_slice(&decided.cgroups.limits.warnings);
+    if state.cgroups.hierarchies.is_empty() && !state.has_pid_namespace {
+        warnings.push(UNBOUND.to_owned());
+    }
     undo.keep()?;
     Ok(Created { pid, pidfd, master, notify, warnings })
 }
