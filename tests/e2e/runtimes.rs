@@ -34,6 +34,28 @@ fn exit_codes_are_the_containers_own_under_all_three() {
     }
 }
 
+/// dockerd and people look for these sentences.
+#[test]
+fn a_failed_exec_says_the_same_as_under_runc() {
+    require!(root, tool("busybox"), tool("runc"));
+    let scratch = Scratch::new();
+    let bundle = Bundle::busybox(&scratch, "one").args(["sleep", "600"]);
+    let said = |runtime: &Runtime<'_>, bundle: &Bundle, cwd: &str, program: &str| {
+        let _container = runtime.run_detached(bundle);
+        let outcome = runtime.call(["exec", "--cwd", cwd, bundle.id(), program]);
+        let message =
+            outcome.stderr.lines().last().and_then(|line| Some(line.split_once("msg=")?.1.to_owned()));
+        message.unwrap_or_else(|| panic!("no message: {outcome}"))
+    };
+    for (number, (cwd, program)) in [("/", "nope"), ("/nodir", "true")].into_iter().enumerate() {
+        let [ours, runc] = ["ours", "runc"].map(|name| bundle.another(&scratch, &format!("{name}-{number}")));
+        assert_eq!(
+            said(&Runtime::new(&scratch), &ours, cwd, program),
+            said(&Runtime::other(&scratch, "runc"), &runc, cwd, program)
+        );
+    }
+}
+
 #[test]
 fn state_has_the_same_keys_under_all_three() {
     require!(root, tool("busybox"), tool("runc"), tool("crun"));

@@ -13,7 +13,7 @@ use knarr_proto::status::Status;
 
 use crate::cgroup::{CgroupError, Entrance, Fence, refuge};
 use crate::create::{CreateError, Options, Served, outside};
-use crate::handshake::{Message, channel};
+use crate::handshake::{Failure, Message, channel};
 use crate::output::Log;
 use crate::plan::{PlanError, Process};
 use crate::process::launch::Launch;
@@ -67,8 +67,10 @@ pub enum ExecError {
     Stopped,
     #[error("cannot exec in a paused container (use --ignore-paused to override)")]
     Paused,
+    #[error("unable to start container process")]
+    Process { source: Failure },
     #[error(transparent)]
-    Create(#[from] CreateError),
+    Create(CreateError),
     #[error(transparent)]
     Plan(#[from] PlanError),
     #[error(transparent)]
@@ -89,6 +91,16 @@ pub enum ExecError {
     Enter { source: CgroupError },
     #[error("cannot join the container's pid namespace")]
     PidNamespace { source: Errno },
+}
+
+impl From<CreateError> for ExecError {
+    /// It is the process that failed, not a container's init.
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Init { source } => Self::Process { source },
+            other => Self::Create(other),
+        }
+    }
 }
 
 /// The configuration that the container was made from.
