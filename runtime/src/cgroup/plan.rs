@@ -1,5 +1,5 @@
 //! From `linux.cgroupsPath` and `linux.resources` to paths and values. Touches nothing; at most it reads where the
-//! caller itself is, for a relative path.
+//! caller itself is, for a relative path and for who may make none.
 
 use std::borrow::Cow;
 
@@ -82,7 +82,7 @@ pub fn plan(spec: &Spec, id: &ContainerId, host: &Host, driver: Driver) -> Resul
     };
     let own = match host.is_rootless {
         true => {
-            let own = OwnCgroups::read()?;
+            let own = Membership::own()?;
             below(host, |hierarchy| own.of(hierarchy).unwrap_or("/").to_owned())
         }
         false => CgroupPaths::default(),
