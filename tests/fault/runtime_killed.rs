@@ -81,6 +81,17 @@ fn a_first_process_with_user_namespace_hooks_and_filter_leaves_nothing() {
     family_is_killed("run and its children (rich)", rich);
 }
 
+#[test]
+fn a_first_process_without_a_mount_namespace_leaves_nothing() {
+    require!(root, tool("busybox"), tool("strace"));
+    family_is_killed("run and its children (the host's mount namespace)", |bundle| {
+        bundle.edit(|config| {
+            let namespaces = config["linux"]["namespaces"].as_array_mut().expect("a list");
+            namespaces.retain(|namespace| namespace["type"] != "mount");
+        })
+    });
+}
+
 /// Commands on a container that was created for each point anew.
 fn verb_is_killed(verb: &[&str], starts_before: bool) {
     let scratch = Scratch::new();

@@ -9,6 +9,7 @@
  * bomb                forks for ever, whatever ends or fails
  * inject TTY          pushes a key into a terminal's input (TIOCSTI)
  * mounts PATH...      from a mount namespace of its own tries to unmount each, to make it writable, and to clear its flags
+ * climb PATH          leaves a chroot by the way that is open to CAP_SYS_CHROOT, and looks for PATH
  * leave               leaves a key in its session keyring and a System V memory segment; "look" looks for both
  * ids                 prints real, effective and saved user and group ids
  */
@@ -26,6 +27,7 @@
 #include <sys/ptrace.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -262,6 +264,20 @@ static int look_for(void)
     return 0;
 }
 
+/* A root below the directory that one is in is no border for "..". */
+static int climb(const char *path)
+{
+    int above = open("/", O_RDONLY | O_DIRECTORY);
+    mkdir("/tmp/below", 0755);
+    if (above < 0 || chroot("/tmp/below") || fchdir(above))
+        return 2;
+    for (int step = 0; step < 64; step++)
+        if (chdir(".."))
+            return 2;
+    puts(chroot(".") == 0 && access(path, F_OK) == 0 ? "outside" : "inside");
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
@@ -271,6 +287,8 @@ int main(int argc, char **argv)
         return hunt(argv[2]);
     if (!strcmp(verb, "mounts"))
         return mounts(argv + 2);
+    if (!strcmp(verb, "climb") && argc == 3)
+        return climb(argv[2]);
     if (!strcmp(verb, "leave"))
         return leave();
     if (!strcmp(verb, "look"))

@@ -1,12 +1,12 @@
 //! Mounts that a container would take away or loosen, and a root filesystem that is another one at every look. Classes R09,
-//! R11 and R29.
+//! R11, R29 and R38.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use knarr_tests::{Bundle, Runtime, Scratch, require};
+use knarr_tests::{Bundle, Runtime, Scratch, process, programs, require};
 use rustix::fs::{CWD, RenameFlags};
 use serde_json::{Value, json};
 
@@ -168,7 +168,7 @@ fn flags_of_mounts_are_those_that_were_asked_for() {
     let run = runtime.verb("run", &bundle);
     let prepare = "mkdir -p \"$0/below\" && mount -t tmpfs below \"$0/below\"";
     let mut caller = scratch.with_mounts(prepare, &source, run.get_program());
-    let mountinfo = knarr_tests::process::run(caller.args(run.get_args())).success().stdout;
+    let mountinfo = process::run(caller.args(run.get_args())).success().stdout;
     for (number, (options, own, below)) in sets.iter().enumerate() {
         for (at, wanted) in [(format!("/m/{number}"), own), (format!("/m/{number}/below"), below)] {
             let found = shown(&mountinfo, &at);
@@ -182,4 +182,34 @@ fn flags_of_mounts_are_those_that_were_asked_for() {
             assert!(surprise.is_none_or(|flag| asked(flag)), "{options:?} at {at}: {found:?}");
         }
     }
+}
+
+/// A container without a mount namespace of its own has no pivot_root behind it, and a chroot is no border.
+#[test]
+fn in_the_hosts_mount_namespace_no_way_leads_up_to_the_host() {
+    require!(root, tool("busybox"), tool("cc"), tool("chroot"));
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let marker = scratch.join("marker");
+    fs::write(&marker, "").expect("ours");
+    let climb = ["attacker", "climb", marker.to_str().expect("ours")];
+    let bundle = Bundle::busybox(&scratch, "one").args(climb).edit(|config| {
+        let namespaces = config["linux"]["namespaces"].as_array_mut().expect("a list");
+        namespaces.retain(|namespace| namespace["type"] != "mount");
+        for set in ["bounding", "effective", "permitted"] {
+            config["process"]["capabilities"][set]
+                .as_array_mut()
+                .expect("a list")
+                .push(json!("CAP_SYS_CHROOT"));
+        }
+    });
+    attacker::arm(&scratch, &bundle);
+    assert_eq!(runtime.run(&bundle).success().stdout, "inside\n");
+    let waiting = bundle.another(&scratch, "waiting").args(["sleep", "600"]);
+    let container = runtime.run_detached(&waiting);
+    assert_eq!(container.exec(climb).success().stdout, "inside\n");
+    // The control: out of an ordinary chroot it gets.
+    let mut chroot = scratch.command(programs::tool("chroot"));
+    let escaped = process::run(chroot.arg(bundle.rootfs()).arg("/bin/attacker").args(&climb[1..]));
+    assert_eq!(escaped.success().stdout, "outside\n");
 }

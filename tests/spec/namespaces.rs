@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use knarr_tests::{Bundle, Runtime, Scratch, require};
+use knarr_tests::process::DEADLINE;
+use knarr_tests::{Bundle, Runtime, Scratch, eventually, require};
 use serde_json::{Value, json};
 
 use crate::{differs, output, refusal};
@@ -163,17 +164,67 @@ fn a_new_cgroup_namespace_has_the_containers_cgroup_as_its_root() {
     assert_eq!(seen, "/\n");
 }
 
+fn without_mount_namespace(config: &mut Value) {
+    let namespaces = config["linux"]["namespaces"].as_array_mut().expect("a list");
+    namespaces.retain(|namespace| namespace["type"] != "mount");
+}
+
+/// runtime-spec, "Namespaces": it "MUST inherit the runtime namespace of that type". Its own mounts are in no namespace:
+/// here we differ from who makes them on the host.
 #[test]
-fn without_a_mount_namespace_a_container_is_refused() {
+fn a_container_without_a_mount_namespace_has_the_hosts_and_no_mount_there() {
     require!(root, tool("busybox"));
-    // runtime-spec, "Namespaces": it "MUST inherit the runtime namespace of that type". Its mounts would be made on the
-    // host and left there: here we differ.
-    differs!("runc" => "1.1.5 mounts on the host and takes a chroot", "crun" => "1.8.1 mounts on the host and takes a chroot");
-    let said = refusal(|config| {
-        config["linux"]["namespaces"]
-            .as_array_mut()
-            .expect("a list")
-            .retain(|namespace| namespace["type"] != "mount");
+    differs!(
+        "runc" => "1.1.5 mounts on the host",
+        "runc-head" => "1.5 mounts on the host",
+        "crun" => "1.8.1 mounts on the host",
+    );
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    fs::write(scratch.join("given"), "given\n").expect("a file");
+    let script = "readlink /proc/self/ns/mnt; cat /tmp; ls /; echo x >/dev/null && stat -f -c %T /dev /proc; \
+                  test ! -s /proc/keys && ! true >/proc/sys/vm/overcommit_memory; mount -t tmpfs none /sys; pwd";
+    let bundle = Bundle::busybox(&scratch, "one").args(["sleep", "60"]).edit(|config| {
+        without_mount_namespace(config);
+        let mount = json!({
+            "destination": "/tmp", "type": "bind", "source": scratch.join("given"), "options": ["bind", "ro"]
+        });
+        config["mounts"].as_array_mut().expect("a list").push(mount);
+        for set in ["bounding", "effective", "permitted"] {
+            config["process"]["capabilities"][set]
+                .as_array_mut()
+                .expect("a list")
+                .push(json!("CAP_SYS_ADMIN"));
+        }
     });
-    assert!(said.contains("linux.namespaces has no mount namespace"), "{said}");
+    fs::remove_dir(bundle.rootfs().join("tmp")).expect("it is empty");
+    let first = bundle.another(&scratch, "first").script(script);
+    let container = runtime.run_detached(&bundle);
+    let own = of("self", "mnt");
+    assert_eq!(of(&container.pid().to_string(), "mnt"), own);
+    let executed = container.exec(["sh", "-c", script]).success();
+    for seen in [runtime.run(&first).success(), executed] {
+        let lines: Vec<&str> = seen.stdout.lines().collect();
+        assert!(lines[0] == own && lines[1] == "given", "{seen}");
+        assert!(lines.contains(&"bin") && !lines.contains(&"boot"), "{seen}");
+        assert!(seen.stdout.ends_with("tmpfs\nproc\n/\n"), "{seen}");
+        assert!(seen.stderr.contains("mount"), "what it mounts would be the host's: {seen}");
+        let table = fs::read_to_string("/proc/self/mountinfo").expect("our mounts");
+        assert!(!table.contains(scratch.path().to_str().expect("ours")), "{table}");
+    }
+    container.kill("KILL").success();
+    eventually(DEADLINE, || (container.status() == "stopped").then_some(()));
+    container.delete().success();
+    scratch.assert_nothing_left();
+}
+
+#[test]
+fn a_user_namespace_without_a_mount_namespace_is_refused() {
+    require!(root, tool("busybox"));
+    differs!("runc" => "1.1.5 finds out when it mounts", "crun" => "1.8.1 tries");
+    let said = refusal(|config| {
+        crate::user_namespace::isolate(config);
+        without_mount_namespace(config);
+    });
+    assert!(said.contains("mount") || crate::is("runc-head"), "{said}");
 }

@@ -9,7 +9,10 @@ use rustix::fs::OFlags;
 
 use super::criu::{Birth, Criu, Feature, Notice};
 use super::protocol::{Kind, Message, field, request};
-use super::{CheckpointError, DESCRIPTORS, Directories, Options, external, make, namespace_key};
+use super::{
+    CheckpointError, DESCRIPTORS, Directories, Options, external, make, namespace_key,
+    require_mount_namespace,
+};
 use crate::output::Log;
 use crate::plan::Plan;
 use crate::spec::Spec;
@@ -52,6 +55,7 @@ pub fn dump(
         crate::notify::show(&mut spec, state_directory);
     }
     let plan = Plan::new(&spec, Path::new(&state.bundle))?;
+    require_mount_namespace(&plan)?;
     let init = state.init.ok_or(CheckpointError::NoProcess)?;
     let status = options.status_fd.map(status_descriptor).transpose()?;
     make(&options.common.images)?;

@@ -25,7 +25,8 @@ use crate::cgroup::CgroupError;
 use crate::create::CreateError;
 use crate::handshake::Failure;
 use crate::hooks::HookError;
-use crate::plan::PlanError;
+
+use crate::plan::{Plan, PlanError};
 use crate::spec::{NamespaceKind, Spec, SpecError};
 use crate::state::StateError;
 use crate::sys::Errno;
@@ -100,6 +101,8 @@ pub enum CheckpointError {
     Status(knarr_proto::status::Status),
     #[error("cannot find out about the {kind:?} namespace {path:?}")]
     Namespace { kind: NamespaceKind, path: PathBuf, source: Errno },
+    #[error("criu saves no container without a mount namespace")]
+    NoMountNamespace,
     #[error(
         "criu cannot join a cgroup namespace that is given by its path; leave it out of linux.namespaces"
     )]
@@ -219,5 +222,13 @@ fn namespace_key(kind: NamespaceKind) -> Option<(&'static str, &'static str)> {
         NamespaceKind::Network => Some(("net", "extRootNetNS")),
         NamespaceKind::Pid => Some(("pid", "extRootPidNS")),
         _ => None,
+    }
+}
+
+/// The root of a container without a mount namespace is in no list of mounts that criu could read.
+fn require_mount_namespace(plan: &Plan) -> Result<(), CheckpointError> {
+    match plan.namespaces.has(NamespaceKind::Mount) {
+        true => Ok(()),
+        false => Err(CheckpointError::NoMountNamespace),
     }
 }

@@ -10,7 +10,9 @@ use rustix::mount::UnmountFlags;
 
 use super::criu::{Birth, Criu, Notice};
 use super::protocol::{Kind, Message, field, request};
-use super::{CheckpointError, DESCRIPTORS, Directories, Options, external, namespace_key};
+use super::{
+    CheckpointError, DESCRIPTORS, Directories, Options, external, namespace_key, require_mount_namespace,
+};
 use crate::cgroup::{CgroupPaths, Fence, Version};
 use crate::create::foreground::leave_line_ends;
 use crate::create::sources::View;
@@ -69,6 +71,7 @@ pub fn restore(
         crate::notify::show(&mut spec, &request.root.join(request.id.as_str()));
     }
     let decided = decide(request, spec)?;
+    require_mount_namespace(&decided.plan)?;
     let mut undo = Undo::default();
     match make(request, options, &decided, &mut undo) {
         Ok(created) => Ok(created),

@@ -1,6 +1,7 @@
 //! The one clone3, and what is opened for the child before it.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::DumpableBehavior;
@@ -54,14 +55,14 @@ pub(super) fn clone(
         entrance,
         joined,
         sources,
-        entry: if request.options.no_pivot { Entry::Move } else { Entry::Pivot },
+        entry: entry(request, decided)?,
         mount_label: &decided.spec.linux.mount_label,
         gate,
     };
     fork(init, &plan.root.path)
 }
 
-fn fork(mut init: Init<'_>, root: &std::path::Path) -> Result<(Child, CreatorEnd), CreateError> {
+fn fork(mut init: Init<'_>, root: &Path) -> Result<(Child, CreatorEnd), CreateError> {
     let (ours, childs) = channel()?;
     // The child's copy of the working directory is in its own mount namespace: the root needs no second look-up, in
     // which somebody could have exchanged it (R09).
@@ -99,10 +100,24 @@ fn fork(mut init: Init<'_>, root: &std::path::Path) -> Result<(Child, CreatorEnd
     Ok((Child { pid, pidfd }, ours))
 }
 
-fn enter(root: &std::path::Path) -> Result<(), CreateError> {
+fn enter(root: &Path) -> Result<(), CreateError> {
     let failed = |source| CreateError::Root { path: root.to_owned(), source };
     let opened = open_directory(root).map_err(failed)?;
     rustix::process::fchdir(&opened).map_err(failed)
+}
+
+fn entry(request: &CreateRequest<'_>, decided: &Decided) -> Result<Entry, CreateError> {
+    let kind = NamespaceKind::Mount;
+    match (decided.plan.namespaces.has(kind), request.options.no_pivot) {
+        (true, false) => Ok(Entry::Pivot),
+        (true, true) => Ok(Entry::Move),
+        (false, _) => {
+            let path = Path::new("/proc/self/ns/mnt");
+            rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                .map(Entry::Leave)
+                .map_err(|source| CreateError::Namespace { kind, path: path.to_owned(), source })
+        }
+    }
 }
 
 /// Has our children born in the pid namespace to join; returns our own, to go back to. None when there is none to join,
@@ -132,7 +147,7 @@ pub(crate) fn hide() -> Result<(), Errno> {
 }
 
 fn open_namespaces(decided: &Decided) -> Result<Vec<(NamespaceKind, OwnedFd)>, CreateError> {
-    let open = |(kind, path): &(NamespaceKind, std::path::PathBuf)| {
+    let open = |(kind, path): &(NamespaceKind, PathBuf)| {
         let opened =
             rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty());
         opened.map(|opened| (*kind, opened)).map_err(|source| CreateError::Namespace {

@@ -176,7 +176,7 @@ impl<'a> Isolated<'a> {
             }
         }
         rootfs::cover(&built, &init.plan.root)?;
-        rootfs::enter(&built.tree, &init.plan.root, init.entry)?;
+        rootfs::enter(&built.tree, &init.plan.root, &init.entry)?;
         Ok(Rooted { init, console })
     }
 }

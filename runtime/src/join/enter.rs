@@ -15,8 +15,8 @@ use crate::plan::namespaces::flag;
 use crate::process::console::Console;
 use crate::process::cpu_affinity::{self, CpuAffinity};
 use crate::process::launch::{Filtered, Launch};
-use crate::rootfs::Tree;
 use crate::rootfs::mounts::open_directory;
+use crate::rootfs::{self, Tree};
 use crate::spec::NamespaceKind;
 use crate::sys::Errno;
 use crate::sys::clone::{Forked, fork_into};
@@ -29,6 +29,8 @@ pub(super) struct Entering<'a> {
     /// `--cgroup`: no other cgroup will do then.
     pub(super) sub_cgroups: &'a [String],
     pub(super) affinity: Option<&'a CpuAffinity>,
+    /// The container's root, where it has no mount namespace to have it from.
+    pub(super) root: Option<&'a OwnedFd>,
 }
 
 /// Clones a child that is born in the container's pid namespace. In the child this never returns.
@@ -122,7 +124,11 @@ fn enter(entering: &Entering<'_>, joined: &[NamespaceKind]) -> Result<(), InitEr
     if entering.kinds.contains(&NamespaceKind::User) {
         become_root().map_err(|source| InitError::BecomeRoot { source })?;
     }
-    Ok(())
+    match entering.root {
+        Some(root) => rootfs::become_root(root.as_fd()),
+        None => Ok(()),
+    }
+    .map_err(|source| InitError::JoinContainer { source })
 }
 
 /// A terminal of the container's, where one is asked for.

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use knarr_proto::status::Status;
+use rustix::fs::{Mode, OFlags};
 
 use crate::cgroup::{CgroupError, Entrance, Fence, refuge};
 use crate::create::{CreateError, Options, Served, outside};
@@ -21,7 +22,7 @@ use crate::process::policies::{Policies, PolicyError};
 use crate::security::seccomp::{self, Program};
 use crate::spec::{self, NamespaceKind, Spec, SpecError};
 use crate::state::{CONFIG, State, StateError};
-use crate::sys::Errno;
+use crate::sys::{Errno, pidfd};
 pub use sub_cgroups::SubCgroupError;
 use sub_cgroups::SubCgroups;
 
@@ -89,6 +90,8 @@ pub enum ExecError {
     SubCgroup(#[from] SubCgroupError),
     #[error("error adding pid of the process to cgroups")]
     Enter { source: CgroupError },
+    #[error("cannot open the container's root")]
+    Root { source: Errno },
     #[error("cannot join the container's pid namespace")]
     PidNamespace { source: Errno },
 }
@@ -169,6 +172,10 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
         preserved,
         listen_fds,
     };
+    let root = match kinds.contains(&NamespaceKind::Mount) {
+        true => None,
+        false => Some(root_of(&init).map_err(|source| ExecError::Root { source })?),
+    };
     let (ours, childs) = channel().map_err(CreateError::from)?;
     let entering = enter::Entering {
         init: &init,
@@ -176,6 +183,7 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
         entrance: &entrance,
         sub_cgroups: request.cgroups,
         affinity: decided.policies.affinity.as_ref(),
+        root: root.as_ref(),
     };
     let child = enter::fork(&entering, launch, (childs, &ours))?;
     request.log.debug(&format!("nsexec container setup: process {} is cloned", child.pid));
@@ -186,6 +194,14 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
             Err(error.into())
         }
     }
+}
+
+/// The root of a process, which has not ended: its pid is no other's.
+fn root_of(process: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let path = format!("/proc/{}/root", pidfd::pid_of(process.as_fd())?);
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(path, flags, Mode::empty())?;
+    pidfd::pid_of(process.as_fd()).map(|_| root)
 }
 
 fn finish(

@@ -127,7 +127,7 @@ pub enum PlanError {
     Mount { index: usize, source: Box<PlanError> },
     #[error("linux.devices[{index}]")]
     Device { index: usize, source: Box<PlanError> },
-    #[error("linux.namespaces has no mount namespace: the root filesystem would be the host's")]
+    #[error("linux.namespaces: a user namespace needs a mount namespace")]
     NoMountNamespace,
     #[error("{field} needs a new namespace of type {kind:?} in linux.namespaces")]
     NeedsNamespace { field: &'static str, kind: NamespaceKind },
@@ -192,6 +192,9 @@ impl Plan {
             return Err(PlanError::EmptyAnnotation);
         }
         let process = spec.process.as_ref().ok_or(PlanError::NoProcess)?;
+        if !namespaces.has(NamespaceKind::Mount) && !linux.rootfs_propagation.is_empty() {
+            warnings.push("linux.rootfsPropagation has no effect without a mount namespace".to_owned());
+        }
         Ok(Self {
             ids: ids(spec, &namespaces)?,
             root: root(spec, bundle)?,
@@ -326,7 +329,13 @@ mod tests {
             plan(r#""linux":{"namespaces":[{"type":"user"},{"type":"mount"}]}"#),
             Err(PlanError::NoMappings { .. })
         ));
-        assert!(matches!(plan(r#""linux":{"namespaces":[]}"#), Err(PlanError::NoMountNamespace)));
+        assert!(matches!(
+            plan(r#""linux":{"namespaces":[{"type":"user"}]}"#),
+            Err(PlanError::NoMountNamespace)
+        ));
+        let warnings = |text: &str| plan(text).expect("valid").warnings.len();
+        assert_eq!(warnings(r#""linux":{"namespaces":[],"rootfsPropagation":"slave"}"#), 1);
+        assert_eq!(warnings(r#""linux":{"namespaces":[]}"#), 0);
     }
 
     #[test]

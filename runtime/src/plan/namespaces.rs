@@ -29,9 +29,8 @@ impl Namespaces {
             }
         }
         namespaces.join.sort_by_key(|(kind, _)| *kind != NamespaceKind::User);
-        // Deviates from runtime-spec, "Namespaces" ("the container MUST inherit the runtime namespace"): its mounts would be
-        // the host's, and stay.
-        if !namespaces.has(NamespaceKind::Mount) {
+        // Without one it is taken back into the host's, which a user namespace has no right to.
+        if namespaces.has(NamespaceKind::User) && !namespaces.has(NamespaceKind::Mount) {
             return Err(PlanError::NoMountNamespace);
         }
         Ok(namespaces)
@@ -55,14 +54,16 @@ impl Namespaces {
         self.join.iter().any(|(joined, _)| *joined == kind)
     }
 
-    /// Those that clone3 makes. The cgroup namespace is not among them, because its root is where its maker is, so that
+    /// Those that clone3 makes: a mount namespace also for who is to have the host's, to build the root in. The cgroup namespace is not among them, because its root is where its maker is, so that
     /// the child makes it from inside its cgroup; nor the time namespace, whose offsets can be set only before anybody
     /// is inside.
     #[must_use]
     pub fn clone_flags(&self) -> u64 {
         let late = [NamespaceKind::Cgroup, NamespaceKind::Time];
+        let builds = (!self.has(NamespaceKind::Mount)).then_some(NamespaceKind::Mount);
         self.new
             .iter()
+            .chain(&builds)
             .filter(|kind| !late.contains(kind))
             .map(|kind| u64::from(flag(*kind).cast_unsigned()))
             .sum()

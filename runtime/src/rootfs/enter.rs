@@ -1,12 +1,13 @@
 //! Making the root filesystem a mount of its own, and entering it.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags};
+use rustix::thread::LinkNameSpaceType;
 
-use super::tree::attach;
+use super::tree::{attach, copy_tree};
 use super::{RootError, Tree, masks, mounts};
 use crate::cgroup::unescape;
 use crate::sys::mount::{Change, Reach, change_attached, propagate};
@@ -19,13 +20,15 @@ const DEPTH_MAX: usize = 2048;
 const MOUNTINFO_MAX_BYTES: usize = 64 << 20;
 
 /// How the root is entered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Entry {
     /// pivot_root: the host's mounts are gone from the namespace.
     Pivot,
     /// The root is moved over `/` (`--no-pivot`, for roots on a ramdisk, which cannot be pivoted): the host's mounts are
     /// only hidden.
     Move,
+    /// The root is taken along into this mount namespace, the host's, by a container that has none of its own.
+    Leave(OwnedFd),
 }
 
 /// Copies the mount tree at the working directory and puts the copy in its place.
@@ -72,8 +75,8 @@ fn open_here(path: &'static std::ffi::CStr) -> Result<OwnedFd, Errno> {
 /// Makes the tree the root of this process and of its mount namespace.
 ///
 /// # Errors
-/// [`RootError::Pivot`].
-pub(crate) fn enter(tree: &Tree, root: &crate::plan::Root, entry: Entry) -> Result<(), RootError> {
+/// [`RootError::Pivot`], [`RootError::Leave`].
+pub(crate) fn enter(tree: &Tree, root: &crate::plan::Root, entry: &Entry) -> Result<(), RootError> {
     let failed = |source| RootError::Pivot { source };
     if root.is_readonly {
         mounts::set_readonly(tree.as_fd())
@@ -85,6 +88,7 @@ pub(crate) fn enter(tree: &Tree, root: &crate::plan::Root, entry: Entry) -> Resu
             hide_kernel_files(&root.path).map_err(failed)?;
             replace(tree).map_err(failed)?;
         }
+        Entry::Leave(host) => return leave(tree, host).map_err(|source| RootError::Leave { source }),
     }
     if let Some((flag, reach)) = root.propagation {
         propagate(c"/", flag, reach).map_err(failed)?;
@@ -104,6 +108,22 @@ fn pivot(tree: &Tree, host_may_be_shared: bool) -> Result<(), Errno> {
         propagate(c".", libc::MS_SLAVE, Reach::Tree)?;
     }
     rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
+    rustix::process::chdir(c"/")
+}
+
+/// The tree becomes the root of this process and part of no mount namespace: on the host nothing of it is seen, no `..` leads
+/// out of it, and nothing of it is left when the last process in it is gone. Until then the kernel keeps it whole: a tree
+/// that was never attached stays connected when its descriptor is closed (dissolve_on_fput's UMOUNT_CONNECTED).
+fn leave(tree: &Tree, host: &OwnedFd) -> Result<(), Errno> {
+    let tree = copy_tree(tree.as_fd(), Reach::Tree)?;
+    rustix::thread::move_into_link_name_space(host.as_fd(), Some(LinkNameSpaceType::Mount))?;
+    become_root(tree.as_fd())
+}
+
+/// Makes a directory the root of this process, and its working directory.
+pub(crate) fn become_root(directory: BorrowedFd<'_>) -> Result<(), Errno> {
+    rustix::process::fchdir(directory)?;
+    rustix::process::chroot(c".")?;
     rustix::process::chdir(c"/")
 }
 
@@ -137,8 +157,6 @@ fn kernel_mount(line: &str) -> Option<PathBuf> {
 }
 
 fn replace(tree: &Tree) -> Result<(), Errno> {
-    rustix::process::fchdir(tree)?;
     rustix::mount::move_mount(tree, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
-    rustix::process::chroot(c".")?;
-    rustix::process::chdir(c"/")
+    become_root(tree.as_fd())
 }

@@ -26,7 +26,7 @@ use crate::handshake::{ChildEnd, FetchError};
 use crate::plan;
 use crate::sys::Errno;
 
-pub(crate) use enter::{Entry, enter};
+pub(crate) use enter::{Entry, become_root, enter};
 pub(crate) use procfs::Procfs;
 pub(crate) use tree::Tree;
 
@@ -54,6 +54,8 @@ pub(crate) enum RootError {
     Cwd { path: String, source: Errno },
     #[error("pivot_root failed")]
     Pivot { source: Errno },
+    #[error("cannot take the root filesystem into the host's mount namespace")]
+    Leave { source: Errno },
     #[error("cannot mount a procfs to verify kernel settings through")]
     Procfs { source: Errno },
 }
