@@ -1,13 +1,15 @@
 //! `ps`: a container's processes, as a list of pids or as the lines of ps(1) about them.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
 use super::CommandError;
 use crate::args::{ListFormat, PsArgs};
-use crate::cgroup::Fence;
+use crate::cgroup::{CgroupError, Fence};
 use crate::state::State;
+use knarr_proto::status::Status;
 
 /// Why ps(1) could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +27,11 @@ pub enum PsError {
 
 pub(super) fn run(root: &Path, args: &PsArgs) -> Result<(), CommandError> {
     let state = State::load(root, &args.id)?;
-    let pids = Fence::open(&state.cgroups)?.pids()?;
+    let pids = match Fence::open(&state.cgroups) {
+        // systemd has removed a stopped container's.
+        Err(CgroupError::Gone) if state.observe(root)?.status == Status::Stopped => BTreeSet::new(),
+        fence => fence?.pids()?,
+    };
     let text = match args.format {
         ListFormat::Json => {
             let mut text = serde_json::to_string(&pids).expect("plain data becomes JSON");
