@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::controllers::Obstacle;
 use super::members::collect;
+use super::owner;
 use super::plan::CgroupPlan;
 use super::systemd::{self, Placeholder, Scope, ScopePlan};
 use super::{CgroupError, CgroupPath, CgroupPaths, Fields, Limits, Version};
@@ -96,6 +97,9 @@ impl Fence {
     /// Puts the limits in force, before anybody is in.
     fn furnish(&mut self, plan: &CgroupPlan) -> Result<(), CgroupError> {
         self.enable_controllers(&plan.limits)?;
+        if let (Some(user), Some((path, directory))) = (plan.owner, self.v2()) {
+            owner::give(path, directory, user)?;
+        }
         match self.allow_devices(&plan.devices) {
             // Whoever is not root cannot make device nodes either.
             Err(_) if plan.is_rootless => {}

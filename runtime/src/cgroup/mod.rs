@@ -6,7 +6,7 @@
 //! - `limits`: `resources` → writes, judged, then made; `devices`: which device nodes may be used
 //! - `controllers`: v2's, handed down on the way to the container
 //! - [`fence`]: the directories themselves: made, entered, removed; [`refuge`](mod@refuge): entered when they take nobody in
-//! - `systemd`: the same as a transient unit
+//! - `systemd`: the same as a transient unit; `owner`: who may divide it further
 //! - `freezer`, `members`: freeze and thaw; count and kill
 //! - `stats`, `oom`: what is used, and when it was too much; `update`: new limits into old ones
 //!
@@ -22,6 +22,7 @@ mod layout;
 mod limits;
 mod members;
 mod oom;
+mod owner;
 mod plan;
 mod refuge;
 mod stats;
@@ -152,6 +153,8 @@ pub enum CgroupError {
     Open { path: PathBuf, source: Errno },
     #[error("cannot write {value:?} to {path}")]
     Write { path: PathBuf, value: String, source: Errno },
+    #[error("cannot give cgroup {path} to user {user}")]
+    Delegate { path: PathBuf, user: u32, source: Errno },
     #[error("cannot remove cgroup {path}")]
     Remove { path: PathBuf, source: Errno },
     #[error("cannot wait for {path} to become empty")]

@@ -7,7 +7,7 @@ use knarr_proto::id::ContainerId;
 
 use super::systemd::{self, ScopePlan, Wanted};
 use super::{
-    CgroupError, CgroupPath, CgroupPaths, DeviceList, Fields, Hierarchy, Limits, Membership, Version,
+    CgroupError, CgroupPath, CgroupPaths, DeviceList, Fields, Hierarchy, Limits, Membership, Version, owner,
 };
 use crate::host::Host;
 use crate::spec::Spec;
@@ -33,6 +33,8 @@ pub struct CgroupPlan {
     pub(super) devices: DeviceList,
     /// systemd's unit.
     pub(super) scope: Option<ScopePlan>,
+    /// The user who may divide the v2 cgroup further.
+    pub(super) owner: Option<u32>,
     /// Whether device rules that we have no permission for are left out (rootless).
     pub(super) is_rootless: bool,
     /// Whether a hierarchy that we have no permission for is left out (rootless, and nothing there was asked for).
@@ -65,10 +67,11 @@ pub fn plan(spec: &Spec, id: &ContainerId, host: &Host, driver: Driver) -> Resul
     let fields = Fields("linux.resources");
     let devices = DeviceList::plan(&linux.resources.devices, fields)?;
     let mut resources = Cow::Borrowed(&linux.resources);
+    let version = host.cgroups.version();
     let (scope, warning) = match driver {
         Driver::Cgroupfs => (None, None),
         Driver::Systemd => {
-            let warning = systemd::fit(resources.to_mut(), host.cgroups.version());
+            let warning = systemd::fit(resources.to_mut(), version);
             let wanted = Wanted { resources: &resources, devices: &devices };
             (Some(systemd::plan(spec, id, host, &wanted)?), warning)
         }
@@ -90,7 +93,16 @@ pub fn plan(spec: &Spec, id: &ContainerId, host: &Host, driver: Driver) -> Resul
     let forgiving = host.is_rootless && linux.cgroups_path.is_empty() && scope.is_none();
     let mut limits = Limits::plan(&resources, &paths, fields)?;
     limits.warnings.extend(warning.map(str::to_owned));
-    Ok(CgroupPlan { limits, devices, scope, is_rootless: host.is_rootless, paths, forgiving, own })
+    Ok(CgroupPlan {
+        owner: if scope.is_some() && version == Version::V2 { owner::plan(spec) } else { None },
+        limits,
+        devices,
+        scope,
+        is_rootless: host.is_rootless,
+        paths,
+        forgiving,
+        own,
+    })
 }
 
 fn paths(asked: &str, id: &ContainerId, host: &Host) -> Result<CgroupPaths, CgroupError> {

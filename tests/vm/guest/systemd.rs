@@ -16,6 +16,7 @@ pub(crate) const V2: &[Check] = &[
     ("limits_survive_a_reload", limits_survive_a_reload),
     ("systemd_and_the_files_say_the_same", systemd_and_the_files_say_the_same),
     ("a_failed_unit_stays_until_it_is_deleted", a_failed_unit_stays_until_it_is_deleted),
+    ("who_may_divide_a_cgroup_owns_it", who_may_divide_a_cgroup_owns_it),
 ];
 
 pub(crate) const V1: &[Check] = &[
@@ -222,12 +223,35 @@ fn a_failed_unit_stays_until_it_is_deleted() {
     };
     run(&runtime, &brief("first")).success();
     eventually(DEADLINE, has_failed);
+    // Its cgroup is gone, and nobody is in it.
+    assert_eq!(call(&runtime, &["ps", "-f", "json", "first"]).success().stdout, "[]\n");
     run(&runtime, &brief("second")).success();
     eventually(DEADLINE, has_failed);
     for name in ["first", "second"] {
         call(&runtime, &["delete", name]).success();
     }
     eventually(DEADLINE, || (shown(unit, "LoadState") == "not-found").then_some(()));
+}
+
+fn who_may_divide_a_cgroup_owns_it() {
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let bundle = bundle(&scratch, "divided", "test.slice:knarr:divided").edit(|config| {
+        let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 1000 }]);
+        config["linux"]["uidMappings"] = map.clone();
+        config["linux"]["gidMappings"] = map;
+        let namespaces = config["linux"]["namespaces"].as_array_mut().expect("namespaces");
+        namespaces.extend([json!({ "type": "user" }), json!({ "type": "cgroup" })]);
+        let mounts = config["mounts"].as_array_mut().expect("mounts");
+        let cgroup = mounts.iter_mut().find(|mount| mount["type"] == "cgroup").expect("a cgroup mount");
+        cgroup["options"] = json!(["nosuid", "noexec", "nodev"]);
+    });
+    run(&runtime, &bundle).success();
+    let inside = "cd /sys/fs/cgroup && stat -c %u . cgroup.procs memory.max && mkdir below";
+    let seen = call(&runtime, &["exec", "divided", "sh", "-c", inside]).success().stdout;
+    // The limits are the host's still, whose root has no name there.
+    assert_eq!(seen, "0\n0\n65534\n");
+    call(&runtime, &["delete", "--force", "divided"]).success();
 }
 
 fn limits_survive_a_reload() {
