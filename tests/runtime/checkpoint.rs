@@ -2,6 +2,8 @@
 //! running container running and no trace of one that was to be. Runs where criu does.
 
 use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,7 +11,8 @@ use std::time::Duration;
 
 use knarr_tests::process::{self, Outcome};
 use knarr_tests::runtime::Container;
-use knarr_tests::{Bundle, Runtime, Scratch, eventually, programs, require};
+use knarr_tests::{Bundle, Runtime, Scratch, cgroup, eventually, programs, require};
+use serde_json::json;
 
 const SECONDS: Duration = Duration::from_secs(20);
 
@@ -114,6 +117,83 @@ fn a_restored_container_goes_on_where_it_was() {
     eventually(SECONDS, || (container.status() == "stopped").then_some(()));
     container.delete().success();
     scratch.assert_nothing_left();
+}
+
+#[test]
+fn a_container_in_a_user_namespace_goes_on_where_it_was() {
+    require_criu!();
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let mut counting = Counting::new(&scratch, &runtime);
+    let mapping = json!([{ "containerID": 0, "hostID": 100_000, "size": 65_536 }]);
+    counting.bundle = counting.bundle.edit(|config| {
+        config["linux"]["namespaces"].as_array_mut().expect("a list").push(json!({ "type": "user" }));
+        config["linux"]["uidMappings"] = mapping.clone();
+        config["linux"]["gidMappings"] = mapping;
+    });
+    chown(counting.bundle.rootfs().join("tmp"), Some(100_000), Some(100_000)).expect("its /tmp is its own");
+    // criu opens some of them as the container's root, and the directory that `checkpoint` makes is the host's root's alone.
+    fs::create_dir(&counting.images).expect("a directory that others can look into");
+    let container = counting.run();
+    counting.checkpoint(&[], &counting.images).success();
+    let saved = counting.count().expect("it counted");
+    assert_eq!(on_null(&mut counting.restore(&["--detach"])), Some(0));
+    counting.wait_beyond(saved);
+    assert_eq!(
+        container.exec(["cat", "/proc/1/uid_map"]).success().stdout.split_whitespace().nth(1),
+        Some("100000")
+    );
+}
+
+/// The pages go over the network, and the rest into files here.
+#[test]
+fn a_page_server_gets_the_memory() {
+    require_criu!();
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let counting = Counting::new(&scratch, &runtime);
+    let _container = counting.run();
+    let pages = scratch.directory("pages");
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    // It goes on by itself when it listens, until it has everything.
+    let mut server = scratch.command(programs::tool("criu"));
+    server.args(["page-server", "--daemon", "--address", "127.0.0.1", "--port", &free.port().to_string()]);
+    process::run(server.arg("--images-dir").arg(&pages)).success();
+    counting.checkpoint(&["--page-server", &free.to_string()], &counting.images).success();
+    let saved = counting.count().expect("it counted");
+    assert!(!counting.images.join("pages-1.img").exists(), "the pages are here as well");
+    for entry in fs::read_dir(&pages).expect("the server's files").flatten() {
+        fs::rename(entry.path(), counting.images.join(entry.file_name()))
+            .expect("the files are brought together");
+    }
+    assert_eq!(on_null(&mut counting.restore(&["--detach"])), Some(0));
+    counting.wait_beyond(saved);
+}
+
+/// The cgroups and their limits are ours to bring back, whatever criu does about its own idea of them.
+#[test]
+fn limits_are_there_again_in_every_cgroups_mode() {
+    require_criu!();
+    require!(cgroup("pids"));
+    for mode in ["ignore", "soft", "full"] {
+        let scratch = Scratch::new();
+        let runtime = Runtime::new(&scratch);
+        let mut counting = Counting::new(&scratch, &runtime);
+        counting.bundle =
+            counting.bundle.edit(|config| config["linux"]["resources"]["pids"] = json!({ "limit": 77 }));
+        let _container = counting.run();
+        counting.checkpoint(&["--manage-cgroups-mode", mode], &counting.images).success();
+        assert_eq!(
+            on_null(&mut counting.restore(&["--detach", "--manage-cgroups-mode", mode])),
+            Some(0),
+            "{mode}"
+        );
+        let settings = cgroup::settings(&scratch.cgroup("one"));
+        let limit =
+            settings.iter().find(|(file, _)| file.ends_with("/pids.max")).map(|(_, text)| text.trim());
+        assert_eq!(limit, Some("77"), "{mode}");
+        assert!(!scratch.pids("one").is_empty(), "{mode}");
+    }
 }
 
 #[test]
