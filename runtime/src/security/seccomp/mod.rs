@@ -13,6 +13,8 @@ mod check;
 mod error;
 mod filter;
 pub mod listener;
+#[cfg(any(test, fuzzing))]
+pub mod oracle;
 mod profile;
 pub mod simulate;
 mod table;

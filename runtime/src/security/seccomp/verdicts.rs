@@ -100,8 +100,9 @@ fn ranges<'a>(profile: &'a Profile<'a>, family: &Family, abi: &Abi, known: &[Kno
         next = number + 1;
     }
     // What is newer than every call that the profile names gets ENOSYS, as in runc (libcontainer/seccomp/patchbpf):
-    // EPERM would keep a newer libc from falling back to the older call.
-    let newest = known.iter().filter_map(|known| known.call.number(abi.column)).max();
+    // EPERM would keep a newer libc from falling back to the older call. A door to a named call is as good as named.
+    let named = known.iter().filter_map(|known| known.call.number(abi.column));
+    let newest = named.chain(calls.last().map(|(number, _)| *number)).max();
     match newest {
         Some(newest) if !profile.is_permissive() => {
             if next <= newest {

@@ -71,6 +71,17 @@ fn calls_newer_than_the_profile_get_enosys_unless_the_default_lets_them_through(
 }
 
 #[test]
+fn a_door_to_a_call_that_the_profile_names_is_no_newer_call() {
+    // i386 has no semop of its own: all that the profile has there is read (3) and ipc (117).
+    let rules = vec![rule(&["read", "semop"], "SCMP_ACT_ALLOW", &[])];
+    let program = compiled(&profile("SCMP_ACT_ERRNO", &["SCMP_ARCH_X86"], rules), &X86);
+    let verdicts = [3, 4, 66, 116, 118, 400].map(|number| verdict(&program, I386, number, &[1]));
+    let (refused, unknown) = (ERRNO | 1, ERRNO | 38);
+    assert_eq!(verdicts, [ALLOW, refused, refused, refused, unknown, unknown]);
+    assert_eq!([1, 2].map(|call| verdict(&program, I386, 117, &[call])), [ALLOW, refused]);
+}
+
+#[test]
 fn architectures_that_are_not_listed_are_killed_and_the_native_one_is_always_listed() {
     let rules = vec![rule(&["read"], "SCMP_ACT_ALLOW", &[])];
     let program = compiled(&profile("SCMP_ACT_ALLOW", &[], rules), &X86);

@@ -3,14 +3,13 @@
 mod docker;
 mod libseccomp;
 mod meaning;
-mod oracle;
 mod properties;
 mod refusals;
 mod seccompiler;
 
 use super::architecture::{ARM, Family, X86};
 use super::simulate::{self, Call};
-use super::{Program, compile_for};
+use super::{Program, compile_for, oracle};
 use crate::spec::{ArgCheck, Seccomp, SyscallRule};
 
 const X86_64: u32 = 0xc000_003e;

@@ -1,7 +1,8 @@
-//! A second, naive reading of a profile: one call, one walk over the rules, no numbers sorted and no trees.
+//! A second, naive reading of a profile: one call, one walk over the rules, no numbers sorted and no trees. For tests and
+//! fuzz targets alone.
 
-use super::super::architecture::{Abi, Family, Width, X32_BIT};
-use super::super::simulate::Call;
+use super::architecture::{Abi, Family, NATIVE, Width, X32_BIT};
+use super::simulate::Call;
 use crate::spec::{ArgCheck, Seccomp, SyscallRule};
 
 fn action(name: &str, errno: Option<u32>) -> u32 {
@@ -42,7 +43,38 @@ fn rule_holds(rule: &SyscallRule, width: Width, arguments: &[u64; 6]) -> bool {
     if indexes.is_sorted_by(|a, b| a < b) { check.all(|holds| holds) } else { check.any(|holds| holds) }
 }
 
-/// What the call gets under the profile on a kernel of the family.
+/// A multiplexer hides arguments: a rule about them says nothing there, unless it is to forbid.
+fn passes_doors(rule: &SyscallRule, default: u32) -> bool {
+    let returns = action(&rule.action, rule.errno_ret);
+    let stricter = (returns & 0xffff_0000).cast_signed() < (default & 0xffff_0000).cast_signed();
+    returns != default && (rule.args.is_empty() || stricter)
+}
+
+/// The multiplexers that lead to a call of the profile.
+fn doors_to<'a>(
+    profile: &'a Seccomp,
+    family: &'a Family,
+    abi: &'a Abi,
+    default: u32,
+) -> impl Iterator<Item = u32> + 'a {
+    let names =
+        profile.syscalls.iter().filter(move |rule| passes_doors(rule, default)).flat_map(|rule| &rule.names);
+    let doors = names.flat_map(|name| {
+        abi.multiplexers.iter().filter(move |door| door.calls.iter().any(|(call, _)| call == name))
+    });
+    doors.filter_map(|door| family.table.find(door.name)?.number(abi.column))
+}
+
+/// What the call gets under the profile on the kernel that this program is built for.
+///
+/// # Panics
+/// On an action or an operator that does not exist.
+#[must_use]
+pub fn evaluate_native(profile: &Seccomp, call: &Call) -> u32 {
+    evaluate(profile, NATIVE, call)
+}
+
+/// The same on a kernel of the family.
 pub(super) fn evaluate(profile: &Seccomp, family: &Family, call: &Call) -> u32 {
     const KILL_PROCESS: u32 = 0x8000_0000;
     let default = action(&profile.default_action, profile.default_errno_ret);
@@ -74,13 +106,13 @@ pub(super) fn evaluate(profile: &Seccomp, family: &Family, call: &Call) -> u32 {
         if direct && rule.args.is_empty() {
             return returns;
         }
-        let stricter = (returns & 0xffff_0000).cast_signed() < (default & 0xffff_0000).cast_signed();
-        let through_door = (rule.args.is_empty() || stricter) && rule.names.iter().any(|name| behind(name));
+        let through_door = passes_doors(rule, default) && rule.names.iter().any(|name| behind(name));
         if first.is_none() && (direct && rule_holds(rule, abi.width, &call.arguments) || through_door) {
             first = Some(returns);
         }
     }
-    let newest = profile.syscalls.iter().flat_map(|rule| &rule.names).filter_map(number_of).max();
+    let named = profile.syscalls.iter().flat_map(|rule| &rule.names).filter_map(number_of);
+    let newest = named.chain(doors_to(profile, family, abi, default)).max();
     let permissive = matches!(default & 0xffff_0000, 0x7fff_0000 | 0x7ffc_0000 | 0x7ff0_0000);
     let is_newer = !permissive && newest.is_some_and(|newest| call.number > newest);
     first.unwrap_or(if is_newer { 0x0005_0026 } else { default })
