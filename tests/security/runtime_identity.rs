@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
 
-use knarr_tests::{Bundle, Outcome, Runtime, Scratch, process, require};
+use knarr_tests::{Background, Bundle, Outcome, Runtime, Scratch, eventually, process, require};
 use serde_json::json;
 
 use crate::attacker;
@@ -33,6 +33,11 @@ fn no_capability_is_inheritable_or_ambient_unless_asked_for() {
         assert_eq!((field(&outcome, "CapInh"), field(&outcome, "CapAmb")), (NONE, NONE), "{outcome}");
         assert_eq!(uid == 1000, field(&outcome, "CapEff") == NONE, "{outcome}");
     }
+    // The control: what is asked for is seen.
+    let asked = first.another(&scratch, "asked").script(STATUS).edit(|config| {
+        config["process"]["capabilities"]["inheritable"] = json!(["CAP_CHOWN"]);
+    });
+    assert_eq!(field(&runtime.run(&asked).success(), "CapInh"), "0000000000000001");
     let waiting = first.another(&scratch, "waiting").args(["sleep", "600"]);
     let container = runtime.run_detached(&waiting);
     for arguments in [&["--cap", "CAP_NET_ADMIN"][..], &["--user", "1000"], &["--user", "0"]] {
@@ -219,6 +224,32 @@ fn a_hostile_passwd_neither_hangs_nor_eats_memory_nor_leads_out() {
         assert!(outcome.status.success() && !outcome.stdout.contains("outside"), "{kind}: {outcome}");
         process::run(&mut runtime.command(["state", kind])).exits_with(1);
     }
+}
+
+/// The control: Debian's runc 1.1.5 waits for whoever writes to a pipe that the image has as its passwd.
+#[test]
+fn a_runtime_that_opens_any_passwd_hangs_at_a_pipe() {
+    require!(root, tool("busybox"), tool("runc"));
+    let scratch = Scratch::new();
+    let runc = Runtime::other(&scratch, "runc");
+    if !runc.call(["--version"]).success().stdout.starts_with("runc version 1.1.") {
+        return require::skip("a_runtime_that_opens_any_passwd_hangs_at_a_pipe", "runc is too new");
+    }
+    let bundle = Bundle::busybox(&scratch, "pipe").edit(|config| {
+        config["process"]["env"] = json!(["PATH=/bin"]);
+    });
+    let passwd = bundle.rootfs().join("etc/passwd");
+    fs::remove_file(&passwd).expect("ours");
+    rustix::fs::mknodat(rustix::fs::CWD, &passwd, rustix::fs::FileType::Fifo, 0o666.into(), 0)
+        .expect("a pipe");
+    let mut running = Background::start(&mut runc.verb("run", &bundle), &scratch.join("log"));
+    // Only when somebody waits at its other end can a pipe be opened so.
+    let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
+    let end =
+        eventually(process::DEADLINE, || rustix::fs::open(&passwd, flags, rustix::fs::Mode::empty()).ok());
+    assert!(running.is_running());
+    drop(end);
+    eventually(process::DEADLINE, || (!running.is_running()).then_some(()));
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn the_cgroups_of_others_are_out_of_reach() {
     let runtime = Runtime::new(&scratch);
     let neighbour = runtime_neighbour(&scratch);
     let container = runtime.run_detached(&neighbour);
-    let script = "cat /proc/self/cgroup | grep -c knarr-test; find /sys/fs/cgroup -name 'knarr-test*' | head -3; \
+    let script = "grep -c knarr-test /proc/self/cgroup; find /sys/fs/cgroup -name 'knarr-test*' | head -3; \
                   for f in $(find /sys/fs/cgroup -name cgroup.procs -o -name release_agent -o -name tasks); do (echo $$ >$f) 2>/dev/null && echo WROTE $f; done; \
                   mkdir /tmp/c; for o in memory pids cpu; do mount -t cgroup -o $o none /tmp/c 2>/dev/null && echo MOUNTED; done; \
                   unshare -Urm true 2>/dev/null; mount -t cgroup2 none /tmp/c 2>/dev/null && echo MOUNTED; exit 0";
@@ -127,6 +127,18 @@ fn the_cgroups_of_others_are_out_of_reach() {
         assert!(!namespace || shown == 0, "a cgroup namespace shows where it is: {outcome}");
     }
     assert_eq!(container.status(), "running");
+    // The control: with the right to mount and a writable mount it does both, to its own cgroup.
+    let given = neighbour.another(&scratch, "given").script(script).edit(|config| {
+        config["linux"]["namespaces"].as_array_mut().expect("a list").push(json!({ "type": "cgroup" }));
+        let rights = json!(["CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"]);
+        config["process"]["capabilities"] =
+            json!({ "bounding": rights, "effective": rights, "permitted": rights });
+        let mounts = config["mounts"].as_array_mut().expect("a list");
+        let cgroup = mounts.iter_mut().find(|mount| mount["type"] == "cgroup").expect("the cgroup mount");
+        cgroup["options"] = json!(["rw"]);
+    });
+    let outcome = runtime.run(&given).success();
+    assert!(outcome.stdout.contains("WROTE") && outcome.stdout.contains("MOUNTED"), "blind: {outcome}");
 }
 
 fn runtime_neighbour(scratch: &Scratch) -> Bundle {
@@ -189,4 +201,9 @@ fn a_container_types_nothing_into_its_callers_terminal() {
         "{shown}"
     );
     assert!(!shown.contains("worked"), "the caller's terminal took a key from the container: {shown}");
+    // The control: a process of the caller's session types what it likes.
+    let mut beside = scratch.command(first.rootfs().join("bin/attacker"));
+    beside.args(["inject", "/dev/tty"]);
+    let (_, shown) = Pty::spawn(&beside).finish(process::DEADLINE);
+    assert!(shown.contains("inject worked"), "blind: {shown}");
 }

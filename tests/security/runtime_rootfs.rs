@@ -229,6 +229,35 @@ fn nothing_is_mounted_inside_proc() {
     }
 }
 
+/// An image's own /proc/sys where no procfs is mounted: settings are the kernel's or refused. Debian's runc 1.1.5, the
+/// control, writes them to the image's file.
+#[test]
+fn a_setting_is_written_to_no_false_proc() {
+    require!(root, tool("busybox"), tool("runc"));
+    let scratch = Scratch::new();
+    let bundle = only_mounts(Bundle::busybox(&scratch, "false"), &["/dev"]).edit(|config| {
+        config["linux"]["sysctl"] = json!({ "net.ipv4.ip_forward": "1" });
+        for paths in ["maskedPaths", "readonlyPaths"] {
+            config["linux"][paths] = json!([]);
+        }
+    });
+    let setting = bundle.rootfs().join("proc/sys/net/ipv4/ip_forward");
+    fs::create_dir_all(setting.parent().expect("a path")).expect("ours");
+    fs::write(&setting, "0").expect("ours");
+    let written = |runtime: &Runtime<'_>| {
+        let outcome = process::run(&mut runtime.verb("run", &bundle));
+        (outcome, fs::read_to_string(&setting).expect("ours"))
+    };
+    let (outcome, text) = written(&Runtime::new(&scratch));
+    ran_or_was_refused(&outcome);
+    assert_eq!(text, "0", "{outcome}");
+    let runc = Runtime::other(&scratch, "runc");
+    if runc.call(["--version"]).success().stdout.starts_with("runc version 1.1.") {
+        let (outcome, text) = written(&runc);
+        assert_eq!(text, "1", "the control wrote nothing, the test is blind: {outcome}");
+    }
+}
+
 #[test]
 fn a_terminal_goes_to_no_other_file_than_the_containers() {
     require!(root, tool("busybox"), tool("setsid"));
