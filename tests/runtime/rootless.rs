@@ -185,6 +185,18 @@ fn a_container_sees_the_cgroups_that_it_is_in() {
     }
 }
 
+#[test]
+fn a_cgroup_that_is_asked_for_and_not_permitted_is_refused_in_runcs_words() {
+    require!(root, cgroup1, tool("setpriv"), tool("busybox"));
+    let scratch = Scratch::new();
+    bundle(&scratch, "true", |config| config["linux"]["cgroupsPath"] = scratch.cgroup("one").into());
+    let refused = as_user(&scratch, &["run", "one"]).exits_with(1);
+    for words in ["unable to apply cgroup configuration", "permission denied"] {
+        assert!(refused.stderr.contains(words), "{refused}");
+    }
+    assert_eq!(as_user(&scratch, &["list", "--quiet"]).success().stdout, "");
+}
+
 /// With neither, nothing but the first process is known of it.
 #[test]
 fn a_container_without_cgroup_and_pid_namespace_is_warned_of_and_can_be_killed() {
@@ -195,6 +207,8 @@ fn a_container_without_cgroup_and_pid_namespace_is_warned_of_and_can_be_killed()
     assert!(run.stderr.contains("Such configuration is strongly discouraged"), "{run}");
     as_user(&scratch, &["kill", "one", "KILL"]).success();
     wait_for_stop(&scratch);
+    as_user(&scratch, &["kill", "one", "0"]).exits_with(1);
+    as_user(&scratch, &["kill", "--all", "one", "0"]).success();
     as_user(&scratch, &["delete", "one"]).success();
 }
 

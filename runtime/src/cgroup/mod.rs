@@ -147,7 +147,8 @@ pub enum CgroupError {
     Placeholder { source: Errno },
     #[error("cannot read {path}")]
     Read { path: PathBuf, source: Errno },
-    #[error("cannot make cgroup {path}")]
+    /// runc's words come first.
+    #[error("unable to apply cgroup configuration: cannot make cgroup {path}")]
     Make { path: PathBuf, source: Errno },
     #[error("cannot open cgroup {path}")]
     Open { path: PathBuf, source: Errno },

@@ -28,13 +28,12 @@ pub(super) fn run(root: &Path, args: &KillArgs) -> Result<(), CommandError> {
                 Ok(fence.signal_all(signal).and_then(|()| fence.let_die())?)
             }
             Ok(fence) => Ok(fence.signal_all(signal)?),
-            Err(CgroupError::Gone) if args.all => Ok(()),
-            Err(CgroupError::Gone) => Err(CommandError::NotRunning),
+            Err(CgroupError::Gone) => nobody(args),
             Err(error) => Err(error.into()),
         };
     }
     let process = state.init.map(|init| init.open()).transpose()?.flatten();
-    let Some(process) = process else { return Err(CommandError::NotRunning) };
+    let Some(process) = process else { return nobody(args) };
     match pidfd::send_signal(process.as_fd(), signal) {
         Ok(()) if signal == libc::SIGKILL => match Fence::open(&state.cgroups) {
             Ok(fence) => Ok(fence.let_die()?),
@@ -42,9 +41,14 @@ pub(super) fn run(root: &Path, args: &KillArgs) -> Result<(), CommandError> {
             Err(error) => Err(error.into()),
         },
         Ok(()) => Ok(()),
-        Err(Errno::SRCH) => Err(CommandError::NotRunning),
+        Err(Errno::SRCH) => nobody(args),
         Err(source) => Err(CommandError::SendSignal { signal, source }),
     }
+}
+
+/// With `--all` it is no error that all have ended.
+fn nobody(args: &KillArgs) -> Result<(), CommandError> {
+    if args.all { Ok(()) } else { Err(CommandError::NotRunning) }
 }
 
 /// A number, a name, or a name with `SIG`, in any case; real-time signals as `RTMIN+n`.
