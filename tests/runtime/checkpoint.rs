@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -240,6 +240,33 @@ fn a_failed_restore_leaves_nothing_and_names_the_log() {
     assert!(refused.stderr.contains(&log.display().to_string()), "{refused}");
     assert_eq!(container.status(), "gone");
     scratch.assert_nothing_left();
+}
+
+/// Where a pipe was, a restored process gets the stream that `restore` has: the host's /dev/null is none that it could change.
+#[test]
+fn a_restored_process_changes_no_null_of_the_host() {
+    require_criu!();
+    require!(tool("mknod"));
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let mut counting = Counting::new(&scratch, &runtime);
+    counting.bundle =
+        counting.bundle.script(&COUNTER.replace("; sleep", "; chmod 600 /proc/self/fd/0; sleep"));
+    let (reader, _writer) = std::io::pipe().expect("a pipe");
+    let container = counting.run_with(reader.into());
+    counting.checkpoint(&[], &counting.images).success();
+    let node = scratch.join("null");
+    let mut make = scratch.command(programs::tool("mknod"));
+    process::run(make.args(["-m", "666"]).arg(&node).args(["c", "1", "3"])).success();
+    let stdin = fs::File::open(&node).expect("the node opens");
+    let saved = counting.count().expect("it counted");
+    let mut restore = counting.restore(&["--detach"]);
+    restore.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::null());
+    assert!(restore.status().expect("the runtime runs").success());
+    counting.wait_beyond(saved + 1);
+    let of_process = fs::metadata(format!("/proc/{}/fd/0", container.pid())).expect("its stdin");
+    let of_host = fs::metadata(&node).expect("the node");
+    assert_eq!((of_process.rdev(), of_host.mode() & 0o777), (of_host.rdev(), 0o666));
 }
 
 /// criu saves no socket whose other end is outside the container, unless it is asked to.
