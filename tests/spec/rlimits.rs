@@ -82,7 +82,7 @@ fn the_largest_number_is_no_limit() {
 fn a_limit_that_is_unknown_twice_or_upside_down_is_refused() {
     require!(root, tool("busybox"));
     // runtime-spec, "POSIX process", rlimits: each type "MUST be unique, otherwise the runtime MUST generate an error".
-    differs!("runc" => "1.1.5 takes a limit twice", "crun" => "1.8.1 takes a limit twice");
+    differs!("runc-head" => "1.5 takes a limit twice", "runc" => "1.1.5 takes a limit twice", "crun" => "1.8.1 takes a limit twice");
     let unknown = refusal(|config| {
         config["process"]["rlimits"] = json!([{ "type": "RLIMIT_WARP", "soft": 1, "hard": 1 }]);
     });

@@ -91,7 +91,7 @@ fn the_io_priority_is_as_given() {
 #[test]
 fn the_cpu_affinity_is_that_of_exec_and_not_of_the_first_process() {
     require!(root, tool("busybox"));
-    differs!("runc" => "1.1.5 has no execCPUAffinity (runtime-spec 1.2)", "crun" => "1.8.1 has no execCPUAffinity (runtime-spec 1.2)");
+    differs!("runc-head" => "1.5 has words of its own", "runc" => "1.1.5 has no execCPUAffinity (runtime-spec 1.2)", "crun" => "1.8.1 has no execCPUAffinity (runtime-spec 1.2)");
     let own = fs::read_to_string("/proc/self/status").expect("our status");
     let allowed = own
         .lines()
@@ -119,7 +119,7 @@ fn the_cpu_affinity_is_that_of_exec_and_not_of_the_first_process() {
 #[test]
 fn the_memory_policy_is_the_first_processs_and_execs() {
     require!(root, tool("busybox"));
-    differs!("runc" => "1.1.5 has no memoryPolicy (runtime-spec 1.3)", "crun" => "1.8.1 has no memoryPolicy (runtime-spec 1.3)");
+    differs!("runc-head" => "1.5 has words of its own", "runc" => "1.1.5 has no memoryPolicy (runtime-spec 1.3)", "crun" => "1.8.1 has no memoryPolicy (runtime-spec 1.3)");
     if !std::path::Path::new("/proc/self/numa_maps").exists() {
         require::skip("scheduling::the_memory_policy", "this kernel has no NUMA");
         return;
@@ -147,7 +147,7 @@ fn the_memory_policy_is_the_first_processs_and_execs() {
 #[test]
 fn the_personality_is_the_processs() {
     require!(root, tool("busybox"));
-    differs!("crun" => "1.8.1 has no personality", "runc" => "1.1.5 has no personality (runtime-spec 1.0 has it, runc since 1.2)");
+    differs!("runc-head" => "1.5 has words of its own", "crun" => "1.8.1 has no personality", "runc" => "1.1.5 has no personality (runtime-spec 1.0 has it, runc since 1.2)");
     let machine = |domain: &str| {
         output("uname -m", |config| config["linux"]["personality"] = json!({ "domain": domain }))
     };

@@ -133,7 +133,7 @@ fn a_network_setting_can_be_changed_in_both_namespaces() {
 #[test]
 fn maps_that_the_kernel_would_refuse_are_refused_by_name() {
     require!(root, tool("busybox"));
-    differs!("crun" => "1.8.1 makes maps of its own where there are none", "runc" => "1.1.5 leaves them to the kernel");
+    differs!("runc-head" => "1.5 has words of its own", "crun" => "1.8.1 makes maps of its own where there are none", "runc" => "1.1.5 leaves them to the kernel");
     let with = |mappings: Value| {
         refusal(move |config| {
             isolate(config);
