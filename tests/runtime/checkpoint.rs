@@ -16,8 +16,9 @@ use serde_json::json;
 
 const SECONDS: Duration = Duration::from_secs(20);
 
-/// Counts in the file `count`, for ever.
-const COUNTER: &str = "i=0; while :; do i=$((i+1)); echo $i >/tmp/count; sleep 0.05; done";
+/// Counts in the file `count`, for ever. There is always a number in it, also while a checkpoint holds the container.
+const COUNTER: &str =
+    "i=0; while :; do i=$((i+1)); echo $i >/tmp/next; mv /tmp/next /tmp/count; sleep 0.05; done";
 
 /// criu is there and says that it works on this kernel (Debian 12's 3.17 does not on Linux 6.18).
 fn criu_works() -> Result<(), String> {
