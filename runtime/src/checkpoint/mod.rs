@@ -25,7 +25,6 @@ use crate::cgroup::CgroupError;
 use crate::create::CreateError;
 use crate::handshake::Failure;
 use crate::hooks::HookError;
-
 use crate::plan::{Plan, PlanError};
 use crate::spec::{NamespaceKind, Spec, SpecError};
 use crate::state::StateError;

@@ -67,8 +67,9 @@ struct Movable<'a> {
     name: String,
 }
 
-/// Moves the interfaces into the network namespace that `container` has or is about to join, if all of them are there and can have their names: the
-/// kernel moves an interface before it finds its new name taken, and a virtual one would end with the namespace.
+/// Moves the interfaces into the network namespace that `container` has or is about to join, if all of them are there and
+/// can have their names: the kernel moves an interface before it finds its new name taken, and a virtual one would end
+/// with the namespace.
 ///
 /// # Errors
 /// [`NetworkError`]; those that were moved go with the container.

@@ -54,9 +54,9 @@ impl Namespaces {
         self.join.iter().any(|(joined, _)| *joined == kind)
     }
 
-    /// Those that clone3 makes: a mount namespace also for who is to have the host's, to build the root in. The cgroup namespace is not among them, because its root is where its maker is, so that
-    /// the child makes it from inside its cgroup; nor the time namespace, whose offsets can be set only before anybody
-    /// is inside.
+    /// Those that clone3 makes: a mount namespace also for who is to have the host's, to build the root in. The cgroup
+    /// namespace is not among them, because its root is where its maker is, so that the child makes it from inside its
+    /// cgroup; nor the time namespace, whose offsets can be set only before anybody is inside.
     #[must_use]
     pub fn clone_flags(&self) -> u64 {
         let late = [NamespaceKind::Cgroup, NamespaceKind::Time];
