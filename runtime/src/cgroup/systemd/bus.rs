@@ -87,13 +87,14 @@ impl Bus {
         Ok(bus)
     }
 
-    /// D-Bus specification, "Authentication Protocol": EXTERNAL, the user id in hexadecimal ASCII.
+    /// D-Bus specification, "Authentication Protocol": EXTERNAL, the user id in hexadecimal ASCII. BEGIN does not wait for
+    /// the answer, as with systemd's own client: systemd waits for ever for a message that it has read together with BEGIN.
     fn authenticate(&mut self) -> Result<(), BusError> {
         let broken = |source| BusError::Broken { source };
         let uid = rustix::process::geteuid().as_raw().to_string();
         let hexadecimal: String = uid.bytes().map(|byte| format!("{byte:02x}")).collect();
-        let line = format!("\0AUTH EXTERNAL {hexadecimal}\r\n");
-        self.stream.write_all(line.as_bytes()).map_err(broken)?;
+        let lines = format!("\0AUTH EXTERNAL {hexadecimal}\r\nBEGIN\r\n");
+        self.stream.write_all(lines.as_bytes()).map_err(broken)?;
         let mut answer = Vec::new();
         let mut byte = [0];
         while !answer.ends_with(b"\r\n") && answer.len() < MAX_LINE_BYTES {
@@ -103,7 +104,7 @@ impl Bus {
         if !answer.starts_with(b"OK ") {
             return Err(BusError::Authentication(String::from_utf8_lossy(&answer).trim().to_owned()));
         }
-        self.stream.write_all(b"BEGIN\r\n").map_err(broken)
+        Ok(())
     }
 
     fn ask_bus(&mut self, member: &str, signature: &str, body: Writer) -> Result<Incoming, BusError> {
