@@ -11,7 +11,7 @@ use super::controllers::Obstacle;
 use super::members::collect;
 use super::owner;
 use super::plan::CgroupPlan;
-use super::systemd::{self, Placeholder, Scope, ScopePlan};
+use super::systemd::{self, Manager, Placeholder, Scope, ScopePlan};
 use super::{CgroupError, CgroupPath, CgroupPaths, Fields, Limits, Version};
 use crate::spec::Resources;
 use crate::sys::file;
@@ -38,6 +38,23 @@ pub struct Entrance {
     pub v2: Option<OwnedFd>,
     /// Each a v1 `tasks` file: the single-threaded child writes `0` into every one of them, and moves itself.
     pub v1: Vec<OwnedFd>,
+    /// Where a user may not enter v2 by itself.
+    pub(crate) usher: Option<Usher>,
+}
+
+/// A user's systemd, which moves processes into a container's cgroup.
+#[derive(Debug)]
+pub(crate) struct Usher {
+    scope: Scope,
+    /// The cgroup below the container's.
+    below: String,
+}
+
+impl Usher {
+    /// Has the process moved there.
+    pub(crate) fn bring(&self, pid: u32) -> Result<(), CgroupError> {
+        self.scope.attach(&self.below, pid)
+    }
 }
 
 impl Fence {
@@ -217,14 +234,17 @@ impl Fence {
         &self,
         below: impl Fn(&CgroupPath) -> &'a str,
     ) -> Result<Entrance, CgroupError> {
-        let mut entrance = Entrance { v2: None, v1: Vec::with_capacity(self.directories.len()) };
+        let mut entrance = Entrance { v2: None, v1: Vec::with_capacity(self.directories.len()), usher: None };
+        let scope = self.paths.scope.as_ref().filter(|scope| scope.manager == Manager::User);
         for (path, directory) in self.members() {
             let inner = below(path).trim_start_matches('/');
+            let usher = scope.map(|scope| Usher { scope: scope.clone(), below: inner.to_owned() });
             let inner = if inner.is_empty() { "." } else { inner };
             let failed = |source| CgroupError::Open { path: path.directory().join(inner), source };
             match path.version {
                 Version::V2 => {
                     entrance.v2 = Some(open_directory(directory, Path::new(inner)).map_err(failed)?);
+                    entrance.usher = usher;
                 }
                 Version::V1 => {
                     let file = Path::new(inner).join("tasks");

@@ -35,6 +35,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 pub use devices::DeviceList;
+pub(crate) use fence::Usher;
 pub use fence::{Entrance, Fence};
 pub(crate) use layout::unescape;
 pub use layout::{Hierarchy, Layout, Membership, Version};

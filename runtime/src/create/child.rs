@@ -7,7 +7,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::DumpableBehavior;
 use rustix::thread::LinkNameSpaceType;
 
-use super::inside::fork_inside;
+use super::inside::{fork_between, fork_brought, fork_inside};
 use super::undo::Child;
 use super::{CreateError, CreateRequest, Decided, sources};
 use crate::cgroup::Fence;
@@ -77,14 +77,18 @@ fn fork(mut init: Init<'_>, root: &Path) -> Result<(Child, CreatorEnd), CreateEr
     let needs_between = joins_user
         || (namespaces.makes(NamespaceKind::User)
             && init.joined.iter().any(|(kind, _)| *kind != NamespaceKind::Pid));
+    let flags = namespaces.clone_flags();
+    let joined = &mut init.joined;
+    let mut inside = || fork_inside((&mut *joined, pid_namespace.is_none()), flags);
     let forked = match needs_between {
-        false => fork_into(namespaces.clone_flags(), cgroup),
-        true => {
-            let joined = (&mut init.joined, pid_namespace.is_none());
-            fork_inside(joined, namespaces.clone_flags(), cgroup)
-        }
+        false => fork_into(flags, cgroup),
+        true => fork_between(cgroup, &mut inside),
     };
-    let (pid, pidfd) = match forked.map_err(|source| CreateError::Clone { source })? {
+    let forked = match (forked, &init.entrance.usher) {
+        (Err(Errno::ACCESS), Some(usher)) => fork_brought(usher, inside),
+        (forked, _) => forked.map_err(|source| CreateError::Clone { source }),
+    };
+    let (pid, pidfd) = match forked? {
         Forked::Child => {
             drop(ours);
             // Nothing of the creator's, whose copy we are, may run after this: no destructor, no buffer.

@@ -13,27 +13,28 @@ use rustix::net::{
 };
 use rustix::process::{WaitId, WaitIdOptions};
 
+use super::CreateError;
+use crate::cgroup::Usher;
 use crate::init::{become_root, join};
 use crate::spec::NamespaceKind;
 use crate::sys::clone::{Forked, fork_into};
 use crate::sys::{Errno, exec, pidfd};
 
-/// As [`fork_into`], but in the namespaces of `joined` that can be joined from outside, which are taken off the list; then
+/// What the process in between waits for.
+const ADMITTED: &[u8] = b"+";
+
+/// As [`fork_into`], for a process in between: in the namespaces of `joined` that can be joined from outside, which are taken off the list; then
 /// in its user namespace, if it has one, as root. The mount namespace is left to others, and so is the pid namespace
 /// unless `needs_pid`.
 pub(super) fn fork_inside(
     (joined, needs_pid): (&mut Vec<(NamespaceKind, OwnedFd)>, bool),
     flags: u64,
-    cgroup: Option<BorrowedFd<'_>>,
 ) -> Result<Forked, Errno> {
-    fork_between(cgroup, || {
-        enter(joined)?;
-        if let Some((kind, opened)) = joined.iter().find(|(kind, _)| needs_pid && *kind == NamespaceKind::Pid)
-        {
-            join(*kind, opened)?;
-        }
-        fork_into(flags | libc::CLONE_PARENT as u64, None)
-    })
+    enter(joined)?;
+    if let Some((kind, opened)) = joined.iter().find(|(kind, _)| needs_pid && *kind == NamespaceKind::Pid) {
+        join(*kind, opened)?;
+    }
+    fork_into(flags | libc::CLONE_PARENT as u64, None)
 }
 
 /// Has `enter_and_fork` called by a process in between, and the child that it makes with CLONE_PARENT be ours.
@@ -41,21 +42,68 @@ pub(crate) fn fork_between(
     cgroup: Option<BorrowedFd<'_>>,
     enter_and_fork: impl FnOnce() -> Result<Forked, Errno>,
 ) -> Result<Forked, Errno> {
-    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     // Into the cgroup already here, which root of a user namespace may not enter; the child is born in it.
-    let between = match fork_into(0, cgroup)? {
-        Forked::Parent { pidfd, .. } => pidfd,
-        Forked::Child => match enter_and_fork() {
-            Ok(Forked::Child) => return Ok(Forked::Child),
-            Ok(Forked::Parent { pidfd, .. }) => leave(&theirs, &Ok(pidfd)),
-            Err(errno) => leave(&theirs, &Err(errno)),
-        },
+    fork_admitted(cgroup, |_| Ok(()), enter_and_fork)
+}
+
+/// The same where we may not enter the cgroup: the process in between is brought there before it goes on.
+pub(crate) fn fork_brought(
+    usher: &Usher,
+    enter_and_fork: impl FnOnce() -> Result<Forked, Errno>,
+) -> Result<Forked, CreateError> {
+    let mut refusal = None;
+    let bring = |pid| {
+        usher.bring(pid).map_err(|error| {
+            refusal = Some(error);
+            Errno::ACCESS
+        })
+    };
+    let forked = fork_admitted(None, bring, enter_and_fork);
+    match refusal {
+        Some(error) => Err(error.into()),
+        None => forked.map_err(|source| CreateError::Clone { source }),
+    }
+}
+
+/// The process in between goes on when `admit` has returned for it.
+fn fork_admitted(
+    cgroup: Option<BorrowedFd<'_>>,
+    admit: impl FnOnce(u32) -> Result<(), Errno>,
+    enter_and_fork: impl FnOnce() -> Result<Forked, Errno>,
+) -> Result<Forked, Errno> {
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let (pid, between) = match fork_into(0, cgroup)? {
+        Forked::Parent { pid, pidfd } => (pid, pidfd),
+        Forked::Child => {
+            drop(ours);
+            match wait_admission(&theirs).and_then(|()| enter_and_fork()) {
+                Ok(Forked::Child) => return Ok(Forked::Child),
+                Ok(Forked::Parent { pidfd, .. }) => leave(&theirs, &Ok(pidfd)),
+                Err(errno) => leave(&theirs, &Err(errno)),
+            }
+        }
     };
     drop(theirs);
-    let answer = receive(&ours);
+    let admitted = admit(pid).and_then(|()| rustix::net::send(&ours, ADMITTED, SendFlags::NOSIGNAL));
+    let answer = match admitted {
+        Ok(_) => receive(&ours),
+        Err(errno) => {
+            // It ends when nobody can admit it any more.
+            drop(ours);
+            Err(errno)
+        }
+    };
     rustix::process::waitid(WaitId::PidFd(between.as_fd()), WaitIdOptions::EXITED)?;
     let child = answer?;
     Ok(Forked::Parent { pid: pidfd::pid_of(child.as_fd())?, pidfd: child })
+}
+
+fn wait_admission(from: &OwnedFd) -> Result<(), Errno> {
+    let mut byte = [0; ADMITTED.len()];
+    match rustix::net::recv(from, &mut byte, RecvFlags::empty())? {
+        (1, _) => Ok(()),
+        _ => Err(Errno::PIPE),
+    }
 }
 
 fn enter(joined: &mut Vec<(NamespaceKind, OwnedFd)>) -> Result<(), Errno> {

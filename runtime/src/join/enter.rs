@@ -8,7 +8,7 @@ use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
 
 use super::ExecError;
 use crate::cgroup::{CgroupError, Entrance, refuge};
-use crate::create::{Child, CreateError, fork_between, hide};
+use crate::create::{Child, CreateError, fork_between, fork_brought, hide};
 use crate::handshake::{ChildEnd, CreatorEnd, Failure, Phase};
 use crate::init::{InitError, become_root, enter_cgroups};
 use crate::plan::namespaces::flag;
@@ -54,12 +54,15 @@ pub(super) fn fork(
             Some(own)
         }
     };
+    let inside = || {
+        if user_first {
+            join(entering.init, &user_and_pid)?;
+        }
+        fork_into(libc::CLONE_PARENT as u64, None)
+    };
     let fork = |cgroup: Option<BorrowedFd<'_>>| match user_first {
         false => fork_into(0, cgroup),
-        true => fork_between(cgroup, || {
-            join(entering.init, &user_and_pid)?;
-            fork_into(libc::CLONE_PARENT as u64, None)
-        }),
+        true => fork_between(cgroup, inside),
     };
     let forked = match fork(entering.entrance.v2.as_ref().map(AsFd::as_fd)) {
         Err(source @ (Errno::BUSY | Errno::OPNOTSUPP)) if !entering.sub_cgroups.is_empty() => {
@@ -68,7 +71,11 @@ pub(super) fn fork(
         Err(Errno::BUSY | Errno::OPNOTSUPP) => fork(Some(refuge(entering.init.as_fd())?.as_fd())),
         forked => forked,
     };
-    let child = match forked.map_err(|source| CreateError::Clone { source })? {
+    let forked = match (forked, &entering.entrance.usher) {
+        (Err(Errno::ACCESS), Some(usher)) => fork_brought(usher, inside),
+        (forked, _) => forked.map_err(|source| CreateError::Clone { source }),
+    };
+    let child = match forked? {
         Forked::Child => {
             creator.close_in_child();
             let joined: &[NamespaceKind] = if user_first { &user_and_pid } else { &[NamespaceKind::Pid] };

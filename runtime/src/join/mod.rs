@@ -246,7 +246,7 @@ fn finish(
 fn entrance(request: &ExecRequest<'_>, init: BorrowedFd<'_>) -> Result<Entrance, ExecError> {
     let fence = match Fence::open(&request.state.cgroups) {
         Err(CgroupError::Gone) if request.cgroups.is_empty() => {
-            return Ok(Entrance { v2: Some(refuge(init)?), v1: Vec::new() });
+            return Ok(Entrance { v2: Some(refuge(init)?), v1: Vec::new(), usher: None });
         }
         fence => fence?,
     };

@@ -303,7 +303,7 @@ fn a_user_runs_containers_in_a_delegated_cgroup() {
 }
 
 /// What `runc spec --rootless` changes.
-fn rootless(config: &mut Value) {
+pub(crate) fn rootless(config: &mut Value) {
     let id = json!([{ "containerID": 0, "hostID": 1000, "size": 1 }]);
     config["linux"]["uidMappings"] = id.clone();
     config["linux"]["gidMappings"] = id;

@@ -5,6 +5,7 @@
 mod cgroupfs;
 mod moved;
 mod systemd;
+mod user;
 
 use std::panic::catch_unwind;
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
     let is_v1 = parameters.split_whitespace().any(|word| word == "knarr.layout=v1");
     let checks: Vec<Check> = match is_v1 {
         true => systemd::V1.to_vec(),
-        false => [cgroupfs::V2, moved::V2, systemd::V2].concat(),
+        false => [cgroupfs::V2, moved::V2, systemd::V2, user::V2].concat(),
     };
     // For whoever works on one of them.
     let only = parameters.split_whitespace().find_map(|word| word.strip_prefix("knarr.only="));

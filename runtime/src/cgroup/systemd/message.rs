@@ -116,6 +116,11 @@ impl Writer {
         self.array(8, |_| {});
     }
 
+    /// `au`.
+    pub(super) fn numbers(&mut self, numbers: &[u32]) {
+        self.array(4, |writer| numbers.iter().for_each(|number| writer.number32(*number)));
+    }
+
     fn variant(&mut self, value: &Value) {
         self.signature(match value {
             Value::Text(_) => "s",
@@ -139,9 +144,7 @@ impl Writer {
             Value::Uint64(value) => self.number64(*value),
             Value::Double(value) => self.number64(value.to_bits()),
             Value::Bytes(bytes) => self.array(1, |writer| writer.0.extend(bytes)),
-            Value::Uint32s(numbers) => {
-                self.array(4, |writer| numbers.iter().for_each(|number| writer.number32(*number)));
-            }
+            Value::Uint32s(numbers) => self.numbers(numbers),
             Value::Texts(texts) => self.array(4, |writer| texts.iter().for_each(|text| writer.text(text))),
             Value::Pairs(pairs) => self.array(8, |writer| {
                 for (first, second) in pairs {

@@ -219,6 +219,18 @@ impl Scope {
             .map_err(|source| self.failed("set properties of", source))
     }
 
+    /// Has a user's systemd move a process of the user's into the unit's cgroup, or into the one `below` it. It may do what
+    /// the user may not who comes from a login's cgroup, which is not the user's own.
+    pub(super) fn attach(&self, below: &str, pid: u32) -> Result<(), CgroupError> {
+        let failed = |source| self.failed("move a process into", source);
+        let mut body = Writer::default();
+        body.text(&self.unit);
+        body.text(&format!("/{below}"));
+        body.numbers(&[pid]);
+        let mut bus = Bus::connect(self.manager).map_err(failed)?;
+        bus.ask_manager("AttachProcessesToUnit", "ssau", body).map(drop).map_err(failed)
+    }
+
     /// Has systemd stop the unit and forget it if it failed, as by OOM; one that is gone is as good.
     pub(super) fn stop(&self) -> Result<(), CgroupError> {
         let failed = |source| self.failed("stop", source);
