@@ -1,6 +1,8 @@
 #!/bin/sh
-# image.sh DIRECTORY: makes what the virtual machine boots: DIRECTORY/vmlinuz and DIRECTORY/base.cpio, a small Debian
-# of the host's own release with systemd, D-Bus and the modules for its one device, all in the initial ramdisk.
+# image.sh DIRECTORY [RELEASE]: makes what the virtual machine boots: DIRECTORY/vmlinuz and DIRECTORY/base.cpio, a small Debian
+# of the host's own release with systemd, D-Bus and the modules for its one device, all in the initial ramdisk. The kernel
+# is that of RELEASE (bullseye: Linux 5.10), whose package lists are fetched for this alone (77: they are not to be had any
+# more), or the host's release's.
 # Needs mmdebstrap, cpio, busybox (static) and the network; nothing is installed, and nothing outside DIRECTORY changes.
 set -eu
 out=$1
@@ -11,9 +13,20 @@ trap 'rm -rf "$work"' EXIT
 . /etc/os-release
 
 # The kernel package is only unpacked: installing it would run its hooks on the host.
+release=${2:-}
+if [ -n "$release" ]; then
+    mkdir -p "$work/apt/lists/partial" "$work/apt/cache"
+    mirror=http://deb.debian.org
+    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s main\n' "$mirror/debian $release" "$mirror/debian-security $release-security" >"$work/apt/list"
+    printf 'Dir::Etc::sourcelist "%s";\nDir::Etc::sourceparts "/dev/null";\nDir::State::lists "%s";\nDir::Cache "%s";\n' \
+        "$work/apt/list" "$work/apt/lists" "$work/apt/cache" >"$work/apt/conf"
+    export APT_CONFIG="$work/apt/conf"
+    apt-get update -o APT::Update::Error-Mode=any >/dev/null 2>&1 || exit 77
+fi
 kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
 [ -n "$kernel" ] || { echo "image.sh: no linux-image-cloud-amd64 here" >&2; exit 1; }
 (cd "$work" && apt-get download "$kernel" >/dev/null && dpkg-deb -x "$kernel"_*.deb kernel)
+unset APT_CONFIG
 version=$(ls "$work/kernel/lib/modules")
 
 root=$work/root

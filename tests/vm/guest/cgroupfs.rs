@@ -75,15 +75,24 @@ fn every_setting_is_as_with_runc() {
 /// In the host's cgroup namespace by the path that /proc tells, as programs look for them.
 fn the_container_sees_its_limits() {
     let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
     let bundle = Bundle::busybox(&scratch, "in")
-        .script("cd /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup) && cat memory.max memory.swap.max memory.low cpu.max cpu.weight cpuset.cpus pids.max cpu.max.burst")
-        .edit(|config| {
-            config["linux"]["resources"] = resources();
-            config["linux"]["resources"]["cpu"]["burst"] = json!(5_000);
-        });
-    let outcome = Runtime::new(&scratch).run(&bundle).success();
-    let expected = ["67108864", "67108864", "33554432", "25000 50000", "59", "0", "41", "5000"];
+        .script("cd /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup) && cat memory.max memory.swap.max memory.low cpu.max cpu.weight cpuset.cpus pids.max")
+        .edit(|config| config["linux"]["resources"] = resources());
+    let outcome = runtime.run(&bundle).success();
+    let expected = ["67108864", "67108864", "33554432", "25000 50000", "59", "0", "41"];
     assert_eq!(outcome.stdout.lines().collect::<Vec<_>>(), expected);
+    let bursting = bundle
+        .another(&scratch, "bursts")
+        .script("cat /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/cpu.max.burst")
+        .edit(|config| config["linux"]["resources"]["cpu"]["burst"] = json!(5_000));
+    let outcome = runtime.run(&bursting);
+    // Bursts came with Linux 5.14.
+    if fs::read_to_string("/proc/sys/kernel/osrelease").is_ok_and(|release| release.starts_with("5.10.")) {
+        assert!(outcome.stderr.contains("cpu.burst") && outcome.code() == 1, "{outcome}");
+    } else {
+        assert_eq!(outcome.success().stdout, "5000\n");
+    }
 }
 
 fn unified_files_come_last() {

@@ -15,10 +15,11 @@ type Check = (&'static str, fn());
 
 fn main() -> ExitCode {
     let parameters = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    let is_v1 = parameters.split_whitespace().any(|word| word == "knarr.layout=v1");
-    let checks: Vec<Check> = match is_v1 {
-        true => systemd::V1.to_vec(),
-        false => [cgroupfs::V2, moved::V2, systemd::V2, user::V2].concat(),
+    let layout = parameters.split_whitespace().find_map(|word| word.strip_prefix("knarr.layout="));
+    let checks: Vec<Check> = match layout {
+        Some("v1") => systemd::V1.to_vec(),
+        Some("v2-without-systemd") => [cgroupfs::V2, moved::V2].concat(),
+        _ => [cgroupfs::V2, moved::V2, systemd::V2, user::V2].concat(),
     };
     // For whoever works on one of them.
     let only = parameters.split_whitespace().find_map(|word| word.strip_prefix("knarr.only="));
