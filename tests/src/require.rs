@@ -97,7 +97,8 @@ pub fn capability(number: u32) -> Result<(), String> {
     if set & (1 << number) == 0 { Err(format!("root lacks capability {number} here")) } else { Ok(()) }
 }
 
-/// `KNARR_FULL=1` asked for what takes minutes: every point of a sweep, every start of a race, and their slow controls.
+/// `KNARR_FULL=1` asked for what takes minutes: every point of a sweep, every start of a race and their slow controls, and
+/// the oldest kernel.
 ///
 /// # Errors
 /// Unless it was asked for.

@@ -35,6 +35,7 @@ fn the_runtime_works_on_cgroup_v1_under_systemd() {
 /// The oldest that the runtime is for: no mount_setattr, no cgroup.kill.
 #[test]
 fn the_runtime_works_on_linux_5_10() {
+    require!(full_sweeps);
     check("v2-without-systemd", "systemd.unified_cgroup_hierarchy=1", Kernel::OfBullseye);
 }
 
