@@ -73,6 +73,13 @@ impl Pty {
         self.master.write_all(keys.as_bytes()).expect("the terminal takes keys");
     }
 
+    /// Reads until the text is seen, which stays to be expected, or for so long.
+    pub fn shows(&mut self, text: &str, within: Duration) -> bool {
+        let end = Instant::now() + within;
+        while self.position_of(text).is_none() && Instant::now() < end && self.read_some(end) {}
+        self.position_of(text).is_some()
+    }
+
     /// Reads until the text was seen after all earlier calls' texts, and returns what came before its end.
     ///
     /// # Panics
@@ -81,8 +88,7 @@ impl Pty {
     pub fn expect(&mut self, text: &str, deadline: Duration) -> String {
         let end = Instant::now() + deadline;
         loop {
-            let found = self.seen.windows(text.len()).position(|window| window == text.as_bytes());
-            if let Some(position) = found {
+            if let Some(position) = self.position_of(text) {
                 let taken: Vec<u8> = self.seen.drain(..position + text.len()).collect();
                 return String::from_utf8_lossy(&taken).into_owned();
             }
@@ -104,6 +110,10 @@ impl Pty {
         let status = process::wait(&mut self.child, end.saturating_duration_since(Instant::now()));
         let text = String::from_utf8_lossy(&self.seen).into_owned();
         (status.unwrap_or_else(|| panic!("still running after {deadline:?}; it showed {text:?}")), text)
+    }
+
+    fn position_of(&self, text: &str) -> Option<usize> {
+        self.seen.windows(text.len()).position(|window| window == text.as_bytes())
     }
 
     /// Waits for output until `end`; `false` when the terminal has no other end any more.
