@@ -14,9 +14,6 @@ const USUAL_MOUNT: &str = "/sys/fs/cgroup";
 /// `CGROUP2_SUPER_MAGIC`.
 const CGROUP2_MAGIC: u64 = 0x6367_7270;
 
-/// mountinfo of a host with thousands of mounts is a few megabytes.
-const MAX_MOUNTINFO_BYTES: usize = 64 << 20;
-
 /// The v1 controllers that Linux ever had; other words in a cgroup mount's options are options.
 const V1_CONTROLLERS: [&str; 14] = [
     "blkio",
@@ -76,7 +73,7 @@ impl Layout {
             return Ok(Self { hierarchies: vec![Hierarchy::v2(USUAL_MOUNT, "/")] });
         }
         let path = Path::new("/proc/self/mountinfo");
-        let text = file::read_text(path, MAX_MOUNTINFO_BYTES)
+        let text = file::read_text(path, file::MAX_MOUNTINFO_BYTES)
             .map_err(|source| CgroupError::Read { path: path.to_owned(), source })?;
         Ok(Self::from_mountinfo(&text))
     }

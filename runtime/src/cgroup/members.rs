@@ -36,12 +36,13 @@ impl Fence {
         Ok(pids)
     }
 
-    /// Sends a signal to every process in the container's cgroups.
+    /// Sends a signal to every process in the container's cgroups; of SIGKILL those die, too, whom a freezer holds.
     ///
     /// # Errors
-    /// [`CgroupError::Signal`] and those of reading.
+    /// [`CgroupError::Signal`], those of reading, and those of [`Fence::let_die`].
     pub fn signal_all(&self, signal: i32) -> Result<(), CgroupError> {
-        self.signal_members(signal).map(drop)
+        self.signal_members(signal)?;
+        if signal == libc::SIGKILL { self.let_die() } else { Ok(()) }
     }
 
     /// Kills every process in the container's cgroups and returns when all are dead.

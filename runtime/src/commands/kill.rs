@@ -24,9 +24,6 @@ pub(super) fn run(root: &Path, args: &KillArgs) -> Result<(), CommandError> {
     let is_for_all = args.all || (!state.has_pid_namespace && signal == libc::SIGKILL);
     if is_for_all && !state.cgroups.hierarchies.is_empty() {
         return match Fence::open(&state.cgroups) {
-            Ok(fence) if signal == libc::SIGKILL => {
-                Ok(fence.signal_all(signal).and_then(|()| fence.let_die())?)
-            }
             Ok(fence) => Ok(fence.signal_all(signal)?),
             Err(CgroupError::Gone) => nobody(args),
             Err(error) => Err(error.into()),

@@ -7,7 +7,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::DumpableBehavior;
 use rustix::thread::LinkNameSpaceType;
 
-use super::inside::{fork_between, fork_brought, fork_inside};
+use super::inside::{fork_between, fork_inside, or_brought};
 use super::undo::Child;
 use super::{CreateError, CreateRequest, Decided, sources};
 use crate::cgroup::Fence;
@@ -84,11 +84,7 @@ fn fork(mut init: Init<'_>, root: &Path) -> Result<(Child, CreatorEnd), CreateEr
         false => fork_into(flags, cgroup),
         true => fork_between(cgroup, &mut inside),
     };
-    let forked = match (forked, &init.entrance.usher) {
-        (Err(Errno::ACCESS), Some(usher)) => fork_brought(usher, inside),
-        (forked, _) => forked.map_err(|source| CreateError::Clone { source }),
-    };
-    let (pid, pidfd) = match forked? {
+    let (pid, pidfd) = match or_brought(forked, init.entrance.usher.as_ref(), inside)? {
         Forked::Child => {
             drop(ours);
             // Nothing of the creator's, whose copy we are, may run after this: no destructor, no buffer.

@@ -23,9 +23,9 @@ use crate::sys::{Errno, exec, pidfd};
 /// What the process in between waits for.
 const ADMITTED: &[u8] = b"+";
 
-/// As [`fork_into`], for a process in between: in the namespaces of `joined` that can be joined from outside, which are taken off the list; then
-/// in its user namespace, if it has one, as root. The mount namespace is left to others, and so is the pid namespace
-/// unless `needs_pid`.
+/// As [`fork_into`], for a process in between: in the namespaces of `joined` that can be joined from outside, which are
+/// taken off the list; then in its user namespace, if it has one, as root. The mount namespace is left to others, and so
+/// is the pid namespace unless `needs_pid`.
 pub(super) fn fork_inside(
     (joined, needs_pid): (&mut Vec<(NamespaceKind, OwnedFd)>, bool),
     flags: u64,
@@ -46,8 +46,20 @@ pub(crate) fn fork_between(
     fork_admitted(cgroup, |_| Ok(()), enter_and_fork)
 }
 
-/// The same where we may not enter the cgroup: the process in between is brought there before it goes on.
-pub(crate) fn fork_brought(
+/// What was forked; where we were refused in the cgroup and have an usher, it is tried again by [`fork_brought`].
+pub(crate) fn or_brought(
+    forked: Result<Forked, Errno>,
+    usher: Option<&Usher>,
+    enter_and_fork: impl FnOnce() -> Result<Forked, Errno>,
+) -> Result<Forked, CreateError> {
+    match (forked, usher) {
+        (Err(Errno::ACCESS), Some(usher)) => fork_brought(usher, enter_and_fork),
+        (forked, _) => forked.map_err(|source| CreateError::Clone { source }),
+    }
+}
+
+/// As [`fork_between`], but the process in between is brought to the cgroup before it goes on.
+fn fork_brought(
     usher: &Usher,
     enter_and_fork: impl FnOnce() -> Result<Forked, Errno>,
 ) -> Result<Forked, CreateError> {

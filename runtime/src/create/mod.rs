@@ -37,7 +37,7 @@ use crate::state::{Claim, Process, State, VERSION};
 pub(crate) use child::{hide, inherited};
 pub use error::{CreateError, StartError};
 pub use gate::start;
-pub(crate) use inside::{fork_between, fork_brought};
+pub(crate) use inside::{fork_between, or_brought};
 pub(crate) use serve::Served;
 pub(crate) use undo::Child;
 use undo::Undo;

@@ -8,7 +8,7 @@ use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
 
 use super::ExecError;
 use crate::cgroup::{CgroupError, Entrance, refuge};
-use crate::create::{Child, CreateError, fork_between, fork_brought, hide};
+use crate::create::{Child, fork_between, hide, or_brought};
 use crate::handshake::{ChildEnd, CreatorEnd, Failure, Phase};
 use crate::init::{InitError, become_root, enter_cgroups};
 use crate::plan::namespaces::flag;
@@ -71,11 +71,7 @@ pub(super) fn fork(
         Err(Errno::BUSY | Errno::OPNOTSUPP) => fork(Some(refuge(entering.init.as_fd())?.as_fd())),
         forked => forked,
     };
-    let forked = match (forked, &entering.entrance.usher) {
-        (Err(Errno::ACCESS), Some(usher)) => fork_brought(usher, inside),
-        (forked, _) => forked.map_err(|source| CreateError::Clone { source }),
-    };
-    let child = match forked? {
+    let child = match or_brought(forked, entering.entrance.usher.as_ref(), inside)? {
         Forked::Child => {
             creator.close_in_child();
             let joined: &[NamespaceKind] = if user_first { &user_and_pid } else { &[NamespaceKind::Pid] };

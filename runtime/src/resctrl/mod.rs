@@ -11,14 +11,12 @@ mod stats;
 
 use std::path::{Path, PathBuf};
 
+use crate::cgroup::unescape;
 use crate::sys::{Errno, file};
 
 pub use group::{Group, Wanted};
 pub use schema::Schemata;
 pub use stats::Stats;
-
-/// mountinfo of a host with thousands of mounts is a few megabytes.
-const MAX_MOUNTINFO_BYTES: usize = 64 << 20;
 
 /// The kernel's files here are a line for each resource, or one number.
 const MAX_FILE_BYTES: usize = 64 * 1024;
@@ -79,10 +77,10 @@ impl Resctrl {
     /// [`ResctrlError::Read`]; [`ResctrlError::NotMounted`] when there is none.
     pub fn find() -> Result<Self, ResctrlError> {
         let path = Path::new("/proc/self/mountinfo");
-        let text = file::read_text(path, MAX_MOUNTINFO_BYTES)
+        let text = file::read_text(path, file::MAX_MOUNTINFO_BYTES)
             .map_err(|source| ResctrlError::Read { path: path.to_owned(), source })?;
         let root = text.lines().find_map(mount_point).ok_or(ResctrlError::NotMounted)?;
-        Ok(Self::at(root.into()))
+        Ok(Self::at(unescape(root).into()))
     }
 
     /// The one that is mounted at `root`.
@@ -103,8 +101,7 @@ impl Resctrl {
     }
 }
 
-/// The mount point of a line of proc_pid_mountinfo(5), if it is a resctrl filesystem's. Spaces in it would be escaped,
-/// but nobody mounts it below a directory with such a name.
+/// The mount point, escaped, of a line of proc_pid_mountinfo(5), if it is a resctrl filesystem's.
 fn mount_point(line: &str) -> Option<&str> {
     let (mount, filesystem) = line.split_once(" - ")?;
     let is_resctrl = filesystem.split(' ').next() == Some("resctrl");

@@ -16,9 +16,6 @@ use crate::sys::{Errno, file};
 /// No directory is deeper: paths are at most 4096 bytes.
 const DEPTH_MAX: usize = 2048;
 
-/// Hosts with thousands of mounts have a few megabytes of them.
-const MOUNTINFO_MAX_BYTES: usize = 64 << 20;
-
 /// How the root is entered.
 #[derive(Debug)]
 pub(crate) enum Entry {
@@ -130,7 +127,7 @@ pub(crate) fn become_root(directory: BorrowedFd<'_>) -> Result<(), Errno> {
 /// The host's procfs and sysfs, whole and writable, would stay in the namespace, and by that allow the container to mount
 /// new ones without masks. They are taken away, or covered where that is not allowed.
 fn hide_kernel_files(root: &Path) -> Result<(), Errno> {
-    let text = file::read_text("/proc/self/mountinfo".as_ref(), MOUNTINFO_MAX_BYTES)?;
+    let text = file::read_text("/proc/self/mountinfo".as_ref(), file::MAX_MOUNTINFO_BYTES)?;
     let outside = text.lines().filter_map(kernel_mount).filter(|path| !path.starts_with(root));
     for path in outside {
         match rustix::mount::unmount(&path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {

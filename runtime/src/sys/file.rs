@@ -10,6 +10,9 @@ use rustix::io::Errno;
 /// No file of procfs or cgroupfs that we read whole is longer, but for mountinfo and lists of processes.
 pub const MAX_PROC_BYTES: usize = 1 << 20;
 
+/// mountinfo of a host with thousands of mounts is a few megabytes.
+pub const MAX_MOUNTINFO_BYTES: usize = 64 << 20;
+
 /// One read of a small file needs no second buffer.
 const FIRST_READ_BYTES: usize = 4096;
 
