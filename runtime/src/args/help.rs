@@ -2,9 +2,7 @@
 
 use super::flags::{Flag, Takes};
 use super::verbs::{GLOBAL_FLAGS, VERBS, Verb};
-
-/// The runtime-spec that config.json is read by and `state` is written by.
-pub const SPEC_VERSION: &str = "1.3.0";
+use crate::spec;
 
 /// Named `runc version` when called as runc, since go-runc looks for those words.
 #[must_use]
@@ -12,7 +10,7 @@ pub fn version(program: &str) -> String {
     let mut text = format!("{program} version {}\n", env!("CARGO_PKG_VERSION"));
     // dockerd looks for the line, so that it is there for builds outside of a repository too.
     text.push_str(&format!("commit: {}\n", option_env!("KNARR_COMMIT").unwrap_or("unknown")));
-    text.push_str(&format!("spec: {SPEC_VERSION}\n"));
+    text.push_str(&format!("spec: {}\n", spec::VERSION));
     text
 }
 

@@ -8,12 +8,11 @@ use serde::Serialize;
 use serde::ser::SerializeStruct as _;
 
 use super::CommandError;
-use crate::args::help::SPEC_VERSION;
 use crate::hooks::HookKind;
 use crate::plan::options;
 use crate::process::memory_policy;
 use crate::security::{capabilities, seccomp};
-use crate::spec::NamespaceKind;
+use crate::spec::{self, NamespaceKind};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -106,7 +105,7 @@ fn features() -> Features {
     mount_options.sort();
     Features {
         oci_version_min: "1.0.0",
-        oci_version_max: SPEC_VERSION,
+        oci_version_max: spec::VERSION,
         hooks: HookKind::ALL.iter().map(|kind| kind.name()).collect(),
         mount_options,
         linux: linux(),

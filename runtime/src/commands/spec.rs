@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::CommandError;
 use crate::args::SpecArgs;
-use crate::args::help::SPEC_VERSION;
 use crate::cgroup::{Layout, Version};
+use crate::spec;
 
 /// What both kinds have in common, with slots between at-signs.
 const EXAMPLE: &str = include_str!("example.json");
@@ -65,7 +65,7 @@ fn rootless(is_unified: bool) -> String {
 }
 
 fn fill(slots: &[(&str, &str)]) -> String {
-    let text = EXAMPLE.replace("@VERSION@", SPEC_VERSION);
+    let text = EXAMPLE.replace("@VERSION@", spec::VERSION);
     slots.iter().fold(text, |text, (slot, content)| text.replace(slot, content))
 }
 

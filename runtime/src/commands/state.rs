@@ -9,13 +9,14 @@ use knarr_proto::status::Status;
 use serde::Serialize;
 
 use super::CommandError;
+use crate::spec;
 use crate::state::{Observed, State};
 
 /// OCI runtime-spec, "State", with runc's additions.
 #[derive(Debug, Serialize)]
 pub(super) struct Shown<'a> {
     #[serde(rename = "ociVersion")]
-    oci_version: &'a str,
+    oci_version: &'static str,
     pub(super) id: &'a str,
     pub(super) pid: u32,
     pub(super) status: Status,
@@ -30,7 +31,7 @@ pub(super) struct Shown<'a> {
 impl<'a> Shown<'a> {
     pub(super) fn new(state: &'a State, observed: Observed, owner: &'a str) -> Self {
         Self {
-            oci_version: &state.oci_version,
+            oci_version: spec::VERSION,
             id: state.id.as_str(),
             pid: observed.pid,
             status: observed.status,

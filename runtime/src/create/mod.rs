@@ -271,7 +271,6 @@ pub(crate) fn first_state(request: &CreateRequest<'_>, decided: &Decided) -> Res
     Ok(State {
         version: VERSION,
         id: request.id.clone(),
-        oci_version: spec.oci_version.clone(),
         bundle: request.bundle.path.display().to_string(),
         rootfs: decided.plan.root.path.display().to_string(),
         created: crate::output::time::now_nanos(),

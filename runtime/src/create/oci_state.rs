@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::spec;
 use crate::state::State;
 
 /// runtime-spec's state object.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OciState<'a> {
-    oci_version: &'a str,
+    oci_version: &'static str,
     id: &'a str,
     status: &'a str,
     #[serde(skip_serializing_if = "is_zero")]
@@ -29,7 +30,7 @@ impl State {
     /// The state object with this status and pid.
     pub(crate) fn oci_state<'a>(&'a self, status: &'a str, pid: u32) -> OciState<'a> {
         OciState {
-            oci_version: &self.oci_version,
+            oci_version: spec::VERSION,
             id: self.id.as_str(),
             status,
             pid,

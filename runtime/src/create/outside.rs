@@ -87,6 +87,5 @@ pub(super) fn deliver_listener(served: &Served<'_>, number: RawFd) -> Result<(),
     let listener = served.seccomp.and_then(Program::listener).ok_or(CreateError::Order)?;
     let notify = listener::fetch(served.pidfd.as_fd(), number)?;
     let object = served.state.oci_state("creating", served.pid);
-    listener.deliver(notify.as_fd(), &served.state.oci_version, served.pid.cast_signed(), &object)?;
-    Ok(())
+    Ok(listener.deliver(notify.as_fd(), served.pid.cast_signed(), &object)?)
 }

@@ -36,6 +36,9 @@ pub use resources::{
 };
 pub use seccomp::{ArgCheck, Seccomp, SyscallRule};
 
+/// What config.json is read by, and what `state`, hooks and seccomp agents are told follows.
+pub const VERSION: &str = "1.3.0";
+
 /// The whole of config.json, as far as it concerns Linux.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

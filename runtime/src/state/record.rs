@@ -79,8 +79,6 @@ pub struct State {
     pub version: u32,
     /// The container.
     pub id: ContainerId,
-    /// `ociVersion` of its configuration.
-    pub oci_version: String,
     /// Absolute path of the bundle.
     pub bundle: String,
     /// Absolute path of the root filesystem on the host.
@@ -208,7 +206,6 @@ mod tests {
         State {
             version: VERSION,
             id: "web".parse().expect("an id"),
-            oci_version: "1.3.0".to_owned(),
             bundle: "/b".to_owned(),
             rootfs: "/b/rootfs".to_owned(),
             created: "2026-11-24T00:00:00Z".to_owned(),

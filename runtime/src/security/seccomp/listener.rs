@@ -15,6 +15,8 @@ use rustix::net::{
 use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 use serde::Serialize;
 
+use crate::spec;
+
 /// An agent is local and only has to accept and read: one that takes longer is stuck, and holds up `create`.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -64,7 +66,7 @@ pub enum ListenerError {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ContainerProcessState<'a, S> {
-    oci_version: &'a str,
+    oci_version: &'static str,
     fds: [&'static str; 1],
     pid: i32,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -90,12 +92,12 @@ impl Listener {
     pub fn deliver(
         &self,
         notify: BorrowedFd<'_>,
-        oci_version: &str,
         pid: i32,
         state: &impl Serialize,
     ) -> Result<(), ListenerError> {
         let metadata = self.metadata.as_str();
-        let message = ContainerProcessState { oci_version, fds: ["seccompFd"], pid, metadata, state };
+        let message =
+            ContainerProcessState { oci_version: spec::VERSION, fds: ["seccompFd"], pid, metadata, state };
         let message = serde_json::to_vec(&message).map_err(|source| ListenerError::Encode { source })?;
         let socket =
             dial(&self.path).map_err(|source| ListenerError::Connect { path: self.path.clone(), source })?;
@@ -171,7 +173,7 @@ mod tests {
             rustix::io::write(received.unwrap(), b"!").unwrap();
             text
         });
-        listener.deliver(writer.as_fd(), "1.3.0", 42, &state).unwrap();
+        listener.deliver(writer.as_fd(), 42, &state).unwrap();
         let text = agent.join().unwrap();
         let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
         assert_eq!(value["fds"], serde_json::json!(["seccompFd"]));
@@ -186,7 +188,7 @@ mod tests {
     fn nobody_at_the_path_is_an_error_that_names_it() {
         let listener = Listener { path: "/nonexistent/agent.sock".into(), metadata: String::new() };
         let (_reader, writer) = rustix::pipe::pipe().unwrap();
-        let error = listener.deliver(writer.as_fd(), "1.3.0", 1, &()).unwrap_err();
+        let error = listener.deliver(writer.as_fd(), 1, &()).unwrap_err();
         assert!(matches!(error, ListenerError::Connect { source: Errno::NOENT, .. }));
     }
 }
