@@ -30,7 +30,8 @@ pub(super) const NEW_CONFIG: &str = ".config.json";
 pub struct Process {
     /// In the pid namespace of whoever made the container.
     pub pid: u32,
-    /// Clock ticks since boot, as in `/proc/<pid>/stat`.
+    /// Clock ticks since boot, as in `/proc/<pid>/stat`: a pid does not come again within one, 10 ms, since all others
+    /// are given out before it.
     pub start_time: u64,
 }
 
