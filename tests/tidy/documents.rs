@@ -6,6 +6,8 @@ use knarr_tests::programs;
 
 use crate::{files, none};
 
+const MAX_COLUMNS: usize = 120;
+
 fn read(path: &str) -> String {
     fs::read_to_string(programs::workspace().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
@@ -54,6 +56,18 @@ fn nothing_depends_on_a_place_outside_the_repository() {
         }
     }
     none("names of places outside", &offenders);
+}
+
+/// Tables cannot be wrapped, and neither can what has no blank, as an address.
+#[test]
+fn lines_fit_a_screen() {
+    let is_long = |line: &str| line.chars().count() > MAX_COLUMNS && line.trim().contains(' ');
+    let mut offenders = Vec::new();
+    for file in files(&["md"]) {
+        let lines = (1..).zip(file.text.lines()).filter(|(_, line)| is_long(line) && !line.starts_with('|'));
+        offenders.extend(lines.map(|(number, _)| format!("{}:{number}", file.path)));
+    }
+    none(&format!("lines over {MAX_COLUMNS} columns"), &offenders);
 }
 
 #[test]
