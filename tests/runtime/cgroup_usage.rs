@@ -75,8 +75,7 @@ fn statistics_have_the_fields_of_runc() {
     let stats = |runtime: &Runtime<'_>, id: &str| {
         eventually(DEADLINE, || {
             let line = runtime.call(["events", "--stats", id]).success().stdout;
-            let found: Value =
-                serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            let found: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
             found["data"]["memory"]["cache"].is_u64().then_some(found)
         })
     };
