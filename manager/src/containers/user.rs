@@ -78,7 +78,11 @@ fn open(rootfs: BorrowedFd<'_>, file: &'static str) -> Result<Option<File>, User
     Ok(Some(opened))
 }
 
-fn resolve<P: Read, G: Read>(
+/// The same in files that are open already, or that the container does not have.
+///
+/// # Errors
+/// As [`look_up`].
+pub(crate) fn resolve<P: Read, G: Read>(
     passwd: Option<P>,
     group: Option<G>,
     spec: &str,
