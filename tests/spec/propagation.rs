@@ -1,12 +1,13 @@
 //! `linux.rootfsPropagation` and the propagation of bind mounts: what is mounted on the host after the start is seen or
 //! not, and what is mounted in the container appears on the host or not. The "host" is a mount namespace of the test's.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use knarr_tests::{Bundle, Outcome, Runtime, Scratch, process, programs, require};
 use serde_json::json;
 
-use crate::mountinfo::parse;
+use crate::mountinfo::{Entry, parse};
 use crate::mounts::add;
 use crate::{differs, output};
 
@@ -91,19 +92,35 @@ fn the_propagation_of_the_root_is_as_given() {
     assert!(said.contains("sideways") || said.contains("rootfsPropagation"), "{said}");
 }
 
+/// The mounts of a container where all of the host's are shared, as under systemd.
+#[track_caller]
+fn on_a_shared_host(change: impl FnOnce(&mut serde_json::Value)) -> BTreeMap<String, Entry> {
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch).as_is();
+    let bundle = Bundle::busybox(&scratch, "one").script("cat /proc/self/mountinfo").edit(change);
+    let run = runtime.verb("run", &bundle);
+    let prepare = "umount /sys/fs/cgroup/unified 2>/dev/null; mount --make-rshared /";
+    let mut command = scratch.with_mounts(prepare, Path::new("/"), run.get_program());
+    parse(&process::run(command.args(run.get_args())).success().stdout)
+}
+
 #[test]
 fn a_slave_root_follows_a_shared_host() {
     require!(root, tool("busybox"), tool("unshare"));
     differs!("crun" => "1.8.1 cuts the root off the host");
-    let scratch = Scratch::new();
-    let runtime = Runtime::new(&scratch).as_is();
-    let bundle = Bundle::busybox(&scratch, "one").script("cat /proc/self/mountinfo").edit(|config| {
-        config["linux"]["rootfsPropagation"] = json!("slave");
+    let seen = on_a_shared_host(|config| config["linux"]["rootfsPropagation"] = json!("slave"));
+    assert!(seen["/"].propagation.contains("master:"), "{:?}", seen["/"]);
+}
+
+#[test]
+fn without_a_word_about_it_no_mount_follows_a_shared_host() {
+    require!(root, tool("busybox"), tool("unshare"));
+    differs!("runc-head" => "1.5 leaves bind mounts slaves", "runc" => "1.1.5 as well");
+    let seen = on_a_shared_host(|config| {
+        add(config, "/data", "none", "/dev", &["rbind"]);
+        config["linux"]["maskedPaths"] = json!(["/proc/keys", "/proc/acpi"]);
+        config["linux"]["readonlyPaths"] = json!(["/proc/sys"]);
     });
-    let run = runtime.verb("run", &bundle);
-    let prepare = "umount /sys/fs/cgroup/unified 2>/dev/null; mount --make-rshared /";
-    let mut command = scratch.with_mounts(prepare, Path::new("/"), run.get_program());
-    let seen = process::run(command.args(run.get_args())).success();
-    let root = &parse(&seen.stdout)["/"];
-    assert!(root.propagation.contains("master:"), "{root:?}");
+    let following: Vec<_> = seen.iter().filter(|(_, entry)| !entry.propagation.is_empty()).collect();
+    assert!(following.is_empty(), "{following:#?}");
 }

@@ -47,6 +47,11 @@ pub(super) fn bind_root(propagation: Option<(u64, Reach)>) -> Result<Tree, RootE
     let root = rustix::mount::open_tree(CWD, c".", flags).map_err(|source| RootError::Bind { source })?;
     rustix::mount::move_mount(&root, c"", CWD, c".", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .map_err(|source| RootError::Bind { source })?;
+    if propagation.is_none() {
+        // Nothing that is mounted on the host later shows up in the container (and criu finds no master of the root).
+        let private = Change { propagation: libc::MS_PRIVATE, ..Change::default() };
+        change_attached(root.as_fd(), private, Reach::Tree).map_err(|source| RootError::Bind { source })?;
+    }
     Ok(Tree::new(root))
 }
 

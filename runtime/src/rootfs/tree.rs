@@ -182,9 +182,10 @@ pub(crate) fn attach_changed(
     }
 }
 
-/// Puts a detached mount on what `target` refers to, read-only.
+/// Puts a detached mount on what `target` refers to, read-only, and out of reach of what is mounted over its source later.
 pub(crate) fn attach_readonly(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
-    attach_changed(mount, &[(Change::READONLY, Reach::One)], target)
+    let wanted = Change { propagation: libc::MS_PRIVATE, ..Change::READONLY };
+    attach_changed(mount, &[(wanted, Reach::One)], target)
         .map_err(|(Unplaced::Changed(errno) | Unplaced::Attached(errno))| errno)
 }
 
