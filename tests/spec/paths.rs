@@ -64,6 +64,17 @@ fn a_readonly_path_keeps_the_options_of_its_mount() {
 }
 
 #[test]
+fn what_is_mounted_below_a_readonly_path_stays_as_it_is() {
+    require!(root, tool("busybox"));
+    let seen = output("touch /m/file || echo closed; touch /m/below/file && ls /m/below", |config| {
+        crate::mounts::add(config, "/m", "tmpfs", "tmpfs", &[]);
+        crate::mounts::add(config, "/m/below", "tmpfs", "tmpfs", &[]);
+        config["linux"]["readonlyPaths"] = json!(["/m"]);
+    });
+    assert_eq!(seen, "closed\nfile\n");
+}
+
+#[test]
 fn relative_paths_are_refused() {
     require!(root, tool("busybox"));
     // runtime-spec, "Masked Paths", "Readonly Paths": "The values MUST be absolute paths in the container namespace."

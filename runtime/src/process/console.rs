@@ -73,10 +73,10 @@ impl Console {
         Ok(Self { master, slave })
     }
 
-    /// Shows the terminal at /dev/console.
+    /// Shows the terminal at /dev/console, not where a link of the image would have it (CVE-2025-52565).
     pub(crate) fn bind(&self, tree: &Tree) -> Result<(), ConsoleError> {
         let bind = || {
-            let target = tree.make_file("dev/console")?;
+            let target = tree.make_file("dev/console", Links::Refuse)?;
             let copy = copy_tree(self.slave.as_fd(), Reach::One)?;
             attach(copy.as_fd(), target.as_fd())
         };

@@ -111,7 +111,7 @@ fn bind(tree: &Tree, device: &Device) -> Result<(), Errno> {
         return Err(Errno::NODEV);
     }
     let copy = copy_tree(host.as_fd(), Reach::One)?;
-    let target = tree.make_file(&device.path)?;
+    let target = tree.make_file(&device.path, Links::Follow)?;
     attach_readonly(copy.as_fd(), target.as_fd())
 }
 

@@ -3,21 +3,22 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::mounts::new_filesystem;
+use super::mounts::{new_filesystem, set_readonly};
 use super::tree::{Links, attach, attach_readonly, copy_tree, is_directory};
 use super::{RootError, Tree};
 use crate::plan::mounts::{Attributes, Filesystem};
 use crate::sys::Errno;
 use crate::sys::mount::Reach;
 
-/// Makes `path` read-only where it is there.
+/// Makes `path` read-only where it is there; mounts below it stay as they are, as under runc.
 pub(super) fn make_readonly(tree: &Tree, path: &str) -> Result<(), Errno> {
     let target = match tree.resolve(path, Links::Follow) {
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
         opened => opened?,
     };
-    let copy = copy_tree(target.as_fd(), Reach::One)?;
-    attach_readonly(copy.as_fd(), target.as_fd())
+    let copy = copy_tree(target.as_fd(), Reach::Tree)?;
+    attach(copy.as_fd(), target.as_fd())?;
+    set_readonly(copy.as_fd())
 }
 
 /// Masks `paths` where they are there.

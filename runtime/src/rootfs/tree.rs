@@ -71,15 +71,15 @@ impl Tree {
     }
 
     /// Opens the file at `path`, made empty with its parents if it is not there.
-    pub(crate) fn make_file(&self, path: &str) -> Result<OwnedFd, Errno> {
-        self.make(path, Links::Follow, Kind::File, LINKS_MAX)
+    pub(crate) fn make_file(&self, path: &str, links: Links) -> Result<OwnedFd, Errno> {
+        self.make(path, links, Kind::File, LINKS_MAX)
     }
 
     /// Opens a mount point at `path` for `mount`, made as a directory or an empty file as that is one.
     pub(crate) fn make_target(&self, path: &str, mount: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
         match is_directory(mount)? {
             true => self.make_directory(path, Links::Follow),
-            false => self.make_file(path),
+            false => self.make_file(path, Links::Follow),
         }
     }
 
