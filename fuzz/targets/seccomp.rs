@@ -3,30 +3,11 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-use knarr_runtime::security::seccomp::{self, oracle, simulate};
+use knarr_runtime::security::seccomp::oracle::{self, ACTIONS, NAMES, OPERATORS};
+use knarr_runtime::security::seccomp::{self, simulate};
 use knarr_runtime::spec::{ArgCheck, Seccomp, SyscallRule};
 use libfuzzer_sys::fuzz_target;
 
-const NAMES: [&str; 16] = [
-    "read",
-    "write",
-    "open",
-    "clone",
-    "clone3",
-    "personality",
-    "socket",
-    "connect",
-    "semop",
-    "shmat",
-    "execve",
-    "futex",
-    "keyctl",
-    "openat2",
-    "set_tls",
-    "listns",
-];
-const ACTIONS: [&str; 8] = ["ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD", "LOG", "TRACE", "TRAP"];
-const OPERATORS: [&str; 7] = ["EQ", "NE", "LT", "LE", "GT", "GE", "MASKED_EQ"];
 const ARCHITECTURES: [&str; 4] = ["X86_64", "X32", "X86", "S390X"];
 const VALUES: [u64; 8] = [0, 3, 0xffff_ffff, 1 << 32, 0x7e02_0000, u64::MAX, 1 << 63, 0xffff_ffff_0000_0000];
 const AUDITS: [u32; 4] = [0xc000_003e, 0x4000_0003, 0xc000_00b7, 0];

@@ -4,26 +4,9 @@
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
+use super::oracle::{ACTIONS, NAMES, OPERATORS};
 use super::*;
 
-const NAMES: [&str; 14] = [
-    "read",
-    "write",
-    "clone",
-    "clone3",
-    "personality",
-    "socket",
-    "connect",
-    "semop",
-    "shmat",
-    "execve",
-    "futex",
-    "map_shadow_stack",
-    "set_tls",
-    "listns",
-];
-const ACTIONS: [&str; 8] = ["ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD", "LOG", "TRACE", "TRAP"];
-const OPERATORS: [&str; 7] = ["EQ", "NE", "LT", "LE", "GT", "GE", "MASKED_EQ"];
 const ARCHITECTURES: [&str; 5] =
     ["SCMP_ARCH_X86_64", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_ARM", "SCMP_ARCH_S390X"];
 
