@@ -46,6 +46,10 @@ impl BusError {
     }
 }
 
+/// Systemd's manager.
+const PATH: &str = "/org/freedesktop/systemd1";
+const INTERFACE: &str = "org.freedesktop.systemd1.Manager";
+
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct Bus {
@@ -124,13 +128,20 @@ impl Bus {
         signature: &str,
         body: Writer,
     ) -> Result<Incoming, BusError> {
-        let target = Target {
-            destination: self.destination,
-            path: "/org/freedesktop/systemd1",
-            interface: "org.freedesktop.systemd1.Manager",
-            member,
-        };
+        let target = Target { destination: self.destination, path: PATH, interface: INTERFACE, member };
         self.ask(target, signature, body)
+    }
+
+    /// The number that systemd's version begins with, as 249 in `249.11-0ubuntu3` or `v249`.
+    pub(super) fn version(&mut self) -> Result<u32, BusError> {
+        let interface = "org.freedesktop.DBus.Properties";
+        let target = Target { destination: self.destination, path: PATH, interface, member: "Get" };
+        let mut body = Writer::default();
+        body.text(INTERFACE);
+        body.text("Version");
+        let told = self.ask(target, "ss", body)?.texts("v").ok_or(BusError::Malformed)?.concat();
+        let number = told.trim_start_matches('v').split(|letter: char| !letter.is_ascii_digit()).next();
+        number.and_then(|number| number.parse().ok()).ok_or(BusError::Malformed)
     }
 
     fn ask(&mut self, target: Target<'_>, signature: &str, body: Writer) -> Result<Incoming, BusError> {
@@ -216,4 +227,38 @@ fn sockets(manager: Manager) -> Result<Vec<(PathBuf, bool)>, BusError> {
         return Err(BusError::NoSocket("set DBUS_SESSION_BUS_ADDRESS or XDG_RUNTIME_DIR, as a login does"));
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A bus with a systemd of this version behind it, which answers one question.
+    fn bus(version: &'static str) -> Bus {
+        let (stream, mut systemd) = UnixStream::pair().expect("two ends");
+        std::thread::spawn(move || {
+            let mut fixed = [0; FIXED_BYTES];
+            systemd.read_exact(&mut fixed).expect("a call");
+            let mut rest = vec![0; whole_length(&fixed).expect("a call") - FIXED_BYTES];
+            systemd.read_exact(&mut rest).expect("a call");
+            let length = u32::try_from(version.len()).expect("short");
+            let text = [b"\x01s\0\0".as_slice(), &length.to_ne_bytes(), version.as_bytes(), b"\0"].concat();
+            // A reply to the first call (serial 1, as field 5), whose body (field 8) is a variant.
+            let header = [fixed[0], REPLY, 0, 1];
+            let fields = [b"\x05\x01u\0".as_slice(), &1_u32.to_ne_bytes(), b"\x08\x01g\0\x01v\0\0"].concat();
+            let numbers = [length + 9, 1, 15].map(u32::to_ne_bytes).concat();
+            systemd.write_all(&[&header[..], &numbers, &fields, &text].concat()).expect("somebody asked");
+        });
+        Bus { stream, serial: 0, destination: None, signals: Vec::new() }
+    }
+
+    #[test]
+    fn a_version_begins_with_a_number() {
+        for (told, expected) in
+            [("252.36-1~deb12u1", 252), ("v245.4-1.fc32", 245), ("249", 249), ("258~rc1", 258)]
+        {
+            assert_eq!(bus(told).version().expect(told), expected);
+        }
+        assert!(matches!(bus("devel").version(), Err(BusError::Malformed)));
+    }
 }

@@ -254,11 +254,12 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Incoming> {
 }
 
 impl Incoming {
-    /// The body's first values, as far as they are texts or 32-bit numbers; `signature` says which.
+    /// The body's first values, as far as they are texts, variants of one, or 32-bit numbers; `signature` says which.
     pub(super) fn texts(&self, signature: &str) -> Option<Vec<String>> {
         let mut reader = Reader { bytes: &self.body, at: 0 };
         let value = |kind: char| match kind {
             's' | 'o' => reader.text(),
+            'v' => reader.signature().and_then(|_| reader.text()),
             _ => reader.number32().map(|number| number.to_string()),
         };
         signature.chars().map(value).collect()

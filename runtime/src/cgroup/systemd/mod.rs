@@ -187,6 +187,7 @@ impl ScopePlan {
 
     fn start_around(&self, placeholder: &Placeholder, bus: &mut Bus) -> Result<(), BusError> {
         let mut properties = self.properties.clone();
+        properties::leave_out_unknown(&mut properties, || bus.version())?;
         properties.push(("PIDs".to_owned(), Value::Uint32s(vec![placeholder.pid])));
         let mut body = Writer::default();
         body.text(&self.scope.unit);
@@ -199,7 +200,7 @@ impl ScopePlan {
     /// The container is in: its own number of tasks counts from now on.
     pub(super) fn limit_tasks(&self) -> Result<(), CgroupError> {
         match &self.tasks_max {
-            Some(property) => self.scope.set(std::slice::from_ref(property)),
+            Some(property) => self.scope.set(vec![property.clone()]),
             None => Ok(()),
         }
     }
@@ -210,13 +211,14 @@ impl Scope {
     pub(super) fn update(&self, resources: &Resources, version: Version) -> Result<(), CgroupError> {
         let mut properties = properties::of(resources, version, Fields(""))?;
         properties.extend(properties::tasks_max(resources));
-        if properties.is_empty() { Ok(()) } else { self.set(&properties) }
+        if properties.is_empty() { Ok(()) } else { self.set(properties) }
     }
 
-    fn set(&self, properties: &[Property]) -> Result<(), CgroupError> {
-        Bus::connect(self.manager)
-            .and_then(|mut bus| bus.set_properties(&self.unit, properties))
-            .map_err(|source| self.failed("set properties of", source))
+    fn set(&self, mut properties: Vec<Property>) -> Result<(), CgroupError> {
+        let failed = |source| self.failed("set properties of", source);
+        let mut bus = Bus::connect(self.manager).map_err(failed)?;
+        properties::leave_out_unknown(&mut properties, || bus.version()).map_err(failed)?;
+        bus.set_properties(&self.unit, &properties).map_err(failed)
     }
 
     /// Has a user's systemd move a process of the user's into the unit's cgroup, or into the one `below` it. It may do what

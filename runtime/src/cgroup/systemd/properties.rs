@@ -15,8 +15,22 @@ const DEFAULT_PERIOD_US: u64 = 100_000;
 /// One percent of a CPU, in a second.
 const PERCENT_US: u64 = 10_000;
 
-/// A weight of nothing is how systemd (since 252) says idle.
+/// A weight of nothing is how systemd says idle, since this version.
 const IDLE: Value = Value::Uint64(0);
+const IDLE_SINCE: u32 = 252;
+
+/// Leaves out what an older systemd would refuse, as runc does; the cgroup's files have it in any case. The version is asked
+/// for only where it matters.
+pub(super) fn leave_out_unknown<E>(
+    properties: &mut Vec<Property>,
+    version: impl FnOnce() -> Result<u32, E>,
+) -> Result<(), E> {
+    let is_idle = |(name, value): &Property| name == "CPUWeight" && *value == IDLE;
+    if properties.iter().any(is_idle) && version()? < IDLE_SINCE {
+        properties.retain(|property| !is_idle(property));
+    }
+    Ok(())
+}
 
 fn set<T: Default + PartialEq + Copy>(value: Option<T>) -> Option<T> {
     value.filter(|value| *value != T::default())
@@ -261,5 +275,24 @@ mod tests {
         for text in [r#"{"cpu":{"idle":0,"shares":200}}"#, r#"{"cpu":{"idle":1}}"#] {
             assert_eq!(fit(&mut resources(text), Version::V2), None, "{text}");
         }
+    }
+
+    #[test]
+    fn an_old_systemd_is_not_told_of_idle() {
+        for text in
+            [r#"{"cpu":{"idle":1,"quota":1000}}"#, r#"{"cpu":{"quota":1000},"unified":{"cpu.idle":"1"}}"#]
+        {
+            let all = of(&resources(text), Version::V2, Fields("")).expect(text);
+            for (version, left) in [(251, all.len() - 1), (252, all.len())] {
+                let mut properties = all.clone();
+                leave_out_unknown(&mut properties, || Ok::<_, ()>(version)).expect("a version");
+                assert_eq!(properties.len(), left, "{text} on {version}");
+                assert_eq!(properties.iter().any(|(name, _)| name == "CPUWeight"), version == 252);
+            }
+        }
+        let mut weighed =
+            of(&resources(r#"{"cpu":{"shares":200}}"#), Version::V2, Fields("")).expect("valid");
+        leave_out_unknown(&mut weighed, || Err("nobody needs to ask")).expect("nobody asks");
+        assert_eq!(weighed.len(), 1);
     }
 }
