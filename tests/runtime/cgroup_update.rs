@@ -122,6 +122,22 @@ fn burst_and_idle_are_updated_and_kept() {
     assert_eq!(web.file("cpu", "cpu.idle"), "1");
 }
 
+/// Go puts both objects into one; so does the configuration that an update begins with.
+#[test]
+fn an_update_is_kept_where_linux_has_two_names() {
+    require!(root, cgroup1);
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let bundle = limited(&scratch, "web").edit(|config| config["LINUX"] = json!({ "mountLabel": "" }));
+    let web = Updated { scratch: &scratch, runtime: &runtime, container: runtime.run_detached(&bundle) };
+    web.update(&["--memory", "64M"]).success();
+    web.update(&["--pids-limit", "10"]).success();
+    assert_eq!(
+        [web.file("memory", "memory.limit_in_bytes"), web.file("pids", "pids.max")],
+        ["67108864", "10"]
+    );
+}
+
 /// The new memory limit is fine and is written first; the CPU's is not, and then both are as before.
 #[test]
 fn an_update_that_is_refused_changes_nothing() {

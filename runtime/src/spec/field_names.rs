@@ -147,22 +147,4 @@ mod tests {
         *field(field(&mut config, "linux"), "resources") = 2.into();
         assert_eq!(config, serde_json::json!({ "Linux": { "x": 1, "resources": 2 } }));
     }
-
-    #[test]
-    fn an_object_in_two_cases_is_one() {
-        let found = resources(
-            r#"{"cpu":{"shares":100,"quota":5,"cpus":"3"},"CPU":{"quota":7,"cpus":"0"},"Pids":{"limit":3}}"#,
-        );
-        let cpu = found.cpu.expect("given");
-        assert_eq!((cpu.shares, cpu.quota, cpu.cpus.as_str()), (Some(100), Some(7), "0"));
-        assert_eq!(found.pids.expect("given").limit, Some(3));
-    }
-
-    /// Go takes the last; which one that is, is too easily overlooked.
-    #[test]
-    fn one_field_in_two_cases_is_a_duplicate() {
-        let text = r#"{"ociVersion":"1.3.0","linux":{"resources":{"pids":{"limit":1,"Limit":2}}}}"#;
-        let error = Spec::parse(text.as_bytes(), Path::new("config.json")).expect_err(text);
-        assert_eq!(error.to_string(), "config.json: invalid value at linux.resources.pids.Limit");
-    }
 }

@@ -1,6 +1,5 @@
 //! Reading config.json (and exec's process file): size bounds, refusal of NUL, errors that name the field.
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -14,9 +13,6 @@ use super::{Process, Resources, Spec};
 
 /// Larger than any real configuration (Docker's are 20 KB) and small enough to parse in bounded memory.
 const SPEC_MAX_BYTES: u64 = 16 * 1024 * 1024;
-
-/// Objects that a document may hold under two names, each of which costs another parse; real ones have at most one.
-const MERGES_MAX: usize = 8;
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -75,14 +71,15 @@ impl Spec {
         Self::parse(&read_bounded(path)?, path)
     }
 
-    /// Reads `config.json` in the bundle directory, and returns its text as well.
+    /// Reads `config.json` in the bundle directory, and returns a text of it as well in which no object has two names.
     ///
     /// # Errors
     /// As [`Spec::load_file`].
     pub fn read(bundle: &Path) -> Result<(Self, Vec<u8>), SpecError> {
         let path = bundle.join("config.json");
         let text = read_bounded(&path)?;
-        Ok((Self::parse(&text, &path)?, text))
+        let (spec, merged) = parse(&text, &path)?;
+        Ok((Self::of_known_version(spec)?, merged.unwrap_or(text)))
     }
 
     /// Parses the text of a config.json; `file` is for messages only.
@@ -90,9 +87,12 @@ impl Spec {
     /// # Errors
     /// [`SpecError`], which names the field.
     pub fn parse(text: &[u8], file: &Path) -> Result<Self, SpecError> {
-        let spec: Self = parse(text, file)?;
-        let known = spec.oci_version.split('.').next() == Some("1") && spec.oci_version.contains('.');
-        if known { Ok(spec) } else { Err(SpecError::Version(spec.oci_version)) }
+        Self::of_known_version(parse(text, file)?.0)
+    }
+
+    fn of_known_version(self) -> Result<Self, SpecError> {
+        let known = self.oci_version.split('.').next() == Some("1") && self.oci_version.contains('.');
+        if known { Ok(self) } else { Err(SpecError::Version(self.oci_version)) }
     }
 }
 
@@ -102,7 +102,7 @@ impl Process {
     /// # Errors
     /// [`SpecError`], which names the file and the field.
     pub fn load(path: &Path) -> Result<Self, SpecError> {
-        parse(&read_bounded(path)?, path)
+        Ok(parse(&read_bounded(path)?, path)?.0)
     }
 }
 
@@ -112,7 +112,7 @@ impl Resources {
     /// # Errors
     /// [`SpecError`], which names the file and the field.
     pub fn load(path: &Path) -> Result<Self, SpecError> {
-        parse(&read_bounded(path)?, path)
+        Ok(parse(&read_bounded(path)?, path)?.0)
     }
 
     /// Reads one from stdin.
@@ -121,7 +121,7 @@ impl Resources {
     /// As [`Resources::load`].
     pub fn load_stdin() -> Result<Self, SpecError> {
         let path = Path::new("stdin");
-        parse(&read_all(io::stdin().lock(), path)?, path)
+        Ok(parse(&read_all(io::stdin().lock(), path)?, path)?.0)
     }
 }
 
@@ -145,27 +145,19 @@ fn read_all(reader: impl Read, path: &Path) -> Result<Vec<u8>, SpecError> {
     Ok(text)
 }
 
-/// Parses a document. NUL is looked for in the text as it was given.
-fn parse<T: DeserializeOwned>(text: &[u8], file: &Path) -> Result<T, SpecError> {
-    let mut merges = 0..MERGES_MAX;
-    let mut document = Cow::Borrowed(text);
-    let value = loop {
-        let source = match parse_once(&document) {
-            Ok(value) => break value,
-            Err(source) => source,
-        };
-        let offset = offset_of(&document, &source);
-        match merges.next().and_then(|_| merged(&document, &source, offset)) {
-            Some(merged) => document = Cow::Owned(merged),
-            None => {
-                let field = json_path_at(&document, offset);
-                return Err(SpecError::Invalid { file: file.to_owned(), field, source });
-            }
-        }
-    };
+/// Parses a document. Returns the text that was parsed instead, too, where an object had two names.
+fn parse<T: DeserializeOwned>(text: &[u8], file: &Path) -> Result<(T, Option<Vec<u8>>), SpecError> {
+    let parsed = parse_once(text).map(|value| (value, None)).or_else(|source| {
+        let merged = merged(text, &source).and_then(|text| Some((parse_once(&text).ok()?, Some(text))));
+        // Told is what is wrong with the text as it was given.
+        merged.ok_or_else(|| {
+            let field = json_path_at(text, offset_of(text, &source));
+            SpecError::Invalid { file: file.to_owned(), field, source }
+        })
+    })?;
     match find_nul_escape(text) {
         Some(offset) => Err(SpecError::Nul { file: file.to_owned(), field: json_path_at(text, offset) }),
-        None => Ok(value),
+        None => Ok(parsed),
     }
 }
 

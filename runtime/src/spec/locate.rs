@@ -5,7 +5,7 @@
 const DEPTH_MAX: usize = 128;
 
 /// From a value to one inside it.
-pub(super) enum Step {
+enum Step {
     /// To a field; none at the object itself.
     Object { key: Option<String> },
     /// To an item.
@@ -17,8 +17,7 @@ pub(super) fn json_path_at(text: &[u8], offset: usize) -> String {
     render(&steps_at(text, offset))
 }
 
-/// The same, step by step from the top.
-pub(super) fn steps_at(text: &[u8], offset: usize) -> Vec<Step> {
+fn steps_at(text: &[u8], offset: usize) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut position = 0;
     let mut after_colon = false;
