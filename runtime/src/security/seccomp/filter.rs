@@ -16,7 +16,8 @@ pub(super) fn generate(profile: &Profile<'_>, family: &Family) -> Vec<Instructio
     let mut assembler = Assembler::default();
     let mut next = assembler.returns(RET_KILL_PROCESS);
     // Last to first, as the assembler writes: the native ABI is then the first that is compared with.
-    for (audit, ranges) in verdicts::by_architecture(profile, family).iter().rev() {
+    let doors = verdicts::doors(family);
+    for (audit, ranges) in verdicts::by_architecture(profile, family, &doors).iter().rev() {
         let tree = tree(&mut assembler, profile.default, ranges);
         let section = assembler.load(OFFSET_NUMBER, tree);
         next = assembler.branch(Jump::Equal, *audit, section, next);
@@ -47,7 +48,7 @@ fn leaf(assembler: &mut Assembler, default: u32, range: &Range<'_>) -> Target {
             let mut next = assembler.returns(default);
             for case in cases.iter().rev() {
                 let yes = assembler.returns(case.returns);
-                next = all(assembler, range.width, &case.checks, yes, next);
+                next = all(assembler, range.width, case.checks, yes, next);
             }
             next
         }

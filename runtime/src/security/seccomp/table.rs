@@ -1,16 +1,27 @@
 //! System call numbers by name, from the tables beside this file (`syscalls.x86`, `syscalls.arm`: one name a line,
-//! sorted, one column an ABI, `-` where the ABI lacks the call). Parsed while compiling, so that at run time there is
-//! neither work nor a pointer to relocate. A new system call is a new line.
+//! sorted, one column an ABI, `-` where the ABI lacks the call). Parsed and hashed while compiling, so that at run time
+//! there is neither work nor a pointer to relocate, and a name is found at the first or second look. A new system call is
+//! a new line.
+
+use std::cmp::Ordering;
 
 /// ABIs of the widest family (x86-64, x32, i386).
 pub(super) const COLUMNS: usize = 3;
 
 const ABSENT: u32 = u32::MAX;
 
+/// Of the hash table: at least twice the number of names, and a power of two.
+const SLOTS: usize = 1024;
+
+/// A slot that no name has.
+const EMPTY: u16 = u16::MAX;
+
 /// The names of a family of ABIs.
 pub(super) struct Table {
     text: &'static str,
     rows: &'static [Row],
+    /// The row of each name: in the slot that its hash says, or the next that is free.
+    slots: [u16; SLOTS],
 }
 
 #[derive(Clone, Copy)]
@@ -24,12 +35,28 @@ struct Row {
 #[derive(Clone, Copy)]
 pub(super) struct Found(&'static Row);
 
-impl Found {
-    /// Whether both are the same name.
-    pub(super) fn is(self, other: Self) -> bool {
-        self.0.start == other.0.start
+/// By the names' order.
+impl Ord for Found {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.start.cmp(&other.0.start)
     }
+}
 
+impl PartialOrd for Found {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Found {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Found {}
+
+impl Found {
     /// Its number in one of the family's ABIs, without the bit that marks x32.
     pub(super) fn number(self, column: usize) -> Option<u32> {
         let number = self.0.numbers[column];
@@ -38,10 +65,32 @@ impl Found {
 }
 
 impl Table {
+    const fn new(text: &'static str, rows: &'static [Row]) -> Self {
+        assert!(rows.len() <= SLOTS / 2);
+        let mut slots = [EMPTY; SLOTS];
+        let mut row = 0;
+        while row < rows.len() {
+            let mut slot = hash(text.as_bytes(), rows[row].start as usize, rows[row].length as usize);
+            while slots[slot] != EMPTY {
+                slot = (slot + 1) % SLOTS;
+            }
+            slots[slot] = row as u16;
+            row += 1;
+        }
+        Self { text, rows, slots }
+    }
+
     /// Looks a name up; names that no ABI of the family has are `None`.
     pub(super) fn find(&self, name: &str) -> Option<Found> {
-        let row = self.rows.binary_search_by(|row| self.name(row).cmp(name.as_bytes())).ok()?;
-        Some(Found(&self.rows[row]))
+        let mut slot = hash(name.as_bytes(), 0, name.len());
+        while self.slots[slot] != EMPTY {
+            let row = &self.rows[usize::from(self.slots[slot])];
+            if self.name(row) == name.as_bytes() {
+                return Some(Found(row));
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+        None
     }
 
     fn name(&self, row: &Row) -> &'static [u8] {
@@ -62,7 +111,7 @@ const X86_TEXT: &str = include_str!("syscalls.x86");
 static X86_ROWS: [Row; line_count(X86_TEXT) - 1] = parse(X86_TEXT);
 #[cfg(any(test, target_arch = "x86_64"))]
 /// x86-64, x32 and i386, in this order.
-pub(super) static X86: Table = Table { text: X86_TEXT, rows: &X86_ROWS };
+pub(super) static X86: Table = Table::new(X86_TEXT, &X86_ROWS);
 
 #[cfg(any(test, target_arch = "aarch64"))]
 const ARM_TEXT: &str = include_str!("syscalls.arm");
@@ -70,7 +119,19 @@ const ARM_TEXT: &str = include_str!("syscalls.arm");
 static ARM_ROWS: [Row; line_count(ARM_TEXT) - 1] = parse(ARM_TEXT);
 #[cfg(any(test, target_arch = "aarch64"))]
 /// AArch64 and 32-bit Arm (EABI), in this order.
-pub(super) static ARM: Table = Table { text: ARM_TEXT, rows: &ARM_ROWS };
+pub(super) static ARM: Table = Table::new(ARM_TEXT, &ARM_ROWS);
+
+/// The slot of the name at a place in a text (FNV-1a).
+const fn hash(text: &[u8], start: usize, length: usize) -> usize {
+    let mut hash = 0x811c_9dc5_u32;
+    let mut at = start;
+    while at < start + length {
+        hash = (hash ^ text[at] as u32).wrapping_mul(0x0100_0193);
+        at += 1;
+    }
+    // The upper bits are the better mixed.
+    (hash >> 16 ^ hash) as usize % SLOTS
+}
 
 const fn line_count(text: &str) -> usize {
     let text = text.as_bytes();

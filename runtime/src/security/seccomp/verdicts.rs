@@ -4,8 +4,6 @@
 //! its call whatever the others say, the first one if there are several; among rules with arguments the first that
 //! holds decides; rules that say what the default says do not count.
 
-use std::borrow::Cow;
-
 use super::architecture::{Abi, Family, Multiplexer, Width, X32_BIT};
 use super::check::{Check, Operator};
 use super::profile::{Profile, RET_ENOSYS, RET_KILL_PROCESS, Rule};
@@ -15,18 +13,18 @@ use super::table::Found;
 const SKIPPED: u32 = u32::MAX;
 
 /// What is returned when all checks hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Case<'a> {
-    pub(super) checks: Cow<'a, [Check]>,
+    pub(super) checks: &'a [Check],
     pub(super) returns: u32,
 }
 
 /// What a call gets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict<'a> {
     Return(u32),
     /// That of the first case that holds, else the default.
-    First(Vec<Case<'a>>),
+    First(Box<[Case<'a>]>),
 }
 
 /// The verdict of all numbers from `start` to the next range's start.
@@ -45,7 +43,11 @@ struct Known<'a> {
 
 /// For each value that seccomp_data can have as its architecture, ranges from 0 on, the native one first. The native
 /// ABI is always among them, as in libseccomp; architectures that are not there are the caller's to refuse.
-pub(super) fn by_architecture<'a>(profile: &'a Profile<'a>, family: &Family) -> Vec<(u32, Vec<Range<'a>>)> {
+pub(super) fn by_architecture<'a>(
+    profile: &'a Profile<'a>,
+    family: &Family,
+    doors: &'a [Door],
+) -> Vec<(u32, Vec<Range<'a>>)> {
     let known = resolve(profile, family);
     let native = family.abis[0].name;
     let mut architectures: Vec<(u32, Vec<Range<'a>>)> = Vec::with_capacity(family.abis.len());
@@ -53,7 +55,7 @@ pub(super) fn by_architecture<'a>(profile: &'a Profile<'a>, family: &Family) -> 
         if abi.name != native && !profile.architectures.iter().any(|name| name == abi.name) {
             continue;
         }
-        let ranges = ranges(profile, family, abi, &known);
+        let ranges = ranges(profile, abi, &cases(profile.default, doors, abi, &known), &known);
         match architectures.iter_mut().find(|(audit, _)| *audit == abi.audit) {
             Some((_, sharing)) => sharing.extend(ranges),
             None => architectures.push((abi.audit, ranges)),
@@ -86,84 +88,101 @@ fn refuse_x32(ranges: &mut Vec<Range<'_>>, default: u32) {
     ranges.push(Range { start: SKIPPED, width, verdict: Verdict::Return(default) });
 }
 
-fn ranges<'a>(profile: &'a Profile<'a>, family: &Family, abi: &Abi, known: &[Known<'a>]) -> Vec<Range<'a>> {
-    let calls = cases(profile.default, family, abi, known);
-    let range = |number: u32, verdict| Range { start: abi.base | number, width: abi.width, verdict };
-    let mut ranges = Vec::with_capacity(2 * calls.len());
-    let mut next = 0;
-    for group in calls.chunk_by(|a, b| a.0 == b.0) {
-        let number = group[0].0;
-        if next < number {
-            ranges.push(range(next, Verdict::Return(profile.default)));
+fn ranges<'a>(
+    profile: &Profile<'_>,
+    abi: &Abi,
+    cases: &[Numbered<'a>],
+    known: &[Known<'_>],
+) -> Vec<Range<'a>> {
+    let mut ranges: Vec<Range<'a>> = Vec::new();
+    // Neighbours that get the same are one range from the start: most of a profile's hundreds of calls are.
+    let mut add = |number: u32, verdict| {
+        if ranges.last().is_none_or(|range| range.verdict != verdict) {
+            ranges.push(Range { start: abi.base | number, width: abi.width, verdict });
         }
-        ranges.push(range(number, verdict(group)));
+    };
+    let mut next = 0;
+    for group in cases.chunk_by(|a, b| a.number == b.number) {
+        let number = group[0].number;
+        if next < number {
+            add(next, Verdict::Return(profile.default));
+        }
+        add(number, verdict(group));
         next = number + 1;
     }
     // What is newer than every call that the profile names gets ENOSYS, as in runc (libcontainer/seccomp/patchbpf):
     // EPERM would keep a newer libc from falling back to the older call. A door to a named call is as good as named.
     let named = known.iter().filter_map(|known| known.call.number(abi.column));
-    let newest = named.chain(calls.last().map(|(number, _)| *number)).max();
+    let newest = named.chain(cases.last().map(|last| last.number)).max();
     match newest {
         Some(newest) if !profile.is_permissive() => {
             if next <= newest {
-                ranges.push(range(next, Verdict::Return(profile.default)));
+                add(next, Verdict::Return(profile.default));
             }
-            ranges.push(range(newest + 1, Verdict::Return(RET_ENOSYS)));
+            add(newest + 1, Verdict::Return(RET_ENOSYS));
         }
-        Some(_) | None => ranges.push(range(next, Verdict::Return(profile.default))),
+        Some(_) | None => add(next, Verdict::Return(profile.default)),
     }
     ranges
 }
 
+/// A case of the call with a number.
+struct Numbered<'a> {
+    number: u32,
+    /// Its place in the profile: the order of a call's rules is part of their meaning.
+    place: u32,
+    case: Case<'a>,
+}
+
 /// The cases of each number, sorted by number, within a number in the profile's order.
-fn cases<'a>(default: u32, family: &Family, abi: &Abi, known: &[Known<'a>]) -> Vec<(u32, Case<'a>)> {
-    let doors = doors(family, abi);
-    let mut cases = Vec::with_capacity(known.len());
-    for Known { call, rule } in known.iter().filter(|known| known.rule.decides) {
+fn cases<'a>(default: u32, doors: &'a [Door], abi: &Abi, known: &[Known<'a>]) -> Vec<Numbered<'a>> {
+    let doors: Vec<&Door> = doors.iter().filter(|door| door.abi == abi.name).collect();
+    let mut cases = Vec::with_capacity(known.len() + doors.len());
+    for (place, Known { call, rule }) in (0..).zip(known).filter(|(_, known)| known.rule.decides) {
         if let Some(number) = call.number(abi.column) {
-            let checks = Cow::Borrowed(rule.checks.as_slice());
-            cases.push((number, Case { checks, returns: rule.returns }));
+            let case = Case { checks: &rule.checks, returns: rule.returns };
+            cases.push(Numbered { number, place, case });
         }
         // Arguments of a call behind a multiplexer are out of sight: what the rule forbids is then forbidden for all
         // arguments, and what it permits for some is permitted for none. (libseccomp forgets the arguments either way.)
-        if rule.checks.is_empty() || is_stricter(rule.returns, default) {
-            let behind = doors.iter().filter(|door| door.leads_to.is(*call));
-            cases.extend(behind.map(|door| (door.number, door.case(rule.returns))));
+        let passes_doors = rule.checks.is_empty() || is_stricter(rule.returns, default);
+        if let (true, Ok(at)) = (passes_doors, doors.binary_search_by_key(call, |door| door.leads_to)) {
+            let case = Case { checks: std::slice::from_ref(&doors[at].check), returns: rule.returns };
+            cases.push(Numbered { number: doors[at].number, place, case });
         }
     }
-    // Stable: the order of a call's rules is part of their meaning.
-    cases.sort_by_key(|(number, _)| *number);
+    cases.sort_unstable_by_key(|case| (case.number, case.place));
     cases
 }
 
 /// One call behind a multiplexer.
-struct Door {
+pub(super) struct Door {
+    /// Whose multiplexer it is.
+    abi: &'static str,
     number: u32,
     leads_to: Found,
     check: Check,
 }
 
-impl Door {
-    fn case<'a>(&self, returns: u32) -> Case<'a> {
-        Case { checks: Cow::Owned(vec![self.check]), returns }
-    }
-}
-
-fn doors(family: &Family, abi: &Abi) -> Vec<Door> {
+/// All of them, sorted by the call; an ABI has at most one to a call.
+pub(super) fn doors(family: &Family) -> Vec<Door> {
     let find = |name| family.table.find(name).expect("multiplexers and what is behind them are in the table");
     let mut doors = Vec::new();
-    for Multiplexer { name, mask, calls } in abi.multiplexers {
-        let number = find(name).number(abi.column).expect("a multiplexer belongs to an ABI that has it");
-        for &(name, value) in *calls {
-            let check = Check {
-                index: 0,
-                operator: Operator::MaskedEqual,
-                mask: (*mask).into(),
-                value: value.into(),
-            };
-            doors.push(Door { number, leads_to: find(name), check });
+    for abi in family.abis {
+        for Multiplexer { name, mask, calls } in abi.multiplexers {
+            let number = find(name).number(abi.column).expect("a multiplexer belongs to an ABI that has it");
+            for &(name, value) in *calls {
+                let check = Check {
+                    index: 0,
+                    operator: Operator::MaskedEqual,
+                    mask: (*mask).into(),
+                    value: value.into(),
+                };
+                doors.push(Door { abi: abi.name, number, leads_to: find(name), check });
+            }
         }
     }
+    doors.sort_unstable_by_key(|door| door.leads_to);
     doors
 }
 
@@ -172,9 +191,9 @@ fn is_stricter(returns: u32, than: u32) -> bool {
     (returns & 0xffff_0000).cast_signed() < (than & 0xffff_0000).cast_signed()
 }
 
-fn verdict<'a>(group: &[(u32, Case<'a>)]) -> Verdict<'a> {
-    match group.iter().find(|(_, case)| case.checks.is_empty()) {
-        Some((_, case)) => Verdict::Return(case.returns),
-        None => Verdict::First(group.iter().map(|(_, case)| case.clone()).collect()),
+fn verdict<'a>(group: &[Numbered<'a>]) -> Verdict<'a> {
+    match group.iter().find(|numbered| numbered.case.checks.is_empty()) {
+        Some(numbered) => Verdict::Return(numbered.case.returns),
+        None => Verdict::First(group.iter().map(|numbered| numbered.case).collect()),
     }
 }
