@@ -1,4 +1,4 @@
-//! A container's cgroup directories: made, opened, entered, removed. Limits are written before anybody enters.
+//! A container's cgroup directories: made, opened, entered. Limits are written before anybody enters.
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,19 +16,16 @@ use super::{CgroupError, CgroupPath, CgroupPaths, Fields, Limits, Version};
 use crate::spec::Resources;
 use crate::sys::file;
 
-/// cgroupfs itself allows no deeper nesting than this many levels below a container that we would walk.
-const MAX_DEPTH: usize = 64;
-
 /// The cgroups of one container.
 #[derive(Debug, Default)]
 pub struct Fence {
-    paths: CgroupPaths,
+    pub(super) paths: CgroupPaths,
     /// One directory for each of `paths.hierarchies`.
     directories: Vec<OwnedFd>,
     /// Controllers that could not be handed down to them.
     pub(super) obstacles: Vec<Obstacle>,
     /// Holds systemd's scope open until the container is in.
-    placeholder: Option<Placeholder>,
+    pub(super) placeholder: Option<Placeholder>,
 }
 
 /// What the container's first process needs to get in.
@@ -258,28 +255,6 @@ impl Fence {
         Ok(entrance)
     }
 
-    /// Removes the cgroups and those that were made inside them. They must be empty of processes.
-    ///
-    /// # Errors
-    /// The first [`CgroupError::Remove`]; the others have been tried all the same.
-    pub fn remove(mut self) -> Result<(), CgroupError> {
-        if let Some(placeholder) = self.placeholder.take() {
-            placeholder.end();
-        }
-        let mut first = self.paths.scope.as_ref().map_or(Ok(()), Scope::stop);
-        for (path, directory) in self.members() {
-            let removed = match remove_directory(CWD, &path.directory()) {
-                // There are cgroups inside it.
-                Err(Errno::BUSY | Errno::NOTEMPTY) => remove_children(directory, MAX_DEPTH)
-                    .and_then(|()| remove_directory(CWD, &path.directory())),
-                removed => removed,
-            };
-            let removed = removed.map_err(|source| CgroupError::Remove { path: path.directory(), source });
-            first = first.and(removed);
-        }
-        first
-    }
-
     /// Each cgroup with its directory.
     pub(super) fn members(&self) -> impl Iterator<Item = (&CgroupPath, BorrowedFd<'_>)> {
         self.paths.hierarchies.iter().zip(self.directories.iter().map(AsFd::as_fd))
@@ -343,7 +318,7 @@ fn make<'plan>(
         Err(source) => return Err(failed(source)),
     };
     made.extend(is_new.then_some(path));
-    inherit_cpuset(path, &directory).map_err(failed)?;
+    inherit_cpuset(path, &directory, is_new).map_err(failed)?;
     let opened = open_directory(CWD, &directory).map_err(failed)?;
     if !is_new {
         check(path, opened.as_fd())?;
@@ -352,13 +327,14 @@ fn make<'plan>(
 }
 
 /// A new v1 cpuset has no CPU and no memory node, and takes nobody in (ENOSPC): it begins with its parent's.
-fn inherit_cpuset(path: &CgroupPath, directory: &Path) -> Result<(), Errno> {
+fn inherit_cpuset(path: &CgroupPath, directory: &Path, is_new: bool) -> Result<(), Errno> {
     let is_cpuset = path.version == Version::V1 && path.controllers.iter().any(|name| name == "cpuset");
     let (true, Some(parent)) = (is_cpuset, directory.parent()) else { return Ok(()) };
     for name in ["cpuset.cpus", "cpuset.mems"] {
-        if file::read_text(&directory.join(name), file::MAX_PROC_BYTES)?.trim().is_empty() {
+        let own = directory.join(name);
+        if is_new || file::read_text(&own, file::MAX_PROC_BYTES)?.trim().is_empty() {
             let value = file::read_text(&parent.join(name), file::MAX_PROC_BYTES)?;
-            file::write_at(CWD, &directory.join(name), value.trim().as_bytes())?;
+            file::write_at(CWD, &own, value.trim().as_bytes())?;
         }
     }
     Ok(())
@@ -370,32 +346,10 @@ fn make_above(path: &CgroupPath) -> Result<(), CgroupError> {
     for name in names.iter().take(names.len().saturating_sub(1)) {
         directory.push(name);
         match rustix::fs::mkdirat(CWD, &directory, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => inherit_cpuset(path, &directory)
+            made @ (Ok(()) | Err(Errno::EXIST)) => inherit_cpuset(path, &directory, made.is_ok())
                 .map_err(|source| CgroupError::Make { path: directory.clone(), source })?,
             Err(source) => return Err(CgroupError::Make { path: directory, source }),
         }
-    }
-    Ok(())
-}
-
-fn remove_directory(at: impl AsFd, path: &Path) -> Result<(), Errno> {
-    match rustix::fs::unlinkat(at, path, AtFlags::REMOVEDIR) {
-        Ok(()) | Err(Errno::NOENT | Errno::NODEV) => Ok(()),
-        Err(errno) => Err(errno),
-    }
-}
-
-fn remove_children(directory: BorrowedFd<'_>, depth: usize) -> Result<(), Errno> {
-    for child in children(directory)? {
-        let opened = match open_directory(directory, &child) {
-            Err(Errno::NOENT) => continue,
-            other => other?,
-        };
-        match depth.checked_sub(1) {
-            Some(depth) => remove_children(opened.as_fd(), depth)?,
-            None => return Err(Errno::LOOP),
-        }
-        remove_directory(directory, &child)?;
     }
     Ok(())
 }
@@ -435,9 +389,25 @@ pub(super) fn write(
     name: &str,
     value: &str,
 ) -> Result<(), CgroupError> {
-    file::write_at(directory, Path::new(name), value.as_bytes()).map_err(|source| CgroupError::Write {
+    write_each(path, directory, name, &[value])
+}
+
+/// Writes several orders to a file of a cgroup.
+pub(super) fn write_each(
+    path: &CgroupPath,
+    directory: BorrowedFd<'_>,
+    name: &str,
+    values: &[impl AsRef<str>],
+) -> Result<(), CgroupError> {
+    let Some(first) = values.first() else { return Ok(()) };
+    let failed = |value: &str, source| CgroupError::Write {
         path: path.directory().join(name),
         value: value.to_owned(),
         source,
+    };
+    let opened =
+        file::open_to_write(directory, Path::new(name)).map_err(|source| failed(first.as_ref(), source))?;
+    values.iter().map(AsRef::as_ref).try_for_each(|value| {
+        file::write_whole(&opened, value.as_bytes()).map_err(|source| failed(value, source))
     })
 }

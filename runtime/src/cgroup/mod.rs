@@ -5,7 +5,8 @@
 //! - [`plan`]: `cgroupsPath` and `resources` → paths and values, before anything is touched
 //! - `limits`: `resources` → writes, judged, then made; `devices`: which device nodes may be used
 //! - `controllers`: v2's, handed down on the way to the container
-//! - [`fence`]: the directories themselves: made, entered, removed; [`refuge`](mod@refuge): entered when they take nobody in
+//! - [`fence`]: the directories themselves: made, entered; [`refuge`](mod@refuge): entered when they take nobody in
+//! - `removal`: their end, and that of whoever is left in them
 //! - `systemd`: the same as a transient unit; `owner`: who may divide it further
 //! - `freezer`, `members`: freeze and thaw; count and kill
 //! - `stats`, `oom`: what is used, and when it was too much; `update`: new limits into old ones
@@ -25,6 +26,7 @@ mod oom;
 mod owner;
 mod plan;
 mod refuge;
+mod removal;
 mod stats;
 mod systemd;
 mod update;

@@ -9,7 +9,7 @@ use knarr_proto::status::Status;
 
 use super::CommandError;
 use crate::args::DeleteArgs;
-use crate::cgroup::{CgroupError, Fence};
+use crate::cgroup::{CgroupError, CgroupPaths, Fence};
 use crate::hooks;
 use crate::output::Log;
 use crate::spec::{Spec, SpecError};
@@ -30,7 +30,7 @@ pub(super) fn run(root: &Path, args: &DeleteArgs, log: &Log) -> Result<(), Comma
         return Err(CommandError::NotStopped { id: args.id.clone(), status });
     }
     if status == Status::Creating {
-        end(state.creator, None)?;
+        end(state.creator, &CgroupPaths::default())?;
     }
     destroy(root, &state, log)
 }
@@ -46,14 +46,17 @@ fn without_state(root: &Path, id: &ContainerId, force: bool) -> Result<(), Comma
     if force { Ok(()) } else { Err(StateError::NotFound(id.clone()).into()) }
 }
 
-fn end(process: Option<Process>, fence: Option<&Fence>) -> Result<(), CommandError> {
+fn end(process: Option<Process>, cgroups: &CgroupPaths) -> Result<(), CommandError> {
     let Some(process) = process else { return Ok(()) };
     let Some(opened) = process.open()? else { return Ok(()) };
     let ended = match pidfd::send_signal(opened.as_fd(), libc::SIGKILL) {
         Err(Errno::SRCH) => Ok(()),
         Err(errno) => Err(errno),
         Ok(()) => {
-            fence.map_or(Ok(()), Fence::let_die)?;
+            match Fence::open(cgroups) {
+                Err(CgroupError::Gone) => {}
+                fence => fence?.let_die()?,
+            }
             pidfd::wait_exit(opened.as_fd(), DEATH_TIMEOUT)
         }
     };
@@ -74,18 +77,8 @@ fn poststop_spec(root: &Path, state: &State) -> Result<Option<Spec>, CommandErro
 /// Ends what runs, removes the cgroups and the state, and then runs the poststop hooks.
 pub(super) fn destroy(root: &Path, state: &State, log: &Log) -> Result<(), CommandError> {
     let spec = poststop_spec(root, state)?;
-    let fence = match Fence::open(&state.cgroups) {
-        Err(CgroupError::Gone) => None,
-        opened => Some(opened?),
-    };
-    end(state.init, fence.as_ref())?;
-    match fence {
-        Some(fence) => {
-            fence.kill_all()?;
-            fence.remove()?;
-        }
-        None => state.cgroups.forget()?,
-    }
+    end(state.init, &state.cgroups)?;
+    state.cgroups.end()?;
     if let Some(group) = &state.resctrl {
         group.remove()?;
     }

@@ -62,9 +62,24 @@ pub fn read_all(opened: &OwnedFd, limit: usize) -> Result<String, Errno> {
 /// # Errors
 /// The kernel's; [`Errno::IO`] when it took only a part.
 pub fn write_at(directory: impl AsFd, path: &Path, value: &[u8]) -> Result<(), Errno> {
+    write_whole(&open_to_write(directory, path)?, value)
+}
+
+/// Opens an existing file below a directory for [`write_whole`].
+///
+/// # Errors
+/// The kernel's.
+pub fn open_to_write(directory: impl AsFd, path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let opened = rustix::fs::openat(directory, path, flags, Mode::empty())?;
-    let count = rustix::io::retry_on_intr(|| rustix::io::write(&opened, value))?;
+    rustix::fs::openat(directory, path, flags, Mode::empty())
+}
+
+/// Writes `value` in one write, which the kernel takes as one order.
+///
+/// # Errors
+/// As [`write_at`].
+pub fn write_whole(opened: &OwnedFd, value: &[u8]) -> Result<(), Errno> {
+    let count = rustix::io::retry_on_intr(|| rustix::io::write(opened, value))?;
     if count == value.len() { Ok(()) } else { Err(Errno::IO) }
 }
 

@@ -7,7 +7,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::super::CgroupError;
-use super::super::fence::{Fence, write};
+use super::super::fence::{Fence, write_each};
 use super::{DeviceList, program};
 use crate::sys::bpf;
 
@@ -20,7 +20,7 @@ impl Fence {
     pub(in super::super) fn allow_devices(&self, list: &DeviceList) -> Result<(), CgroupError> {
         if let Some((path, directory)) = self.v1("devices") {
             let mut writes = list.v1_writes().into_iter();
-            return writes.try_for_each(|(file, line)| write(path, directory, file, &line));
+            return writes.try_for_each(|(file, lines)| write_each(path, directory, file, &lines));
         }
         match self.v2() {
             Some((path, directory)) if self.paths().is_unified() => attach(directory, list)

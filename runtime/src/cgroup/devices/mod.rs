@@ -135,15 +135,14 @@ impl DeviceList {
     }
 
     /// What is written to v1's `devices.allow` and `devices.deny`, in order.
-    pub(super) fn v1_writes(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn v1_writes(&self) -> [(&'static str, Vec<String>); 2] {
         let (whole, others) = if self.allows_all {
             ("devices.allow", "devices.deny")
         } else {
             ("devices.deny", "devices.allow")
         };
-        let mut writes = vec![(whole, "a".to_owned())];
-        writes.extend(self.exceptions.iter().map(|(device, access)| (others, line(*device, *access))));
-        writes
+        let exceptions = self.exceptions.iter().map(|(device, access)| line(*device, *access));
+        [(whole, vec!["a".to_owned()]), (others, exceptions.collect())]
     }
 }
 

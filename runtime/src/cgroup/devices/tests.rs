@@ -11,7 +11,9 @@ fn list(rules: &str) -> Result<DeviceList, CgroupError> {
 
 fn lines(rules: &str) -> Vec<String> {
     let list = list(rules).expect(rules);
-    list.v1_writes().into_iter().map(|(file, line)| format!("{file} {line}")).collect()
+    let of_file =
+        |(file, lines): (_, Vec<String>)| lines.into_iter().map(move |line| format!("{file} {line}"));
+    list.v1_writes().into_iter().flat_map(of_file).collect()
 }
 
 #[test]

@@ -1,0 +1,85 @@
+//! The end of a container's cgroups. Most are empty by then, and are removed without being looked into.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD};
+use rustix::io::Errno;
+
+use super::fence::{children, open_directory};
+use super::{CgroupError, CgroupPaths, Fence, Scope};
+
+/// cgroupfs itself allows no deeper nesting than this many levels below a container that we would walk.
+const MAX_DEPTH: usize = 64;
+
+impl CgroupPaths {
+    /// Kills whoever is left in the cgroups, and removes them and those that were made inside them.
+    ///
+    /// # Errors
+    /// Those of [`Fence::open`], [`Fence::kill_all`] and [`Fence::remove`].
+    pub fn end(&self) -> Result<(), CgroupError> {
+        if self.scope.is_none() && self.remove_empty() {
+            return Ok(());
+        }
+        match Fence::open(self) {
+            Err(CgroupError::Gone) => self.forget(),
+            opened => {
+                let fence = opened?;
+                fence.kill_all()?;
+                fence.remove()
+            }
+        }
+    }
+
+    /// False at the first that is in use, or cannot be removed for another reason: whoever is in one is in the others,
+    /// the freezer among them, which is needed to kill a fork bomb.
+    fn remove_empty(&self) -> bool {
+        self.hierarchies.iter().all(|path| remove_directory(CWD, &path.directory()).is_ok())
+    }
+}
+
+impl Fence {
+    /// Removes the cgroups and those that were made inside them. They must be empty of processes.
+    ///
+    /// # Errors
+    /// The first [`CgroupError::Remove`]; the others have been tried all the same.
+    pub fn remove(mut self) -> Result<(), CgroupError> {
+        if let Some(placeholder) = self.placeholder.take() {
+            placeholder.end();
+        }
+        let mut first = self.paths.scope.as_ref().map_or(Ok(()), Scope::stop);
+        for (path, directory) in self.members() {
+            let removed = match remove_directory(CWD, &path.directory()) {
+                // There are cgroups inside it.
+                Err(Errno::BUSY | Errno::NOTEMPTY) => remove_children(directory, MAX_DEPTH)
+                    .and_then(|()| remove_directory(CWD, &path.directory())),
+                removed => removed,
+            };
+            let removed = removed.map_err(|source| CgroupError::Remove { path: path.directory(), source });
+            first = first.and(removed);
+        }
+        first
+    }
+}
+
+fn remove_directory(at: impl AsFd, path: &Path) -> Result<(), Errno> {
+    match rustix::fs::unlinkat(at, path, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT | Errno::NODEV) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn remove_children(directory: BorrowedFd<'_>, depth: usize) -> Result<(), Errno> {
+    for child in children(directory)? {
+        let opened = match open_directory(directory, &child) {
+            Err(Errno::NOENT) => continue,
+            other => other?,
+        };
+        match depth.checked_sub(1) {
+            Some(depth) => remove_children(opened.as_fd(), depth)?,
+            None => return Err(Errno::LOOP),
+        }
+        remove_directory(directory, &child)?;
+    }
+    Ok(())
+}
