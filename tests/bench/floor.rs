@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use knarr_tests::{Bundle, Runtime, Scratch, process, programs};
 
+use crate::peers::STATE;
+
 /// The floor's program, and the system call filter of the full bundle.
 #[derive(Debug)]
 pub(crate) struct Floor<'a> {
@@ -36,7 +38,7 @@ impl<'a> Floor<'a> {
     /// Runs one container of the bundle's root filesystem; the full bundle's has limits and filter, too.
     pub(crate) fn run(&self, bundle: &Bundle) -> process::Outcome {
         let mut command = self.scratch.command(&self.program);
-        command.arg("run").arg(self.scratch.path()).arg(bundle.rootfs());
+        command.arg("run").arg(STATE).arg(bundle.rootfs());
         command.arg(format!("{}-floor", bundle.id()));
         if bundle.config()["linux"]["seccomp"].is_object() {
             command.arg(&self.filter);

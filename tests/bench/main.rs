@@ -1,7 +1,8 @@
 //! `make bench`: ours beside runc, crun and containerd, interleaved in one run on one machine; prints medians and ratios
 //! as Markdown. `KNARR_BENCH_ROUNDS` says how often each is measured (default 20); arguments name the tables wanted (all).
 //!
-//! All run in a mount namespace of their own with the hybrid machine's cgroup2 unmounted, because crun refuses it.
+//! All run in a mount namespace of their own: with the hybrid machine's cgroup2 unmounted, because crun refuses it, and a
+//! tmpfs on /run, which not every machine without systemd has.
 #![forbid(unsafe_code)]
 
 mod cost;
@@ -50,7 +51,7 @@ fn main() {
 
 /// Becomes this same program in a private mount namespace.
 fn enter_private_view() {
-    let script = r#"umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@""#;
+    let script = r#"umount /sys/fs/cgroup/unified 2>/dev/null; mount -t tmpfs tmpfs /run && exec "$@""#;
     let mut unshare = Command::new(programs::tool("unshare"));
     unshare.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]).env(IN_VIEW, "1");
     unshare.arg(std::env::current_exe().expect("we are a file")).args(std::env::args_os().skip(1));

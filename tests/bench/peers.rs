@@ -6,6 +6,9 @@ use std::time::Duration;
 use knarr_tests::{Bundle, Daemon, Image, Knarr, Runtime, Scratch, eventually, programs};
 use serde_json::{Value, json};
 
+/// Where the runtimes keep their state: a tmpfs, as on every machine that systemd has booted.
+pub(crate) const STATE: &str = "/run";
+
 /// The image that the engines run.
 pub(crate) const IMAGE: &str = "docker.io/bench/busybox:latest";
 
@@ -17,9 +20,9 @@ pub(crate) struct Peers<'a> {
 
 impl<'a> Peers<'a> {
     pub(crate) fn find(scratch: &'a Scratch) -> Self {
-        let mut runtimes = vec![Runtime::at(scratch, programs::ours("knarr-runtime"))];
+        let mut runtimes = vec![Runtime::at(scratch, programs::ours("knarr-runtime")).below(STATE.as_ref())];
         let others = ["crun", "runc", "youki"].into_iter().filter(|name| programs::find(name).is_some());
-        runtimes.extend(others.map(|name| Runtime::other(scratch, name).as_is()));
+        runtimes.extend(others.map(|name| Runtime::other(scratch, name).as_is().below(STATE.as_ref())));
         Self { runtimes }
     }
 

@@ -77,6 +77,13 @@ impl<'a> Runtime<'a> {
         self
     }
 
+    /// Has it keep its state below this directory.
+    #[must_use]
+    pub fn below(mut self, directory: &Path) -> Self {
+        self.root = directory.join(self.root.file_name().expect("a root has a name"));
+        self
+    }
+
     /// `RUNTIME --root … ARGS`, not run yet.
     #[must_use]
     pub fn command<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
