@@ -23,7 +23,7 @@ struct Features {
     mount_options: Vec<String>,
     linux: Linux,
     annotations: BTreeMap<&'static str, &'static str>,
-    potentially_unsafe_config_annotations: [&'static str; 2],
+    potentially_unsafe_config_annotations: [&'static str; 3],
 }
 
 #[derive(Serialize)]
@@ -110,7 +110,7 @@ fn features() -> Features {
         mount_options,
         linux: linux(),
         annotations: BTreeMap::from([("org.opencontainers.runc.checkpoint.enabled", "true")]),
-        potentially_unsafe_config_annotations: ["bundle", "org.systemd.property."],
+        potentially_unsafe_config_annotations: ["bundle", "org.criu.config", "org.systemd.property."],
     }
 }
 
@@ -162,5 +162,6 @@ mod tests {
         has("/linux/seccomp/actions", "SCMP_ACT_NOTIFY");
         has("/linux/memoryPolicy/modes", "MPOL_BIND");
         has("/hooks", "startContainer");
+        has("/potentiallyUnsafeConfigAnnotations", "org.criu.config");
     }
 }
