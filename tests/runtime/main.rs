@@ -6,4 +6,5 @@ mod cgroup_limits;
 mod cgroup_update;
 mod cgroup_usage;
 mod checkpoint;
+mod command_line;
 mod rootless;

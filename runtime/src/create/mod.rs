@@ -197,6 +197,7 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     let (pid, pidfd) =
         (child.pid, child.pidfd.try_clone().map_err(|source| CreateError::Descriptor { source })?);
     undo.child = Some(child);
+    let channel = &*undo.channel.insert(channel);
     if let Some(group) = &undo.resctrl {
         group.enter(pid)?;
     }
@@ -205,7 +206,7 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
         request.log.debug(&format!("seccomp filter flags: {}", filter.flags()));
     }
     request.log.debug(&format!("nsexec container setup: process {pid} is cloned"));
-    outside::map_ids(&decided.plan, pid, &channel)?;
+    outside::map_ids(&decided.plan, pid, channel)?;
     network::move_devices(&decided.plan, pidfd.as_fd())?;
     let served = Served {
         options: &request.options,
@@ -216,7 +217,7 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
         pid,
         pidfd: &pidfd,
     };
-    let master = served.serve(&channel)?;
+    let master = served.serve(channel)?;
     undo.fence.as_mut().ok_or(CreateError::Died)?.settle(&decided.cgroups)?;
     request.log.debug("child process in init(): all is set up");
     outside::limit(&decided.plan.process, pid, decided.plan.namespaces.has(NamespaceKind::User))?;
@@ -234,7 +235,7 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     request.log.debug("init: closing the pipe to signal completion");
     channel.go()?;
     if request.start == Start::AtOnce {
-        finish(&channel)?;
+        finish(channel)?;
         hooks::run(HookKind::Poststart, &decided.spec.hooks, &state.oci("running", pid))?;
     }
     let mut warnings = decided.plan.warnings.clone();

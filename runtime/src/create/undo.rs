@@ -7,6 +7,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use super::CreateError;
 use crate::cgroup::Fence;
+use crate::handshake::CreatorEnd;
 use crate::hooks;
 use crate::output::Log;
 use crate::resctrl;
@@ -35,6 +36,8 @@ pub(crate) struct Undo {
     pub(crate) fence: Option<Fence>,
     pub(crate) resctrl: Option<resctrl::Group>,
     pub(crate) child: Option<Child>,
+    /// Open until the child has ended, which would say that we are gone.
+    pub(crate) channel: Option<CreatorEnd>,
     pub(crate) pid_file: Option<PathBuf>,
     /// What poststop hooks are told, from when the container has a state on.
     pub(crate) stopped: Option<Vec<u8>>,
