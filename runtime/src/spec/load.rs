@@ -168,14 +168,15 @@ fn parse_once<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> 
 }
 
 /// Where the error is: at the last byte that the parser took. When a list or an object came where none is wanted, that
-/// is still the byte in front of it.
+/// is still the byte in front of it; a field is missing behind the end of its object.
 fn offset_of(text: &[u8], error: &serde_json::Error) -> usize {
     let (line, column) = (error.line(), error.column());
     let start: usize =
         text.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1)).map(<[u8]>::len).sum();
     let last = (start + column.saturating_sub(1)).min(text.len());
-    let is_before = error.is_data() && matches!(text.get(last), Some(b',' | b'[' | b':'));
-    if is_before { last + 1 } else { last }
+    let is_before = error.is_data() && column > 0 && matches!(text.get(last), Some(b',' | b'[' | b':'));
+    let is_behind = error.to_string().starts_with("missing field");
+    if is_before || is_behind { last + 1 } else { last }
 }
 
 /// JSON allows NUL in a string only as `\u0000`; a backslash before a backslash makes it ordinary text.
@@ -223,6 +224,15 @@ mod tests {
         assert_eq!(message(text), "config.json: invalid value at mounts[1].destination");
         let text = "{\"ociVersion\":\"1.3.0\",\n \"linux\":{\"namespaces\":[{\"type\":\"pid\"},\n{\"type\":\"warp\"}]}}";
         assert_eq!(message(text), "config.json: invalid value at linux.namespaces[1].type");
+    }
+
+    #[test]
+    fn a_missing_field_is_its_objects_and_a_list_at_the_top_the_documents() {
+        let text = r#"{"ociVersion":"1.3.0","mounts":[{"destination":"/a"},{"type":"tmpfs"}],"x":1}"#;
+        assert_eq!(message(text), "config.json: invalid value at mounts[1]");
+        assert_eq!(message(r#"{"annotations":{"a":"b"}}"#), "config.json: invalid value at the document");
+        assert_eq!(message("[]"), "config.json: invalid value at the document");
+        assert_eq!(message("[[1]]"), "config.json: invalid value at the document");
     }
 
     #[test]
