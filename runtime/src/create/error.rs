@@ -61,7 +61,7 @@ pub enum CreateError {
     Order,
     #[error("unable to start container process: clone3 failed")]
     Clone { source: Errno },
-    #[error("cannot open the {kind:?} namespace {path:?} to join")]
+    #[error("cannot open the {} namespace {path:?} to join", .kind.name())]
     Namespace { kind: NamespaceKind, path: PathBuf, source: Errno },
     #[error("cannot open the root filesystem {path:?}")]
     Root { path: PathBuf, source: Errno },

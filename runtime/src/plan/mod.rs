@@ -119,7 +119,7 @@ pub enum PlanError {
     RlimitTwice { index: usize, kind: String },
     #[error("process.rlimits[{index}].soft: the soft limit of {kind} is above its hard limit")]
     RlimitSoftAboveHard { index: usize, kind: String },
-    #[error("linux.namespaces[{index}]: malformed spec file: duplicated ns {kind:?}")]
+    #[error("linux.namespaces[{index}]: malformed spec file: duplicated ns {}", .kind.name())]
     NamespaceTwice { index: usize, kind: NamespaceKind },
     #[error("annotations: a key is empty")]
     EmptyAnnotation,
@@ -129,7 +129,7 @@ pub enum PlanError {
     Device { index: usize, source: Box<PlanError> },
     #[error("linux.namespaces: a user namespace needs a mount namespace")]
     NoMountNamespace,
-    #[error("{field} needs a new namespace of type {kind:?} in linux.namespaces")]
+    #[error("{field} needs a new namespace of type {} in linux.namespaces", .kind.name())]
     NeedsNamespace { field: &'static str, kind: NamespaceKind },
     #[error("User namespaces enabled, but no {field} found")]
     NoMappings { field: &'static str },
@@ -192,6 +192,11 @@ impl Plan {
             return Err(PlanError::EmptyAnnotation);
         }
         let process = spec.process.as_ref().ok_or(PlanError::NoProcess)?;
+        let relative = spec.mounts.iter().zip(0..).filter(|(mount, _)| !mount.destination.starts_with('/'));
+        warnings.extend(relative.map(|(mount, index)| {
+            let destination = &mount.destination;
+            format!("mounts[{index}].destination: {destination:?} is not absolute, which is deprecated")
+        }));
         if !namespaces.has(NamespaceKind::Mount) && !linux.rootfs_propagation.is_empty() {
             warnings.push("linux.rootfsPropagation has no effect without a mount namespace".to_owned());
         }
@@ -336,6 +341,14 @@ mod tests {
         let warnings = |text: &str| plan(text).expect("valid").warnings.len();
         assert_eq!(warnings(r#""linux":{"namespaces":[],"rootfsPropagation":"slave"}"#), 1);
         assert_eq!(warnings(r#""linux":{"namespaces":[]}"#), 0);
+        let mounts =
+            r#""linux":{"namespaces":[{"type":"mount"}]},"mounts":[{"destination":"a","type":"tmpfs"}]"#;
+        assert_eq!(warnings(mounts), 1);
+        let refusal = |text: &str| plan(text).expect_err(text).to_string();
+        assert_eq!(
+            refusal(r#""hostname":"a","linux":{"namespaces":[{"type":"mount"}]}"#),
+            "hostname needs a new namespace of type uts in linux.namespaces"
+        );
     }
 
     #[test]
