@@ -134,7 +134,7 @@ fn an_interval_that_is_none_is_refused() {
     let runtime = Runtime::new(&scratch);
     let _container = runtime.run_detached(&Bundle::busybox(&scratch, "web").args(["sleep", "60"]));
     for (interval, words) in
-        [("0s", "duration interval must be greater than 0"), ("soon", "invalid interval")]
+        [("0s", "duration interval must be greater than 0"), ("soon", "for flag -interval: parse error")]
     {
         let outcome = runtime.call(["events", "--interval", interval, "web"]).exits_with(1);
         assert!(outcome.stderr.contains(words), "{outcome}");

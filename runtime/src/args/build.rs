@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use knarr_proto::id::ContainerId;
 
+use super::duration::duration;
 use super::flags::Matches;
 use super::{
     CheckpointArgs, Command, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, Globals, KillArgs, ListArgs,
@@ -123,12 +124,23 @@ pub(super) fn delete(matches: &Matches) -> Result<Command, UsageError> {
 }
 
 pub(super) fn events(matches: &Matches) -> Result<Command, UsageError> {
-    let interval = matches.text("interval").unwrap_or("5s").to_owned();
+    let text = matches.text("interval").unwrap_or("5s");
+    let interval = duration(text).ok_or_else(|| UsageError::bad_value("interval", text))?;
     Ok(Command::Events(EventsArgs { id: id(matches)?, interval, stats: matches.is_on("stats")? }))
 }
 
+/// What follows the id. As with runc 1.5, flags may be ended there, too.
+fn behind_id(matches: &Matches) -> Vec<String> {
+    let behind = matches.operands.get(1..).unwrap_or_default();
+    match behind.split_first() {
+        Some((end, behind)) if end == "--" => behind.to_vec(),
+        _ => behind.to_vec(),
+    }
+}
+
 pub(super) fn kill(matches: &Matches) -> Result<Command, UsageError> {
-    let signal = matches.operands.get(1).map_or("SIGTERM", String::as_str).to_owned();
+    let signal = matches.operands.get(1).filter(|signal| !signal.is_empty());
+    let signal = signal.map_or("SIGTERM", String::as_str).to_owned();
     Ok(Command::Kill(KillArgs { id: id(matches)?, signal, all: matches.is_on("all")? }))
 }
 
@@ -137,8 +149,7 @@ pub(super) fn list(matches: &Matches) -> Result<Command, UsageError> {
 }
 
 pub(super) fn ps(matches: &Matches) -> Result<Command, UsageError> {
-    let options = matches.operands.get(1..).unwrap_or_default().to_vec();
-    Ok(Command::Ps(PsArgs { id: id(matches)?, format: format(matches)?, options }))
+    Ok(Command::Ps(PsArgs { id: id(matches)?, format: format(matches)?, options: behind_id(matches) }))
 }
 
 pub(super) fn spec(matches: &Matches) -> Result<Command, UsageError> {
@@ -154,7 +165,7 @@ pub(super) fn exec(matches: &Matches) -> Result<Command, UsageError> {
     let no_new_privs = matches.text("no-new-privs").is_some().then(|| matches.is_on("no-new-privs"));
     Ok(Command::Exec(Box::new(ExecArgs {
         id: matches.operands.first().cloned().unwrap_or_default(),
-        command: matches.operands.get(1..).unwrap_or_default().to_vec(),
+        command: behind_id(matches),
         console_socket: path(matches, "console-socket"),
         pidfd_socket: path(matches, "pidfd-socket"),
         cwd: owned(matches, "cwd"),
@@ -189,6 +200,8 @@ pub(super) fn update(matches: &Matches) -> Result<Command, UsageError> {
         cpu_idle: owned(matches, "cpu-idle"),
         cpuset_cpus: owned(matches, "cpuset-cpus"),
         cpuset_mems: owned(matches, "cpuset-mems"),
+        kernel_memory: owned(matches, "kernel-memory"),
+        kernel_memory_tcp: owned(matches, "kernel-memory-tcp"),
         memory: owned(matches, "memory"),
         memory_reservation: owned(matches, "memory-reservation"),
         memory_swap: owned(matches, "memory-swap"),

@@ -1,6 +1,7 @@
 //! What can be asked of the program: a struct a command, with the texts that need the host to be judged left as text.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use knarr_proto::id::ContainerId;
 
@@ -177,6 +178,8 @@ pub struct UpdateArgs {
     pub cpu_idle: Option<String>,
     pub cpuset_cpus: Option<String>,
     pub cpuset_mems: Option<String>,
+    pub kernel_memory: Option<String>,
+    pub kernel_memory_tcp: Option<String>,
     pub memory: Option<String>,
     pub memory_reservation: Option<String>,
     pub memory_swap: Option<String>,
@@ -190,8 +193,8 @@ pub struct UpdateArgs {
 pub struct EventsArgs {
     /// The container.
     pub id: ContainerId,
-    /// Go's duration text.
-    pub interval: String,
+    /// Between two statistics.
+    pub interval: Duration,
     /// Statistics once, then stop.
     pub stats: bool,
 }

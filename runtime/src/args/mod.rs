@@ -9,6 +9,7 @@
 
 mod build;
 mod command;
+mod duration;
 pub mod flags;
 pub mod help;
 pub mod verbs;

@@ -349,25 +349,22 @@ pub(super) fn parse(
         let help = format!("Incorrect Usage. {error}\n\n{}", help::of_program(&program));
         misuse(error, help, Globals::default())
     })?;
-    let globals =
-        build::globals(&before).map_err(|error| misuse(error, String::new(), Globals::default()))?;
     if before.text("version").is_some() {
         return Ok(Request::Print(help::version(&program)));
     }
-    let Some((name, operands)) = before.operands.split_first().filter(|_| before.text("help").is_none())
-    else {
+    let globals =
+        build::globals(&before).map_err(|error| misuse(error, String::new(), Globals::default()))?;
+    let mut words = before.operands.iter().filter(|_| before.text("help").is_none());
+    let first = words.next();
+    let asks_for_help = first.is_none_or(|word| matches!(word.as_str(), "help" | "h"));
+    let Some(name) = (if asks_for_help { words.next() } else { first }) else {
         return Ok(Request::Print(help::of_program(&program)));
     };
-    if matches!(name.as_str(), "help" | "h") {
-        let verb = operands.first().and_then(|name| VERBS.iter().find(|verb| verb.name == name));
-        return Ok(Request::Print(
-            verb.map_or_else(|| help::of_program(&program), |verb| help::of_verb(&program, verb)),
-        ));
+    match VERBS.iter().find(|verb| verb.name == name) {
+        None => Err(misuse(UsageError::UnknownCommand(name.clone()), String::new(), globals)),
+        Some(verb) if asks_for_help => Ok(Request::Print(help::of_verb(&program, verb))),
+        Some(verb) => parse_verb(program, globals, verb, &before.operands[1..]),
     }
-    let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
-        return Err(misuse(UsageError::UnknownCommand(name.clone()), String::new(), globals));
-    };
-    parse_verb(program, globals, verb, operands)
 }
 
 const HELP: Flag = switch("help", "show help").or("h");

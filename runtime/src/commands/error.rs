@@ -12,7 +12,7 @@ use crate::hooks::HookError;
 use crate::join::ExecError;
 use crate::notify::NotifyError;
 use crate::null::NullError;
-use crate::output::Facts;
+use crate::output::{Facts, LogError};
 use crate::resctrl::ResctrlError;
 use crate::sealed::SealError;
 use crate::spec::SpecError;
@@ -22,6 +22,8 @@ use crate::state::StateError;
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum CommandError {
+    #[error(transparent)]
+    Log(#[from] LogError),
     #[error(transparent)]
     State(#[from] StateError),
     #[error(transparent)]
@@ -53,8 +55,6 @@ pub enum CommandError {
     Exec(#[source] Box<CommandError>),
     #[error("invalid user {0:?}: it must be uid[:gid] in numbers below 2147483648")]
     User(String),
-    #[error("unknown capability {0:?}")]
-    Capability(String),
     #[error("unknown signal {0:?}")]
     Signal(String),
     #[error("container not paused")]
@@ -111,7 +111,6 @@ impl CommandError {
             Self::Join(ExecError::Create(error)) => create_kind(error),
             Self::Id(_)
             | Self::User(_)
-            | Self::Capability(_)
             | Self::Signal(_)
             | Self::NoConsoleSocket
             | Self::NeedlessConsoleSocket

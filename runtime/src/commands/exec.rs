@@ -11,7 +11,6 @@ use crate::create::Options;
 use crate::create::foreground::Foreground;
 use crate::join::{ExecRequest, exec, kept_spec};
 use crate::output::Log;
-use crate::security::capabilities;
 use crate::spec::{Capabilities, Process};
 use crate::state::State;
 
@@ -77,9 +76,6 @@ fn from_flags(args: &ExecArgs, mut process: Process) -> Result<Process, CommandE
     let sets = process.capabilities.get_or_insert_with(Capabilities::default);
     let is_inherited = !sets.inheritable.is_empty();
     for name in &args.capabilities {
-        if capabilities::number(name).is_none() {
-            return Err(CommandError::Capability(name.clone()));
-        }
         for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
             set.push(name.clone());
         }

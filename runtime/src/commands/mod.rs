@@ -28,6 +28,7 @@ pub use error::CommandError;
 /// # Errors
 /// [`CommandError`].
 pub fn run(invocation: &Invocation, log: &Log) -> Result<u8, CommandError> {
+    log.make()?;
     let root = invocation.globals.root.as_path();
     let made = |verb| {
         let program = invocation.program.clone();

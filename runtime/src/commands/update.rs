@@ -141,6 +141,8 @@ fn from_flags(args: &UpdateArgs) -> Result<Resources, UpdateError> {
     cpu.cpus = args.cpuset_cpus.clone().unwrap_or_default();
     cpu.mems = args.cpuset_mems.clone().unwrap_or_default();
     let memory = resources.memory.get_or_insert_default();
+    memory.kernel = size("kernel-memory", args.kernel_memory.as_ref())?;
+    memory.kernel_tcp = size("kernel-memory-tcp", args.kernel_memory_tcp.as_ref())?;
     memory.limit = size("memory", args.memory.as_ref())?;
     memory.reservation = size("memory-reservation", args.memory_reservation.as_ref())?;
     memory.swap = size("memory-swap", args.memory_swap.as_ref())?;

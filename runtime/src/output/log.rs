@@ -1,10 +1,12 @@
-//! The log: logrus' two formats, since containerd, conmon and Podman read them. Opened only when there is something to
-//! say. An error goes to the log, and when that is a file, once more to stderr.
+//! The log: logrus' two formats, since containerd, conmon and Podman read them. It is open only while something is said:
+//! a descriptor that stayed would be among those that `--preserve-fds` means. An error goes to the log, and when that is
+//! a file, once more to stderr.
 
 use std::error::Error;
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -33,6 +35,14 @@ impl Level {
     }
 }
 
+/// The log that was asked for cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open the log {path}")]
+pub struct LogError {
+    path: PathBuf,
+    source: io::Error,
+}
+
 /// Where lines go.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
@@ -55,6 +65,15 @@ impl Log {
     #[must_use]
     pub fn new(globals: &Globals) -> Self {
         Self { file: globals.log.clone(), format: globals.log_format, is_debug: globals.debug }
+    }
+
+    /// Makes the file, so that whoever asked for it finds it whatever comes.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn make(&self) -> Result<(), LogError> {
+        let Some(path) = &self.file else { return Ok(()) };
+        open(path).map(drop).map_err(|source| LogError { path: path.clone(), source })
     }
 
     /// Says why the program fails; programs that read JSON get the facts as fields of their own.
@@ -82,13 +101,7 @@ impl Log {
     fn line(&self, level: Level, message: &str, facts: &Facts) {
         let text = self.render(level, message, &time::now_seconds(), facts);
         let Some(path) = &self.file else { return to_stderr(text.as_bytes()) };
-        let opened = std::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o644)
-            .custom_flags(libc::O_SYNC | libc::O_CLOEXEC)
-            .open(path);
-        let written = opened.and_then(|mut file| file.write_all(format!("{text}\n").as_bytes()));
+        let written = open(path).and_then(|mut file| file.write_all(format!("{text}\n").as_bytes()));
         if let Err(error) = written {
             to_stderr(format!("cannot write to the log {}: {error}", path.display()).as_bytes());
             to_stderr(text.as_bytes());
@@ -104,6 +117,12 @@ impl Log {
             LogFormat::Text => format!("time=\"{time}\" level={} msg={}", level.name(), quoted(message)),
         }
     }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.append(true).create(true).mode(0o644).custom_flags(libc::O_SYNC | libc::O_CLOEXEC);
+    options.open(path)
 }
 
 /// logrus leaves a word bare when it has only these characters, and quotes anything else as Go does.
@@ -133,7 +152,7 @@ fn quoted(message: &str) -> String {
 fn to_stderr(line: &[u8]) {
     let mut whole = line.to_vec();
     whole.push(b'\n');
-    drop(std::io::stderr().write_all(&whole));
+    drop(io::stderr().write_all(&whole));
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use std::fmt;
 use rustix::io::Errno;
 
 pub use facts::Facts;
-pub use log::{Level, Log};
+pub use log::{Level, Log, LogError};
 
 /// An error followed by its causes, `a: b: c`.
 #[derive(Clone, Copy, Debug)]
