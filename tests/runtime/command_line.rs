@@ -102,6 +102,19 @@ fn a_capability_that_is_unknown_is_left_out_and_told() {
     assert!(added.stderr.contains("level=warning") && added.stderr.contains("CAP_NOSUCH"), "{added}");
 }
 
+/// Those of glibc and Go; musl, which the program is linked with, has others for some errors.
+#[test]
+fn what_the_kernel_refuses_is_told_in_runcs_words() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let bundle = Bundle::busybox(&scratch, "one").args(["sleep", "60"]);
+    std::os::unix::fs::symlink("loop", bundle.rootfs().join("loop")).expect("a link to itself");
+    let container = runtime.run_detached(&bundle);
+    let said = runtime.call(["exec", "--cwd", "/loop", container.id(), "true"]).exits_with(255).stderr;
+    assert!(said.contains("failed: too many levels of symbolic links"), "{said}");
+}
+
 #[test]
 fn flags_may_be_ended_behind_the_id() {
     require!(root, tool("busybox"), tool("ps"));

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::output::facts;
+use crate::output::{Chain, facts};
 
 /// What the child was at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,11 +48,9 @@ impl Failure {
             errno = facts::errno_of(link).or(errno);
             next = link.source();
         }
-        Self { phase, chain: chain_of(error), errno, path }
+        Self { phase, chain: Chain(error).texts(), errno, path }
     }
-}
 
-impl Failure {
     /// The message that carries it.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![super::tag::FAILURE];
@@ -69,23 +67,3 @@ impl fmt::Display for Failure {
 }
 
 impl Error for Failure {}
-
-/// The messages of an error and its causes. Texts of the operating system are written as Go writes them ("no such file
-/// or directory"), which is what callers of runc look for.
-#[must_use]
-pub fn chain_of(error: &dyn Error) -> Vec<String> {
-    let mut chain = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        chain.push(plain(error.to_string()));
-        next = error.source();
-    }
-    chain
-}
-
-fn plain(message: String) -> String {
-    match message.find(" (os error ") {
-        Some(end) => message[..end].to_lowercase(),
-        None => message,
-    }
-}

@@ -33,7 +33,7 @@ use rustix::net::{
 
 use crate::sys::Errno;
 
-pub use failure::{Failure, Phase, chain_of};
+pub use failure::{Failure, Phase};
 
 /// A failure's texts are cut to this; paths are at most 4 KiB, and a chain has a few of them.
 const MESSAGE_MAX_BYTES: usize = 16 * 1024;

@@ -21,18 +21,21 @@ pub use log::{Level, Log, LogError};
 
 /// An error followed by its causes, `a: b: c`.
 #[derive(Clone, Copy, Debug)]
-pub struct Chain<'a>(pub &'a (dyn Error + 'a));
+pub struct Chain<'a>(pub &'a (dyn Error + 'static));
+
+impl Chain<'_> {
+    /// The text of each.
+    #[must_use]
+    pub fn texts(self) -> Vec<String> {
+        std::iter::successors(Some(self.0), |&error| error.source())
+            .map(|error| Reworded(error).to_string())
+            .collect()
+    }
+}
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.to_string();
-        f.write_str(&text)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {}", Reworded(error))?;
-            cause = error.source();
-        }
-        Ok(())
+        f.write_str(&self.texts().join(": "))
     }
 }
 

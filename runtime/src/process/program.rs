@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     fn message(name: &CStr, path: &str) -> String {
-        crate::handshake::chain_of(&find(name, path).expect_err("not there")).join(": ")
+        crate::output::Chain(&find(name, path).expect_err("not there")).to_string()
     }
 
     #[test]
