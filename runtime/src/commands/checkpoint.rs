@@ -9,7 +9,6 @@ use super::create::absolute;
 use crate::args::CheckpointArgs;
 use crate::checkpoint::dump::{DumpOptions, check_parent, dump};
 use crate::checkpoint::{CheckpointError, Options};
-use crate::join::kept_spec;
 use crate::output::Log;
 use crate::state::State;
 
@@ -24,7 +23,7 @@ pub(super) fn run(root: &Path, args: &CheckpointArgs, log: &Log) -> Result<(), C
     if let Some(parent) = &options.parent {
         check_parent(&options.common.images, parent)?;
     }
-    let spec = kept_spec(root, &state)?;
+    let spec = state.spec(root).map_err(CheckpointError::from)?;
     dump(&state, &root.join(state.id.as_str()), spec, &options, log)?;
     if options.leave_running || options.pre_dump {
         return Ok(());

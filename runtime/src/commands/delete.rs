@@ -13,7 +13,7 @@ use crate::cgroup::{CgroupError, CgroupPaths, Fence};
 use crate::hooks;
 use crate::output::Log;
 use crate::spec::{Spec, SpecError};
-use crate::state::{CONFIG, Process, Removal, State, StateError};
+use crate::state::{Directory, Process, State, StateError};
 use crate::sys::{Errno, pidfd};
 
 /// runc waits 100 times 100 ms; a process that SIGKILL does not end by then hangs in the kernel.
@@ -37,10 +37,9 @@ pub(super) fn run(root: &Path, args: &DeleteArgs, log: &Log) -> Result<(), Comma
 
 /// A directory without a state belongs to a creator that got no further.
 fn without_state(root: &Path, id: &ContainerId, force: bool) -> Result<(), CommandError> {
-    match Removal::begin(root, id) {
-        Ok(directory) if !directory.is_claimed()? => directory.finish()?,
-        Ok(_) | Err(StateError::NotFound(_)) if force => {}
-        Ok(_) | Err(StateError::NotFound(_)) => return Err(StateError::NotFound(id.clone()).into()),
+    match Directory::open(root, id) {
+        Ok(directory) if !directory.is_claimed()? => directory.remove()?,
+        Ok(_) | Err(StateError::NotFound(_)) => {}
         Err(error) => return Err(error.into()),
     }
     if force { Ok(()) } else { Err(StateError::NotFound(id.clone()).into()) }
@@ -68,7 +67,7 @@ fn poststop_spec(root: &Path, state: &State) -> Result<Option<Spec>, CommandErro
     if !state.has_poststop_hooks {
         return Ok(None);
     }
-    match Spec::load_file(&root.join(state.id.as_str()).join(CONFIG)) {
+    match state.spec(root) {
         Err(SpecError::NotFound { .. }) => Ok(None),
         loaded => Ok(Some(loaded.map_err(crate::create::CreateError::from)?)),
     }
@@ -82,7 +81,7 @@ pub(super) fn destroy(root: &Path, state: &State, log: &Log) -> Result<(), Comma
     if let Some(group) = &state.resctrl {
         group.remove()?;
     }
-    Removal::begin(root, &state.id)?.finish()?;
+    Directory::open(root, &state.id)?.remove()?;
     if let Some(spec) = spec {
         hooks::run_poststop(&spec.hooks, &state.oci("stopped", 0), log);
     }

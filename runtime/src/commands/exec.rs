@@ -9,7 +9,7 @@ use super::create::absolute;
 use crate::args::{ExecArgs, Globals};
 use crate::create::Options;
 use crate::create::foreground::Foreground;
-use crate::join::{ExecRequest, exec, kept_spec};
+use crate::join::{ExecError, ExecRequest, exec};
 use crate::output::Log;
 use crate::spec::{Capabilities, Process};
 use crate::state::State;
@@ -18,7 +18,7 @@ use crate::state::State;
 pub(super) fn run(globals: &Globals, args: &ExecArgs, log: &Log) -> Result<u8, CommandError> {
     let id: ContainerId = args.id.parse().map_err(CommandError::Id)?;
     let state = State::load(&globals.root, &id)?;
-    let spec = kept_spec(&globals.root, &state)?;
+    let spec = state.spec(&globals.root).map_err(ExecError::from)?;
     let mut process = match &args.process {
         Some(path) => Process::load(path).map_err(crate::create::CreateError::from)?,
         None => from_flags(args, spec.process.clone().unwrap_or_default())?,

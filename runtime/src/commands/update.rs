@@ -10,7 +10,7 @@ use crate::args::UpdateArgs;
 use crate::cgroup::{Fence, merge};
 use crate::output::Log;
 use crate::resctrl::{Group, Resctrl, ResctrlError, Schemata};
-use crate::spec::{IntelRdt, Resources, Spec, SpecError, field};
+use crate::spec::{IntelRdt, Resources, SpecError, field};
 use crate::state::{CONFIG, State};
 use knarr_proto::status::Status;
 
@@ -41,8 +41,7 @@ pub(super) fn run(root: &Path, args: &UpdateArgs, log: &Log) -> Result<(), Comma
     if matches!(state.observe(root)?.status, Status::Stopped | Status::Creating) {
         return Err(CommandError::NotRunning);
     }
-    let path = root.join(args.id.as_str()).join(CONFIG);
-    let kept = Spec::load_file(&path).map_err(UpdateError::from)?.linux;
+    let kept = state.spec(root).map_err(UpdateError::from)?.linux;
     let shares = Shares::new(&state, kept.intel_rdt.as_ref(), args)?;
     let mut old = kept.resources;
     let mut new = old.clone();
@@ -60,18 +59,18 @@ pub(super) fn run(root: &Path, args: &UpdateArgs, log: &Log) -> Result<(), Comma
         }
         return Err(error);
     }
-    keep(&state, root, &path, (&new, args))
+    keep(&state, root, (&new, args))
 }
 
 /// The kept configuration gets the new limits: the next update begins with them.
 fn keep(
     state: &State,
     root: &Path,
-    path: &Path,
     (resources, args): (&Resources, &UpdateArgs),
 ) -> Result<(), CommandError> {
-    let failed = |source| UpdateError::Parse { path: path.to_owned(), source };
-    let text = std::fs::read(path).map_err(|source| UpdateError::Kept { path: path.to_owned(), source })?;
+    let path = root.join(state.id.as_str()).join(CONFIG);
+    let failed = |source| UpdateError::Parse { path: path.clone(), source };
+    let text = std::fs::read(&path).map_err(|source| UpdateError::Kept { path: path.clone(), source })?;
     let mut config: Value = serde_json::from_slice(&text).map_err(failed)?;
     let linux = field(&mut config, "linux");
     *field(linux, "resources") = serde_json::to_value(resources).map_err(failed)?;

@@ -11,8 +11,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use super::{CreateError, StartError};
 use crate::hooks::{self, HookKind};
 use crate::notify::Host as NotifyHost;
-use crate::spec::Spec;
-use crate::state::{CONFIG, START_GATE, State};
+use crate::state::{START_GATE, State};
 use crate::sys::{Errno, pidfd};
 
 /// Makes the gate in the container's state directory.
@@ -37,7 +36,7 @@ pub fn start(root: &Path, state: &State) -> Result<(), StartError> {
     }
     let directory = root.join(state.id.as_str());
     // Read while nothing has happened yet.
-    let spec = state.has_poststart_hooks.then(|| Spec::load_file(&directory.join(CONFIG))).transpose()?;
+    let spec = state.has_poststart_hooks.then(|| state.spec(root)).transpose()?;
     let path = directory.join(START_GATE);
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let gate = match rustix::fs::openat(CWD, &path, flags, Mode::empty()) {

@@ -21,7 +21,7 @@ use crate::process::launch::Launch;
 use crate::process::policies::{Policies, PolicyError};
 use crate::security::seccomp::{self, Program};
 use crate::spec::{self, NamespaceKind, Spec, SpecError};
-use crate::state::{CONFIG, State, StateError};
+use crate::state::{State, StateError};
 use crate::sys::{Errno, pidfd};
 pub use sub_cgroups::SubCgroupError;
 use sub_cgroups::SubCgroups;
@@ -104,14 +104,6 @@ impl From<CreateError> for ExecError {
             other => Self::Create(other),
         }
     }
-}
-
-/// The configuration that the container was made from.
-///
-/// # Errors
-/// [`ExecError::Spec`].
-pub fn kept_spec(root: &Path, state: &State) -> Result<Spec, ExecError> {
-    Ok(Spec::load_file(&root.join(state.id.as_str()).join(CONFIG))?)
 }
 
 /// Everything that was decided before the container is touched.

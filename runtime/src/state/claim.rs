@@ -92,26 +92,26 @@ impl Claim {
     /// # Errors
     /// [`StateError::Remove`].
     pub fn release(self) -> Result<(), StateError> {
-        Removal { directory: self.directory, path: self.path }.finish()
+        Directory { descriptor: self.directory, path: self.path }.remove()
     }
 }
 
-/// A container's directory on its way out.
+/// A container's directory, whatever is in it.
 #[derive(Debug)]
-pub struct Removal {
-    directory: OwnedFd,
+pub struct Directory {
+    descriptor: OwnedFd,
     path: PathBuf,
 }
 
-impl Removal {
-    /// Opens the directory of `id`, whatever is in it.
+impl Directory {
+    /// Opens the directory of `id`.
     ///
     /// # Errors
     /// [`StateError::NotFound`] when there is none.
-    pub fn begin(root: &Path, id: &ContainerId) -> Result<Self, StateError> {
+    pub fn open(root: &Path, id: &ContainerId) -> Result<Self, StateError> {
         let path = root.join(id.as_str());
         match open(&path) {
-            Ok(directory) => Ok(Self { directory, path }),
+            Ok(descriptor) => Ok(Self { descriptor, path }),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Err(StateError::NotFound(id.clone())),
             Err(source) => Err(StateError::Read { path, source }),
         }
@@ -122,37 +122,28 @@ impl Removal {
     /// # Errors
     /// [`StateError::Lock`].
     pub fn is_claimed(&self) -> Result<bool, StateError> {
-        match rustix::fs::flock(&self.directory, FlockOperation::NonBlockingLockExclusive) {
+        match rustix::fs::flock(&self.descriptor, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(false),
             Err(Errno::WOULDBLOCK) => Ok(true),
             Err(source) => Err(StateError::Lock { path: self.path.clone(), source }),
         }
     }
 
-    /// Waits until the creator has ended, which the caller has seen to.
-    ///
-    /// # Errors
-    /// [`StateError::Lock`].
-    pub fn wait_for_creator(&self) -> Result<(), StateError> {
-        rustix::io::retry_on_intr(|| rustix::fs::flock(&self.directory, FlockOperation::LockExclusive))
-            .map_err(|source| StateError::Lock { path: self.path.clone(), source })
-    }
-
     /// Removes the directory with everything in it.
     ///
     /// # Errors
     /// [`StateError::Remove`].
-    pub fn finish(self) -> Result<(), StateError> {
+    pub fn remove(self) -> Result<(), StateError> {
         let failed = |source| StateError::Remove { path: self.path.clone(), source };
         let socket = format!("{NOTIFY_DIRECTORY}/{NOTIFY_SOCKET}");
-        ignore_missing(rustix::fs::unlinkat(&self.directory, socket, AtFlags::empty())).map_err(failed)?;
+        ignore_missing(rustix::fs::unlinkat(&self.descriptor, socket, AtFlags::empty())).map_err(failed)?;
         // The state goes last: as long as it is there, what it names can be found and removed.
         for name in [START_GATE, CONFIG, NEW_FILE_NAME, FILE_NAME] {
-            ignore_missing(rustix::fs::unlinkat(&self.directory, name, AtFlags::empty())).map_err(failed)?;
+            ignore_missing(rustix::fs::unlinkat(&self.descriptor, name, AtFlags::empty())).map_err(failed)?;
         }
         match rustix::fs::unlinkat(CWD, &self.path, AtFlags::REMOVEDIR) {
             Err(Errno::NOTEMPTY | Errno::EXIST) => {
-                remove_content(self.directory.as_fd()).map_err(failed)?;
+                remove_content(self.descriptor.as_fd()).map_err(failed)?;
                 rustix::fs::unlinkat(CWD, &self.path, AtFlags::REMOVEDIR).map_err(failed)
             }
             removed => ignore_missing(removed).map_err(failed),
@@ -241,9 +232,9 @@ mod tests {
     fn the_creator_s_lock_ends_with_its_work() {
         let root = Root::new("lock");
         let claim = Claim::take(&root.0, &id("a")).expect("free");
-        assert!(Removal::begin(&root.0, &id("a")).expect("there").is_claimed().expect("flock"));
+        assert!(Directory::open(&root.0, &id("a")).expect("there").is_claimed().expect("flock"));
         claim.publish().expect("unlocked");
-        assert!(!Removal::begin(&root.0, &id("a")).expect("there").is_claimed().expect("flock"));
+        assert!(!Directory::open(&root.0, &id("a")).expect("there").is_claimed().expect("flock"));
     }
 
     #[test]
@@ -253,8 +244,8 @@ mod tests {
         std::fs::write(claim.path().join(".state.json"), "{").expect("half a state");
         std::fs::write(claim.path().join("left by a hook"), "x").expect("a file");
         drop(claim);
-        Removal::begin(&root.0, &id("a")).expect("there").finish().expect("removed");
-        assert!(matches!(Removal::begin(&root.0, &id("a")), Err(StateError::NotFound(_))));
+        Directory::open(&root.0, &id("a")).expect("there").remove().expect("removed");
+        assert!(matches!(Directory::open(&root.0, &id("a")), Err(StateError::NotFound(_))));
     }
 
     #[test]
@@ -262,6 +253,6 @@ mod tests {
         let root = Root::new("link");
         std::fs::create_dir_all(root.0.join("victim")).expect("a directory");
         std::os::unix::fs::symlink("victim", root.0.join("a")).expect("a link");
-        assert!(matches!(Removal::begin(&root.0, &id("a")), Err(StateError::NotFound(_))));
+        assert!(matches!(Directory::open(&root.0, &id("a")), Err(StateError::NotFound(_))));
     }
 }

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use knarr_proto::id::ContainerId;
 use rustix::io::Errno;
 
-pub use claim::{Claim, Removal};
+pub use claim::{Claim, Directory};
 pub use record::{Process, State, VERSION};
 pub use status::{Listed, Observed, list};
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{CONFIG, StateError};
 use crate::cgroup::CgroupPaths;
 use crate::resctrl;
+use crate::spec::{Spec, SpecError};
 use crate::sys::{file, pidfd};
 
 /// The layout that this build writes and reads.
@@ -157,6 +158,14 @@ impl State {
                 (Ok(_), Ok(state)) => Ok(state),
             },
         }
+    }
+
+    /// The configuration that the container was made from, with the limits of its last `update`.
+    ///
+    /// # Errors
+    /// [`SpecError`].
+    pub fn spec(&self, root: &Path) -> Result<Spec, SpecError> {
+        Spec::load_file(&root.join(self.id.as_str()).join(CONFIG))
     }
 
     /// Replaces the kept configuration; whoever reads it sees the old one or the new one.

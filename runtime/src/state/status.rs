@@ -8,7 +8,7 @@ use knarr_proto::status::Status;
 use rustix::fs::CWD;
 use rustix::io::Errno;
 
-use super::claim::Removal;
+use super::claim::Directory;
 use super::record::State;
 use super::{START_GATE, StateError};
 use crate::sys::file;
@@ -53,7 +53,7 @@ impl State {
     }
 
     fn is_claimed(&self, root: &Path) -> Result<bool, StateError> {
-        match Removal::begin(root, &self.id) {
+        match Directory::open(root, &self.id) {
             Ok(directory) => directory.is_claimed(),
             Err(StateError::NotFound(_)) => Ok(false),
             Err(error) => Err(error),
