@@ -95,6 +95,7 @@ impl CommandError {
     pub fn exit_code(&self) -> u8 {
         if matches!(self, Self::Exec(_)) { 255 } else { 1 }
     }
+
     /// What the log tells programs of it.
     #[must_use]
     pub fn facts(&self) -> Facts {

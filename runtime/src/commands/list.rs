@@ -14,38 +14,41 @@ pub(super) fn run(globals: &Globals, args: ListArgs, log: &Log) -> Result<(), Co
     if globals.has_own_root {
         std::fs::metadata(root).map_err(|source| CommandError::Root { path: root.to_owned(), source })?;
     }
-    let mut containers = Vec::new();
+    let mut rows = Vec::new();
     for (id, state) in list(root)? {
         let observed = state.and_then(|state| state.observe(root).map(|observed| (state, observed)));
         match observed {
-            Ok((state, observed)) => containers.push((owner(state.owner), state, observed)),
+            Ok((state, observed)) => rows.push(Row { owner: owner(state.owner), state, observed }),
             // One broken container does not hide the others.
             Err(error) => log.warning(&format!("load container {id}: {}", Chain(&error))),
         }
     }
     let text = match (args.quiet, args.format) {
-        (true, _) => containers.iter().map(|(_, state, _)| format!("{}\n", state.id)).collect(),
-        (false, ListFormat::Json) => json(&containers),
-        (false, ListFormat::Table) => table(&containers),
+        (true, _) => rows.iter().map(|row| format!("{}\n", row.state.id)).collect(),
+        (false, ListFormat::Json) => json(&rows),
+        (false, ListFormat::Table) => table(&rows),
     };
     std::io::stdout().write_all(text.as_bytes()).map_err(|source| CommandError::Print { source })
 }
 
-type Listed = (String, State, Observed);
+struct Row {
+    owner: String,
+    state: State,
+    observed: Observed,
+}
 
 /// runc prints `null` for no container: Go's encoding of a slice that was never filled.
-fn json(containers: &[Listed]) -> String {
-    let shown: Vec<_> =
-        containers.iter().map(|(owner, state, observed)| Shown::new(state, *observed, owner)).collect();
-    let shown = if shown.is_empty() { None } else { Some(shown) };
+fn json(rows: &[Row]) -> String {
+    let shown: Vec<_> = rows.iter().map(|row| Shown::new(&row.state, row.observed, &row.owner)).collect();
+    let shown = Some(shown).filter(|shown| !shown.is_empty());
     format!("{}\n", serde_json::to_string(&shown).expect("plain data becomes JSON"))
 }
 
 /// Columns are at least 12 wide and 3 apart, as Go's tabwriter is set up in runc.
-fn table(containers: &[Listed]) -> String {
-    let mut rows = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned)];
-    for (owner, state, observed) in containers {
-        rows.push([
+fn table(rows: &[Row]) -> String {
+    let mut lines = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned)];
+    for Row { owner, state, observed } in rows {
+        lines.push([
             state.id.to_string(),
             observed.pid.to_string(),
             observed.status.to_string(),
@@ -56,13 +59,13 @@ fn table(containers: &[Listed]) -> String {
     }
     let mut out = String::new();
     let widths: Vec<usize> = (0..5)
-        .map(|column| rows.iter().map(|row| row[column].chars().count() + 3).fold(12, usize::max))
+        .map(|column| lines.iter().map(|cells| cells[column].chars().count() + 3).fold(12, usize::max))
         .collect();
-    for row in &rows {
-        for (cell, width) in row.iter().zip(&widths) {
+    for cells in &lines {
+        for (cell, width) in cells.iter().zip(&widths) {
             write!(out, "{cell:<width$}").expect("writing to a String cannot fail");
         }
-        out.push_str(&row[5]);
+        out.push_str(&cells[5]);
         out.push('\n');
     }
     out

@@ -1,7 +1,7 @@
 //! `spec`: writes a config.json to begin with, byte for byte runc's. Never replaces a file.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::CommandError;
 use crate::args::SpecArgs;
@@ -25,17 +25,17 @@ const RESOURCES: &str = r#"
 pub(super) fn run(args: &SpecArgs) -> Result<(), CommandError> {
     let bundle = args.bundle.as_deref().unwrap_or(Path::new("."));
     let path = bundle.join("config.json");
-    let failed = |path: PathBuf| move |source| CommandError::WriteSpec { path, source };
+    let failed = |source| CommandError::WriteSpec { path: path.clone(), source };
     let hierarchies = Layout::detect()?.hierarchies;
     let is_unified = matches!(hierarchies.as_slice(), [only] if only.version == Version::V2);
     let text = if args.rootless { rootless(is_unified) } else { rootful(is_unified) };
     let opened = std::fs::OpenOptions::new().write(true).create_new(true).open(&path);
     match opened {
-        Ok(mut file) => file.write_all(text.as_bytes()).map_err(failed(path)),
+        Ok(mut file) => file.write_all(text.as_bytes()).map_err(failed),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             Err(CommandError::SpecExists { name: "config.json" })
         }
-        Err(error) => Err(failed(path)(error)),
+        Err(error) => Err(failed(error)),
     }
 }
 

@@ -154,9 +154,7 @@ impl CreatorEnd {
             _ => Err(ChannelError::Malformed),
         }
     }
-}
 
-impl CreatorEnd {
     /// Answers [`Message::Fetch`].
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 
-use super::file;
+use super::{checked, file};
 
 /// Opens a process, which must be a thread group's leader.
 ///
@@ -37,13 +37,8 @@ pub fn pid_of(process: BorrowedFd<'_>) -> Result<u32, Errno> {
 pub fn send_signal(process: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
     let (none, flags) = (std::ptr::null::<libc::siginfo_t>(), 0_u32);
     // SAFETY: takes integers and a null siginfo, which means "as kill(2)"; reads and writes none of our memory.
-    let result =
-        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), signal, none, flags) };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO))
-    }
+    checked(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), signal, none, flags) })
+        .map(drop)
 }
 
 /// Returns when the process has ended, as a zombie or for good.
