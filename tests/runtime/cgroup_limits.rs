@@ -158,6 +158,18 @@ fn a_container_that_needs_more_memory_than_its_limit_is_killed() {
     assert!(outcome.stderr.contains("Killed") || outcome.code() == 137, "{outcome}");
 }
 
+/// runc's sentence, which people search for.
+#[test]
+fn a_limit_on_memory_that_is_too_low_to_begin_is_told() {
+    require!(root, tool("busybox"), cgroup1);
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let bundle = Bundle::busybox(&scratch, "one");
+    let bundle = bundle.edit(|config| config["linux"]["resources"] = json!({ "memory": { "limit": 4096 } }));
+    let said = runtime.run(&bundle).exits_with(1).stderr;
+    assert!(said.contains("container init was OOM-killed (memory limit too low?)"), "{said}");
+}
+
 #[test]
 fn what_cannot_be_limited_is_refused_by_its_field_and_nothing_is_left() {
     require!(root, cgroup1);

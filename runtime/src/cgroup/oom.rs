@@ -39,6 +39,15 @@ impl Fence {
         };
         Ok(OomWatch { source })
     }
+
+    /// Whether the kernel has killed processes in it for want of memory; not where memory is not controlled.
+    #[must_use]
+    pub fn has_oom_kills(&self) -> bool {
+        let v1 = self.v1("memory").map(|(path, directory)| open(path, directory, "memory.oom_control"));
+        let v2 = || self.v2().map(|(path, directory)| open(path, directory, "memory.events"));
+        let counts = v1.or_else(v2).and_then(Result::ok);
+        counts.and_then(|counts| kills(&counts)).is_some_and(|count| count > 0)
+    }
 }
 
 fn no_controller() -> CgroupError {
@@ -71,9 +80,9 @@ fn watch_v2(path: &CgroupPath, directory: BorrowedFd<'_>) -> Result<Source, Cgro
 }
 
 /// `None` when the cgroup is gone.
-fn kills(events: &OwnedFd) -> Option<u64> {
-    rustix::fs::seek(events, rustix::fs::SeekFrom::Start(0)).ok()?;
-    let text = file::read_all(events, file::MAX_PROC_BYTES).ok()?;
+fn kills(counts: &OwnedFd) -> Option<u64> {
+    rustix::fs::seek(counts, rustix::fs::SeekFrom::Start(0)).ok()?;
+    let text = file::read_all(counts, file::MAX_PROC_BYTES).ok()?;
     text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
 }
 

@@ -196,6 +196,7 @@ fn create_kind(error: &CreateError) -> Option<Kind> {
         ) => Some(Kind::InvalidArgument),
         CreateError::Resctrl(error) => resctrl_kind(error),
         CreateError::AppArmor(_) | CreateError::Selinux(_) => Some(Kind::FailedPrecondition),
+        CreateError::OutOfMemory => Some(Kind::ResourceExhausted),
         CreateError::State(error) => state_kind(error),
         _ => None,
     }

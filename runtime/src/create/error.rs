@@ -57,6 +57,8 @@ pub enum CreateError {
     Init { source: Failure },
     #[error("unable to start container process: the container's first process died during its set-up")]
     Died,
+    #[error("unable to start container process: container init was OOM-killed (memory limit too low?)")]
+    OutOfMemory,
     #[error("the container's first process sent a message out of order")]
     Order,
     #[error("unable to start container process: clone3 failed")]

@@ -154,8 +154,10 @@ pub fn create(request: &CreateRequest<'_>, mut spec: Spec) -> Result<Created, Cr
     match make(request, &decided, &mut undo) {
         Ok(created) => Ok(created),
         Err(error) => {
+            // Whatever it is that failed then, that is why.
+            let is_oom = undo.fence.as_ref().is_some_and(Fence::has_oom_kills);
             undo.undo(&decided.spec.hooks, request.log);
-            Err(error)
+            Err(if is_oom { CreateError::OutOfMemory } else { error })
         }
     }
 }
