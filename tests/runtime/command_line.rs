@@ -115,6 +115,24 @@ fn what_the_kernel_refuses_is_told_in_runcs_words() {
     assert!(said.contains("failed: too many levels of symbolic links"), "{said}");
 }
 
+/// sd_listen_fds(3): LISTEN_PID says whose they are.
+#[test]
+fn sockets_of_the_caller_go_in_and_those_of_another_process_do_not() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let seen = "echo $LISTEN_FDS/$LISTEN_PID; [ -e /proc/self/fd/3 ] && echo there";
+    let bundle = Bundle::busybox(&scratch, "one").script(seen);
+    let run = |whose: &str| {
+        let mut shell = scratch.command("sh");
+        shell.arg("-c").arg(format!("exec 3</dev/null; {whose} LISTEN_FDS=1 exec \"$@\"")).arg("sh");
+        shell.arg(runtime.program()).arg("--root").arg(runtime.root());
+        process::run(shell.args(["run", "--bundle"]).arg(bundle.path()).arg(bundle.id())).stdout
+    };
+    assert_eq!(run("LISTEN_PID=$$"), "1/1\nthere\n");
+    assert_eq!([run("LISTEN_PID=1"), run("")], ["/\n", "/\n"]);
+}
+
 #[test]
 fn flags_may_be_ended_behind_the_id() {
     require!(root, tool("busybox"), tool("ps"));

@@ -159,11 +159,13 @@ fn open_namespaces(decided: &Decided) -> Result<Vec<(NamespaceKind, OwnedFd)>, C
     decided.plan.namespaces.join.iter().map(open).collect()
 }
 
-/// LISTEN_FDS of our caller (sd_listen_fds(3)) and `--preserve-fds`: they must be open. All that come after them go when a
-/// program is executed (R02); what we open from here on does so by itself.
+/// LISTEN_FDS of our caller and `--preserve-fds`: they must be open. All that come after them go when a program is executed
+/// (R02); what we open from here on does so by itself.
 pub(crate) fn inherited(preserve_fds: u32) -> Result<(u32, u32), CreateError> {
-    let listen_fds =
-        std::env::var("LISTEN_FDS").ok().and_then(|text| text.parse::<u32>().ok()).unwrap_or(0).min(1024);
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
+    // sd_listen_fds(3): what is meant for another process, whose environment was handed down, is none of ours.
+    let is_ours = number("LISTEN_PID") == Some(std::process::id());
+    let listen_fds = number("LISTEN_FDS").filter(|_| is_ours).unwrap_or(0).min(1024);
     let count = preserve_fds.min(1024);
     for number in 0..count {
         if !descriptor::is_open((3 + listen_fds + number).cast_signed()) {
