@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use knarr_tests::{Bundle, Runtime, Scratch, eventually, process, programs, require};
+use knarr_tests::process::{self, Background};
+use knarr_tests::{Bundle, Runtime, Scratch, eventually, programs, require};
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::attacker;
@@ -66,6 +68,22 @@ fn a_paused_container_is_deleted_by_force() {
     let begun = Instant::now();
     runtime.call(["delete", "--force", container.id()]).success();
     assert!(begun.elapsed() < QUICK, "delete took {:?}", begun.elapsed());
+}
+
+#[test]
+fn a_run_whose_container_was_deleted_leaves_the_next_of_its_name_alone() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let bundle = Bundle::busybox(&scratch, "name").args(["sleep", "600"]);
+    let mut first = Background::start(&mut runtime.verb("run", &bundle), &scratch.join("first.log"));
+    eventually(QUICK, || (runtime.state(bundle.id())?["status"] == "running").then_some(()));
+    process::signal(first.pid(), Signal::STOP);
+    runtime.call(["delete", "--force", bundle.id()]).success();
+    let second = runtime.create(&bundle);
+    process::signal(first.pid(), Signal::CONT);
+    eventually(QUICK, || (!first.is_running()).then_some(()));
+    assert_eq!(second.status(), "created");
 }
 
 #[test]

@@ -39,17 +39,26 @@ pub(super) fn run_run(globals: &Globals, args: &RunArgs, log: &Log) -> Result<u8
     let code = foreground.wait(created.pidfd.as_fd(), created.master.as_ref(), created.notify)?;
     if !args.keep {
         let id: ContainerId = args.create.id.parse().map_err(CommandError::Id)?;
-        end_of_run(globals, &id, log)?;
+        end_of_run(globals, (&id, created.pid), log)?;
     }
     Ok(code)
 }
 
-/// Removes what a container in the foreground leaves.
-pub(super) fn end_of_run(globals: &Globals, id: &ContainerId, log: &Log) -> Result<(), CommandError> {
-    match State::load(&globals.root, id) {
+/// Removes what a container in the foreground, whose first process this was, leaves.
+pub(super) fn end_of_run(
+    globals: &Globals,
+    (id, init): (&ContainerId, u32),
+    log: &Log,
+) -> Result<(), CommandError> {
+    let state = match State::load(&globals.root, id) {
         // Somebody else's `delete` was faster.
-        Err(StateError::NotFound(_)) => Ok(()),
-        state => super::delete::destroy(&globals.root, &state?, log),
+        Err(StateError::NotFound(_)) => return Ok(()),
+        state => state?,
+    };
+    // Or the name is another container's by now.
+    match state.init {
+        Some(process) if process.pid == init => super::delete::destroy(&globals.root, &state, log),
+        _ => Ok(()),
     }
 }
 

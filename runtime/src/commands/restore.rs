@@ -27,6 +27,6 @@ pub(super) fn run(globals: &Globals, args: &RestoreArgs, log: &Log) -> Result<u8
     }
     let Some(foreground) = foreground else { return Ok(0) };
     let code = foreground.wait(restored.pidfd.as_fd(), restored.master.as_ref(), None)?;
-    end_of_run(globals, &id, log)?;
+    end_of_run(globals, (&id, restored.pid), log)?;
     Ok(code)
 }
