@@ -164,7 +164,9 @@ fn resize(master: &OwnedFd) {
     }
 }
 
-/// Copies what is there; false at the end of the stream.
+/// Copies what is there; false at the end of the stream. Not to be inlined: its buffer would be in the way of every
+/// command, as four pages more to touch.
+#[inline(never)]
 fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> bool {
     let mut buffer = [0; COPY_BYTES];
     let Ok(length @ 1..) = rustix::io::read(from, &mut buffer) else { return false };

@@ -15,6 +15,7 @@ pub(crate) mod sources;
 pub(crate) mod undo;
 
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -149,7 +150,8 @@ pub fn create(request: &CreateRequest<'_>, mut spec: Spec) -> Result<Created, Cr
     if request.options.notify.is_some() {
         notify::show(&mut spec, &request.root.join(request.id.as_str()));
     }
-    let decided = decide(request, spec)?;
+    // Freed by our end alone: to give it back piece by piece is to write to pages that the child shares, and copy them.
+    let decided = ManuallyDrop::new(decide(request, spec)?);
     let mut undo = Undo::default();
     match make(request, &decided, &mut undo) {
         Ok(created) => Ok(created),

@@ -26,9 +26,10 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use rustix::io::retry_on_intr;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg, send, sendmsg, socketpair,
 };
 
 use crate::sys::Errno;
@@ -283,24 +284,29 @@ fn say(to: BorrowedFd<'_>, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) -> 
 
 /// One packet and its descriptor; no bytes at the end of the stream.
 fn receive(from: BorrowedFd<'_>) -> Result<(Vec<u8>, Option<OwnedFd>), ChannelError> {
-    let mut bytes = vec![0; MESSAGE_MAX_BYTES];
+    // Its length first: a buffer for the longest would be pages to touch for what is one byte mostly.
+    let peek = || recv(from, &mut [0_u8; 0], RecvFlags::PEEK | RecvFlags::TRUNC).map(|(_, length)| length);
+    let mut bytes = vec![0; received(peek)?.min(MESSAGE_MAX_BYTES)];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let length = loop {
+    let length = received(|| {
         let mut vectors = [IoSliceMut::new(&mut bytes)];
-        match recvmsg(from, &mut vectors, &mut control, RecvFlags::CMSG_CLOEXEC) {
-            Ok(received) => break received.bytes,
-            Err(Errno::INTR) => {}
-            Err(Errno::CONNRESET) => break 0,
-            Err(source) => return Err(ChannelError::Socket { source }),
-        }
-    };
+        recvmsg(from, &mut vectors, &mut control, RecvFlags::CMSG_CLOEXEC).map(|received| received.bytes)
+    })?;
     let descriptor = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
         _ => None,
     });
     bytes.truncate(length);
     Ok((bytes, descriptor))
+}
+
+/// What a call received; nothing when the other end is gone.
+fn received(call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, ChannelError> {
+    match retry_on_intr(call) {
+        Err(Errno::CONNRESET) => Ok(0),
+        received => received.map_err(|source| ChannelError::Socket { source }),
+    }
 }
 
 #[cfg(test)]
