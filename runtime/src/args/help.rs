@@ -56,3 +56,14 @@ fn flags(text: &mut String, flags: &[Flag]) {
 fn line(text: &mut String, left: &str, right: &str) {
     text.push_str(&format!("   {left:<32} {right}\n"));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::DEFAULT_ROOT;
+    use super::*;
+
+    #[test]
+    fn where_containers_are_kept_is_told() {
+        assert!(of_program("runc").contains(&format!("(default: {DEFAULT_ROOT},")));
+    }
+}

@@ -27,12 +27,15 @@ pub const GLOBAL_FLAGS: &[Flag] = &[
     switch("debug", "enable debug logging"),
     value("log", "set the log file to write logs to (default is '/dev/stderr')"),
     value("log-format", "set the log format ('text' (default), or 'json')"),
-    value("root", "root directory for storage of container state (this should be located in tmpfs)"),
+    value(
+        "root",
+        "directory of all containers' state, on a tmpfs (default: /run/knarr/runtime, a user's: $XDG_RUNTIME_DIR/knarr/runtime)",
+    ),
     switch(
         "systemd-cgroup",
         "let systemd make the cgroup, expects cgroupsPath to be of form \"slice:prefix:name\"",
     ),
-    value("rootless", "ignore cgroup permission errors ('true', 'false', or 'auto')"),
+    value("rootless", "ignore cgroup permission errors ('true', 'false', or 'auto' (default))"),
     switch("help", "show help").or("h"),
     switch("version", "print the version").or("v"),
 ];
