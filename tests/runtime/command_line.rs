@@ -1,7 +1,7 @@
 //! Command lines, good and bad, as runc's users and callers know them: exit codes, and what is said where.
 
 use knarr_tests::process::{self, DEADLINE};
-use knarr_tests::{Bundle, Runtime, Scratch, eventually, require};
+use knarr_tests::{Bundle, Pty, Runtime, Scratch, eventually, require};
 
 /// The child waits until it may go on; it is ended before it can take the end of its creator's work for that of its creator.
 #[test]
@@ -79,6 +79,15 @@ fn command_lines_without_a_container_end_as_with_runc() {
         assert_eq!(ours.stdout.is_empty(), runc.stdout.is_empty(), "{ours}\n{runc}");
         assert_eq!(ours.stderr.is_empty(), runc.stderr.is_empty(), "{ours}\n{runc}");
     }
+}
+
+#[test]
+fn an_error_at_a_terminal_is_for_a_person() {
+    require!(root);
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let mut terminal = Pty::spawn(&runtime.command(["state", "one"]));
+    terminal.expect("\x1b[31mERRO\x1b[0m[0000] container does not exist", DEADLINE);
 }
 
 #[test]

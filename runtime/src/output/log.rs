@@ -1,10 +1,11 @@
-//! The log: logrus' two formats, since containerd, conmon and Podman read them. It is open only while something is said:
+//! The log: logrus' two formats, since containerd, conmon and Podman read them, and its third for people at a terminal.
+//! It is open only while something is said:
 //! a descriptor that stayed would be among those that `--preserve-fds` means. An error goes to the log, and when that is
 //! a file, once more to stderr.
 
 use std::error::Error;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +32,15 @@ impl Level {
             Self::Debug => "debug",
             Self::Warning => "warning",
             Self::Error => "error",
+        }
+    }
+
+    /// At a terminal: what it is called there, in its colour.
+    fn coloured(self) -> &'static str {
+        match self {
+            Self::Debug => "\x1b[37mDEBU\x1b[0m",
+            Self::Warning => "\x1b[33mWARN\x1b[0m",
+            Self::Error => "\x1b[31mERRO\x1b[0m",
         }
     }
 }
@@ -99,13 +109,20 @@ impl Log {
 
     /// When the log itself cannot be written, that is said on stderr, beside the line.
     fn line(&self, level: Level, message: &str, facts: &Facts) {
-        let text = self.render(level, message, &time::now_seconds(), facts);
+        let text = match self.is_read_by_a_person() {
+            true => format!("{}[0000] {}", level.coloured(), escaped(message)),
+            false => self.render(level, message, &time::now_seconds(), facts),
+        };
         let Some(path) = &self.file else { return to_stderr(text.as_bytes()) };
         let written = open(path).and_then(|mut file| file.write_all(format!("{text}\n").as_bytes()));
         if let Err(error) = written {
             to_stderr(format!("cannot write to the log {}: {error}", path.display()).as_bytes());
             to_stderr(text.as_bytes());
         }
+    }
+
+    fn is_read_by_a_person(&self) -> bool {
+        self.file.is_none() && self.format == LogFormat::Text && io::stderr().is_terminal()
     }
 
     fn render(&self, level: Level, message: &str, time: &str, facts: &Facts) -> String {
@@ -131,12 +148,14 @@ fn quoted(message: &str) -> String {
     if !message.is_empty() && message.chars().all(is_plain) {
         return message.to_owned();
     }
-    let mut out = String::with_capacity(message.len() + 2);
-    out.push('"');
+    format!("\"{}\"", escaped(&message.replace('\\', "\\\\").replace('"', "\\\"")))
+}
+
+/// A message cannot fake a line, or talk to the terminal.
+fn escaped(message: &str) -> String {
+    let mut out = String::with_capacity(message.len());
     for c in message.chars() {
         match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
@@ -144,7 +163,6 @@ fn quoted(message: &str) -> String {
             c => out.push(c),
         }
     }
-    out.push('"');
     out
 }
 
@@ -186,5 +204,6 @@ mod tests {
         let line =
             log(LogFormat::Text).render(Level::Error, "a\nlevel=error msg=b\u{1b}", "t", &Facts::default());
         assert!(!line.contains('\n') && !line.contains('\u{1b}'), "{line}");
+        assert_eq!(escaped("\\ \"a\n\u{1b}[2J"), r#"\ "a\n\u001b[2J"#);
     }
 }
