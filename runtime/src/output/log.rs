@@ -47,7 +47,7 @@ impl Level {
 
 /// The log that was asked for cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open the log {path}")]
+#[error("cannot write to the log {path}")]
 pub struct LogError {
     path: PathBuf,
     source: io::Error,
@@ -82,16 +82,14 @@ impl Log {
     /// # Errors
     /// [`LogError`].
     pub fn make(&self) -> Result<(), LogError> {
-        let Some(path) = &self.file else { return Ok(()) };
-        open(path).map(drop).map_err(|source| LogError { path: path.clone(), source })
+        self.file.as_ref().map_or(Ok(()), |path| append(path, ""))
     }
 
     /// Says why the program fails; programs that read JSON get the facts as fields of their own.
     pub fn error(&self, error: &(dyn Error + 'static), facts: &Facts) {
         let message = format!("{}{}", Chain(error), refusals::explain(facts.errno));
-        self.line(Level::Error, &message, facts);
-        if self.file.is_some() {
-            to_stderr(message.as_bytes());
+        if self.line(Level::Error, &message, facts) {
+            to_stderr(&message);
         }
     }
 
@@ -107,18 +105,21 @@ impl Log {
         }
     }
 
-    /// When the log itself cannot be written, that is said on stderr, beside the line.
-    fn line(&self, level: Level, message: &str, facts: &Facts) {
+    /// Returns whether it is in a file. When it cannot be, that is said on stderr, and the line too.
+    fn line(&self, level: Level, message: &str, facts: &Facts) -> bool {
         let text = match self.is_read_by_a_person() {
             true => format!("{}[0000] {}", level.coloured(), escaped(message)),
             false => self.render(level, message, &time::now_seconds(), facts),
         };
-        let Some(path) = &self.file else { return to_stderr(text.as_bytes()) };
-        let written = open(path).and_then(|mut file| file.write_all(format!("{text}\n").as_bytes()));
-        if let Err(error) = written {
-            to_stderr(format!("cannot write to the log {}: {error}", path.display()).as_bytes());
-            to_stderr(text.as_bytes());
+        let appended = self.file.as_ref().map(|path| append(path, &format!("{text}\n")));
+        if let Some(Err(error)) = &appended {
+            to_stderr(&Chain(error).to_string());
         }
+        let is_in_file = matches!(appended, Some(Ok(())));
+        if !is_in_file {
+            to_stderr(&text);
+        }
+        is_in_file
     }
 
     fn is_read_by_a_person(&self) -> bool {
@@ -136,10 +137,11 @@ impl Log {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
+fn append(path: &Path, text: &str) -> Result<(), LogError> {
     let mut options = File::options();
     options.append(true).create(true).mode(0o644).custom_flags(libc::O_SYNC | libc::O_CLOEXEC);
-    options.open(path)
+    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|source| LogError { path: path.to_owned(), source })
 }
 
 /// logrus leaves a word bare when it has only these characters, and quotes anything else as Go does.
@@ -167,10 +169,8 @@ fn escaped(message: &str) -> String {
 }
 
 /// There is nowhere left to say that stderr is closed.
-fn to_stderr(line: &[u8]) {
-    let mut whole = line.to_vec();
-    whole.push(b'\n');
-    drop(io::stderr().write_all(&whole));
+fn to_stderr(line: &str) {
+    drop(io::stderr().write_all(format!("{line}\n").as_bytes()));
 }
 
 #[cfg(test)]
