@@ -10,7 +10,7 @@ use knarr_proto::id::ContainerId;
 use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::record::{FILE_NAME, NEW_FILE_NAME, State, write_whole};
+use super::record::{FILE_NAME, NEW_FILE_NAME, State, write_private};
 use super::{CONFIG, NOTIFY_DIRECTORY, NOTIFY_SOCKET, START_GATE, StateError};
 
 /// A container's directory while the container is being made. Dropped without [`Claim::publish`] or
@@ -62,7 +62,7 @@ impl Claim {
     /// # Errors
     /// [`StateError::Write`].
     pub fn keep_config(&self, config: &[u8]) -> Result<(), StateError> {
-        write_whole(self.directory.as_fd(), CONFIG, config)
+        write_private(self.directory.as_fd(), CONFIG, config)
             .map_err(|source| StateError::Write { path: self.path.join(CONFIG), source })
     }
 

@@ -177,7 +177,7 @@ impl State {
         let failed = |source| StateError::Write { path: path.join(CONFIG), source };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = rustix::fs::open(&path, flags, Mode::empty()).map_err(failed)?;
-        write_whole(directory.as_fd(), NEW_CONFIG, config)
+        write_private(directory.as_fd(), NEW_CONFIG, config)
             .and_then(|()| rustix::fs::renameat(&directory, NEW_CONFIG, &directory, CONFIG))
             .map_err(failed)
     }
@@ -186,14 +186,14 @@ impl State {
     pub(super) fn write(&self, directory: BorrowedFd<'_>, path: &Path) -> Result<(), StateError> {
         let text = serde_json::to_vec(self)
             .map_err(|source| StateError::Parse { path: path.join(FILE_NAME), source })?;
-        write_whole(directory, NEW_FILE_NAME, &text)
+        write_private(directory, NEW_FILE_NAME, &text)
             .and_then(|()| rustix::fs::renameat(directory, NEW_FILE_NAME, directory, FILE_NAME))
             .map_err(|source| StateError::Write { path: path.join(FILE_NAME), source })
     }
 }
 
 /// Writes a new file that only its owner reads.
-pub(super) fn write_whole(directory: BorrowedFd<'_>, name: &str, content: &[u8]) -> Result<(), Errno> {
+pub(super) fn write_private(directory: BorrowedFd<'_>, name: &str, content: &[u8]) -> Result<(), Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let opened = rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o600))?;
     let mut rest = content;
