@@ -185,13 +185,21 @@ impl Plan {
     /// # Errors
     /// [`PlanError`], which names the field.
     pub fn new(spec: &Spec, bundle: &Path) -> Result<Self, PlanError> {
+        let mut warnings = Vec::new();
         let linux = &spec.linux;
         let namespaces = Namespaces::plan(linux)?;
-        let mut warnings = warnings(spec, &namespaces);
         if spec.annotations.contains_key("") {
             return Err(PlanError::EmptyAnnotation);
         }
         let process = spec.process.as_ref().ok_or(PlanError::NoProcess)?;
+        let relative = spec.mounts.iter().zip(0..).filter(|(mount, _)| !mount.destination.starts_with('/'));
+        warnings.extend(relative.map(|(mount, index)| {
+            let destination = &mount.destination;
+            format!("mounts[{index}].destination: {destination:?} is not absolute, which is deprecated")
+        }));
+        if !namespaces.has(NamespaceKind::Mount) && !linux.rootfs_propagation.is_empty() {
+            warnings.push("linux.rootfsPropagation has no effect without a mount namespace".to_owned());
+        }
         Ok(Self {
             ids: ids(spec, &namespaces)?,
             root: root(spec, bundle)?,
@@ -207,32 +215,13 @@ impl Plan {
     }
 }
 
-/// What is not as the specification wants it, or has no effect, and is taken all the same by runc.
-fn warnings(spec: &Spec, namespaces: &Namespaces) -> Vec<String> {
-    let linux = &spec.linux;
-    let relative = spec.mounts.iter().zip(0..).filter(|(mount, _)| !mount.destination.starts_with('/'));
-    let mut warnings: Vec<String> = relative
-        .map(|(mount, index)| {
-            let destination = &mount.destination;
-            format!("mounts[{index}].destination: {destination:?} is not absolute, which is deprecated")
-        })
-        .collect();
-    for (field, is_given, kind) in [
-        ("rootfsPropagation", !linux.rootfs_propagation.is_empty(), NamespaceKind::Mount),
-        ("uidMappings", !linux.uid_mappings.is_empty(), NamespaceKind::User),
-        ("gidMappings", !linux.gid_mappings.is_empty(), NamespaceKind::User),
-    ] {
-        if is_given && !namespaces.has(kind) {
-            warnings.push(format!("linux.{field} has no effect without a {} namespace", kind.name()));
-        }
-    }
-    warnings
-}
-
 fn ids(spec: &Spec, namespaces: &Namespaces) -> Result<Option<Ids>, PlanError> {
     let (users, groups) = (&spec.linux.uid_mappings, &spec.linux.gid_mappings);
     if !namespaces.makes(NamespaceKind::User) {
-        return Ok(None);
+        if (users.is_empty() && groups.is_empty()) || namespaces.joins(NamespaceKind::User) {
+            return Ok(None);
+        }
+        return Err(PlanError::NeedsNamespace { field: "linux.uidMappings", kind: NamespaceKind::User });
     }
     for (field, mappings) in [("linux.uidMappings", users), ("linux.gidMappings", groups)] {
         if mappings.is_empty() {
@@ -336,6 +325,7 @@ mod tests {
     fn what_needs_a_namespace_is_refused_without_it() {
         for text in [
             r#""hostname":"a","linux":{"namespaces":[{"type":"mount"}]}"#,
+            r#""linux":{"namespaces":[{"type":"mount"}],"uidMappings":[{"containerID":0,"hostID":1,"size":1}]}"#,
             r#""linux":{"namespaces":[{"type":"mount"}],"timeOffsets":{"monotonic":{"secs":1}}}"#,
         ] {
             assert!(matches!(plan(text), Err(PlanError::NeedsNamespace { .. })), "{text}");
@@ -354,8 +344,6 @@ mod tests {
         let mounts =
             r#""linux":{"namespaces":[{"type":"mount"}]},"mounts":[{"destination":"a","type":"tmpfs"}]"#;
         assert_eq!(warnings(mounts), 1);
-        let mappings = r#""linux":{"namespaces":[{"type":"mount"}],"uidMappings":[{"containerID":0,"hostID":1,"size":1}]}"#;
-        assert_eq!(warnings(mappings), 1);
         let refusal = |text: &str| plan(text).expect_err(text).to_string();
         assert_eq!(
             refusal(r#""hostname":"a","linux":{"namespaces":[{"type":"mount"}]}"#),
