@@ -2,8 +2,6 @@
 //! being ready goes on to the socket that our own caller named in NOTIFY_SOCKET. Nothing else is passed on.
 #![forbid(unsafe_code)]
 
-use std::io::IoSlice;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -11,13 +9,12 @@ use std::path::{Path, PathBuf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, CWD, Mode};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
-    SocketFlags, SocketType, bind, connect, recv, sendmsg, socket_with,
+    AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, recv, socket_with,
 };
 
 use crate::spec;
 use crate::state::{NOTIFY_DIRECTORY, NOTIFY_SOCKET};
-use crate::sys::Errno;
+use crate::sys::{Errno, message};
 
 /// Where the container finds it.
 const INSIDE: &str = "/run/notify";
@@ -174,11 +171,7 @@ fn tell(host: &Host, ready: &[u8], pid: u32) -> Result<(), Errno> {
     rustix::io::write(&socket, format!("MAINPID={pid}\n").as_bytes())?;
     // sd_notify_barrier(3): the pipe is closed when all before it was read.
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let descriptors = [writer.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    control.push(SendAncillaryMessage::ScmRights(&descriptors));
-    sendmsg(&socket, &[IoSlice::new(b"BARRIER=1")], &mut control, SendFlags::NOSIGNAL)?;
+    message::send(&socket, b"BARRIER=1", Some(writer.as_fd()))?;
     drop(writer);
     poll(&mut [PollFd::new(&reader, PollFlags::IN)], Some(&BARRIER)).map(drop)
 }

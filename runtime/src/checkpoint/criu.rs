@@ -2,17 +2,13 @@
 //! answered until it is done. When either side goes, the other sees the end of the socket.
 
 use std::ffi::CString;
-use std::io::{BufRead as _, BufReader, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io::{BufRead as _, BufReader};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType,
-    recvmsg, send, socketpair,
-};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 use rustix::process::{WaitId, WaitIdOptions};
 
 use super::CheckpointError;
@@ -22,7 +18,7 @@ use crate::handshake::{Failure, Phase};
 use crate::process::program;
 use crate::sys::clone::{Forked, fork_into};
 use crate::sys::signal::{self, SignalSet};
-use crate::sys::{Errno, descriptor, exec, pidfd};
+use crate::sys::{Errno, descriptor, exec, message, pidfd};
 
 /// External namespaces, LSM profiles and the v2 freezer all work from here on (July 2021).
 const VERSION_MIN: u64 = 31_600;
@@ -180,24 +176,11 @@ impl Criu {
 
     fn receive(&self) -> Result<(Response, Option<OwnedFd>), CheckpointError> {
         let mut bytes = vec![0; RESPONSE_MAX_BYTES];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let length = loop {
-            let mut vectors = [IoSliceMut::new(&mut bytes)];
-            match recvmsg(&self.socket, &mut vectors, &mut control, RecvFlags::CMSG_CLOEXEC) {
-                Ok(received) => break received.bytes,
-                Err(Errno::INTR) => {}
-                Err(Errno::CONNRESET) => break 0,
-                Err(source) => return Err(CheckpointError::Socket { source }),
-            }
-        };
+        let (length, descriptor) = message::receive(&self.socket, &mut bytes)
+            .map_err(|source| CheckpointError::Socket { source })?;
         if length == 0 {
             return Err(CheckpointError::Died);
         }
-        let descriptor = control.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-            _ => None,
-        });
         if let Some((b'f', text)) = bytes[..length].split_first() {
             let source = serde_json::from_slice(text).map_err(|_| CheckpointError::Malformed)?;
             return Err(CheckpointError::Prepare { source });

@@ -3,14 +3,9 @@
 //! namespace of its maker, so its maker must be inside. A process in between does that: it has the container's process
 //! be our child (CLONE_PARENT), tells us which one it is, and ends.
 
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
-};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
 use rustix::process::{WaitId, WaitIdOptions};
 
 use super::CreateError;
@@ -18,7 +13,7 @@ use crate::cgroup::Usher;
 use crate::init::{become_root, join};
 use crate::spec::NamespaceKind;
 use crate::sys::clone::{Forked, fork_into};
-use crate::sys::{Errno, exec, pidfd};
+use crate::sys::{Errno, exec, message, pidfd};
 
 /// What the process in between waits for.
 const ADMITTED: &[u8] = b"+";
@@ -132,26 +127,13 @@ fn enter(joined: &mut Vec<(NamespaceKind, OwnedFd)>) -> Result<(), Errno> {
 /// Tells the creator and ends. That nobody listens means that the creator is gone, and the child will see that itself.
 fn leave(to: &OwnedFd, result: &Result<OwnedFd, Errno>) -> ! {
     let errno = result.as_ref().err().map_or(0, |errno| errno.raw_os_error()).to_ne_bytes();
-    let descriptors: Vec<BorrowedFd<'_>> = result.iter().map(AsFd::as_fd).collect();
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() {
-        control.push(SendAncillaryMessage::ScmRights(&descriptors));
-    }
-    let sent = sendmsg(to, &[IoSlice::new(&errno)], &mut control, SendFlags::NOSIGNAL);
+    let sent = message::send(to, &errno, result.as_ref().ok().map(AsFd::as_fd));
     exec::leave(i32::from(sent.is_err()));
 }
 
 fn receive(from: &OwnedFd) -> Result<OwnedFd, Errno> {
     let mut errno = [0; 4];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut vectors = [IoSliceMut::new(&mut errno)];
-    let length = recvmsg(from, &mut vectors, &mut control, RecvFlags::CMSG_CLOEXEC)?.bytes;
-    let descriptor = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
+    let (length, descriptor) = message::receive(from, &mut errno)?;
     match (length, i32::from_ne_bytes(errno), descriptor) {
         (4, 0, Some(descriptor)) => Ok(descriptor),
         (4, errno @ 1.., None) => Err(Errno::from_raw_os_error(errno)),

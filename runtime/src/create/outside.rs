@@ -1,25 +1,19 @@
 //! What is done for the child from outside: its id maps, its limits, and the messages to others about it.
 
-use std::io::{IoSlice, Write};
-use std::mem::MaybeUninit;
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
-    SocketType, connect, sendmsg, socket_with,
-};
 use rustix::process::Pid;
 
 use super::{CreateError, Served, id_maps};
 use crate::handshake::CreatorEnd;
 use crate::plan::{Plan, Process};
 use crate::security::seccomp::{Program, listener};
-use crate::sys::Errno;
+use crate::sys::{Errno, message};
 
-/// Bounds connect too, which a listener with a full queue would block.
+/// As long as a listener may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Writes the maps of the child's user namespace and lets it go on.
@@ -68,18 +62,10 @@ pub(crate) fn write_pid_file(path: &Path, pid: u32) -> Result<(), CreateError> {
 
 /// Sends a descriptor to whoever listens at `path`; who does not listen in time is not waited for.
 pub(crate) fn send(path: &Path, descriptor: BorrowedFd<'_>, text: &[u8]) -> Result<(), CreateError> {
-    let deliver = || {
-        let address = SocketAddrUnix::new(path)?;
-        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        set_socket_timeout(&socket, Timeout::Send, Some(SEND_TIMEOUT))?;
-        connect(&socket, &address)?;
-        let descriptors = [descriptor];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        control.push(SendAncillaryMessage::ScmRights(&descriptors));
-        sendmsg(&socket, &[IoSlice::new(text)], &mut control, SendFlags::NOSIGNAL)
-    };
-    deliver().map(drop).map_err(|source| CreateError::Socket { path: path.to_owned(), source })
+    message::dial(path, SEND_TIMEOUT)
+        .and_then(|socket| message::send(socket, text, Some(descriptor)))
+        .map(drop)
+        .map_err(|source| CreateError::Socket { path: path.to_owned(), source })
 }
 
 /// Fetches the child's seccomp notify descriptor and hands it to the agent of the profile.

@@ -22,17 +22,12 @@
 
 mod failure;
 
-use std::io::{IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::io::retry_on_intr;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg, send, sendmsg, socketpair,
-};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 
-use crate::sys::Errno;
+use crate::sys::{Errno, message};
 
 pub use failure::{Failure, Phase};
 
@@ -271,13 +266,7 @@ impl ChildEnd {
 fn say(to: BorrowedFd<'_>, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Result<(), ChannelError> {
     let sent = match descriptor {
         None => rustix::io::write(to, bytes),
-        Some(descriptor) => {
-            let descriptors = [descriptor];
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-            let mut control = SendAncillaryBuffer::new(&mut space);
-            control.push(SendAncillaryMessage::ScmRights(&descriptors));
-            sendmsg(to, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
-        }
+        Some(_) => message::send(to, bytes, descriptor),
     };
     sent.map(drop).map_err(|source| ChannelError::Socket { source })
 }
@@ -286,27 +275,15 @@ fn say(to: BorrowedFd<'_>, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) -> 
 fn receive(from: BorrowedFd<'_>) -> Result<(Vec<u8>, Option<OwnedFd>), ChannelError> {
     // Its length first: a buffer for the longest would be pages to touch for what is one byte mostly.
     let peek = || recv(from, &mut [0_u8; 0], RecvFlags::PEEK | RecvFlags::TRUNC).map(|(_, length)| length);
-    let mut bytes = vec![0; received(peek)?.min(MESSAGE_MAX_BYTES)];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let length = received(|| {
-        let mut vectors = [IoSliceMut::new(&mut bytes)];
-        recvmsg(from, &mut vectors, &mut control, RecvFlags::CMSG_CLOEXEC).map(|received| received.bytes)
-    })?;
-    let descriptor = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
+    let length = match retry_on_intr(peek) {
+        Err(Errno::CONNRESET) => 0,
+        length => length.map_err(|source| ChannelError::Socket { source })?,
+    };
+    let mut bytes = vec![0; length.min(MESSAGE_MAX_BYTES)];
+    let (length, descriptor) =
+        message::receive(from, &mut bytes).map_err(|source| ChannelError::Socket { source })?;
     bytes.truncate(length);
     Ok((bytes, descriptor))
-}
-
-/// What a call received; nothing when the other end is gone.
-fn received(call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, ChannelError> {
-    match retry_on_intr(call) {
-        Err(Errno::CONNRESET) => Ok(0),
-        received => received.map_err(|source| ChannelError::Socket { source }),
-    }
 }
 
 #[cfg(test)]

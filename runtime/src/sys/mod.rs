@@ -13,6 +13,7 @@ pub mod interface;
 pub mod keyring;
 pub mod late_calls;
 pub mod memory_policy;
+pub mod message;
 pub mod mount;
 pub mod namespace;
 pub mod personality;

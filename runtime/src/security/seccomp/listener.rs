@@ -3,19 +3,15 @@
 //! that does not answer costs a bounded time.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
-    SocketType, connect, sendmsg, socket_with,
-};
 use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 use serde::Serialize;
 
 use crate::spec;
+use crate::sys::message;
 
 /// An agent is local and only has to accept and read: one that takes longer is stuck, and holds up `create`.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -99,48 +95,26 @@ impl Listener {
         let message =
             ContainerProcessState { oci_version: spec::VERSION, fds: ["seccompFd"], pid, metadata, state };
         let message = serde_json::to_vec(&message).map_err(|source| ListenerError::Encode { source })?;
-        let socket =
-            dial(&self.path).map_err(|source| ListenerError::Connect { path: self.path.clone(), source })?;
+        let socket = message::dial(&self.path, ANSWER_TIMEOUT)
+            .map_err(|source| ListenerError::Connect { path: self.path.clone(), source })?;
         send(socket.as_fd(), notify, &message)
             .map_err(|source| ListenerError::Send { path: self.path.clone(), source })
     }
 }
 
-/// The timeout bounds connect too, which a listener with a full backlog would block.
-fn dial(path: &Path) -> Result<OwnedFd, Errno> {
-    let address = SocketAddrUnix::new(path)?;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    set_socket_timeout(&socket, Timeout::Send, Some(ANSWER_TIMEOUT))?;
-    connect(&socket, &address)?;
-    Ok(socket)
-}
-
-fn send(socket: BorrowedFd<'_>, notify: BorrowedFd<'_>, message: &[u8]) -> Result<(), Errno> {
-    let descriptors = [notify];
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
-        return Err(Errno::NOBUFS);
-    }
-    let mut sent = sendmsg(socket, &[io_slice(message)], &mut control, SendFlags::NOSIGNAL)?;
-    // The descriptor went with the first bytes; the rest follows alone.
-    while sent < message.len() {
-        let mut nothing = SendAncillaryBuffer::default();
-        sent += sendmsg(socket, &[io_slice(&message[sent..])], &mut nothing, SendFlags::NOSIGNAL)?;
+/// The descriptor goes with the first bytes; the rest follows alone.
+fn send(socket: BorrowedFd<'_>, notify: BorrowedFd<'_>, text: &[u8]) -> Result<(), Errno> {
+    let mut sent = message::send(socket, text, Some(notify))?;
+    while sent < text.len() {
+        sent += message::send(socket, &text[sent..], None)?;
     }
     Ok(())
 }
 
-fn io_slice(bytes: &[u8]) -> std::io::IoSlice<'_> {
-    std::io::IoSlice::new(bytes)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::{IoSliceMut, Read};
+    use std::io::Read;
     use std::os::unix::net::UnixListener;
-
-    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
     use super::*;
 
@@ -158,16 +132,7 @@ mod tests {
         let agent = std::thread::spawn(move || {
             let (mut stream, _) = socket.accept().unwrap();
             let mut first = [0; 16];
-            let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-            let mut control = RecvAncillaryBuffer::new(&mut space);
-            let length =
-                recvmsg(&stream, &mut [IoSliceMut::new(&mut first)], &mut control, RecvFlags::empty())
-                    .unwrap()
-                    .bytes;
-            let received = control.drain().find_map(|message| match message {
-                RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-                _ => None,
-            });
+            let (length, received) = message::receive(&stream, &mut first).unwrap();
             let mut text = first[..length].to_vec();
             stream.read_to_end(&mut text).unwrap();
             rustix::io::write(received.unwrap(), b"!").unwrap();
