@@ -27,21 +27,21 @@ const BARRIER: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
 
 /// Why notifications do not get through.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot pass notifications of the container on to {host:?} (NOTIFY_SOCKET)")]
+#[error("cannot pass notifications of the container on to {watcher:?} (NOTIFY_SOCKET)")]
 pub struct NotifyError {
-    host: PathBuf,
+    watcher: PathBuf,
     source: Errno,
 }
 
 /// Who wants to be notified.
 #[derive(Clone, Debug)]
-pub struct Host(PathBuf);
+pub struct Watcher(PathBuf);
 
 /// The socket that the container writes to.
 #[derive(Debug)]
 pub struct Notify {
     socket: OwnedFd,
-    host: Host,
+    watcher: Watcher,
     is_ready: bool,
 }
 
@@ -60,7 +60,7 @@ pub fn show(spec: &mut spec::Spec, state: &Path) {
     }
 }
 
-impl Host {
+impl Watcher {
     /// The one that our caller named, if any.
     #[must_use]
     pub fn of_environment() -> Option<Self> {
@@ -95,11 +95,11 @@ impl Host {
             Ok(socket)
         };
         let socket = listen().map_err(|source| self.failed(source))?;
-        Ok(Some(Notify { socket, host: self, is_ready: false }))
+        Ok(Some(Notify { socket, watcher: self, is_ready: false }))
     }
 
     fn failed(&self, source: Errno) -> NotifyError {
-        NotifyError { host: self.0.clone(), source }
+        NotifyError { watcher: self.0.clone(), source }
     }
 
     /// An address that begins with `@` is an abstract one.
@@ -130,12 +130,12 @@ impl Notify {
     /// # Errors
     /// [`NotifyError`].
     pub fn forward(&mut self, pid: u32) -> Result<(), NotifyError> {
-        let failed = |source| self.host.failed(source);
+        let failed = |source| self.watcher.failed(source);
         let mut message = vec![0; MESSAGE_MAX_BYTES];
         let (length, _) = recv(&self.socket, &mut message[..], RecvFlags::DONTWAIT).map_err(failed)?;
         let lines = message.get(..length).unwrap_or_default().split(|byte| *byte == b'\n');
         let Some(ready) = lines.into_iter().find(|line| line.starts_with(b"READY=")) else { return Ok(()) };
-        tell(&self.host, ready, pid).map_err(failed)?;
+        tell(&self.watcher, ready, pid).map_err(failed)?;
         self.is_ready = true;
         Ok(())
     }
@@ -152,7 +152,7 @@ impl Notify {
             ];
             match poll(&mut waiting, None) {
                 Err(Errno::INTR) => continue,
-                polled => polled.map_err(|source| self.host.failed(source))?,
+                polled => polled.map_err(|source| self.watcher.failed(source))?,
             };
             let (said, ended) = (!waiting[0].revents().is_empty(), !waiting[1].revents().is_empty());
             match (said, ended) {
@@ -165,8 +165,8 @@ impl Notify {
     }
 }
 
-fn tell(host: &Host, ready: &[u8], pid: u32) -> Result<(), Errno> {
-    let socket = host.connect()?;
+fn tell(watcher: &Watcher, ready: &[u8], pid: u32) -> Result<(), Errno> {
+    let socket = watcher.connect()?;
     rustix::io::write(&socket, &[ready, b"\n"].concat())?;
     rustix::io::write(&socket, format!("MAINPID={pid}\n").as_bytes())?;
     // sd_notify_barrier(3): the pipe is closed when all before it was read.

@@ -95,8 +95,8 @@ fn make(
     state.descriptors.clone_from(&descriptors);
     Fence::check(&decided.cgroups)?;
     claim.keep_config(&request.bundle.text)?;
-    if let Some(host) = &request.options.notify {
-        host.make_directory(claim.dir()).map_err(CreateError::from)?;
+    if let Some(watcher) = &request.options.notify {
+        watcher.make_directory(claim.dir()).map_err(CreateError::from)?;
     }
     let root = claim.path().join(ROOT);
     rustix::fs::mkdirat(claim.dir(), ROOT, Mode::from_raw_mode(0o700))

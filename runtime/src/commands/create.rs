@@ -11,7 +11,7 @@ use crate::cgroup::Driver;
 use crate::create::foreground::Foreground;
 use crate::create::{Bundle, CreateRequest, Created, Options, Start, create};
 use crate::host::Host as Machine;
-use crate::notify::Host;
+use crate::notify::Watcher;
 use crate::output::Log;
 use crate::spec::Spec;
 use crate::state::{State, StateError};
@@ -98,7 +98,7 @@ pub(super) fn request<'a>(
             no_pivot: args.no_pivot,
             no_new_keyring: args.no_new_keyring,
             preserve_fds: args.preserve_fds,
-            notify: Host::of_environment(),
+            notify: Watcher::of_environment(),
         },
         start,
         log,

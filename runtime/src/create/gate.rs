@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 
 use super::{CreateError, StartError};
 use crate::hooks::{self, HookKind};
-use crate::notify::Host as NotifyHost;
+use crate::notify::Watcher;
 use crate::state::{START_GATE, State};
 use crate::sys::{Errno, pidfd};
 
@@ -48,7 +48,7 @@ pub fn start(root: &Path, state: &State) -> Result<(), StartError> {
         Err(Errno::NOENT) => return Err(StartError::Running),
         unlinked => unlinked.map_err(|source| StartError::Gate { source })?,
     }
-    let notify = NotifyHost::of_environment().map(|host| host.listen(&directory)).transpose()?.flatten();
+    let notify = Watcher::of_environment().map(|watcher| watcher.listen(&directory)).transpose()?.flatten();
     rustix::io::write(&gate, b"s").map_err(|source| StartError::Gate { source })?;
     let init = state.init.map(|init| init.open()).transpose()?.flatten();
     if let Some(spec) = spec {

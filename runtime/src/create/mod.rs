@@ -26,7 +26,7 @@ use crate::handshake::{CreatorEnd, Message};
 use crate::hooks::{self, HookKind};
 use crate::host::Host;
 use crate::network;
-use crate::notify::{self, Host as NotifyHost, Notify};
+use crate::notify::{self, Notify, Watcher};
 use crate::output::Log;
 use crate::plan::Plan;
 use crate::process::policies::Policies;
@@ -104,7 +104,7 @@ pub struct Options {
     /// Descriptors from 3 on to pass on.
     pub preserve_fds: u32,
     /// Gets the container's notifications.
-    pub notify: Option<NotifyHost>,
+    pub notify: Option<Watcher>,
 }
 
 /// When the user's program runs.
@@ -253,10 +253,10 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
 
 /// `start` makes the socket of a container that waits for it.
 fn notify_socket(request: &CreateRequest<'_>, claim: &Claim) -> Result<Option<Notify>, CreateError> {
-    let Some(host) = &request.options.notify else { return Ok(None) };
-    host.make_directory(claim.dir())?;
+    let Some(watcher) = &request.options.notify else { return Ok(None) };
+    watcher.make_directory(claim.dir())?;
     match request.start {
-        Start::AtOnce => Ok(host.clone().listen(claim.path())?),
+        Start::AtOnce => Ok(watcher.clone().listen(claim.path())?),
         Start::OnRequest => Ok(None),
     }
 }
