@@ -175,7 +175,7 @@ impl<'a> Isolated<'a> {
                     .map_err(|source| InitError::Sysctl { name: sysctl.path.clone(), source })?;
             }
         }
-        rootfs::cover(&built, &init.plan.root)?;
+        rootfs::cover(&built, &init.plan.root, init.mount_label)?;
         rootfs::enter(&built.tree, &init.plan.root, &init.entry)?;
         Ok(Rooted { init, console })
     }

@@ -147,7 +147,7 @@ fn hide_kernel_files(root: &Path) -> Result<(), Errno> {
 
 fn cover(path: &Path) -> Result<(), Errno> {
     let target = mounts::open_directory(path)?;
-    let empty = masks::empty_directory()?;
+    let empty = masks::empty_directory("")?;
     attach(empty.as_fd(), target.as_fd())
 }
 

@@ -21,8 +21,8 @@ pub(super) fn make_readonly(tree: &Tree, path: &str) -> Result<(), Errno> {
     set_readonly(copy.as_fd())
 }
 
-/// Masks `paths` where they are there.
-pub(super) fn mask(tree: &Tree, paths: &[String]) -> Result<(), RootError> {
+/// Masks `paths` where they are there; the directories have the SELinux label of mounts, which the container may read.
+pub(super) fn mask(tree: &Tree, paths: &[String], mount_label: &str) -> Result<(), RootError> {
     let (mut null, mut empty) = (None, None);
     for path in paths {
         let failed = |source| RootError::Mask { path: format!("/{path}"), source };
@@ -31,7 +31,7 @@ pub(super) fn mask(tree: &Tree, paths: &[String]) -> Result<(), RootError> {
             opened => opened.map_err(failed)?,
         };
         let mask = if is_directory(target.as_fd()).map_err(failed)? {
-            next(&mut empty, || empty_directory().map_err(failed))
+            next(&mut empty, || empty_directory(mount_label).map_err(failed))
         } else {
             next(&mut null, || crate::null::copy().map_err(|source| RootError::HostNull { source }))
         }?;
@@ -65,7 +65,7 @@ fn next(
     }
 }
 
-pub(super) fn empty_directory() -> Result<OwnedFd, Errno> {
+pub(super) fn empty_directory(mount_label: &str) -> Result<OwnedFd, Errno> {
     let one = |key: &str| (key.to_owned(), Some("1".to_owned()));
     let tmpfs = Filesystem {
         kind: "tmpfs".to_owned(),
@@ -74,7 +74,7 @@ pub(super) fn empty_directory() -> Result<OwnedFd, Errno> {
         copies_up: false,
     };
     let readonly = Attributes { set: libc::MOUNT_ATTR_RDONLY, ..Attributes::default() };
-    new_filesystem(&tmpfs, readonly, "").map_err(|error| match error {
+    new_filesystem(&tmpfs, readonly, mount_label).map_err(|error| match error {
         super::MountError::Create { source, .. }
         | super::MountError::Option { source, .. }
         | super::MountError::Type { source, .. } => source,

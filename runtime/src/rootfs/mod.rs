@@ -86,6 +86,8 @@ pub enum MountError {
         "flags of the source (ro, nosuid, nodev, noexec, access time) cannot be taken away in a user namespace"
     )]
     Locked { source: Errno },
+    #[error("cannot set linux.mountLabel on the mount's root")]
+    Label { source: Errno },
     #[error("cannot attach the mount")]
     Attach { source: Errno },
     #[error("cannot copy up what the mount hides")]
@@ -175,7 +177,7 @@ pub(crate) fn build(root: &plan::Root, around: &Surroundings<'_>) -> Result<Buil
 ///
 /// # Errors
 /// [`RootError`].
-pub(crate) fn cover(built: &Built, root: &plan::Root) -> Result<(), RootError> {
+pub(crate) fn cover(built: &Built, root: &plan::Root, mount_label: &str) -> Result<(), RootError> {
     let tree = &built.tree;
     for mount in &built.readonly_later {
         mounts::set_readonly(mount.as_fd())
@@ -185,7 +187,7 @@ pub(crate) fn cover(built: &Built, root: &plan::Root) -> Result<(), RootError> {
         masks::make_readonly(tree, path)
             .map_err(|source| RootError::Readonly { path: format!("/{path}"), source })?;
     }
-    masks::mask(tree, &root.masked)
+    masks::mask(tree, &root.masked, mount_label)
 }
 
 impl Built {

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, XattrFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 
 use super::tree::{Links, Unplaced, attach_changed};
@@ -14,6 +14,9 @@ use crate::sys::mount::{Change, Reach, change_attached};
 
 /// PROC_SUPER_MAGIC.
 const PROC_MAGIC: i64 = 0x9fa0;
+
+/// The filesystem of POSIX message queues.
+const MQUEUE: &str = "mqueue";
 
 /// fsconfig's messages are one line each, a few of them at most.
 const LOG_MAX_BYTES: usize = 1024;
@@ -155,14 +158,30 @@ pub(super) fn new_filesystem(
         set(&context, key, value.as_deref())?;
     }
     // A label names what a filesystem without labels of its own holds; the kernel's own filesystems have none to set.
-    if !label.is_empty() && !matches!(filesystem.kind.as_str(), "proc" | "sysfs" | "cgroup" | "cgroup2") {
+    let unlabelled = ["proc", "sysfs", "cgroup", "cgroup2", MQUEUE];
+    if !label.is_empty() && !unlabelled.contains(&filesystem.kind.as_str()) {
         set(&context, "context", Some(label))?;
     }
     rustix::mount::fsconfig_create(&context)
         .map_err(|source| MountError::Create { log: log(context.as_fd()), source })?;
     let attributes = MountAttrFlags::from_bits_retain(attributes.set as u32);
-    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-        .map_err(|source| MountError::Create { log: log(context.as_fd()), source })
+    let made = rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+        .map_err(|source| MountError::Create { log: log(context.as_fd()), source })?;
+    if !label.is_empty() && filesystem.kind == MQUEUE {
+        label_root(made.as_fd(), label).map_err(|source| MountError::Label { source })?;
+    }
+    Ok(made)
+}
+
+/// SELinux refuses a context for the kernel's message queues, but their directory can have one.
+fn label_root(mount: BorrowedFd<'_>, label: &str) -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::openat(mount, c".", flags, Mode::empty())?;
+    match rustix::fs::fsetxattr(&root, c"security.selinux", label.as_bytes(), XattrFlags::empty()) {
+        // No SELinux here.
+        Err(Errno::OPNOTSUPP) => Ok(()),
+        labelled => labelled,
+    }
 }
 
 fn set(context: &OwnedFd, key: &str, value: Option<&str>) -> Result<(), MountError> {
