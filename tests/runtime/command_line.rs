@@ -100,6 +100,22 @@ fn the_log_is_there_whatever_comes() {
     assert_eq!(std::fs::read_to_string(&log).expect("runc makes it, too"), "");
 }
 
+/// Its reader takes the first end for the last.
+#[test]
+fn a_fifo_as_the_log_is_opened_to_say_something() {
+    require!(root);
+    let scratch = Scratch::new();
+    let log = scratch.join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &log, rustix::fs::Mode::RWXU).expect("a fresh name");
+    let reader = std::thread::spawn({
+        let log = log.clone();
+        move || std::fs::read_to_string(log).expect("it is there")
+    });
+    let runtime = Runtime::new(&scratch);
+    process::run(runtime.command::<&str>([]).arg("--log").arg(&log).args(["state", "one"])).exits_with(1);
+    assert!(reader.join().expect("it reads").contains("container does not exist"));
+}
+
 #[test]
 fn a_capability_that_is_unknown_is_left_out_and_told() {
     require!(root, tool("busybox"));
