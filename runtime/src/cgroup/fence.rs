@@ -39,6 +39,42 @@ pub struct Entrance {
     pub(crate) usher: Option<Usher>,
 }
 
+impl Entrance {
+    /// Opens what a process needs to enter the cgroups of an existing container. Those that are gone are left out.
+    ///
+    /// # Errors
+    /// [`CgroupError::Open`]; [`CgroupError::Gone`] when none is left.
+    pub fn of(paths: &CgroupPaths) -> Result<Self, CgroupError> {
+        let mut entrance = Self { v2: None, v1: Vec::with_capacity(paths.hierarchies.len()), usher: None };
+        for path in &paths.hierarchies {
+            let directory = path.directory();
+            let opened = match path.version {
+                Version::V2 => open_directory(CWD, &directory).map(|opened| {
+                    entrance.v2 = Some(opened);
+                    entrance.usher = paths.usher("");
+                }),
+                Version::V1 => {
+                    open_tasks(CWD, &directory.join("tasks")).map(|opened| entrance.v1.push(opened))
+                }
+            };
+            match opened {
+                Ok(()) | Err(Errno::NOENT | Errno::NODEV) => {}
+                Err(source) => return Err(CgroupError::Open { path: directory, source }),
+            }
+        }
+        let is_empty = entrance.v2.is_none() && entrance.v1.is_empty();
+        if is_empty && !paths.hierarchies.is_empty() { Err(CgroupError::Gone) } else { Ok(entrance) }
+    }
+}
+
+impl CgroupPaths {
+    /// Who brings processes to the cgroup `below` its own.
+    fn usher(&self, below: &str) -> Option<Usher> {
+        let scope = self.scope.as_ref().filter(|scope| scope.manager == Manager::User)?;
+        Some(Usher { scope: scope.clone(), below: below.to_owned() })
+    }
+}
+
 /// A user's systemd, which moves processes into a container's cgroup.
 #[derive(Debug)]
 pub(crate) struct Usher {
@@ -232,10 +268,9 @@ impl Fence {
         below: impl Fn(&CgroupPath) -> &'a str,
     ) -> Result<Entrance, CgroupError> {
         let mut entrance = Entrance { v2: None, v1: Vec::with_capacity(self.directories.len()), usher: None };
-        let scope = self.paths.scope.as_ref().filter(|scope| scope.manager == Manager::User);
         for (path, directory) in self.members() {
             let inner = below(path).trim_start_matches('/');
-            let usher = scope.map(|scope| Usher { scope: scope.clone(), below: inner.to_owned() });
+            let usher = self.paths.usher(inner);
             let inner = if inner.is_empty() { "." } else { inner };
             let failed = |source| CgroupError::Open { path: path.directory().join(inner), source };
             match path.version {
@@ -244,10 +279,7 @@ impl Fence {
                     entrance.usher = usher;
                 }
                 Version::V1 => {
-                    let file = Path::new(inner).join("tasks");
-                    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-                    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-                    let opened = rustix::fs::openat2(directory, &file, flags, Mode::empty(), resolve);
+                    let opened = open_tasks(directory, &Path::new(inner).join("tasks"));
                     entrance.v1.push(opened.map_err(failed)?);
                 }
             }
@@ -293,6 +325,13 @@ pub(super) fn open_directory(at: impl AsFd, path: &Path) -> Result<OwnedFd, Errn
         Mode::empty(),
         ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
     )
+}
+
+/// The file that takes in who writes to it.
+fn open_tasks(at: impl AsFd, path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    rustix::fs::openat2(at, path, flags, Mode::empty(), resolve)
 }
 
 /// Makes one cgroup and the missing ones above it, or opens one that nobody uses.

@@ -1,5 +1,6 @@
 //! `exec`.
 
+use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 
 use knarr_proto::id::ContainerId;
@@ -18,7 +19,8 @@ use crate::state::State;
 pub(super) fn run(globals: &Globals, args: &ExecArgs, log: &Log) -> Result<u8, CommandError> {
     let id: ContainerId = args.id.parse().map_err(CommandError::Id)?;
     let state = State::load(&globals.root, &id)?;
-    let spec = state.spec(&globals.root).map_err(ExecError::from)?;
+    // Freed by our end alone: see `create`.
+    let spec = ManuallyDrop::new(state.spec(&globals.root).map_err(ExecError::from)?);
     let mut process = match &args.process {
         Some(path) => Process::load(path).map_err(crate::create::CreateError::from)?,
         None => from_flags(args, spec.process.clone().unwrap_or_default())?,

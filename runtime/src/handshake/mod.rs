@@ -279,6 +279,9 @@ fn receive(from: BorrowedFd<'_>) -> Result<(Vec<u8>, Option<OwnedFd>), ChannelEr
         Err(Errno::CONNRESET) => 0,
         length => length.map_err(|source| ChannelError::Socket { source })?,
     };
+    if length == 0 {
+        return Ok((Vec::new(), None));
+    }
     let mut bytes = vec![0; length.min(MESSAGE_MAX_BYTES)];
     let (length, descriptor) =
         message::receive(from, &mut bytes).map_err(|source| ChannelError::Socket { source })?;

@@ -236,15 +236,14 @@ fn finish(
 
 /// The container's cgroups, or those below them that `--cgroup` names.
 fn entrance(request: &ExecRequest<'_>, init: BorrowedFd<'_>) -> Result<Entrance, ExecError> {
-    let fence = match Fence::open(&request.state.cgroups) {
-        Err(CgroupError::Gone) if request.cgroups.is_empty() => {
-            return Ok(Entrance { v2: Some(refuge(init)?), v1: Vec::new(), usher: None });
-        }
-        fence => fence?,
-    };
+    let paths = &request.state.cgroups;
+    if request.cgroups.is_empty() {
+        return match Entrance::of(paths) {
+            Err(CgroupError::Gone) => Ok(Entrance { v2: Some(refuge(init)?), v1: Vec::new(), usher: None }),
+            entrance => entrance.map_err(ExecError::Cgroup),
+        };
+    }
+    let fence = Fence::open(paths)?;
     let below = SubCgroups::parse(request.cgroups, fence.paths())?;
-    fence.entrance_below(|path| below.of(path)).map_err(|source| match request.cgroups {
-        [] => ExecError::Cgroup(source),
-        _ => ExecError::Enter { source },
-    })
+    fence.entrance_below(|path| below.of(path)).map_err(|source| ExecError::Enter { source })
 }
