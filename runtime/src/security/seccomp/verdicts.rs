@@ -66,7 +66,6 @@ pub(super) fn by_architecture<'a>(
         if family.abis.iter().any(|abi| abi.audit == *audit && abi.base == X32_BIT) && !has_x32 {
             refuse_x32(ranges, profile.default);
         }
-        ranges.dedup_by(|next, range| next.verdict == range.verdict && next.width == range.width);
     }
     architectures
 }
