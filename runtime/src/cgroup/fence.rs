@@ -29,7 +29,7 @@ pub struct Fence {
 }
 
 /// What the container's first process needs to get in.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Entrance {
     /// For `CLONE_INTO_CGROUP`.
     pub v2: Option<OwnedFd>,
@@ -45,25 +45,18 @@ impl Entrance {
     /// # Errors
     /// [`CgroupError::Open`]; [`CgroupError::Gone`] when none is left.
     pub fn of(paths: &CgroupPaths) -> Result<Self, CgroupError> {
-        let mut entrance = Self { v2: None, v1: Vec::with_capacity(paths.hierarchies.len()), usher: None };
-        for path in &paths.hierarchies {
-            let directory = path.directory();
-            let opened = match path.version {
-                Version::V2 => open_directory(CWD, &directory).map(|opened| {
-                    entrance.v2 = Some(opened);
-                    entrance.usher = paths.usher("");
-                }),
-                Version::V1 => {
-                    open_tasks(CWD, &directory.join("tasks")).map(|opened| entrance.v1.push(opened))
-                }
-            };
-            match opened {
-                Ok(()) | Err(Errno::NOENT | Errno::NODEV) => {}
-                Err(source) => return Err(CgroupError::Open { path: directory, source }),
+        let opened = open_present(paths, |path, directory| match path.version {
+            Version::V2 => open_directory(CWD, directory),
+            Version::V1 => open_tasks(CWD, &directory.join("tasks")),
+        });
+        let mut entrance = Self::default();
+        for (path, opened) in or_gone(opened?, paths)? {
+            match path.version {
+                Version::V2 => (entrance.v2, entrance.usher) = (Some(opened), paths.usher("")),
+                Version::V1 => entrance.v1.push(opened),
             }
         }
-        let is_empty = entrance.v2.is_none() && entrance.v1.is_empty();
-        if is_empty && !paths.hierarchies.is_empty() { Err(CgroupError::Gone) } else { Ok(entrance) }
+        Ok(entrance)
     }
 }
 
@@ -111,15 +104,9 @@ impl Fence {
     /// # Errors
     /// As [`Fence::create`].
     pub fn check(plan: &CgroupPlan) -> Result<(), CgroupError> {
-        for path in &plan.paths.hierarchies {
-            let directory = path.directory();
-            match open_directory(CWD, &directory) {
-                Ok(opened) => check_unused(path, opened.as_fd())?,
-                Err(Errno::NOENT | Errno::NODEV) => {}
-                Err(source) => return Err(CgroupError::Open { path: directory, source }),
-            }
-        }
-        Ok(())
+        open_present(&plan.paths, |_, directory| open_directory(CWD, directory))?
+            .iter()
+            .try_for_each(|(path, opened)| check_unused(path, opened.as_fd()))
     }
 
     /// Makes and furnishes the cgroups, with what was made so far in `made`, also when it fails.
@@ -219,19 +206,10 @@ impl Fence {
     pub fn open(paths: &CgroupPaths) -> Result<Self, CgroupError> {
         let mut fence = Self::default();
         fence.paths.scope.clone_from(&paths.scope);
-        for path in &paths.hierarchies {
-            let directory = path.directory();
-            match open_directory(CWD, &directory) {
-                Ok(opened) => {
-                    fence.paths.hierarchies.push(path.clone());
-                    fence.directories.push(opened);
-                }
-                Err(Errno::NOENT | Errno::NODEV) => {}
-                Err(source) => return Err(CgroupError::Open { path: directory, source }),
-            }
-        }
-        if fence.directories.is_empty() && !paths.hierarchies.is_empty() {
-            return Err(CgroupError::Gone);
+        let opened = open_present(paths, |_, directory| open_directory(CWD, directory))?;
+        for (path, opened) in or_gone(opened, paths)? {
+            fence.paths.hierarchies.push(path.clone());
+            fence.directories.push(opened);
         }
         Ok(fence)
     }
@@ -267,7 +245,7 @@ impl Fence {
         &self,
         below: impl Fn(&CgroupPath) -> &'a str,
     ) -> Result<Entrance, CgroupError> {
-        let mut entrance = Entrance { v2: None, v1: Vec::with_capacity(self.directories.len()), usher: None };
+        let mut entrance = Entrance::default();
         for (path, directory) in self.members() {
             let inner = below(path).trim_start_matches('/');
             let usher = self.paths.usher(inner);
@@ -313,6 +291,28 @@ fn check_unused(path: &CgroupPath, directory: BorrowedFd<'_>) -> Result<(), Cgro
     }
     let only = CgroupPaths { hierarchies: vec![path.clone()], scope: None };
     if only.is_frozen()? { Err(CgroupError::Frozen(path.directory())) } else { Ok(()) }
+}
+
+/// Opens something of each cgroup that is there.
+fn open_present(
+    paths: &CgroupPaths,
+    open: impl Fn(&CgroupPath, &Path) -> Result<OwnedFd, Errno>,
+) -> Result<Vec<(&CgroupPath, OwnedFd)>, CgroupError> {
+    let mut present = Vec::with_capacity(paths.hierarchies.len());
+    for path in &paths.hierarchies {
+        let directory = path.directory();
+        match open(path, &directory) {
+            Ok(opened) => present.push((path, opened)),
+            Err(Errno::NOENT | Errno::NODEV) => {}
+            Err(source) => return Err(CgroupError::Open { path: directory, source }),
+        }
+    }
+    Ok(present)
+}
+
+/// A container that has cgroups has one of them left.
+fn or_gone<T>(present: Vec<T>, paths: &CgroupPaths) -> Result<Vec<T>, CgroupError> {
+    if present.is_empty() && !paths.hierarchies.is_empty() { Err(CgroupError::Gone) } else { Ok(present) }
 }
 
 /// cgroupfs holds no symbolic links, so one in the way is somebody's trap (R18).

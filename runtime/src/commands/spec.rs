@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::CommandError;
 use crate::args::SpecArgs;
-use crate::cgroup::{Layout, Version};
+use crate::cgroup::Layout;
 use crate::spec;
 
 /// What both kinds have in common, with slots between at-signs.
@@ -26,8 +26,7 @@ pub(super) fn run(args: &SpecArgs) -> Result<(), CommandError> {
     let bundle = args.bundle.as_deref().unwrap_or(Path::new("."));
     let path = bundle.join("config.json");
     let failed = |source| CommandError::WriteSpec { path: path.clone(), source };
-    let hierarchies = Layout::detect()?.hierarchies;
-    let is_unified = matches!(hierarchies.as_slice(), [only] if only.version == Version::V2);
+    let is_unified = Layout::detect()?.is_unified();
     let text = if args.rootless { rootless(is_unified) } else { rootful(is_unified) };
     let opened = std::fs::OpenOptions::new().write(true).create_new(true).open(&path);
     match opened {

@@ -239,7 +239,7 @@ fn entrance(request: &ExecRequest<'_>, init: BorrowedFd<'_>) -> Result<Entrance,
     let paths = &request.state.cgroups;
     if request.cgroups.is_empty() {
         return match Entrance::of(paths) {
-            Err(CgroupError::Gone) => Ok(Entrance { v2: Some(refuge(init)?), v1: Vec::new(), usher: None }),
+            Err(CgroupError::Gone) => Ok(Entrance { v2: Some(refuge(init)?), ..Entrance::default() }),
             entrance => entrance.map_err(ExecError::Cgroup),
         };
     }
