@@ -3,13 +3,12 @@
 //! from a read-only mount of that one file which is attached nowhere, or, where we may not mount, from a sealed copy in
 //! memory.
 
-use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
 
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags};
 use rustix::mount::OpenTreeFlags;
 
+use crate::sys::entry::Arguments;
 use crate::sys::mount::{Change, Reach, change};
 use crate::sys::{Errno, exec};
 
@@ -34,8 +33,8 @@ pub struct SealError {
 ///
 /// # Errors
 /// [`SealError`].
-pub fn ensure() -> Result<(), SealError> {
-    let sealed = is_sealed().and_then(|is_sealed| if is_sealed { Ok(()) } else { execute_sealed() });
+pub fn ensure(arguments: Arguments) -> Result<(), SealError> {
+    let sealed = is_sealed().and_then(|is| if is { Ok(()) } else { execute_sealed(arguments) });
     sealed.map_err(|source| SealError { source })
 }
 
@@ -48,18 +47,13 @@ fn is_sealed() -> Result<bool, Errno> {
     Ok(rustix::fs::fcntl_get_seals(&own).is_ok_and(|seals| seals.contains(SEALS)))
 }
 
-fn execute_sealed() -> Result<(), Errno> {
+fn execute_sealed(arguments: Arguments) -> Result<(), Errno> {
     let sealed = match readonly_mount() {
         // Not the host's root, or a kernel or a sandbox without the new mount calls.
         Err(Errno::PERM | Errno::NOSYS | Errno::INVAL) => sealed_copy()?,
         mounted => mounted?,
     };
-    let argv: Vec<CString> =
-        std::env::args_os().filter_map(|text| CString::new(text.into_vec()).ok()).collect();
-    let envp: Vec<CString> = std::env::vars_os()
-        .filter_map(|(key, value)| CString::new([key.into_vec(), value.into_vec()].join(&b'=')).ok())
-        .collect();
-    exec::execute_descriptor(sealed.as_fd(), &argv, &envp).map(|never| match never {})
+    exec::execute_descriptor(sealed.as_fd(), arguments).map(|never| match never {})
 }
 
 fn readonly_mount() -> Result<OwnedFd, Errno> {

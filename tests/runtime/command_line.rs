@@ -1,7 +1,9 @@
 //! Command lines, good and bad, as runc's users and callers know them: exit codes, and what is said where.
 
+use std::fs;
+
 use knarr_tests::process::{self, DEADLINE};
-use knarr_tests::{Bundle, Pty, Runtime, Scratch, eventually, require};
+use knarr_tests::{Bundle, Pty, Runtime, Scratch, eventually, programs, require};
 
 /// The child waits until it may go on; it is ended before it can take the end of its creator's work for that of its creator.
 #[test]
@@ -16,6 +18,50 @@ fn a_create_that_fails_late_says_why_and_nothing_else() {
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(said.contains("no such file or directory"), "{said}");
     }
+}
+
+/// The files that it opens must not become the container's streams, or what is written to them its own files.
+#[test]
+fn streams_that_the_caller_has_closed_are_null() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let bundle = Bundle::busybox(&scratch, "one");
+    let look = "seen=$(for n in 0 1 2; do stat -L -c %t:%T /proc/$$/fd/$n; done); echo \"$seen\" >/seen";
+    let looks = bundle.another(&scratch, "looks").script(look);
+    let asleep = bundle.another(&scratch, "asleep").args(["sleep", "600"]);
+    let container = runtime.run_detached(&asleep);
+    for (verb, command) in [
+        ("run", runtime.verb("run", &looks)),
+        ("exec", runtime.command(["exec", container.id(), "sh", "-c", look])),
+    ] {
+        let mut closed = scratch.command(programs::tool("sh"));
+        closed
+            .args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh"])
+            .arg(command.get_program())
+            .args(command.get_args());
+        process::run(&mut closed).success();
+        let seen = fs::read_to_string(looks.rootfs().join("seen")).expect("what the container saw");
+        assert_eq!(seen, "1:3\n1:3\n1:3\n", "{verb}");
+        fs::remove_file(looks.rootfs().join("seen")).expect("ours");
+    }
+}
+
+/// Not an end by SIGPIPE, which could come in the middle of a change; the container's process has the signal as always.
+#[test]
+fn a_reader_who_has_left_is_an_error_and_no_signal() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let dies = Bundle::busybox(&scratch, "dies").script("sh -c 'kill -PIPE $$'; echo $?");
+    let outcome = runtime.run(&dies).success();
+    assert_eq!(outcome.stdout, "141\n", "{outcome}");
+    let container = runtime.create(&dies);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let said = runtime.command(["state", container.id()]).stdout(writer).output().expect("the runtime runs");
+    let text = String::from_utf8_lossy(&said.stderr);
+    assert_eq!((said.status.code(), text.contains("broken pipe")), (Some(1), true), "{text}");
 }
 
 /// Nothing of these needs a container. Each ends as with runc, and prints no result where runc prints none.
@@ -97,7 +143,7 @@ fn the_log_is_there_whatever_comes() {
     let log = scratch.join("log");
     let runtime = Runtime::new(&scratch);
     process::run(runtime.command::<&str>([]).arg("--log").arg(&log).arg("list")).success();
-    assert_eq!(std::fs::read_to_string(&log).expect("runc makes it, too"), "");
+    assert_eq!(fs::read_to_string(&log).expect("runc makes it, too"), "");
 }
 
 /// Its reader takes the first end for the last.
@@ -109,7 +155,7 @@ fn a_fifo_as_the_log_is_opened_to_say_something() {
     rustix::fs::mkfifoat(rustix::fs::CWD, &log, rustix::fs::Mode::RWXU).expect("a fresh name");
     let reader = std::thread::spawn({
         let log = log.clone();
-        move || std::fs::read_to_string(log).expect("it is there")
+        move || fs::read_to_string(log).expect("it is there")
     });
     let runtime = Runtime::new(&scratch);
     process::run(runtime.command::<&str>([]).arg("--log").arg(&log).args(["state", "one"])).exits_with(1);

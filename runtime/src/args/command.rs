@@ -1,5 +1,6 @@
 //! What can be asked of the program: a struct a command, with the texts that need the host to be judged left as text.
 
+use std::ffi::CStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,6 +53,13 @@ impl Command {
     #[must_use]
     pub fn enters_a_container(&self) -> bool {
         matches!(self, Self::Create(_) | Self::Run(_) | Self::Exec(_))
+    }
+
+    /// Whether a command line that is not understood yet may be of a command that [enters a
+    /// container](Self::enters_a_container): no such command goes without its name.
+    #[must_use]
+    pub fn may_enter_a_container(mut arguments: impl Iterator<Item = &'static CStr>) -> bool {
+        arguments.any(|argument| matches!(argument.to_bytes(), b"create" | b"run" | b"exec"))
     }
 }
 

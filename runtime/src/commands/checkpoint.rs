@@ -13,6 +13,7 @@ use crate::output::Log;
 use crate::state::State;
 
 /// Saves a container, and removes it unless it is to go on.
+#[inline(never)]
 pub(super) fn run(root: &Path, args: &CheckpointArgs, log: &Log) -> Result<(), CommandError> {
     let state = State::load(root, &args.id)?;
     let status = state.observe(root)?.status;

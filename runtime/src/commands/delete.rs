@@ -19,6 +19,7 @@ use crate::sys::{Errno, pidfd};
 /// runc waits 100 times 100 ms; a process that SIGKILL does not end by then hangs in the kernel.
 const DEATH_TIMEOUT: Duration = Duration::from_secs(10);
 
+#[inline(never)]
 pub(super) fn run(root: &Path, args: &DeleteArgs, log: &Log) -> Result<(), CommandError> {
     let state = match State::load(root, &args.id) {
         Ok(state) => state,

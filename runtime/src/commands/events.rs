@@ -38,6 +38,7 @@ struct Event<'a> {
     data: Option<Stats>,
 }
 
+#[inline(never)]
 pub(super) fn run(root: &Path, args: &EventsArgs) -> Result<(), CommandError> {
     if args.interval.is_zero() {
         return Err(EventsError::NoInterval.into());

@@ -91,6 +91,7 @@ impl Serialize for Switch {
     }
 }
 
+#[inline(never)]
 pub(super) fn run() -> Result<(), CommandError> {
     let mut text = Vec::new();
     let indented = serde_json::ser::PrettyFormatter::with_indent(b"    ");

@@ -16,6 +16,7 @@ const NAMES: [&str; 31] = [
     "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 
+#[inline(never)]
 pub(super) fn run(root: &Path, args: &KillArgs) -> Result<(), CommandError> {
     let signal = number(&args.signal).ok_or_else(|| CommandError::Signal(args.signal.clone()))?;
     let state = State::load(root, &args.id)?;

@@ -9,6 +9,7 @@ use crate::args::{Globals, ListArgs, ListFormat};
 use crate::output::{Chain, Log};
 use crate::state::{Observed, State, list};
 
+#[inline(never)]
 pub(super) fn run(globals: &Globals, args: ListArgs, log: &Log) -> Result<(), CommandError> {
     let root = globals.root.as_path();
     if globals.has_own_root {

@@ -1,4 +1,5 @@
-//! One file per command, each thin: understand what was asked, call what does it, print what came of it.
+//! One file per command, each thin: understand what was asked, call what does it, print what came of it. None is inlined:
+//! `state` would touch the stack that `restore` needs.
 #![forbid(unsafe_code)]
 
 mod checkpoint;
@@ -20,14 +21,15 @@ mod update;
 
 use crate::args::{Command, Invocation};
 use crate::output::Log;
+use crate::sealed::SealError;
 
 pub use error::CommandError;
 
-/// Does what was asked; the number is the exit code.
+/// Does what was asked; the number is the exit code. `sealed` says whether the commands that need it may be done.
 ///
 /// # Errors
 /// [`CommandError`].
-pub fn run(invocation: &Invocation, log: &Log) -> Result<u8, CommandError> {
+pub fn run(invocation: &Invocation, sealed: Result<(), SealError>, log: &Log) -> Result<u8, CommandError> {
     log.make()?;
     let root = invocation.globals.root.as_path();
     let made = |verb| {
@@ -35,7 +37,7 @@ pub fn run(invocation: &Invocation, log: &Log) -> Result<u8, CommandError> {
         move |source| CommandError::Make { program, verb, source: Box::new(source) }
     };
     if invocation.command.enters_a_container() {
-        crate::sealed::ensure()?;
+        sealed?;
         crate::null::protect_streams()?;
     }
     match &invocation.command {

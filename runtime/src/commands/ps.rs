@@ -25,6 +25,7 @@ pub enum PsError {
     Pid(String),
 }
 
+#[inline(never)]
 pub(super) fn run(root: &Path, args: &PsArgs) -> Result<(), CommandError> {
     let state = State::load(root, &args.id)?;
     let pids = match Fence::open(&state.cgroups) {

@@ -13,6 +13,7 @@ use crate::host::Host;
 use crate::output::Log;
 
 /// Brings a container back; returns its exit code, 0 when detached.
+#[inline(never)]
 pub(super) fn run(globals: &Globals, args: &RestoreArgs, log: &Log) -> Result<u8, CommandError> {
     let (bundle, spec) = bundle(&args.create)?;
     check_console(has_terminal(&spec), args.detach, args.create.console_socket.is_some())?;

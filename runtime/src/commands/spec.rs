@@ -22,6 +22,7 @@ const RESOURCES: &str = r#"
 			]
 		},"#;
 
+#[inline(never)]
 pub(super) fn run(args: &SpecArgs) -> Result<(), CommandError> {
     let bundle = args.bundle.as_deref().unwrap_or(Path::new("."));
     let path = bundle.join("config.json");

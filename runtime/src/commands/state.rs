@@ -44,6 +44,7 @@ impl<'a> Shown<'a> {
     }
 }
 
+#[inline(never)]
 pub(super) fn run(root: &Path, id: &ContainerId) -> Result<(), CommandError> {
     let state = State::load(root, id)?;
     let observed = state.observe(root)?;

@@ -30,6 +30,7 @@ pub enum UpdateError {
     Parse { path: PathBuf, source: serde_json::Error },
 }
 
+#[inline(never)]
 pub(super) fn run(root: &Path, args: &UpdateArgs, log: &Log) -> Result<(), CommandError> {
     let state = State::load(root, &args.id)?;
     let wanted = match args.resources.as_deref() {

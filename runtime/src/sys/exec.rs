@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use super::entry::Arguments;
 use super::{Errno, checked};
 
 /// execve. Returns only when it fails.
@@ -17,24 +18,21 @@ pub fn execute(program: &CStr, argv: &[CString], envp: &[CString]) -> Result<Inf
     Err(Errno::NOEXEC)
 }
 
-/// execveat of an open file itself, whatever its name is.
+/// execveat of an open file itself, whatever its name is, with the arguments and the environment that we have.
 ///
 /// # Errors
 /// As [`execute`].
-pub fn execute_descriptor(
-    file: BorrowedFd<'_>,
-    argv: &[CString],
-    envp: &[CString],
-) -> Result<Infallible, Errno> {
-    let (argv, envp) = (pointers(argv), pointers(envp));
-    // SAFETY: as above; the empty path with AT_EMPTY_PATH names the descriptor, which the borrow keeps open.
+pub fn execute_descriptor(file: BorrowedFd<'_>, arguments: Arguments) -> Result<Infallible, Errno> {
+    let (argv, environment) = arguments.pointers();
+    // SAFETY: both lists are the kernel's own, ended by null pointers; the empty path with AT_EMPTY_PATH names the
+    // descriptor, which the borrow keeps open.
     checked(unsafe {
         libc::syscall(
             libc::SYS_execveat,
             file.as_raw_fd(),
             c"".as_ptr(),
-            argv.as_ptr(),
-            envp.as_ptr(),
+            argv,
+            environment,
             libc::AT_EMPTY_PATH,
         )
     })?;

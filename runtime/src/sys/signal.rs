@@ -62,7 +62,7 @@ pub fn descriptor(set: &SignalSet) -> Result<OwnedFd, Errno> {
 }
 
 /// Gives every signal its default action again. An ignored signal stays ignored across exec, which would make the
-/// container inherit choices of whoever called us (Rust itself ignores SIGPIPE).
+/// container inherit choices of whoever called us (we ourselves ignore SIGPIPE).
 pub fn restore_defaults() {
     for number in 1..=64 {
         // SAFETY: SIG_DFL is a valid action for each signal; for SIGKILL, SIGSTOP and the C library's own the call
