@@ -41,7 +41,7 @@ impl Bytes<'_> {
     fn rule(&mut self) -> SyscallRule {
         let action = self.one_of(&ACTIONS);
         let takes_errno = matches!(action, "ERRNO" | "TRACE");
-        let names = (0..=self.next() % 3).map(|_| self.one_of(&NAMES).to_owned()).collect();
+        let names = (0..=self.next() % 3).map(|_| self.one_of(&NAMES)).collect();
         let errno_ret = Some(u32::from(self.next())).filter(|errno| takes_errno && *errno < 128);
         let args = (0..self.next() % 4).map(|_| self.check()).collect();
         SyscallRule { names, action: format!("SCMP_ACT_{action}"), errno_ret, args }

@@ -16,6 +16,7 @@ mod process;
 mod resources;
 mod seccomp;
 mod strict;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -35,6 +36,7 @@ pub use resources::{
     ThrottleDevice, WeightDevice,
 };
 pub use seccomp::{ArgCheck, Seccomp, SyscallRule};
+pub use words::Words;
 
 /// What config.json is read by, and what `state`, hooks and seccomp agents are told follows.
 pub const VERSION: &str = "1.3.0";

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::null_is_default;
+use super::{Words, null_is_default};
 
 /// The `seccomp` object.
 #[derive(Clone, Debug, Deserialize)]
@@ -35,7 +35,7 @@ pub struct Seccomp {
 #[serde(rename_all = "camelCase")]
 pub struct SyscallRule {
     /// System calls by name; those unknown to us are skipped.
-    pub names: Vec<String>,
+    pub names: Words,
     /// `SCMP_ACT_ALLOW` …
     pub action: String,
     /// errno of `SCMP_ACT_ERRNO` and `SCMP_ACT_TRACE`; EPERM when absent.

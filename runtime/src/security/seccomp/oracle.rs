@@ -83,10 +83,13 @@ fn doors_to<'a>(
     abi: &'a Abi,
     default: u32,
 ) -> impl Iterator<Item = u32> + 'a {
-    let names =
-        profile.syscalls.iter().filter(move |rule| passes_doors(rule, default)).flat_map(|rule| &rule.names);
+    let names = profile
+        .syscalls
+        .iter()
+        .filter(move |rule| passes_doors(rule, default))
+        .flat_map(|rule| rule.names.iter());
     let doors = names.flat_map(|name| {
-        abi.multiplexers.iter().filter(move |door| door.calls.iter().any(|(call, _)| call == name))
+        abi.multiplexers.iter().filter(move |door| door.calls.iter().any(|(call, _)| *call == name))
     });
     doors.filter_map(|door| family.table.find(door.name)?.number(abi.column))
 }
@@ -114,7 +117,7 @@ pub(super) fn evaluate(profile: &Seccomp, family: &Family, call: &Call) -> u32 {
         let skipped = call.architecture == 0xc000_003e && call.number == u32::MAX;
         return if skipped { default } else { KILL_PROCESS };
     };
-    let number_of = |name: &String| Some(abi.base | family.table.find(name)?.number(abi.column)?);
+    let number_of = |name: &str| Some(abi.base | family.table.find(name)?.number(abi.column)?);
     let behind = |name: &str| {
         abi.multiplexers.iter().any(|door| {
             let number = family.table.find(door.name).unwrap().number(abi.column);
@@ -132,12 +135,12 @@ pub(super) fn evaluate(profile: &Seccomp, family: &Family, call: &Call) -> u32 {
         if direct && rule.args.is_empty() {
             return returns;
         }
-        let through_door = passes_doors(rule, default) && rule.names.iter().any(|name| behind(name));
+        let through_door = passes_doors(rule, default) && rule.names.iter().any(&behind);
         if first.is_none() && (direct && rule_holds(rule, abi.width, &call.arguments) || through_door) {
             first = Some(returns);
         }
     }
-    let named = profile.syscalls.iter().flat_map(|rule| &rule.names).filter_map(number_of);
+    let named = profile.syscalls.iter().flat_map(|rule| rule.names.iter()).filter_map(number_of);
     let newest = named.chain(doors_to(profile, family, abi, default)).max();
     let permissive = matches!(default & 0xffff_0000, 0x7fff_0000 | 0x7ffc_0000 | 0x7ff0_0000);
     let is_newer = !permissive && newest.is_some_and(|newest| call.number > newest);

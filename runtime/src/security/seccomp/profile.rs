@@ -57,7 +57,7 @@ pub(super) const OPERATORS: [(&str, Operator); 7] = [
 /// What the calls of these names get when all checks hold.
 #[derive(Clone, Debug)]
 pub(super) struct Rule<'a> {
-    pub(super) names: &'a [String],
+    pub(super) names: &'a spec::Words,
     pub(super) checks: Vec<Check>,
     pub(super) returns: u32,
     /// False where the rule says what the default says: runc then drops it, but its names count as known.
@@ -131,7 +131,7 @@ fn parse_rule<'a>(
     default: u32,
 ) -> Result<u32, SeccompError> {
     let returns = action(&format!("syscalls[{at}].action"), &rule.action, rule.errno_ret)?;
-    if rule.names.is_empty() || rule.names.iter().any(String::is_empty) {
+    if rule.names.count() == 0 || rule.names.iter().any(str::is_empty) {
         return Err(SeccompError::NoName { at });
     }
     if returns == RET_USER_NOTIF && rule.names.iter().any(|name| name == "write") {
@@ -141,7 +141,7 @@ fn parse_rule<'a>(
     for (index, arg) in rule.args.iter().enumerate() {
         checks.push(check(at, index, arg)?);
     }
-    let (names, decides) = (rule.names.as_slice(), returns != default);
+    let (names, decides) = (&rule.names, returns != default);
     // runc: "if two or more arguments have the same condition, revert to old behavior, adding each condition as a
     // separate rule". Profiles in the wild rely on it to say "this value or that".
     let repeats =

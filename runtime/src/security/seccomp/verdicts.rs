@@ -36,6 +36,7 @@ pub(super) struct Range<'a> {
 }
 
 /// A rule's name that the family knows.
+#[derive(Clone, Copy)]
 struct Known<'a> {
     call: Found,
     rule: &'a Rule<'a>,
@@ -55,7 +56,7 @@ pub(super) fn by_architecture<'a>(
         if abi.name != native && !profile.architectures.iter().any(|name| name == abi.name) {
             continue;
         }
-        let ranges = ranges(profile, abi, &cases(profile.default, doors, abi, &known), &known);
+        let ranges = Cases::new(profile.default, doors, abi, &known).ranges(profile, abi);
         match architectures.iter_mut().find(|(audit, _)| *audit == abi.audit) {
             Some((_, sharing)) => sharing.extend(ranges),
             None => architectures.push((abi.audit, ranges)),
@@ -71,7 +72,7 @@ pub(super) fn by_architecture<'a>(
 }
 
 fn resolve<'a>(profile: &'a Profile<'a>, family: &Family) -> Vec<Known<'a>> {
-    let mut known = Vec::with_capacity(profile.rules.iter().map(|rule| rule.names.len()).sum());
+    let mut known = Vec::with_capacity(profile.rules.iter().map(|rule| rule.names.count()).sum());
     for rule in &profile.rules {
         known.extend(
             rule.names.iter().filter_map(|name| Some(Known { call: family.table.find(name)?, rule })),
@@ -87,71 +88,108 @@ fn refuse_x32(ranges: &mut Vec<Range<'_>>, default: u32) {
     ranges.push(Range { start: SKIPPED, width, verdict: Verdict::Return(default) });
 }
 
-fn ranges<'a>(
-    profile: &Profile<'_>,
-    abi: &Abi,
-    cases: &[Numbered<'a>],
-    known: &[Known<'_>],
-) -> Vec<Range<'a>> {
-    let mut ranges: Vec<Range<'a>> = Vec::new();
-    // Neighbours that get the same are one range from the start: most of a profile's hundreds of calls are.
-    let mut add = |number: u32, verdict| {
-        if ranges.last().is_none_or(|range| range.verdict != verdict) {
-            ranges.push(Range { start: abi.base | number, width: abi.width, verdict });
-        }
-    };
-    let mut next = 0;
-    for group in cases.chunk_by(|a, b| a.number == b.number) {
-        let number = group[0].number;
-        if next < number {
-            add(next, Verdict::Return(profile.default));
-        }
-        add(number, verdict(group));
-        next = number + 1;
+/// What a profile says of an ABI's calls.
+struct Cases<'k, 'a> {
+    known: &'k [Known<'a>],
+    doors: Vec<&'a Door>,
+    /// Sorted.
+    keys: Vec<Key>,
+}
+
+/// A call's number, and the place of one of its cases: that of the name in [`Cases::known`], whose order is part of the
+/// rules' meaning, and whether it is meant by way of a door. In one word, which is quickly sorted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key(u64);
+
+impl Key {
+    fn new(number: u32, place: usize, by_door: bool) -> Self {
+        Self(u64::from(number) << 32 | (place as u64) << 1 | u64::from(by_door))
     }
-    // What is newer than every call that the profile names gets ENOSYS, as in runc (libcontainer/seccomp/patchbpf):
-    // EPERM would keep a newer libc from falling back to the older call. A door to a named call is as good as named.
-    let named = known.iter().filter_map(|known| known.call.number(abi.column));
-    let newest = named.chain(cases.last().map(|last| last.number)).max();
-    match newest {
-        Some(newest) if !profile.is_permissive() => {
-            if next <= newest {
+
+    fn number(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    fn place(self) -> usize {
+        (self.0 as u32 >> 1) as usize
+    }
+
+    fn is_by_door(self) -> bool {
+        self.0 & 1 != 0
+    }
+}
+
+impl<'k, 'a> Cases<'k, 'a> {
+    fn new(default: u32, doors: &'a [Door], abi: &Abi, known: &'k [Known<'a>]) -> Self {
+        let doors: Vec<&Door> = doors.iter().filter(|door| door.abi == abi.name).collect();
+        let mut cases = Self { known, keys: Vec::with_capacity(known.len() + doors.len()), doors };
+        for (place, Known { call, rule }) in known.iter().enumerate().filter(|(_, known)| known.rule.decides)
+        {
+            if let Some(number) = call.number(abi.column) {
+                cases.keys.push(Key::new(number, place, false));
+            }
+            // Arguments of a call behind a multiplexer are out of sight: what the rule forbids is then forbidden for all
+            // arguments, and what it permits for some is permitted for none. (libseccomp forgets the arguments either way.)
+            let passes_doors = rule.checks.is_empty() || is_stricter(rule.returns, default);
+            if let (true, Some(door)) = (passes_doors, cases.door(*call)) {
+                cases.keys.push(Key::new(door.number, place, true));
+            }
+        }
+        cases.keys.sort_unstable();
+        cases
+    }
+
+    fn door(&self, call: Found) -> Option<&'a Door> {
+        self.doors.binary_search_by_key(&call, |door| door.leads_to).ok().map(|at| self.doors[at])
+    }
+
+    fn case(&self, key: Key) -> Case<'a> {
+        let Known { call, rule } = self.known[key.place()];
+        let door = if key.is_by_door() { self.door(call) } else { None };
+        let checks = door.map_or(rule.checks.as_slice(), |door| std::slice::from_ref(&door.check));
+        Case { checks, returns: rule.returns }
+    }
+
+    fn ranges(&self, profile: &Profile<'_>, abi: &Abi) -> Vec<Range<'a>> {
+        let mut ranges: Vec<Range<'a>> = Vec::new();
+        // Neighbours that get the same are one range from the start: most of a profile's hundreds of calls are.
+        let mut add = |number: u32, verdict| {
+            if ranges.last().is_none_or(|range| range.verdict != verdict) {
+                ranges.push(Range { start: abi.base | number, width: abi.width, verdict });
+            }
+        };
+        let mut next = 0;
+        for group in self.keys.chunk_by(|a, b| a.number() == b.number()) {
+            let number = group[0].number();
+            if next < number {
                 add(next, Verdict::Return(profile.default));
             }
-            add(newest + 1, Verdict::Return(RET_ENOSYS));
+            add(number, self.verdict(group));
+            next = number + 1;
         }
-        Some(_) | None => add(next, Verdict::Return(profile.default)),
+        // What is newer than every call that the profile names gets ENOSYS, as in runc (libcontainer/seccomp/patchbpf):
+        // EPERM would keep a newer libc from falling back to the older call. A door to a named call is as good as named.
+        let named = self.known.iter().filter_map(|known| known.call.number(abi.column));
+        let newest = named.chain(self.keys.last().map(|last| last.number())).max();
+        match newest {
+            Some(newest) if !profile.is_permissive() => {
+                if next <= newest {
+                    add(next, Verdict::Return(profile.default));
+                }
+                add(newest + 1, Verdict::Return(RET_ENOSYS));
+            }
+            Some(_) | None => add(next, Verdict::Return(profile.default)),
+        }
+        ranges
     }
-    ranges
-}
 
-/// A case of the call with a number.
-struct Numbered<'a> {
-    number: u32,
-    /// Its place in the profile: the order of a call's rules is part of their meaning.
-    place: u32,
-    case: Case<'a>,
-}
-
-/// The cases of each number, sorted by number, within a number in the profile's order.
-fn cases<'a>(default: u32, doors: &'a [Door], abi: &Abi, known: &[Known<'a>]) -> Vec<Numbered<'a>> {
-    let doors: Vec<&Door> = doors.iter().filter(|door| door.abi == abi.name).collect();
-    let mut cases = Vec::with_capacity(known.len() + doors.len());
-    for (place, Known { call, rule }) in (0..).zip(known).filter(|(_, known)| known.rule.decides) {
-        if let Some(number) = call.number(abi.column) {
-            let case = Case { checks: &rule.checks, returns: rule.returns };
-            cases.push(Numbered { number, place, case });
-        }
-        // Arguments of a call behind a multiplexer are out of sight: what the rule forbids is then forbidden for all
-        // arguments, and what it permits for some is permitted for none. (libseccomp forgets the arguments either way.)
-        let passes_doors = rule.checks.is_empty() || is_stricter(rule.returns, default);
-        if let (true, Ok(at)) = (passes_doors, doors.binary_search_by_key(call, |door| door.leads_to)) {
-            let case = Case { checks: std::slice::from_ref(&doors[at].check), returns: rule.returns };
-            cases.push(Numbered { number: doors[at].number, place, case });
+    fn verdict(&self, group: &[Key]) -> Verdict<'a> {
+        let mut cases = group.iter().map(|key| self.case(*key));
+        match cases.clone().find(|case| case.checks.is_empty()) {
+            Some(case) => Verdict::Return(case.returns),
+            None => Verdict::First(cases.by_ref().collect()),
         }
     }
-    cases.sort_unstable_by_key(|case| (case.number, case.place));
-    cases
 }
 
 /// One call behind a multiplexer.
@@ -188,11 +226,4 @@ pub(super) fn doors(family: &Family) -> Vec<Door> {
 /// The kernel's order of actions (`seccomp(2)`): their return values as signed numbers.
 fn is_stricter(returns: u32, than: u32) -> bool {
     (returns & 0xffff_0000).cast_signed() < (than & 0xffff_0000).cast_signed()
-}
-
-fn verdict<'a>(group: &[Numbered<'a>]) -> Verdict<'a> {
-    match group.iter().find(|numbered| numbered.case.checks.is_empty()) {
-        Some(numbered) => Verdict::Return(numbered.case.returns),
-        None => Verdict::First(group.iter().map(|numbered| numbered.case).collect()),
-    }
 }

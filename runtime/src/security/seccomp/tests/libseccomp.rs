@@ -113,7 +113,7 @@ fn with_enosys(profile: &Seccomp, call: &Call, theirs: u32) -> u32 {
     let abi =
         X86.abis.iter().find(|abi| abi.audit == call.architecture && abi.base == base && listed(abi.name));
     let Some(abi) = abi else { return theirs };
-    let names = profile.syscalls.iter().flat_map(|rule| &rule.names);
+    let names = profile.syscalls.iter().flat_map(|rule| rule.names.iter());
     let newest = names.filter_map(|name| X86.table.find(name)?.number(abi.column)).max();
     let permissive = matches!(short(&profile.default_action), "ALLOW" | "LOG" | "TRACE");
     let is_newer = newest.is_some_and(|newest| call.number > newest | base);
@@ -147,7 +147,7 @@ fn dockers_profile_means_what_it_means_to_libseccomp() {
     // With it the rules for what is behind it, where libseccomp and we differ, decide nothing.
     profile.syscalls.push(rule(&["socketcall"], "SCMP_ACT_ALLOW", &[]));
     for rule in &mut profile.syscalls {
-        rule.names.retain(|name| is_known(name));
+        rule.names = rule.names.iter().filter(|name| is_known(name)).collect();
     }
     agrees_with_libseccomp(&profile);
 }

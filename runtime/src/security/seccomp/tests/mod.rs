@@ -34,7 +34,7 @@ fn profile(default: &str, architectures: &[&str], rules: Vec<SyscallRule>) -> Se
 
 fn rule(names: &[&str], action: &str, args: &[ArgCheck]) -> SyscallRule {
     SyscallRule {
-        names: names.iter().map(|&name| name.to_owned()).collect(),
+        names: names.iter().copied().collect(),
         action: action.to_owned(),
         errno_ret: None,
         args: args.to_vec(),
@@ -90,7 +90,7 @@ fn numbers() -> impl Iterator<Item = u32> {
 fn calls<'a>(profile: &'a Seccomp, family: &'a Family, architecture: u32) -> impl Iterator<Item = Call> + 'a {
     let boundaries = boundaries(profile);
     let with_arguments = profile.syscalls.iter().filter(|rule| !rule.args.is_empty());
-    let names: Vec<_> = with_arguments.flat_map(|rule| &rule.names).map(String::as_str).collect();
+    let names: Vec<_> = with_arguments.flat_map(|rule| rule.names.iter()).collect();
     let depends = move |number: u32| {
         names.iter().copied().chain(["socketcall", "ipc"]).filter_map(|name| family.table.find(name)).any(
             |found| {

@@ -45,7 +45,7 @@ fn calls_nearby(profile: &Seccomp, family: &Family) -> Vec<Call> {
     let values = boundaries(profile);
     let mut calls = Vec::new();
     for abi in family.abis {
-        let named = profile.syscalls.iter().flat_map(|rule| &rule.names).map(String::as_str);
+        let named = profile.syscalls.iter().flat_map(|rule| rule.names.iter());
         let named = named.chain(["ipc", "socketcall"]);
         for number in named.filter_map(|name| family.table.find(name)?.number(abi.column)) {
             for number in [number.wrapping_sub(1), number, number + 1] {

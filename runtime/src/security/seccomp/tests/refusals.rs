@@ -48,7 +48,7 @@ fn values_out_of_range_are_refused() {
         "linux.seccomp.syscalls[0].action: SCMP_ACT_TRAP takes no errno, remove errnoRet"
     );
     assert_eq!(
-        refusal(|it| it.syscalls[0].names = Vec::new()),
+        refusal(|it| it.syscalls[0].names = [].into_iter().collect()),
         "linux.seccomp.syscalls[0].names: empty string is not a valid syscall, and at least one is required"
     );
 }
