@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Access, AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::controllers::Obstacle;
@@ -104,7 +104,9 @@ impl Fence {
     /// # Errors
     /// As [`Fence::create`].
     pub fn check(plan: &CgroupPlan) -> Result<(), CgroupError> {
-        open_present(&plan.paths, |_, directory| open_directory(CWD, directory))?
+        let is_there = |path: &Path| rustix::fs::access(path, Access::EXISTS);
+        // As a rule there is none, which is told for less than an open descriptor.
+        open_present(&plan.paths, |_, path| is_there(path).and_then(|()| open_directory(CWD, path)))?
             .iter()
             .try_for_each(|(path, opened)| check_unused(path, opened.as_fd()))
     }

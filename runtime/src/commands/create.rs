@@ -1,6 +1,8 @@
 //! `create` and `run`.
 
-use std::os::fd::AsFd;
+use std::ffi::OsString;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use knarr_proto::id::ContainerId;
@@ -13,10 +15,13 @@ use crate::create::{Bundle, CreateRequest, Created, Options, Start, create};
 use crate::host::Host as Machine;
 use crate::notify::Watcher;
 use crate::output::Log;
+use crate::rootfs::mounts::open_directory;
 use crate::spec::Spec;
 use crate::state::{State, StateError};
+use crate::sys::Errno;
 
 /// Makes a container that waits for `start`.
+#[inline(never)]
 pub(super) fn run_create(globals: &Globals, args: &CreateArgs, log: &Log) -> Result<(), CommandError> {
     let asked = bundle(args)?;
     check_console(has_terminal(&asked.1), true, args.console_socket.is_some())?;
@@ -24,6 +29,7 @@ pub(super) fn run_create(globals: &Globals, args: &CreateArgs, log: &Log) -> Res
 }
 
 /// Makes a container and runs it; returns its exit code, 0 when detached.
+#[inline(never)]
 pub(super) fn run_run(globals: &Globals, args: &RunArgs, log: &Log) -> Result<u8, CommandError> {
     let asked = bundle(&args.create)?;
     check_console(has_terminal(&asked.1), args.detach, args.create.console_socket.is_some())?;
@@ -112,9 +118,17 @@ pub(super) fn absolute(path: Option<&Path>) -> Result<Option<PathBuf>, CommandEr
 /// The bundle, and its configuration.
 pub(super) fn bundle(args: &CreateArgs) -> Result<(Bundle, Spec), CommandError> {
     let given = args.bundle.as_deref().unwrap_or(Path::new("."));
-    let path =
-        given.canonicalize().map_err(|source| CommandError::Bundle { path: given.to_owned(), source })?;
+    let path = canonical(given)
+        .map_err(|source| CommandError::Bundle { path: given.to_owned(), source: source.into() })?;
     Ok(Bundle::read(path)?)
+}
+
+/// A directory's path without symbolic links, as the kernel tells it of an open one: it looks the path up once, where
+/// realpath(3) asks for each part of it.
+fn canonical(directory: &Path) -> Result<PathBuf, Errno> {
+    let opened = open_directory(directory)?;
+    let link = rustix::fs::readlink(format!("/proc/self/fd/{}", opened.as_raw_fd()), Vec::new())?;
+    Ok(OsString::from_vec(link.into_bytes()).into())
 }
 
 pub(super) fn has_terminal(spec: &Spec) -> bool {

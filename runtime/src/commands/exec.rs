@@ -16,7 +16,9 @@ use crate::spec::{Capabilities, Process};
 use crate::state::State;
 
 /// Runs a process in a container; returns its exit code, 0 when detached.
+#[inline(never)]
 pub(super) fn run(globals: &Globals, args: &ExecArgs, log: &Log) -> Result<u8, CommandError> {
+    crate::null::protect_streams()?;
     let id: ContainerId = args.id.parse().map_err(CommandError::Id)?;
     let state = State::load(&globals.root, &id)?;
     // Freed by our end alone: see `create`.

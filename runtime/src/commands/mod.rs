@@ -38,7 +38,6 @@ pub fn run(invocation: &Invocation, sealed: Result<(), SealError>, log: &Log) ->
     };
     if invocation.command.enters_a_container() {
         sealed?;
-        crate::null::protect_streams()?;
     }
     match &invocation.command {
         Command::State(id) => state::run(root, id)?,

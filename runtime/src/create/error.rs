@@ -9,6 +9,7 @@ use crate::handshake::{ChannelError, Failure};
 use crate::hooks::HookError;
 use crate::network::NetworkError;
 use crate::notify::NotifyError;
+use crate::null::NullError;
 use crate::plan::PlanError;
 use crate::process::policies::PolicyError;
 use crate::resctrl::ResctrlError;
@@ -51,6 +52,8 @@ pub enum CreateError {
     Network(#[from] NetworkError),
     #[error(transparent)]
     Notify(#[from] NotifyError),
+    #[error(transparent)]
+    Null(#[from] NullError),
     #[error(transparent)]
     Listener(#[from] ListenerError),
     #[error("unable to start container process: error during container init")]

@@ -27,6 +27,7 @@ use crate::hooks::{self, HookKind};
 use crate::host::Host;
 use crate::network;
 use crate::notify::{self, Notify, Watcher};
+use crate::null;
 use crate::output::Log;
 use crate::plan::Plan;
 use crate::process::policies::Policies;
@@ -185,6 +186,11 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     let claim = undo.claim.insert(Claim::take(request.root, request.id)?);
     let mut state = first_state(request, decided)?;
     Fence::check(&decided.cgroups)?;
+    // Without a user namespace the child has the rights to do it, and a null of the container's own, as a rule, to put
+    // them on instead.
+    if decided.plan.namespaces.has(NamespaceKind::User) {
+        null::protect_streams()?;
+    }
     // `delete` runs the poststop hooks of whatever has a state.
     claim.keep_config(&request.bundle.text)?;
     let notify = notify_socket(request, claim)?;

@@ -3,13 +3,13 @@
 //! programs look for the path that /proc/self/cgroup tells; of v1 the container's own cgroups are bound there, as with runc.
 //! Where a user could make it none, it is in its caller's, and sees those.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::Mode;
 
 use super::mounts::{new_filesystem, open_source, place, set_readonly};
-use super::tree::{Links, attach};
+use super::tree::{Links, Target, attach};
 use super::{MountError, Surroundings, Tree};
 use crate::cgroup::{CgroupPath, Version};
 use crate::plan::mounts::{Attributes, Filesystem, Mount};
@@ -30,7 +30,7 @@ pub(super) fn mount(tree: &Tree, mount: &Mount, around: &Surroundings<'_>) -> Re
         return match view(v2, attributes) {
             // Root of a user namespace may mount it in a cgroup namespace of its own alone.
             Err(MountError::Create { source: Errno::PERM, .. }) if !around.has_cgroup_namespace => {
-                bind(Path::new(&v2.mount), attributes, target.as_fd())
+                bind(Path::new(&v2.mount), attributes, target.as_fd().into())
             }
             made => place(made?.as_fd(), &[], target.as_fd()),
         };
@@ -40,10 +40,12 @@ pub(super) fn mount(tree: &Tree, mount: &Mount, around: &Surroundings<'_>) -> Re
     attach(directory.as_fd(), target.as_fd()).map_err(|source| MountError::Attach { source })?;
     for path in v1 {
         let name = hierarchy_name(path);
-        let below = make_below(directory.as_fd(), name)?;
+        rustix::fs::mkdirat(&directory, name, Mode::from_raw_mode(0o755))
+            .map_err(|source| MountError::Target { source })?;
+        let below = Target::below(directory.as_fd(), name);
         match around.has_cgroup_namespace {
-            true => place(view(path, attributes)?.as_fd(), &[], below.as_fd())?,
-            false => bind(&path.directory(), attributes, below.as_fd())?,
+            true => place(view(path, attributes)?.as_fd(), &[], below)?,
+            false => bind(&path.directory(), attributes, below)?,
         }
         for controller in path.controllers.iter().filter(|controller| !controller.contains('=')) {
             if controller != name {
@@ -73,13 +75,6 @@ pub(crate) fn hierarchy_name(path: &CgroupPath) -> &str {
     path.mount.rsplit('/').next().unwrap_or(&path.mount)
 }
 
-fn make_below(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, MountError> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::mkdirat(directory, name, Mode::from_raw_mode(0o755))
-        .and_then(|()| rustix::fs::openat(directory, name, flags, Mode::empty()))
-        .map_err(|source| MountError::Target { source })
-}
-
 /// A new mount, whose root is that of the cgroup namespace.
 fn view(path: &CgroupPath, attributes: Attributes) -> Result<OwnedFd, MountError> {
     let kind = match path.version {
@@ -100,7 +95,7 @@ fn view(path: &CgroupPath, attributes: Attributes) -> Result<OwnedFd, MountError
     new_filesystem(&filesystem, attributes, "")
 }
 
-fn bind(directory: &Path, attributes: Attributes, target: BorrowedFd<'_>) -> Result<(), MountError> {
+fn bind(directory: &Path, attributes: Attributes, target: Target<'_>) -> Result<(), MountError> {
     let bound = open_source(directory, Reach::One).map_err(|error| match error {
         MountError::Source { path, source } => MountError::Cgroup { path, source },
         other => other,

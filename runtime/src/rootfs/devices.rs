@@ -22,7 +22,8 @@ const LINKS: [(&str, &str); 4] = [
     ("/proc/self/fd/2", "stderr"),
 ];
 
-pub(super) fn fill(tree: &Tree, devices: &[Device], in_user_namespace: bool) -> Result<(), RootError> {
+/// Returns whether standard streams that were on /dev/null are on the container's own now.
+pub(super) fn fill(tree: &Tree, devices: &[Device], in_user_namespace: bool) -> Result<bool, RootError> {
     let directory = tree
         .make_directory("dev", Links::Refuse)
         .map_err(|source| RootError::Device { path: "/dev".to_owned(), source })?;
@@ -44,19 +45,21 @@ pub(super) fn fill(tree: &Tree, devices: &[Device], in_user_namespace: bool) -> 
     reopen_null(tree).map_err(|source| RootError::Device { path: "/dev/null".to_owned(), source })
 }
 
-/// Standard streams on /dev/null become the container's own: criu saves no file that is outside the container. What the
-/// container can do to the host's node is not decided here, so that one without a null of its own just keeps it.
-fn reopen_null(tree: &Tree) -> Result<(), Errno> {
-    let Ok(own) = tree.open("dev/null", OFlags::RDWR | OFlags::NOCTTY, Links::Refuse) else { return Ok(()) };
+/// Standard streams on /dev/null become the container's own: criu saves no file that is outside the container. False for
+/// a container without a null of its own.
+fn reopen_null(tree: &Tree) -> Result<bool, Errno> {
+    let Ok(own) = tree.open("dev/null", OFlags::RDWR | OFlags::NOCTTY, Links::Refuse) else {
+        return Ok(false);
+    };
     if !is_null(&rustix::fs::fstat(&own)?) {
-        return Ok(());
+        return Ok(false);
     }
     for (number, stream) in (0..).zip([stdin(), stdout(), stderr()]) {
         if rustix::fs::fstat(stream).is_ok_and(|status| is_null(&status)) {
             descriptor::duplicate_onto(own.as_raw_fd(), number)?;
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn link(directory: BorrowedFd<'_>, target: &'static str, name: &'static str) -> Result<(), RootError> {

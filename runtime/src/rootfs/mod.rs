@@ -23,6 +23,7 @@ use std::path::PathBuf;
 
 use crate::cgroup::CgroupPaths;
 use crate::handshake::{ChildEnd, FetchError};
+use crate::null::{self, NullError};
 use crate::plan;
 use crate::sys::Errno;
 
@@ -34,6 +35,8 @@ pub(crate) use tree::Tree;
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub(crate) enum RootError {
+    #[error(transparent)]
+    Null(#[from] NullError),
     #[error("cannot set the propagation of the host's mounts in the container's mount namespace")]
     HostPropagation { source: Errno },
     #[error("cannot make the root filesystem a mount of its own")]
@@ -162,8 +165,10 @@ pub(crate) fn build(root: &plan::Root, around: &Surroundings<'_>) -> Result<Buil
             source,
         })?;
     }
-    if root.fills_dev {
-        devices::fill(&built.tree, &root.devices, around.in_user_namespace)?;
+    let has_own_null = root.fills_dev && devices::fill(&built.tree, &root.devices, around.in_user_namespace)?;
+    // In a user namespace the creator did it.
+    if !has_own_null && !around.in_user_namespace {
+        null::protect_streams()?;
     }
     let cwd = plan::mounts::below_root(around.cwd);
     built

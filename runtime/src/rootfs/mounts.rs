@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags, XattrFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 
-use super::tree::{Links, Unplaced, attach_changed};
+use super::tree::{Links, Target, Unplaced, attach_changed};
 use super::{Built, MountError, Procfs, Source, Surroundings, Tree, bind_attributes, cgroups, copy_up};
 use crate::plan::mounts::{Attributes, Filesystem, Mount, MountKind};
 use crate::sys::Errno;
@@ -253,12 +253,12 @@ fn changes(mount: &Mount, own: Attributes) -> Vec<(Change<'static>, Reach)> {
 }
 
 /// Puts a detached mount where it belongs, with its attributes.
-pub(super) fn place(
+pub(super) fn place<'a>(
     made: BorrowedFd<'_>,
     changes: &[(Change<'_>, Reach)],
-    target: BorrowedFd<'_>,
+    target: impl Into<Target<'a>>,
 ) -> Result<(), MountError> {
-    attach_changed(made, changes, target).map_err(|unplaced| match unplaced {
+    attach_changed(made, changes, target.into()).map_err(|unplaced| match unplaced {
         Unplaced::Changed(source) => MountError::Attributes { source },
         Unplaced::Attached(source) => MountError::Attach { source },
     })

@@ -145,10 +145,31 @@ fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }
 
-/// Puts a detached mount on what `target` refers to; no path is resolved.
-pub(crate) fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
+/// Where a mount goes: what a descriptor refers to, or a name below it, in a directory of our own making.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'a> {
+    directory: BorrowedFd<'a>,
+    /// Not followed if it is a symbolic link; empty for the descriptor itself.
+    name: &'a str,
+}
+
+impl<'a> Target<'a> {
+    pub(crate) fn below(directory: BorrowedFd<'a>, name: &'a str) -> Self {
+        Self { directory, name }
+    }
+}
+
+impl<'a> From<BorrowedFd<'a>> for Target<'a> {
+    fn from(directory: BorrowedFd<'a>) -> Self {
+        Self { directory, name: "" }
+    }
+}
+
+/// Puts a detached mount on `target`; no path is resolved.
+pub(crate) fn attach<'a>(mount: BorrowedFd<'_>, target: impl Into<Target<'a>>) -> Result<(), Errno> {
+    let Target { directory, name } = target.into();
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    rustix::mount::move_mount(mount, c"", target, c"", flags)
+    rustix::mount::move_mount(mount, c"", directory, name, flags)
 }
 
 /// What went wrong of [`attach_changed`].
@@ -160,12 +181,12 @@ pub(crate) enum Unplaced {
     Attached(Errno),
 }
 
-/// Changes a detached mount, then puts it on what `target` refers to. A kernel that can only change what is attached gets
+/// Changes a detached mount, then puts it on `target`. A kernel that can only change what is attached gets
 /// it the other way round: nobody else is in the mount namespace in between.
 pub(crate) fn attach_changed(
     mount: BorrowedFd<'_>,
     changes: &[(Change<'_>, Reach)],
-    target: BorrowedFd<'_>,
+    target: Target<'_>,
 ) -> Result<(), Unplaced> {
     match changes.iter().try_for_each(|(wanted, reach)| change(mount, *wanted, *reach)) {
         Err(Errno::NOSYS | Errno::INVAL) => {
@@ -185,7 +206,7 @@ pub(crate) fn attach_changed(
 /// Puts a detached mount on what `target` refers to, read-only, and out of reach of what is mounted over its source later.
 pub(crate) fn attach_readonly(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
     let wanted = Change { propagation: libc::MS_PRIVATE, ..Change::READONLY };
-    attach_changed(mount, &[(wanted, Reach::One)], target)
+    attach_changed(mount, &[(wanted, Reach::One)], target.into())
         .map_err(|(Unplaced::Changed(errno) | Unplaced::Attached(errno))| errno)
 }
 
