@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -35,12 +36,10 @@ impl Descriptor {
 
     /// What can be read at this instant; `None` when nothing, empty at the end.
     pub(crate) fn read_now(&self) -> io::Result<Option<Vec<u8>>> {
-        let mut chunk = vec![0; CHUNK_BYTES];
-        match rustix::io::retry_on_intr(|| rustix::io::read(&self.0, &mut chunk[..])) {
-            Ok(length) => {
-                chunk.truncate(length);
-                Ok(Some(chunk))
-            }
+        // Not zeroed: most reads are short, and what they leave untouched is no memory.
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+        match rustix::io::retry_on_intr(|| rustix::io::read(&self.0, spare_capacity(&mut chunk))) {
+            Ok(_) => Ok(Some(chunk)),
             Err(Errno::AGAIN) => Ok(None),
             // A terminal whose other side has been closed: its end.
             Err(Errno::IO) => Ok(Some(Vec::new())),
