@@ -4,6 +4,7 @@
 
 mod cgroupfs;
 mod moved;
+mod null;
 mod systemd;
 mod user;
 
@@ -18,8 +19,8 @@ fn main() -> ExitCode {
     let layout = parameters.split_whitespace().find_map(|word| word.strip_prefix("knarr.layout="));
     let checks: Vec<Check> = match layout {
         Some("v1") => systemd::V1.to_vec(),
-        Some("v2-without-systemd") => [cgroupfs::V2, moved::V2].concat(),
-        _ => [cgroupfs::V2, moved::V2, systemd::V2, user::V2].concat(),
+        Some("v2-without-systemd") => [cgroupfs::V2, moved::V2, null::V2].concat(),
+        _ => [cgroupfs::V2, moved::V2, null::V2, systemd::V2, user::V2].concat(),
     };
     // For whoever works on one of them.
     let only = parameters.split_whitespace().find_map(|word| word.strip_prefix("knarr.only="));
