@@ -67,7 +67,7 @@ impl<'a> Counting<'a> {
         let mut command = self.runtime.command(["run", "--detach", "--bundle"]);
         command.arg(self.bundle.path()).arg(self.bundle.id());
         command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::null());
-        assert!(command.status().expect("the runtime runs").success(), "run");
+        assert!(process::run_as_it_is(&mut command).success(), "run");
         self.wait_beyond(2);
         container
     }
@@ -88,7 +88,7 @@ impl<'a> Counting<'a> {
 /// The exit code of a command whose streams are /dev/null.
 fn on_null(command: &mut Command) -> Option<i32> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().expect("the runtime runs").code()
+    process::run_as_it_is(command).code()
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn a_restored_process_changes_no_null_of_the_host() {
     let saved = counting.count().expect("it counted");
     let mut restore = counting.restore(&["--detach"]);
     restore.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::null());
-    assert!(restore.status().expect("the runtime runs").success());
+    assert!(process::run_as_it_is(&mut restore).success());
     counting.wait_beyond(saved + 1);
     let of_process = fs::metadata(format!("/proc/{}/fd/0", container.pid())).expect("its stdin");
     let of_host = fs::metadata(&node).expect("the node");

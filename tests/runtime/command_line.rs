@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use knarr_tests::eventually::holds_within;
 use knarr_tests::process::{self, DEADLINE};
 use knarr_tests::{Bundle, Pty, Runtime, Scratch, eventually, programs, require};
 
@@ -59,9 +60,12 @@ fn a_reader_who_has_left_is_an_error_and_no_signal() {
     let container = runtime.create(&dies);
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
-    let said = runtime.command(["state", container.id()]).stdout(writer).output().expect("the runtime runs");
-    let text = String::from_utf8_lossy(&said.stderr);
-    assert_eq!((said.status.code(), text.contains("broken pipe")), (Some(1), true), "{text}");
+    let said = scratch.join("said");
+    let mut state = runtime.command(["state", container.id()]);
+    state.stdout(writer).stderr(fs::File::create(&said).expect("a file"));
+    let status = process::run_as_it_is(&mut state);
+    let text = fs::read_to_string(&said).expect("a file");
+    assert_eq!((status.code(), text.contains("broken pipe")), (Some(1), true), "{text}");
 }
 
 /// Nothing of these needs a container. Each ends as with runc, and prints no result where runc prints none.
@@ -159,6 +163,7 @@ fn a_fifo_as_the_log_is_opened_to_say_something() {
     });
     let runtime = Runtime::new(&scratch);
     process::run(runtime.command::<&str>([]).arg("--log").arg(&log).args(["state", "one"])).exits_with(1);
+    assert!(holds_within(DEADLINE, || reader.is_finished()), "nobody has opened the log");
     assert!(reader.join().expect("it reads").contains("container does not exist"));
 }
 

@@ -1,13 +1,10 @@
 //! `process.terminal` and `process.consoleSize`.
 
-use std::io::{IoSliceMut, Write};
-use std::mem::MaybeUninit;
+use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use knarr_tests::{Bundle, Pty, Runtime, Scratch, eventually, process, require};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+use knarr_tests::{Bundle, Pty, Receiver, Runtime, Scratch, eventually, process, require};
 use serde_json::{Value, json};
 
 use crate::differs;
@@ -52,32 +49,11 @@ fn ctrl_c_interrupts_the_process_in_the_container() {
 
 /// Creates the container with a console socket and returns the terminal's other end.
 fn master_of(scratch: &Scratch, runtime: &Runtime<'_>, bundle: &Bundle) -> OwnedFd {
-    let path = scratch.join("console.sock");
-    let socket = UnixListener::bind(&path).expect("a socket");
+    let console = Receiver::new(scratch, "console.sock");
     let mut command = runtime.command(["create", "--console-socket"]);
-    command.arg(&path).arg("--bundle").arg(bundle.path()).arg(bundle.id());
-    let receiver = std::thread::spawn(move || receive(&socket));
+    command.arg(console.path()).arg("--bundle").arg(bundle.path()).arg(bundle.id());
     process::run(&mut command).success();
-    receiver.join().expect("the terminal arrives")
-}
-
-fn receive(socket: &UnixListener) -> OwnedFd {
-    let (stream, _) = socket.accept().expect("the runtime connects");
-    let mut bytes = [0; 256];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    rustix::net::recvmsg(
-        &stream,
-        &mut [IoSliceMut::new(&mut bytes)],
-        &mut ancillary,
-        RecvFlags::CMSG_CLOEXEC,
-    )
-    .expect("a message");
-    let mut messages = ancillary.drain();
-    match messages.next() {
-        Some(RecvAncillaryMessage::ScmRights(mut descriptors)) => descriptors.next().expect("a descriptor"),
-        _ => panic!("no descriptor came"),
-    }
+    console.take().1.pop().expect("a descriptor")
 }
 
 #[test]

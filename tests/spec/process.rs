@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Stdio;
 
-use knarr_tests::process::DEADLINE;
+use knarr_tests::process::{self, DEADLINE};
 use knarr_tests::{Bundle, Runtime, Scratch, eventually, require};
 use serde_json::{Value, json};
 
@@ -230,7 +230,7 @@ fn a_program_that_the_kernel_does_not_execute_says_so_and_exits_with_255() {
     let stderr = scratch.join("stderr");
     let mut create = runtime.verb("create", &bundle);
     create.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&stderr).expect("a file"));
-    assert!(create.status().expect("the runtime runs").success());
+    assert!(process::run_as_it_is(&mut create).success());
     container.start().success();
     eventually(DEADLINE, || (container.status() == "stopped").then_some(()));
     assert_eq!(fs::read_to_string(&stderr).expect("a file"), said);

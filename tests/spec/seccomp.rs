@@ -1,12 +1,7 @@
 //! `linux.seccomp`, by what a program in the container gets when it makes the call. Which filters are made is tested in
 //! the runtime (security/seccomp/tests).
 
-use std::io::{IoSliceMut, Read};
-use std::mem::MaybeUninit;
-use std::os::unix::net::UnixListener;
-
-use knarr_tests::{Bundle, Outcome, Runtime, Scratch, require};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+use knarr_tests::{Bundle, Outcome, Receiver, Runtime, Scratch, require};
 use serde_json::{Value, json};
 
 use crate::{differs, refusal, run};
@@ -204,48 +199,22 @@ fn unknown_calls_are_left_out_and_unknown_words_refused() {
 fn a_notifying_filter_goes_to_the_agent_with_the_state() {
     require!(root, tool("busybox"));
     let scratch = Scratch::new();
-    let path = scratch.join("agent.sock");
-    let agent = UnixListener::bind(&path).expect("a socket");
+    let agent = Receiver::new(&scratch, "agent.sock");
     let runtime = Runtime::new(&scratch);
     let bundle = Bundle::busybox(&scratch, "one").args(["sleep", "60"]).edit(|config| {
         let mut seccomp = profile(&json!([{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY" }]));
-        seccomp["listenerPath"] = json!(path);
+        seccomp["listenerPath"] = json!(agent.path());
         seccomp["listenerMetadata"] = json!("some words");
         config["linux"]["seccomp"] = seccomp;
     });
-    let told = std::thread::spawn(move || receive(&agent));
     let container = runtime.run_detached(&bundle);
-    let (state, descriptors) = told.join().expect("the agent was told");
+    let (message, descriptors) = agent.take();
+    let state: Value = serde_json::from_slice(&message).expect("the state is JSON");
     assert_eq!(state["metadata"], "some words", "{state}");
     assert_eq!(state["state"]["id"], "one", "{state}");
     assert_eq!(state["pid"], container.pid(), "{state}");
     assert_eq!(state["fds"], json!(["seccompFd"]), "{state}");
-    assert_eq!(descriptors, 1);
-}
-
-/// Takes one message with descriptors, and reads it to its end.
-fn receive(agent: &UnixListener) -> (Value, usize) {
-    let (mut stream, _) = agent.accept().expect("the runtime connects");
-    let mut bytes = vec![0; 65536];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let received = rustix::net::recvmsg(
-        &stream,
-        &mut [IoSliceMut::new(&mut bytes)],
-        &mut ancillary,
-        RecvFlags::CMSG_CLOEXEC,
-    )
-    .expect("a message");
-    let descriptors: usize = ancillary
-        .drain()
-        .map(|message| match message {
-            RecvAncillaryMessage::ScmRights(descriptors) => descriptors.count(),
-            _ => 0,
-        })
-        .sum();
-    bytes.truncate(received.bytes);
-    stream.read_to_end(&mut bytes).expect("the rest");
-    (serde_json::from_slice(&bytes).expect("the state is JSON"), descriptors)
+    assert_eq!(descriptors.len(), 1);
 }
 
 #[test]

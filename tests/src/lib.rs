@@ -8,7 +8,8 @@
 //! - [`Daemon`], [`Knarr`], [`Containerd`]: a private knarrd, its command line, and a private containerd
 //! - [`Grpc`]: a client of that knarrd's API
 //! - [`Shim`], [`Attached`]: a shim of ours without a manager, and a client of its streams
-//! - [`Pty`]: a program on a terminal; [`eventually`]: waiting for a state of the world with a deadline
+//! - [`Pty`]: a program on a terminal; [`Receiver`]: where a runtime sends a descriptor
+//! - [`eventually`]: waiting for a state of the world with a deadline
 //! - [`strace`]: a program killed, or a system call failed, at a chosen call
 //! - [`require!`]: what a test needs of the machine, or it is skipped loudly and counted
 //!
@@ -28,6 +29,7 @@ pub mod leftovers;
 pub mod process;
 pub mod programs;
 pub mod pty;
+pub mod receiver;
 pub mod registry;
 pub mod require;
 pub mod rootfs;
@@ -47,6 +49,7 @@ pub use image::{Image, Layer};
 pub use knarr::Knarr;
 pub use process::{Background, Outcome};
 pub use pty::Pty;
+pub use receiver::Receiver;
 pub use registry::Registry;
 pub use runtime::Runtime;
 pub use scratch::Scratch;

@@ -106,6 +106,18 @@ pub fn run_within(deadline: Duration, command: &mut Command) -> Outcome {
     Outcome { command: text, status, stdout, stderr, elapsed }
 }
 
+/// As [`run`] with the streams that the command already has.
+#[track_caller]
+pub fn run_as_it_is(command: &mut Command) -> ExitStatus {
+    let text = format!("{command:?}");
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {text}: {error}"));
+    wait(&mut child, DEADLINE).unwrap_or_else(|| {
+        child.kill().expect("our child can be killed");
+        child.wait().expect("our child can be waited for");
+        panic!("{text}: still running after {DEADLINE:?}")
+    })
+}
+
 fn capture() -> File {
     let fd = rustix::fs::memfd_create("captured", MemfdFlags::CLOEXEC).expect("memory for captured output");
     File::from(fd)

@@ -31,9 +31,8 @@ pub const GROUP: &str = "root:x:0:\ndaemon:x:1:\naudio:x:29:user\nuser:x:1000:\n
 pub fn applets() -> &'static [String] {
     static APPLETS: OnceLock<Vec<String>> = OnceLock::new();
     APPLETS.get_or_init(|| {
-        let listed = Command::new(programs::tool("busybox")).arg("--list").output().expect("busybox runs");
-        let text = String::from_utf8(listed.stdout).expect("applet names are ASCII");
-        text.lines().filter(|name| *name != "busybox").map(str::to_owned).collect()
+        let listed = process::run(Command::new(programs::tool("busybox")).arg("--list")).success();
+        listed.stdout.lines().filter(|name| *name != "busybox").map(str::to_owned).collect()
     })
 }
 

@@ -1,6 +1,7 @@
 //! containerd-shim-knarr-v2 driven as knarrd drives it: `start` in a bundle, then its task service over ttrpc. What is
 //! left of it is killed, deleted and shut down when it goes out of scope.
 
+use std::fs::{self, File};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -121,9 +122,10 @@ impl<'a> Shim<'a> {
     #[track_caller]
     pub fn act_raw(&self, action: &str) -> Vec<u8> {
         let mut command = call(self.scratch, &self.bundle, &self.id, &self.environment, action);
-        let output = command.output().expect("the shim's program runs");
-        assert!(output.status.success(), "{action}: {}", String::from_utf8_lossy(&output.stderr));
-        output.stdout
+        let printed = self.scratch.join("printed");
+        command.stdin(std::process::Stdio::null()).stdout(File::create(&printed).expect("a file"));
+        assert!(process::run_as_it_is(&mut command).success(), "{action} failed");
+        fs::read(&printed).expect("a file")
     }
 
     /// Create, by these runtime options. The pid.

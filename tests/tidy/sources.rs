@@ -144,6 +144,17 @@ fn no_test_is_ignored_or_expected_to_panic() {
     none("tests that do not count", &marked.map(|file| file.path).collect::<Vec<_>>());
 }
 
+/// By `knarr_tests::process`: a program that hangs must be a failure that names it. `cargo metadata` asks nobody.
+#[test]
+fn tests_give_every_program_a_deadline() {
+    let words = [".output().expect(", ".status().expect("];
+    let tests = rust()
+        .into_iter()
+        .filter(|file| file.path.starts_with("tests/") && !file.path.starts_with("tests/tidy/"));
+    let endless = tests.filter(|file| words.iter().any(|word| file.text.contains(word)));
+    none("programs waited for without an end", &endless.map(|file| file.path).collect::<Vec<_>>());
+}
+
 #[test]
 fn the_product_waits_for_events_not_for_time() {
     none("sleeps in place of events", &product_uses(&["thread::sleep("]));

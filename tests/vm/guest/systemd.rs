@@ -1,6 +1,7 @@
 //! The systemd driver: a transient scope with the limits as properties, on v2 and on systemd's v1 layout.
 
 use std::fs;
+use std::process::Command;
 
 use knarr_tests::process::{self, DEADLINE, Outcome};
 use knarr_tests::{Bundle, Runtime, Scratch, eventually};
@@ -53,9 +54,11 @@ fn run(runtime: &Runtime<'_>, bundle: &Bundle) -> Outcome {
 
 /// A property of a unit as systemd tells it.
 fn shown(unit: &str, property: &str) -> String {
-    let output =
-        std::process::Command::new("systemctl").args(["show", "--value", "-p", property, unit]).output();
-    String::from_utf8(output.expect("systemctl").stdout).expect("text").trim().to_owned()
+    systemctl(&["show", "--value", "-p", property, unit]).stdout.trim().to_owned()
+}
+
+fn systemctl(args: &[&str]) -> Outcome {
+    process::run(Command::new("systemctl").args(args))
 }
 
 fn read(path: &str) -> String {
@@ -259,8 +262,7 @@ fn limits_survive_a_reload() {
     let runtime = Runtime::new(&scratch);
     run(&runtime, &bundle(&scratch, "kept", "test.slice:knarr:kept")).success();
     call(&runtime, &["update", "--memory", "90M", "kept"]).success();
-    let reloaded = std::process::Command::new("systemctl").arg("daemon-reload").status().expect("systemctl");
-    assert!(reloaded.success());
+    systemctl(&["daemon-reload"]).success();
     assert_eq!(read("/sys/fs/cgroup/test.slice/knarr-kept.scope/memory.max"), (90_u64 << 20).to_string());
     assert_eq!(read("/sys/fs/cgroup/test.slice/knarr-kept.scope/pids.max"), "41");
     call(&runtime, &["delete", "--force", "kept"]).success();
@@ -281,8 +283,7 @@ fn devices_survive_a_reload() {
         before.contains(&"c 1:3 rwm".to_owned()) && !before.contains(&"a *:* rwm".to_owned()),
         "{before:?}"
     );
-    let reloaded = std::process::Command::new("systemctl").arg("daemon-reload").status().expect("systemctl");
-    assert!(reloaded.success());
+    systemctl(&["daemon-reload"]).success();
     assert_eq!(list(), before);
     call(&runtime, &["delete", "--force", "kept"]).success();
 }
