@@ -200,9 +200,18 @@ fn no_descriptor_of_the_runtimes_reaches_the_program() {
 #[test]
 fn signals_start_at_their_defaults_with_none_blocked() {
     require!(root, tool("busybox"));
-    let seen = output("", |config| {
-        config["process"]["args"] = json!(["grep", "-E", "^(SigBlk|SigIgn|SigCgt):", "/proc/self/status"]);
-    });
+    differs!("runc-head" => "1.5 may begin its child before it listens to signals itself, which are ignored then");
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let look = ["grep", "-E", "^(SigBlk|SigIgn|SigCgt):", "/proc/self/status"];
+    let run = runtime.verb("run", &Bundle::busybox(&scratch, "one").args(look));
+    // As under nohup: the caller's are not.
+    let mut command = scratch.command("/bin/sh");
+    command
+        .args(["-c", "trap '' HUP INT TERM; exec \"$@\"", "sh"])
+        .arg(run.get_program())
+        .args(run.get_args());
+    let seen = runtime.finish(&mut command).success().stdout;
     for line in seen.lines() {
         let set = line.split_once('\t').expect("a set").1;
         let set = u64::from_str_radix(set, 16).expect("a set is a hexadecimal number");
