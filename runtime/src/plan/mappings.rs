@@ -6,8 +6,8 @@ use crate::spec::IdMapping;
 /// user_namespaces(7): lines of a map since Linux 4.15.
 const MAPPINGS_MAX: usize = 340;
 
-/// Checks one map and returns the text for /proc/PID/uid_map or gid_map.
-pub(super) fn plan(field: &'static str, mappings: &[IdMapping]) -> Result<String, PlanError> {
+/// Refuses a map that the kernel would not take.
+pub(super) fn check(field: &'static str, mappings: &[IdMapping]) -> Result<(), PlanError> {
     let invalid = |reason: &'static str| PlanError::Mapping { field, reason };
     if mappings.len() > MAPPINGS_MAX {
         return Err(invalid("the kernel takes at most 340 ranges"));
@@ -30,10 +30,10 @@ pub(super) fn plan(field: &'static str, mappings: &[IdMapping]) -> Result<String
     if overlap(|range| range.container_id) || overlap(|range| range.host_id) {
         return Err(invalid("two ranges overlap"));
     }
-    Ok(text(mappings))
+    Ok(())
 }
 
-/// The kernel's text of a map.
+/// A map as /proc/PID/uid_map and gid_map have it.
 #[must_use]
 pub fn text(mappings: &[IdMapping]) -> String {
     mappings
@@ -62,17 +62,18 @@ mod tests {
     #[test]
     fn ranges_that_touch_are_taken_and_those_that_overlap_refused() {
         let touching = [range(0, 1000, 10), range(10, 1010, 10)];
-        assert_eq!(plan("linux.uidMappings", &touching).expect("valid"), "0 1000 10\n10 1010 10\n");
-        assert!(plan("linux.uidMappings", &[range(0, 1000, 11), range(10, 2000, 1)]).is_err());
-        assert!(plan("linux.uidMappings", &[range(0, 1000, 10), range(50, 1009, 1)]).is_err());
+        assert!(check("linux.uidMappings", &touching).is_ok());
+        assert_eq!(text(&touching), "0 1000 10\n10 1010 10\n");
+        assert!(check("linux.uidMappings", &[range(0, 1000, 11), range(10, 2000, 1)]).is_err());
+        assert!(check("linux.uidMappings", &[range(0, 1000, 10), range(50, 1009, 1)]).is_err());
     }
 
     #[test]
     fn wrapping_and_empty_ranges_are_refused() {
-        assert!(plan("linux.uidMappings", &[range(0, u32::MAX, 1)]).is_err());
-        assert!(plan("linux.uidMappings", &[range(1, 0, u32::MAX)]).is_err());
-        assert!(plan("linux.uidMappings", &[range(0, 0, u32::MAX)]).is_ok());
-        assert!(plan("linux.uidMappings", &[range(0, 0, 0)]).is_err());
+        assert!(check("linux.uidMappings", &[range(0, u32::MAX, 1)]).is_err());
+        assert!(check("linux.uidMappings", &[range(1, 0, u32::MAX)]).is_err());
+        assert!(check("linux.uidMappings", &[range(0, 0, u32::MAX)]).is_ok());
+        assert!(check("linux.uidMappings", &[range(0, 0, 0)]).is_err());
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub use process::Process;
 
 use crate::spec::{IdMapping, NamespaceKind, Spec};
 use crate::sys::mount::Reach;
+use mounts::{IdSource, Mount, MountKind};
 use sysctls::Sysctl;
 
 /// sethostname's bound (`__NEW_UTS_LEN`).
@@ -78,7 +79,7 @@ pub struct Root {
     /// `MS_*` propagation of the root mount and how far; none is the default, private to the container.
     pub propagation: Option<(u64, Reach)>,
     /// Mounts in order.
-    pub mounts: Vec<mounts::Mount>,
+    pub mounts: Vec<Mount>,
     /// Device nodes; empty when /dev is bound from elsewhere.
     pub devices: Vec<devices::Device>,
     /// Whether /dev is ours to fill.
@@ -202,7 +203,7 @@ impl Plan {
         }
         Ok(Self {
             ids: ids(spec, &namespaces)?,
-            root: root(spec, bundle)?,
+            root: root(spec, bundle, &namespaces)?,
             hostname: uts_name("hostname", &spec.hostname, &namespaces)?,
             domainname: uts_name("domainname", &spec.domainname, &namespaces)?,
             sysctls: sysctls::plan(&linux.sysctl, &namespaces)?,
@@ -227,12 +228,12 @@ fn ids(spec: &Spec, namespaces: &Namespaces) -> Result<Option<Ids>, PlanError> {
         if mappings.is_empty() {
             return Err(PlanError::NoMappings { field });
         }
-        mappings::plan(field, mappings)?;
+        mappings::check(field, mappings)?;
     }
     Ok(Some(Ids { users: users.clone(), groups: groups.clone() }))
 }
 
-fn root(spec: &Spec, bundle: &Path) -> Result<Root, PlanError> {
+fn root(spec: &Spec, bundle: &Path, namespaces: &Namespaces) -> Result<Root, PlanError> {
     let root = spec.root.as_ref().filter(|root| !root.path.is_empty()).ok_or(PlanError::NoRoot)?;
     let linux = &spec.linux;
     let path = bundle.join(&root.path);
@@ -241,14 +242,15 @@ fn root(spec: &Spec, bundle: &Path) -> Result<Root, PlanError> {
         word => Some(options::propagation(word).ok_or_else(|| PlanError::Propagation(word.to_owned()))?),
     };
     let mounts = mounts::plan(&spec.mounts, bundle, &path)?;
-    let has_user_namespace = linux.namespaces.iter().any(|one| one.kind == NamespaceKind::User);
-    let maps_nobody = |mount: &&mounts::Mount| matches!(&mount.id_map, Some(map) if matches!(map.source, mounts::IdSource::Container));
-    if let (false, Some(mount)) = (has_user_namespace, mounts.iter().find(maps_nobody)) {
+    let needs_user_namespace =
+        |mount: &&Mount| mount.id_map.as_ref().is_some_and(|map| matches!(map.source, IdSource::Container));
+    if let (false, Some(mount)) =
+        (namespaces.has(NamespaceKind::User), mounts.iter().find(needs_user_namespace))
+    {
         return Err(PlanError::IdMapOfNobody { destination: format!("/{}", mount.destination) });
     }
-    let dev_is_bound = mounts
-        .iter()
-        .any(|mount| mount.destination == "dev" && matches!(mount.kind, mounts::MountKind::Bind { .. }));
+    let dev_is_bound =
+        mounts.iter().any(|mount| mount.destination == "dev" && matches!(mount.kind, MountKind::Bind { .. }));
     Ok(Root {
         path,
         is_readonly: root.readonly,

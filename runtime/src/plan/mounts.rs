@@ -168,13 +168,12 @@ fn plan_one(mount: &spec::Mount, bundle: &Path, root: &Path) -> Result<Mount, Pl
         sorted.bind = Some(Reach::Tree);
     }
     let id_map = id_map(mount, sorted.id_map)?;
-    let (attributes, recursive, propagation) =
-        (sorted.attributes, sorted.recursive, sorted.propagation.clone());
-    let kind = kind(mount, sorted, bundle)?;
+    let kind = kind(mount, &mut sorted, bundle)?;
     refuse_below_proc(&destination, &kind)?;
     if id_map.is_some() && !matches!(kind, MountKind::Bind { .. }) {
         return Err(PlanError::IdMapOfFilesystem { destination: mount.destination.clone() });
     }
+    let Sorted { attributes, recursive, propagation, .. } = sorted;
     Ok(Mount { destination, kind, attributes, recursive, propagation, id_map })
 }
 
@@ -184,8 +183,8 @@ fn id_map(mount: &spec::Mount, asked: Option<Reach>) -> Result<Option<IdMap>, Pl
         (true, true) if asked.is_none() => return Ok(None),
         (true, true) => IdSource::Container,
         (false, false) => {
-            mappings::plan("mounts[].uidMappings", users)?;
-            mappings::plan("mounts[].gidMappings", groups)?;
+            mappings::check("mounts[].uidMappings", users)?;
+            mappings::check("mounts[].gidMappings", groups)?;
             IdSource::Own { users: users.clone(), groups: groups.clone() }
         }
         _ => return Err(PlanError::HalfIdMap { destination: mount.destination.clone() }),
@@ -200,8 +199,8 @@ fn sort(options: &[String]) -> Sorted {
             Some((Word::Attribute { set, clear }, Reach::One)) => sorted.attributes.add(set, clear),
             Some((Word::Attribute { set, clear }, Reach::Tree)) => sorted.recursive.add(set, clear),
             Some((Word::Propagation(flag), reach)) => sorted.propagation.push((flag, reach)),
-            Some((Word::Bind(reach), _)) => sorted.bind = Some(reach),
-            Some((Word::IdMap(reach), _)) => sorted.id_map = Some(reach),
+            Some((Word::Bind, reach)) => sorted.bind = Some(reach),
+            Some((Word::IdMap, reach)) => sorted.id_map = Some(reach),
             Some((Word::Remount, _)) => sorted.remount = true,
             Some((Word::CopyUp, _)) => sorted.copies_up = true,
             Some((Word::Superblock, _)) => sorted.data.push((option.clone(), None)),
@@ -216,7 +215,8 @@ fn sort(options: &[String]) -> Sorted {
     sorted
 }
 
-fn kind(mount: &spec::Mount, sorted: Sorted, bundle: &Path) -> Result<MountKind, PlanError> {
+/// Takes the data out of `sorted`.
+fn kind(mount: &spec::Mount, sorted: &mut Sorted, bundle: &Path) -> Result<MountKind, PlanError> {
     if sorted.remount {
         return Ok(MountKind::Remount);
     }
@@ -239,22 +239,24 @@ fn kind(mount: &spec::Mount, sorted: Sorted, bundle: &Path) -> Result<MountKind,
         kind => Ok(MountKind::Filesystem(Filesystem {
             kind: kind.to_owned(),
             source: if mount.source.is_empty() { kind.to_owned() } else { mount.source.clone() },
-            data: sorted.data,
+            data: std::mem::take(&mut sorted.data),
             copies_up: sorted.copies_up && kind == "tmpfs",
         })),
     }
 }
 
 fn refuse_below_proc(destination: &str, kind: &MountKind) -> Result<(), PlanError> {
-    let is_proc = matches!(kind, MountKind::Filesystem(filesystem) if filesystem.kind == "proc");
-    let below = destination.starts_with("proc/") || (destination == "proc" && !is_proc);
-    // A bind of another procfs onto /proc itself is allowed, as in runc; the child verifies what it is.
-    let bind_on_proc = destination == "proc" && matches!(kind, MountKind::Bind { .. } | MountKind::Remount);
-    let listed = BELOW_PROC.contains(&destination);
-    if below && !listed && !bind_on_proc {
-        return Err(PlanError::MountInsideProc { destination: format!("/{destination}") });
+    let is_allowed = match (destination, kind) {
+        // Also a bind of another procfs, as in runc.
+        ("proc", MountKind::Bind { .. } | MountKind::Remount) => true,
+        ("proc", MountKind::Filesystem(filesystem)) => filesystem.kind == "proc",
+        ("proc", MountKind::Cgroup) => false,
+        (elsewhere, _) => !elsewhere.starts_with("proc/") || BELOW_PROC.contains(&elsewhere),
+    };
+    match is_allowed {
+        true => Ok(()),
+        false => Err(PlanError::MountInsideProc { destination: format!("/{destination}") }),
     }
-    Ok(())
 }
 
 /// The path without leading slash, empty parts and dots; `..` never leaves the root.

@@ -25,13 +25,13 @@ pub(super) enum Word {
     /// `MS_*` propagation.
     Propagation(u64),
     /// A bind mount.
-    Bind(Reach),
+    Bind,
     /// Change a mount that is there.
     Remount,
     /// Copy what the mount hides into it.
     CopyUp,
     /// Map ids.
-    IdMap(Reach),
+    IdMap,
     /// Says nothing.
     Nothing,
 }
@@ -48,7 +48,7 @@ const fn atime(mode: u64) -> Word {
     Word::Attribute { set: mode, clear: ATIME }
 }
 
-/// Words that a leading `r` makes recursive are marked by true.
+/// Each word, whether a leading `r` makes it recursive, and what it asks for.
 const WORDS: &[(&str, bool, Word)] = &[
     ("defaults", false, Word::Nothing),
     ("ro", true, set(RDONLY)),
@@ -83,52 +83,37 @@ const WORDS: &[(&str, bool, Word)] = &[
     ("loud", false, Word::Nothing),
     ("remount", false, Word::Remount),
     ("tmpcopyup", false, Word::CopyUp),
-];
-
-const PROPAGATIONS: &[(&str, u64)] = &[
-    ("private", libc::MS_PRIVATE),
-    ("slave", libc::MS_SLAVE),
-    ("shared", libc::MS_SHARED),
-    ("unbindable", libc::MS_UNBINDABLE),
+    ("bind", true, Word::Bind),
+    ("idmap", true, Word::IdMap),
+    ("private", true, Word::Propagation(libc::MS_PRIVATE)),
+    ("slave", true, Word::Propagation(libc::MS_SLAVE)),
+    ("shared", true, Word::Propagation(libc::MS_SHARED)),
+    ("unbindable", true, Word::Propagation(libc::MS_UNBINDABLE)),
 ];
 
 /// The meaning of a word and how far it goes; none for filesystem data.
 pub(super) fn meaning(word: &str) -> Option<(Word, Reach)> {
-    match word {
-        "bind" => return Some((Word::Bind(Reach::One), Reach::One)),
-        "rbind" => return Some((Word::Bind(Reach::Tree), Reach::Tree)),
-        "idmap" => return Some((Word::IdMap(Reach::One), Reach::One)),
-        "ridmap" => return Some((Word::IdMap(Reach::Tree), Reach::Tree)),
-        _ => {}
-    }
-    if let Some((_, _, meaning)) = WORDS.iter().find(|(name, _, _)| *name == word) {
+    let find = |name: &str| WORDS.iter().find(|(known, ..)| *known == name);
+    if let Some((_, _, meaning)) = find(word) {
         return Some((*meaning, Reach::One));
     }
-    if let Some(found) = propagation(word) {
-        return Some((Word::Propagation(found.0), found.1));
-    }
-    let plain = word.strip_prefix('r')?;
-    WORDS
-        .iter()
-        .find(|(name, recursive, _)| *recursive && *name == plain)
-        .map(|(_, _, word)| (*word, Reach::Tree))
+    let (_, recursive, meaning) = find(word.strip_prefix('r')?)?;
+    recursive.then_some((*meaning, Reach::Tree))
 }
 
 /// `slave`, `rslave` … and so on; none for other words.
 pub(super) fn propagation(word: &str) -> Option<(u64, Reach)> {
-    let find = |name: &str| PROPAGATIONS.iter().find(|(known, _)| *known == name).map(|(_, flag)| *flag);
-    find(word)
-        .map(|flag| (flag, Reach::One))
-        .or_else(|| word.strip_prefix('r').and_then(find).map(|flag| (flag, Reach::Tree)))
+    match meaning(word)? {
+        (Word::Propagation(flag), reach) => Some((flag, reach)),
+        _ => None,
+    }
 }
 
 /// Every word that is understood, for `features`.
 pub fn known_words() -> impl Iterator<Item = String> {
-    let attributes = WORDS.iter().flat_map(|(name, recursive, _)| {
+    WORDS.iter().flat_map(|(name, recursive, _)| {
         std::iter::once((*name).to_owned()).chain(recursive.then(|| format!("r{name}")))
-    });
-    let propagations = PROPAGATIONS.iter().flat_map(|(name, _)| [(*name).to_owned(), format!("r{name}")]);
-    attributes.chain(propagations).chain(["bind", "rbind", "idmap", "ridmap"].map(str::to_owned))
+    })
 }
 
 #[cfg(test)]
@@ -143,6 +128,9 @@ mod tests {
         assert_eq!(meaning("rrelatime"), Some((atime(0), Reach::Tree)));
         assert_eq!(meaning("rw"), Some((clear(RDONLY), Reach::One)));
         assert_eq!(meaning("remount"), Some((Word::Remount, Reach::One)));
+        assert_eq!(meaning("rbind"), Some((Word::Bind, Reach::Tree)));
+        assert_eq!(propagation("rslave"), Some((libc::MS_SLAVE, Reach::Tree)));
+        assert_eq!(propagation("ro"), None);
     }
 
     #[test]
