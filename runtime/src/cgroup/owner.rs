@@ -31,10 +31,10 @@ pub(super) fn plan(spec: &Spec) -> Option<u32> {
 }
 
 fn is_writable(mount: &Mount) -> bool {
-    let is_readonly = mount.options.iter().rev().find(|option| matches!(option.as_str(), "ro" | "rw"));
+    let last_word = mount.options.iter().rev().find(|option| matches!(option.as_str(), "ro" | "rw"));
     mount.kind == "cgroup"
         && mount.destination.trim_end_matches('/') == "/sys/fs/cgroup"
-        && is_readonly.is_none_or(|option| option == "rw")
+        && last_word.is_none_or(|option| option == "rw")
 }
 
 /// Gives it the cgroup.

@@ -11,10 +11,10 @@ use super::CgroupError;
 use super::limits::Fields;
 use crate::spec::DeviceRule;
 
-pub(super) const READ: u8 = 1;
-pub(super) const WRITE: u8 = 2;
-pub(super) const MAKE: u8 = 4;
-pub(super) const ALL: u8 = READ | WRITE | MAKE;
+const READ: u8 = 1;
+const WRITE: u8 = 2;
+const MAKE: u8 = 4;
+const ALL: u8 = READ | WRITE | MAKE;
 
 /// Kinds of nodes that rules can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,11 +24,11 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// The directory below /dev that has nodes by number, and what systemd calls the kind.
-    pub(super) fn names(self) -> (&'static str, &'static str) {
+    /// What systemd calls it, and the directory below /dev that has its nodes by number.
+    pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Block => ("block", "block"),
-            Self::Character => ("char", "char"),
+            Self::Block => "block",
+            Self::Character => "char",
         }
     }
 }
@@ -172,13 +172,13 @@ fn number(number: Option<i64>) -> Result<Option<u32>, String> {
 fn line(device: Device, access: u8) -> String {
     let kind = if device.kind == Kind::Block { 'b' } else { 'c' };
     let number = |number: Option<u32>| number.map_or_else(|| "*".to_owned(), |number| number.to_string());
-    let mut line = format!("{kind} {}:{} ", number(device.major), number(device.minor));
-    for (bit, letter) in [(READ, 'r'), (WRITE, 'w'), (MAKE, 'm')] {
-        if access & bit != 0 {
-            line.push(letter);
-        }
-    }
-    line
+    format!("{kind} {}:{} {}", number(device.major), number(device.minor), access_letters(access))
+}
+
+/// `rwm`.
+pub(super) fn access_letters(access: u8) -> String {
+    let letters = [(READ, 'r'), (WRITE, 'w'), (MAKE, 'm')];
+    letters.into_iter().filter(|(bit, _)| access & bit != 0).map(|(_, letter)| letter).collect()
 }
 
 #[cfg(test)]

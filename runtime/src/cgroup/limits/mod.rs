@@ -3,7 +3,7 @@
 //!
 //! Zero means "not set" wherever it does for runc.
 
-mod v1;
+pub(super) mod v1;
 pub(super) mod v2;
 mod write;
 
@@ -97,7 +97,7 @@ impl Limits {
         }
         if let Some(cpu) = &resources.cpu {
             let shares = v1::shares(cpu, fields)?;
-            planner.put("cpu", "cpu", v1::cpu(cpu, shares, fields), v2::cpu(cpu, shares, fields)?)?;
+            planner.put("cpu", "cpu", v1::cpu(cpu, shares, fields), v2::cpu(cpu, shares, fields))?;
         }
         if let Some(pids) = &resources.pids {
             planner.put("pids", "pids", v1::pids(*pids, fields), v1::pids(*pids, fields))?;
@@ -121,9 +121,7 @@ impl Limits {
         planner.unified(resources)?;
         Ok(planner.limits)
     }
-}
 
-impl Limits {
     /// All limits but those in one controller's files, whoever asked for them.
     pub(super) fn without(&self, controller: &str) -> Self {
         let first = |knot: &Knot| knot.settings.first()?.choices.first().map(|(file, _)| file.clone());

@@ -10,7 +10,7 @@ use crate::spec::{BlockIo, Cpu, HugepageLimit, Memory, Network, Pids, Rdma, Thro
 const SHARES: std::ops::RangeInclusive<u64> = 2..=262_144;
 
 /// A value that is set: runc takes zero for "not set".
-pub(super) fn set<T: Default + PartialEq + Copy>(value: Option<T>) -> Option<T> {
+pub(in crate::cgroup) fn set<T: Default + PartialEq + Copy>(value: Option<T>) -> Option<T> {
     value.filter(|value| *value != T::default())
 }
 
@@ -159,7 +159,7 @@ pub(super) fn blkio(io: &BlockIo, fields: Fields<'_>) -> Result<Vec<Vec<Setting>
     }
     for (index, device) in io.weight_device.iter().enumerate() {
         let field = format!("blockIO.weightDevice[{index}]");
-        let number = number(device.major, device.minor).ok_or_else(|| bad_number(&field, fields))?;
+        let number = number(device.major, device.minor, &field, fields)?;
         if let Some(weight) = set(device.weight) {
             let value = format!("{number} {weight}");
             let setting = Setting::new(fields.name(&field), "blkio.weight_device", &value);
@@ -173,7 +173,7 @@ pub(super) fn blkio(io: &BlockIo, fields: Fields<'_>) -> Result<Vec<Vec<Setting>
     for (list, field, file, _) in throttles(io) {
         for (index, device) in list.iter().enumerate() {
             let field = format!("blockIO.{field}[{index}]");
-            let number = number(device.major, device.minor).ok_or_else(|| bad_number(&field, fields))?;
+            let number = number(device.major, device.minor, &field, fields)?;
             let value = format!("{number} {}", device.rate);
             settings.push(Setting::new(fields.name(&field), format!("blkio.throttle.{file}"), value));
         }
@@ -191,13 +191,12 @@ pub(super) fn throttles(io: &BlockIo) -> [(&[ThrottleDevice], &'static str, &'st
     ]
 }
 
-pub(super) fn number(major: i64, minor: i64) -> Option<String> {
-    let (major, minor) = (u32::try_from(major).ok()?, u32::try_from(minor).ok()?);
-    Some(format!("{major}:{minor}"))
-}
-
-pub(super) fn bad_number(field: &str, fields: Fields<'_>) -> CgroupError {
-    fields.bad(field, "device numbers are between 0 and 4294967295")
+/// A device as cgroup files name it.
+pub(super) fn number(major: i64, minor: i64, field: &str, fields: Fields<'_>) -> Result<String, CgroupError> {
+    match (u32::try_from(major), u32::try_from(minor)) {
+        (Ok(major), Ok(minor)) => Ok(format!("{major}:{minor}")),
+        _ => Err(fields.bad(field, "device numbers are between 0 and 4294967295")),
+    }
 }
 
 /// `suffix` is what a limit is called in the version's file names.

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::super::{CgroupError, Version};
-use super::v1::{bad_number, number, set, throttles};
+use super::v1::{number, set, throttles};
 use super::{Fields, Floor, Knot, Setting};
 use crate::spec::{BlockIo, Cpu, Memory};
 
 /// The kernel's own default, documented in cgroup-v2.rst.
-const DEFAULT_PERIOD_US: u64 = 100_000;
+pub(in crate::cgroup) const DEFAULT_PERIOD_US: u64 = 100_000;
 
 fn or_max(value: i64) -> String {
     if value == -1 { "max".to_owned() } else { value.to_string() }
@@ -57,11 +57,7 @@ pub(super) fn floors(memory: &Memory, fields: Fields<'_>) -> Vec<Floor> {
     values.into_iter().filter_map(positive).collect()
 }
 
-pub(super) fn cpu(
-    cpu: &Cpu,
-    shares: Option<u64>,
-    fields: Fields<'_>,
-) -> Result<Vec<Vec<Setting>>, CgroupError> {
+pub(super) fn cpu(cpu: &Cpu, shares: Option<u64>, fields: Fields<'_>) -> Vec<Vec<Setting>> {
     let name = |field: &str| fields.name(&format!("cpu.{field}"));
     let mut knots = Vec::new();
     if let Some(idle) = cpu.idle {
@@ -84,7 +80,7 @@ pub(super) fn cpu(
         bandwidth.push(Setting::new(name(field), "cpu.max", value));
     }
     knots.push(bandwidth);
-    Ok(knots)
+    knots
 }
 
 /// Shares run from 2 over 1024 to 262144, weights from 1 over 100 to 10000: runc's and systemd's curve through all
@@ -117,7 +113,7 @@ pub(super) fn io(io: &BlockIo, fields: Fields<'_>) -> Result<Vec<Vec<Setting>>, 
     }
     for (index, device) in io.weight_device.iter().enumerate() {
         let field = format!("blockIO.weightDevice[{index}]");
-        let number = number(device.major, device.minor).ok_or_else(|| bad_number(&field, fields))?;
+        let number = number(device.major, device.minor, &field, fields)?;
         if let Some(weight) = set(device.weight) {
             let setting = Setting::new(fields.name(&field), "io.bfq.weight", format!("{number} {weight}"));
             settings.push(setting.or("io.weight", format!("{number} {}", io_weight(weight))));
@@ -126,7 +122,7 @@ pub(super) fn io(io: &BlockIo, fields: Fields<'_>) -> Result<Vec<Vec<Setting>>, 
     for (list, field, _, key) in throttles(io) {
         for (index, device) in list.iter().enumerate() {
             let field = format!("blockIO.{field}[{index}]");
-            let number = number(device.major, device.minor).ok_or_else(|| bad_number(&field, fields))?;
+            let number = number(device.major, device.minor, &field, fields)?;
             // 0 lifts the bound in v1; v2 says "max" for that, and refuses 0.
             let rate = set(Some(device.rate)).map_or_else(|| "max".to_owned(), |rate| rate.to_string());
             settings.push(Setting::new(fields.name(&field), "io.max", format!("{number} {key}={rate}")));

@@ -1,16 +1,14 @@
 //! Limits as properties of a unit: what systemd must know so that it does not undo what is in the cgroup's files. What
 //! it has no property for is in the files alone. Pure.
 
-use crate::cgroup::devices::DeviceList;
-use crate::cgroup::limits::v2;
+use crate::cgroup::devices::{DeviceList, access_letters};
+use crate::cgroup::limits::v1::set;
+use crate::cgroup::limits::v2::{self, DEFAULT_PERIOD_US};
 use crate::cgroup::{CgroupError, Fields, Version};
 use crate::process::number_list;
 use crate::spec::{Cpu, Resources};
 
 use super::message::{Property, Value};
-
-/// The kernel's default period.
-const DEFAULT_PERIOD_US: u64 = 100_000;
 
 /// One percent of a CPU, in a second.
 const PERCENT_US: u64 = 10_000;
@@ -30,10 +28,6 @@ pub(super) fn leave_out_unknown<E>(
         properties.retain(|property| !is_idle(property));
     }
     Ok(())
-}
-
-fn set<T: Default + PartialEq + Copy>(value: Option<T>) -> Option<T> {
-    value.filter(|value| *value != T::default())
 }
 
 /// "infinity" is the largest number, as which v1's -1 comes out too.
@@ -206,12 +200,12 @@ pub(super) fn of_devices(list: &DeviceList) -> Vec<Property> {
         return vec![("DevicePolicy".to_owned(), Value::Text("auto".to_owned()))];
     }
     let allowed = list.exceptions.iter().filter_map(|(device, access)| {
-        let (directory, class) = device.kind.names();
+        let kind = device.kind.name();
         let node = match (device.major, device.minor) {
-            (Some(major), Some(minor)) => format!("/dev/{directory}/{major}:{minor}"),
-            (None, None) => format!("{class}-*"),
+            (Some(major), Some(minor)) => format!("/dev/{kind}/{major}:{minor}"),
+            (None, None) => format!("{kind}-*"),
             // Only pseudo-terminals have a whole major number among what everybody has.
-            (Some(136), None) => format!("{class}-pts"),
+            (Some(136), None) => format!("{kind}-pts"),
             // It has no name for others; the file has them.
             _ => return None,
         };
@@ -221,12 +215,6 @@ pub(super) fn of_devices(list: &DeviceList) -> Vec<Property> {
         ("DevicePolicy".to_owned(), Value::Text("strict".to_owned())),
         ("DeviceAllow".to_owned(), Value::Pairs(allowed.collect())),
     ]
-}
-
-fn access_letters(access: u8) -> String {
-    use crate::cgroup::devices::{MAKE, READ, WRITE};
-    let letters = [(READ, 'r'), (WRITE, 'w'), (MAKE, 'm')];
-    letters.into_iter().filter(|(bit, _)| access & bit != 0).map(|(_, letter)| letter).collect()
 }
 
 #[cfg(test)]
