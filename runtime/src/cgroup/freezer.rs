@@ -5,7 +5,8 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, SeekFrom, seek};
+use rustix::io::Errno;
 
 use super::fence::{Fence, read, write};
 use super::members::gone_is_empty;
@@ -18,33 +19,38 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// v1 reports no change of `freezer.state`; a frozen container is not a hot path.
 const V1_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 
-/// Whether a container's cgroup is frozen, by whichever interface.
-///
-/// # Errors
-/// [`CgroupError::Read`].
-pub(super) fn is_frozen(paths: &CgroupPaths) -> Result<bool, CgroupError> {
-    let v1 = paths.hierarchies.iter().find(|path| path.controllers.iter().any(|name| name == "freezer"));
-    for (path, name, frozen) in [(paths.v2(), "cgroup.events", "frozen 1"), (v1, "freezer.state", "FROZEN")] {
-        let Some(path) = path else { continue };
-        let name = path.directory().join(name);
-        match file::read_text(&name, file::MAX_PROC_BYTES) {
-            Ok(text) if text.lines().any(|line| line == frozen) => return Ok(true),
-            Ok(_) | Err(rustix::io::Errno::NOENT | rustix::io::Errno::NODEV) => {}
-            Err(source) => return Err(CgroupError::Read { path: name, source }),
-        }
-    }
-    Ok(false)
-}
-
-impl Fence {
-    /// Whether the container is frozen.
+impl CgroupPaths {
+    /// Whether the container is frozen, by whichever interface; a cgroup that is gone is not.
     ///
     /// # Errors
     /// [`CgroupError::Read`].
     pub fn is_frozen(&self) -> Result<bool, CgroupError> {
-        is_frozen(self.paths())
+        let (v2, v1) = (self.v2(), self.v1("freezer"));
+        for (path, name, frozen) in [(v2, "cgroup.events", "frozen 1"), (v1, "freezer.state", "FROZEN")] {
+            let Some(path) = path else { continue };
+            let name = path.directory().join(name);
+            match file::read_text(&name, file::MAX_PROC_BYTES) {
+                Ok(text) if text.lines().any(|line| line == frozen) => return Ok(true),
+                Ok(_) | Err(Errno::NOENT | Errno::NODEV) => {}
+                Err(source) => return Err(CgroupError::Read { path: name, source }),
+            }
+        }
+        Ok(false)
     }
 
+    /// Lets those go on who were sent SIGKILL, where a freezer holds them; whose cgroups are gone nothing holds.
+    ///
+    /// # Errors
+    /// Those of [`Fence::open`] and [`Fence::let_die`].
+    pub fn let_die(&self) -> Result<(), CgroupError> {
+        match Fence::open(self) {
+            Err(CgroupError::Gone) => Ok(()),
+            fence => fence?.let_die(),
+        }
+    }
+}
+
+impl Fence {
     /// Stops every process of the container. When one cannot be stopped, all are let go again.
     ///
     /// # Errors
@@ -105,7 +111,7 @@ pub(super) fn wait_for_event(
     let events = rustix::fs::openat(directory, "cgroup.events", flags, Mode::empty()).map_err(failed)?;
     let deadline = Instant::now() + longest;
     loop {
-        rustix::fs::seek(&events, rustix::fs::SeekFrom::Start(0)).map_err(failed)?;
+        seek(&events, SeekFrom::Start(0)).map_err(failed)?;
         let text = file::read_all(&events, file::MAX_PROC_BYTES).map_err(failed)?;
         if text.lines().any(|line| line == wanted) {
             return Ok(());
@@ -118,7 +124,7 @@ pub(super) fn wait_for_event(
         let timeout = Timespec::try_from(left).expect("a wait of seconds fits");
         let mut waiting = [PollFd::new(&events, PollFlags::PRI)];
         match poll(&mut waiting, Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) | Err(Errno::INTR) => {}
             Err(source) => return Err(failed(source)),
         }
     }

@@ -90,12 +90,6 @@ impl Layout {
         if self.is_unified() { Version::V2 } else { Version::V1 }
     }
 
-    /// Whether there is v2 beside v1.
-    #[must_use]
-    pub fn is_hybrid(&self) -> bool {
-        self.hierarchies.len() > 1 && self.hierarchies.iter().any(|found| found.version == Version::V2)
-    }
-
     /// Reads the text of mountinfo. Of a hierarchy that is mounted more than once, the first mount of its root
     /// counts, or else the first.
     #[must_use]
@@ -246,7 +240,7 @@ mod tests {
             ("", "/sys/fs/cgroup/unified"),
         ];
         assert_eq!(seen, expected.map(|(names, mount)| (names.to_owned(), mount)));
-        assert!(layout.is_hybrid() && !layout.is_unified());
+        assert!(!layout.is_unified());
     }
 
     #[test]

@@ -113,14 +113,6 @@ impl CgroupPaths {
         self.scope.as_ref().map_or(Ok(()), Scope::stop)
     }
 
-    /// Whether the container is frozen, by whichever interface; a cgroup that is gone is not.
-    ///
-    /// # Errors
-    /// [`CgroupError::Read`].
-    pub fn is_frozen(&self) -> Result<bool, CgroupError> {
-        freezer::is_frozen(self)
-    }
-
     /// The v2 cgroup.
     #[must_use]
     pub fn v2(&self) -> Option<&CgroupPath> {

@@ -9,7 +9,7 @@ use knarr_proto::status::Status;
 
 use super::CommandError;
 use crate::args::DeleteArgs;
-use crate::cgroup::{CgroupError, CgroupPaths, Fence};
+use crate::cgroup::CgroupPaths;
 use crate::hooks;
 use crate::output::Log;
 use crate::spec::{Spec, SpecError};
@@ -53,10 +53,7 @@ fn end(process: Option<Process>, cgroups: &CgroupPaths) -> Result<(), CommandErr
         Err(Errno::SRCH) => Ok(()),
         Err(errno) => Err(errno),
         Ok(()) => {
-            match Fence::open(cgroups) {
-                Err(CgroupError::Gone) => {}
-                fence => fence?.let_die()?,
-            }
+            cgroups.let_die()?;
             pidfd::wait_exit(opened.as_fd(), DEATH_TIMEOUT)
         }
     };

@@ -56,8 +56,7 @@ pub(super) fn run(root: &Path, args: &EventsArgs) -> Result<(), CommandError> {
 
 /// Until the container ends.
 fn follow(state: &State, fence: &Fence, interval: Duration) -> Result<(), CommandError> {
-    let init = state.init.map(|init| init.open()).transpose()?.flatten();
-    let Some(init) = init else { return Ok(()) };
+    let Some(init) = state.open_init()? else { return Ok(()) };
     let mut oom = fence.watch_oom()?;
     let mut next = Instant::now() + interval;
     loop {

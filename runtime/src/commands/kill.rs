@@ -30,14 +30,9 @@ pub(super) fn run(root: &Path, args: &KillArgs) -> Result<(), CommandError> {
             Err(error) => Err(error.into()),
         };
     }
-    let process = state.init.map(|init| init.open()).transpose()?.flatten();
-    let Some(process) = process else { return nobody(args) };
+    let Some(process) = state.open_init()? else { return nobody(args) };
     match pidfd::send_signal(process.as_fd(), signal) {
-        Ok(()) if signal == libc::SIGKILL => match Fence::open(&state.cgroups) {
-            Ok(fence) => Ok(fence.let_die()?),
-            Err(CgroupError::Gone) => Ok(()),
-            Err(error) => Err(error.into()),
-        },
+        Ok(()) if signal == libc::SIGKILL => Ok(state.cgroups.let_die()?),
         Ok(()) => Ok(()),
         Err(Errno::SRCH) => nobody(args),
         Err(source) => Err(CommandError::SendSignal { signal, source }),

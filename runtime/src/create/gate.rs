@@ -50,7 +50,7 @@ pub fn start(root: &Path, state: &State) -> Result<(), StartError> {
     }
     let notify = Watcher::of_environment().map(|watcher| watcher.listen(&directory)).transpose()?.flatten();
     rustix::io::write(&gate, b"s").map_err(|source| StartError::Gate { source })?;
-    let init = state.init.map(|init| init.open()).transpose()?.flatten();
+    let init = state.open_init()?;
     if let Some(spec) = spec {
         await_execution(&gate).map_err(|source| StartError::Gate { source })?;
         if let Err(error) = hooks::run(HookKind::Poststart, &spec.hooks, &state.oci("running", observed.pid))

@@ -142,7 +142,7 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
         Status::Paused if !request.ignore_paused => return Err(ExecError::Paused),
         Status::Paused | Status::Created | Status::Running => {}
     }
-    let init = request.state.init.map(|init| init.open()).transpose()?.flatten().ok_or(ExecError::Stopped)?;
+    let init = request.state.open_init()?.ok_or(ExecError::Stopped)?;
     let decided = decide(request)?;
     let entrance = entrance(request, init.as_fd())?;
     let (listen_fds, preserved) = crate::create::inherited(request.options.preserve_fds)?;

@@ -1,7 +1,7 @@
 //! What is written of a container: a versioned file that only this program reads. `state` prints another, runc's.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use knarr_proto::id::ContainerId;
@@ -62,7 +62,7 @@ impl Process {
     ///
     /// # Errors
     /// [`StateError::Process`].
-    pub fn open(&self) -> Result<Option<std::os::fd::OwnedFd>, StateError> {
+    pub fn open(&self) -> Result<Option<OwnedFd>, StateError> {
         let opened = match pidfd::open(self.pid) {
             Ok(opened) => opened,
             Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
@@ -158,6 +158,14 @@ impl State {
                 (Ok(_), Ok(state)) => Ok(state),
             },
         }
+    }
+
+    /// A descriptor of its first process, if there is one that has not ended.
+    ///
+    /// # Errors
+    /// [`StateError::Process`].
+    pub fn open_init(&self) -> Result<Option<OwnedFd>, StateError> {
+        self.init.map_or(Ok(None), |init| init.open())
     }
 
     /// The configuration that the container was made from, with the limits of its last `update`.
