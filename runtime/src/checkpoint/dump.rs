@@ -17,7 +17,7 @@ use crate::output::Log;
 use crate::plan::Plan;
 use crate::spec::Spec;
 use crate::state::{NOTIFY_DIRECTORY, State};
-use crate::sys::descriptor;
+use crate::sys::{descriptor, errno_of};
 
 /// criu writes it below the work directory.
 const LOG_FILE: &str = "dump.log";
@@ -124,7 +124,7 @@ fn say_namespaces(message: &mut Message, plan: &Plan) -> Result<(), CheckpointEr
         let status = std::fs::metadata(path).map_err(|error| CheckpointError::Namespace {
             kind: *kind,
             path: path.clone(),
-            source: crate::sys::Errno::from_io_error(&error).unwrap_or(crate::sys::Errno::IO),
+            source: errno_of(&error),
         })?;
         message.text(field::EXTERNAL, &format!("{word}[{}]:{key}", status.ino()));
     }

@@ -28,7 +28,7 @@ use crate::hooks::HookError;
 use crate::plan::{Plan, PlanError};
 use crate::spec::{NamespaceKind, Spec, SpecError};
 use crate::state::StateError;
-use crate::sys::Errno;
+use crate::sys::{Errno, errno_of};
 use protocol::{CgroupMode, Message, field};
 
 /// criu's most talkative level but one, as under runc: what goes wrong is found in the log only.
@@ -147,7 +147,7 @@ impl Directories {
 fn make(path: &Path) -> Result<(), CheckpointError> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
-        let source = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        let source = errno_of(&error);
         CheckpointError::Directory { path: path.to_owned(), source }
     })
 }

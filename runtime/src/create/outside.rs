@@ -5,13 +5,14 @@ use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::CWD;
 use rustix::process::Pid;
 
 use super::{CreateError, Served, id_maps};
 use crate::handshake::CreatorEnd;
 use crate::plan::{Plan, Process};
 use crate::security::seccomp::{Program, listener};
-use crate::sys::{Errno, message};
+use crate::sys::{Errno, file, message};
 
 /// As long as a listener may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,9 +26,7 @@ pub(crate) fn map_ids(plan: &Plan, pid: u32, channel: &CreatorEnd) -> Result<(),
 
 /// The child is ours and not reaped, so that its pid cannot be another's.
 pub(super) fn write(path: &str, value: &[u8]) -> Result<(), Errno> {
-    let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
-    let mut file = std::fs::OpenOptions::new().write(true).open(path).map_err(errno)?;
-    file.write_all(value).map_err(errno)
+    file::write_at(CWD, Path::new(path), value)
 }
 
 fn set(path: String, value: &[u8]) -> Result<(), CreateError> {

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, OFlags, memfd_create};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::spec::Hook;
+use crate::sys::{errno_of, pidfd};
 
 /// How much of each of stdout and stderr an error repeats; more is read and dropped, so that the hook never blocks.
 const OUTPUT_MAX_BYTES: usize = 4096;
@@ -100,12 +100,12 @@ pub(super) fn call(hook: &Hook, state: &[u8], timeout: Option<Duration>) -> Resu
         Ok(Ended::Exited) => false,
         Ok(Ended::TimedOut) => true,
         Err(source) => {
-            stop(&mut child).map_err(supervise)?;
+            child.kill().map_err(|error| supervise(errno_of(&error)))?;
             return Err(supervise(source));
         }
     };
     if timed_out {
-        stop(&mut child).map_err(supervise)?;
+        child.kill().map_err(|error| supervise(errno_of(&error)))?;
     }
     // The child has ended, so this does not block; what its own children still hold open is not waited for.
     let status = child.wait().map_err(|error| supervise(errno_of(&error)))?;
@@ -141,7 +141,8 @@ enum Ended {
 }
 
 fn wait(child: &Child, captured: &mut Captured, deadline: Option<Instant>) -> Result<Ended, Errno> {
-    let pidfd = open_pidfd(child)?;
+    // It has not been waited for, so that its pid is no other's.
+    let process = pidfd::open(child.id())?;
     captured.set_nonblocking()?;
     loop {
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
@@ -153,7 +154,7 @@ fn wait(child: &Child, captured: &mut Captured, deadline: Option<Instant>) -> Re
             tv_nsec: left.subsec_nanos().into(),
         });
         let exited = {
-            let mut watched = vec![PollFd::new(&pidfd, PollFlags::IN)];
+            let mut watched = vec![PollFd::new(&process, PollFlags::IN)];
             watched.extend(captured.open().map(|pipe| PollFd::from_borrowed_fd(pipe, PollFlags::IN)));
             match poll(&mut watched, left.as_ref()) {
                 Ok(_) => !watched[0].revents().is_empty(),
@@ -166,21 +167,6 @@ fn wait(child: &Child, captured: &mut Captured, deadline: Option<Instant>) -> Re
             return Ok(Ended::Exited);
         }
     }
-}
-
-/// The child has not been waited for, so its pid cannot have been given to another process.
-fn open_pidfd(child: &Child) -> Result<OwnedFd, Errno> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
-    pidfd_open(pid, PidfdFlags::empty())
-}
-
-/// Kills the hook; its status is still to be taken.
-fn stop(child: &mut Child) -> Result<(), Errno> {
-    pidfd_send_signal(open_pidfd(child)?, Signal::KILL)
-}
-
-fn errno_of(error: &io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
 /// The two pipes and the beginning of what came through them.

@@ -12,7 +12,7 @@ use crate::handshake::ChildEnd;
 use crate::plan::namespaces::flag;
 use crate::plan::{Namespaces, Plan};
 use crate::spec::NamespaceKind;
-use crate::sys::{Errno, namespace};
+use crate::sys::{Errno, errno_of, namespace};
 
 /// A single-threaded process that moves itself is spared the wait for an RCU grace period. v2 was entered by clone3.
 pub(crate) fn enter_cgroups(entrance: &Entrance) -> Result<(), InitError> {
@@ -90,7 +90,7 @@ fn set_clocks(offsets: &str) -> Result<(), Errno> {
     // The host's procfs: no file of the container is in sight yet.
     let written = std::fs::write("/proc/self/timens_offsets", offsets);
     rustix::process::set_dumpable_behavior(dumpable?)?;
-    written.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    written.map_err(|error| errno_of(&error))
 }
 
 /// Making a time namespace is for children only. Before Linux 6.3 exec did not take us in either.

@@ -45,13 +45,8 @@ struct Reworded<'a>(&'a (dyn Error + 'static));
 
 impl fmt::Display for Reworded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let errno = match (self.0.downcast_ref::<Errno>(), self.0.downcast_ref::<std::io::Error>()) {
-            (Some(errno), _) => Some(*errno),
-            (None, Some(error)) => Errno::from_io_error(error),
-            (None, None) => None,
-        };
-        let Some(errno) = errno else { return write!(f, "{}", self.0) };
-        match errno {
+        let Some(number) = facts::errno_of(self.0) else { return write!(f, "{}", self.0) };
+        match Errno::from_raw_os_error(number) {
             Errno::BUSY => f.write_str("device or resource busy"),
             Errno::IO => f.write_str("input/output error"),
             Errno::LOOP => f.write_str("too many levels of symbolic links"),
@@ -59,7 +54,7 @@ impl fmt::Display for Reworded<'_> {
             Errno::NOTEMPTY => f.write_str("directory not empty"),
             Errno::NXIO => f.write_str("no such device or address"),
             Errno::DQUOT => f.write_str("disk quota exceeded"),
-            _ => f.write_str(&decapitalised(&errno.to_string())),
+            errno => f.write_str(&decapitalised(&errno.to_string())),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! What a container's groups count, in the shape that `runc events` prints.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::{Group, ResctrlError, read};
+use crate::sys::errno_of;
 
 /// Everything that the machine has, with runc's names.
 #[derive(Debug, Default, Serialize)]
@@ -122,14 +123,12 @@ impl Group {
 }
 
 /// `mon_L3_00`, `mon_L3_01`, … in order.
-fn domains(directory: &Path) -> Result<Vec<std::path::PathBuf>, ResctrlError> {
+fn domains(directory: &Path) -> Result<Vec<PathBuf>, ResctrlError> {
     let listed = std::fs::read_dir(directory).and_then(|entries| {
         entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()
     });
-    let mut domains = listed.map_err(|error| ResctrlError::Read {
-        path: directory.to_owned(),
-        source: crate::sys::Errno::from_io_error(&error).unwrap_or(crate::sys::Errno::IO),
-    })?;
+    let mut domains = listed
+        .map_err(|error| ResctrlError::Read { path: directory.to_owned(), source: errno_of(&error) })?;
     domains.sort_unstable();
     Ok(domains)
 }

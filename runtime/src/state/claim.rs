@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::record::{FILE_NAME, NEW_FILE_NAME, State, write_private};
 use super::{CONFIG, NOTIFY_DIRECTORY, NOTIFY_SOCKET, START_GATE, StateError};
+use crate::sys::errno_of;
 
 /// A container's directory while the container is being made. Dropped without [`Claim::publish`] or
 /// [`Claim::release`] it leaves a half-made container, which `delete --force` removes.
@@ -189,10 +190,11 @@ fn lock(path: &Path) -> Result<OwnedFd, StateError> {
 /// Makes `--root` and what is missing above it, for its owner alone.
 fn make_root(root: &Path) -> Result<(), StateError> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(|error| StateError::Make {
-        path: root.to_owned(),
-        source: Errno::from_io_error(&error).unwrap_or(Errno::IO),
-    })
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(root)
+        .map_err(|error| StateError::Make { path: root.to_owned(), source: errno_of(&error) })
 }
 
 #[cfg(test)]

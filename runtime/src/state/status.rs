@@ -6,12 +6,11 @@ use std::path::Path;
 use knarr_proto::id::ContainerId;
 use knarr_proto::status::Status;
 use rustix::fs::CWD;
-use rustix::io::Errno;
 
 use super::claim::Directory;
 use super::record::State;
 use super::{START_GATE, StateError};
-use crate::sys::file;
+use crate::sys::{errno_of, file};
 
 /// A container as it is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,10 +68,7 @@ pub type Listed = (ContainerId, Result<State, StateError>);
 /// # Errors
 /// [`StateError::Read`] when `root` cannot be listed; that it does not exist is no error.
 pub fn list(root: &Path) -> Result<Vec<Listed>, StateError> {
-    let failed = |error: &std::io::Error| StateError::Read {
-        path: root.to_owned(),
-        source: Errno::from_io_error(error).unwrap_or(Errno::IO),
-    };
+    let failed = |error: &std::io::Error| StateError::Read { path: root.to_owned(), source: errno_of(error) };
     let entries = match std::fs::read_dir(root) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -25,6 +25,11 @@ pub mod signal;
 
 pub use rustix::io::Errno;
 
+/// The kernel's answer in an error of the standard library's.
+pub(crate) fn errno_of(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
+
 /// The result of a system call that returns -1 on error, with errno taken at once.
 pub(crate) fn checked(returned: libc::c_long) -> Result<libc::c_long, Errno> {
     if returned == -1 {

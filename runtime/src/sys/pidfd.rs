@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 
-use super::{checked, file};
+use super::{checked, errno_of, file};
 
 /// Opens a process, which must be a thread group's leader.
 ///
@@ -94,7 +94,7 @@ pub fn stat(pid: u32) -> Result<Stat, Errno> {
 /// The process's name may be any bytes.
 fn stat_with_odd_name(pid: u32) -> Result<Stat, Errno> {
     let bytes = std::fs::read(format!("/proc/{pid}/stat"));
-    let bytes = bytes.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    let bytes = bytes.map_err(|error| errno_of(&error))?;
     parse_stat(&String::from_utf8_lossy(&bytes)).ok_or(Errno::PROTO)
 }
 
