@@ -17,8 +17,7 @@ use crate::create::Child;
 use crate::handshake::{Failure, Phase};
 use crate::process::program;
 use crate::sys::clone::{Forked, fork_into};
-use crate::sys::signal::{self, SignalSet};
-use crate::sys::{Errno, descriptor, exec, message, pidfd};
+use crate::sys::{Errno, descriptor, exec, message, pidfd, signal};
 
 /// External namespaces, LSM profiles and the v2 freezer all work from here on (July 2021).
 const VERSION_MIN: u64 = 31_600;
@@ -215,7 +214,6 @@ fn become_criu(
     }
     // Those of whoever called us, and what waiting in the foreground holds back.
     signal::restore_defaults();
-    signal::block(&SignalSet::empty()).map_err(failed)?;
     exec::execute(path, argv, envp).map_err(failed)
 }
 

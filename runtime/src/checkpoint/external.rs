@@ -4,8 +4,6 @@
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags};
-
 use super::CheckpointError;
 use super::protocol::{Message, field};
 use crate::cgroup::{CgroupPaths, Version};
@@ -15,6 +13,7 @@ use crate::rootfs::cgroups::hierarchy_name;
 use crate::rootfs::tree::{Links, Tree, is_directory};
 use crate::spec::NamespaceKind;
 use crate::sys::Errno;
+use crate::sys::file::open_directory;
 
 /// What files are masked with, and its name.
 const NULL: &str = "/dev/null";
@@ -65,8 +64,7 @@ pub(super) fn say_where(
 ) -> Result<(), CheckpointError> {
     let path = format!("/proc/{pid}/root");
     let failed = |source| CheckpointError::Root { path: path.clone().into(), source };
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let tree = Tree::new(rustix::fs::open(&path, flags, Mode::empty()).map_err(failed)?);
+    let tree = Tree::new(open_directory(&path).map_err(failed)?);
     for external in list {
         if let Some(opened) = find(&tree, &external.destination).map_err(failed)? {
             let place = place(&opened).map_err(failed)?;

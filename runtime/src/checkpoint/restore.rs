@@ -14,7 +14,6 @@ use super::{
     CheckpointError, DESCRIPTORS, Directories, Options, external, namespace_key, require_mount_namespace,
 };
 use crate::cgroup::{CgroupPaths, Fence, Version};
-use crate::create::foreground::leave_line_ends;
 use crate::create::sources::View;
 use crate::create::undo::Undo;
 use crate::create::{Child, CreateError, CreateRequest, Created, Decided, decide, first_state, outside};
@@ -23,12 +22,13 @@ use crate::plan::mounts::{Mount, MountKind};
 use crate::plan::{self, Plan};
 use crate::resctrl;
 use crate::rootfs::MountError;
-use crate::rootfs::mounts::{open_directory, open_source};
+use crate::rootfs::mounts::open_source;
 use crate::rootfs::tree::{Links, Tree, attach, copy_tree};
 use crate::spec::{NamespaceKind, Spec, field};
 use crate::state::{Claim, Process, State};
+use crate::sys::file::open_directory;
 use crate::sys::mount::{Reach, propagate};
-use crate::sys::{Errno, pidfd};
+use crate::sys::{Errno, namespace, pidfd};
 
 /// criu writes it below the work directory.
 const LOG_FILE: &str = "restore.log";
@@ -127,8 +127,7 @@ fn make(
             message.named(field::INHERIT_FD, name, number);
         }
     }
-    undo.fence.as_mut().ok_or(CheckpointError::NoProcess)?.settle(&decided.cgroups)?;
-    let claim = undo.claim.as_ref().ok_or(CheckpointError::NoProcess)?;
+    fence.settle(&decided.cgroups)?;
     let spec = &decided.spec;
     let mut progress =
         Progress { request, spec, state: &mut state, claim, child: &mut undo.child, master: None };
@@ -177,9 +176,7 @@ fn finish(
     (state, master): (State, Option<OwnedFd>),
     undo: &mut Undo,
 ) -> Result<Created, CheckpointError> {
-    let child = undo.child.as_ref().ok_or(CheckpointError::NoProcess)?;
-    let (pid, pidfd) =
-        (child.pid, child.pidfd.try_clone().map_err(|source| CreateError::Descriptor { source })?);
+    let pid = undo.child.as_ref().ok_or(CheckpointError::NoProcess)?.pid;
     let claim = undo.claim.as_ref().ok_or(CheckpointError::NoProcess)?;
     rustix::fs::rmdir(root).map_err(|source| CheckpointError::Root { path: root.to_owned(), source })?;
     if let Some(text) = with_time_namespace(&decided.plan, &request.bundle.text, pid) {
@@ -191,7 +188,7 @@ fn finish(
         undo.pid_file = Some(path.clone());
     }
     let warnings = decided.plan.warnings.clone();
-    undo.keep()?;
+    let Child { pid, pidfd } = undo.keep()?;
     Ok(Created { pid, pidfd, master, notify: None, warnings })
 }
 
@@ -227,13 +224,8 @@ impl Progress<'_> {
             }
             "orphan-pts-master" => {
                 let terminal = notice.descriptor.ok_or(CheckpointError::Malformed)?;
-                match &self.request.options.console_socket {
-                    Some(socket) => outside::send(socket, terminal.as_fd(), b"orphan-pts-master")?,
-                    None => {
-                        leave_line_ends(&terminal).map_err(|source| CreateError::Terminal { source })?;
-                        self.master = Some(terminal);
-                    }
-                }
+                let options = &self.request.options;
+                self.master = outside::deliver_terminal(options, terminal, b"orphan-pts-master")?;
             }
             // Recorded before criu lets it go: from then on `delete` can find it.
             "post-restore" => {
@@ -265,9 +257,10 @@ impl Given {
         for (kind, path) in &plan.namespaces.join {
             match (namespace_key(*kind), kind) {
                 (Some((_, key)), _) => {
-                    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-                    let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(|source| {
-                        CheckpointError::Namespace { kind: *kind, path: path.clone(), source }
+                    let opened = namespace::open(path).map_err(|source| CheckpointError::Namespace {
+                        kind: *kind,
+                        path: path.clone(),
+                        source,
                     })?;
                     given.inherited.push((key, opened));
                 }

@@ -15,10 +15,10 @@ use crate::create::{Bundle, CreateRequest, Created, Options, Start, create};
 use crate::host::Host as Machine;
 use crate::notify::Watcher;
 use crate::output::Log;
-use crate::rootfs::mounts::open_directory;
 use crate::spec::Spec;
 use crate::state::{State, StateError};
 use crate::sys::Errno;
+use crate::sys::file::open_directory;
 
 /// Makes a container that waits for `start`.
 #[inline(never)]

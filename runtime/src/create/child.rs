@@ -3,9 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
 use rustix::process::DumpableBehavior;
-use rustix::thread::LinkNameSpaceType;
 
 use super::inside::{fork_between, fork_inside, or_brought};
 use super::undo::Child;
@@ -13,13 +11,13 @@ use super::{CreateError, CreateRequest, Decided, sources};
 use crate::cgroup::Fence;
 use crate::handshake::{CreatorEnd, channel};
 use crate::init::{self, Init};
-use crate::process::launch::Launch;
+use crate::process::launch::{Inherited, Launch};
 use crate::rootfs::Entry;
-use crate::rootfs::mounts::open_directory;
 use crate::spec::NamespaceKind;
 use crate::state::State;
 use crate::sys::clone::{Forked, fork_into};
-use crate::sys::{Errno, descriptor};
+use crate::sys::file::open_directory;
+use crate::sys::{Errno, descriptor, namespace};
 
 /// Clones the child. In the child this never returns.
 pub(super) fn clone(
@@ -30,7 +28,7 @@ pub(super) fn clone(
     state: &State,
 ) -> Result<(Child, CreatorEnd), CreateError> {
     let plan = &decided.plan;
-    let (listen_fds, preserved) = inherited(request.options.preserve_fds)?;
+    let inherited = inherited(request.options.preserve_fds)?;
     let entrance = fence.entrance()?;
     let joined = open_namespaces(decided)?;
     let sources = sources::open(decided)?;
@@ -43,8 +41,7 @@ pub(super) fn clone(
         in_user_namespace: plan.namespaces.has(NamespaceKind::User),
         seccomp: decided.seccomp.as_ref(),
         policies: &decided.policies,
-        preserved,
-        listen_fds,
+        inherited,
     };
     let init = Init {
         plan,
@@ -66,12 +63,11 @@ fn fork(mut init: Init<'_>, root: &Path) -> Result<(Child, CreatorEnd), CreateEr
     let (ours, childs) = channel()?;
     // The child's copy of the working directory is in its own mount namespace: the root needs no second look-up, in
     // which somebody could have exchanged it (R09).
-    let before =
-        open_directory(".".as_ref()).map_err(|source| CreateError::Root { path: ".".into(), source })?;
+    let before = open_directory(c".").map_err(|source| CreateError::Root { path: ".".into(), source })?;
     enter(root)?;
     let plan = init.plan;
     let joins_user = plan.namespaces.joins(NamespaceKind::User);
-    let pid_namespace = own_pid_namespace(&init.joined, joins_user)?;
+    let birthplace = birthplace(&init.joined, joins_user)?;
     let cgroup = init.entrance.v2.as_ref().map(AsFd::as_fd);
     let namespaces = &plan.namespaces;
     let needs_between = joins_user
@@ -79,7 +75,7 @@ fn fork(mut init: Init<'_>, root: &Path) -> Result<(Child, CreatorEnd), CreateEr
             && init.joined.iter().any(|(kind, _)| *kind != NamespaceKind::Pid));
     let flags = namespaces.clone_flags();
     let joined = &mut init.joined;
-    let mut inside = || fork_inside((&mut *joined, pid_namespace.is_none()), flags);
+    let mut inside = || fork_inside(joined, birthplace.is_none(), flags);
     let forked = match needs_between {
         false => fork_into(flags, cgroup),
         true => fork_between(cgroup, &mut inside),
@@ -92,10 +88,7 @@ fn fork(mut init: Init<'_>, root: &Path) -> Result<(Child, CreatorEnd), CreateEr
         }
         Forked::Parent { pid, pidfd } => (pid, pidfd),
     };
-    if let Some(own) = pid_namespace {
-        rustix::thread::move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::ProcessID))
-            .map_err(|source| CreateError::Clone { source })?;
-    }
+    birthplace.map_or(Ok(()), Birthplace::restore).map_err(|source| CreateError::Clone { source })?;
     rustix::process::fchdir(&before).map_err(|source| CreateError::Root { path: ".".into(), source })?;
     Ok((Child { pid, pidfd }, ours))
 }
@@ -113,30 +106,46 @@ fn entry(request: &CreateRequest<'_>, decided: &Decided) -> Result<Entry, Create
         (true, true) => Ok(Entry::Move),
         (false, _) => {
             let path = Path::new("/proc/self/ns/mnt");
-            rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-                .map(Entry::Leave)
-                .map_err(|source| CreateError::Namespace { kind, path: path.to_owned(), source })
+            namespace::open(path).map(Entry::Leave).map_err(|source| CreateError::Namespace {
+                kind,
+                path: path.to_owned(),
+                source,
+            })
         }
     }
 }
 
-/// Has our children born in the pid namespace to join; returns our own, to go back to. None when there is none to join,
-/// and when it takes rights that only the user namespace gives, which is joined later.
-fn own_pid_namespace(
+/// The pid namespace that children of ours are born in by themselves, while they are born in another.
+pub(crate) struct Birthplace(OwnedFd);
+
+impl Birthplace {
+    /// Has our children born in the pid namespace that `other` is, or that the process is in which it is a pidfd of.
+    pub(crate) fn leave_for(other: impl AsFd) -> Result<Self, Errno> {
+        let own = namespace::open(c"/proc/self/ns/pid")?;
+        namespace::enter(other, libc::CLONE_NEWPID).map(|()| Self(own))
+    }
+
+    pub(crate) fn restore(self) -> Result<(), Errno> {
+        namespace::enter(self.0, libc::CLONE_NEWPID)
+    }
+}
+
+/// Has our child born in the pid namespace to join. None when there is none to join, and when it takes rights that only
+/// the user namespace gives, which is joined later.
+fn birthplace(
     joined: &[(NamespaceKind, OwnedFd)],
     joins_user: bool,
-) -> Result<Option<OwnedFd>, CreateError> {
+) -> Result<Option<Birthplace>, CreateError> {
     let Some((kind, opened)) = joined.iter().find(|(kind, _)| *kind == NamespaceKind::Pid) else {
         return Ok(None);
     };
-    let failed = |source| CreateError::Namespace { kind: *kind, path: "/proc/self/ns/pid".into(), source };
-    hide().map_err(failed)?;
-    let own = rustix::fs::open(c"/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(failed)?;
-    match rustix::thread::move_into_link_name_space(opened.as_fd(), Some(LinkNameSpaceType::ProcessID)) {
-        Ok(()) => Ok(Some(own)),
+    match hide().and_then(|()| Birthplace::leave_for(opened)) {
         Err(Errno::PERM) if joins_user => Ok(None),
-        Err(source) => Err(failed(source)),
+        left => left.map(Some).map_err(|source| CreateError::Namespace {
+            kind: *kind,
+            path: "/proc/self/ns/pid".into(),
+            source,
+        }),
     }
 }
 
@@ -148,9 +157,7 @@ pub(crate) fn hide() -> Result<(), Errno> {
 
 fn open_namespaces(decided: &Decided) -> Result<Vec<(NamespaceKind, OwnedFd)>, CreateError> {
     let open = |(kind, path): &(NamespaceKind, PathBuf)| {
-        let opened =
-            rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty());
-        opened.map(|opened| (*kind, opened)).map_err(|source| CreateError::Namespace {
+        namespace::open(path).map(|opened| (*kind, opened)).map_err(|source| CreateError::Namespace {
             kind: *kind,
             path: path.clone(),
             source,
@@ -161,7 +168,7 @@ fn open_namespaces(decided: &Decided) -> Result<Vec<(NamespaceKind, OwnedFd)>, C
 
 /// LISTEN_FDS of our caller and `--preserve-fds`: they must be open. All that come after them go when a program is executed
 /// (R02); what we open from here on does so by itself.
-pub(crate) fn inherited(preserve_fds: u32) -> Result<(u32, u32), CreateError> {
+pub(crate) fn inherited(preserve_fds: u32) -> Result<Inherited, CreateError> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
     // sd_listen_fds(3): what is meant for another process, whose environment was handed down, is none of ours.
     let is_ours = number("LISTEN_PID") == Some(std::process::id());
@@ -172,7 +179,7 @@ pub(crate) fn inherited(preserve_fds: u32) -> Result<(u32, u32), CreateError> {
             return Err(CreateError::Preserved { number, count });
         }
     }
-    descriptor::close_on_exec_from((3 + listen_fds + count).cast_signed())
-        .map_err(|source| CreateError::Inherited { source })?;
-    Ok((listen_fds, count))
+    let inherited = Inherited { listen_fds, preserved: count };
+    descriptor::close_on_exec_from(inherited.end()).map_err(|source| CreateError::Inherited { source })?;
+    Ok(inherited)
 }

@@ -15,10 +15,10 @@ use crate::process::policies::PolicyError;
 use crate::resctrl::ResctrlError;
 use crate::rootfs::MountError;
 use crate::security::apparmor::AppArmorError;
+use crate::security::seccomp::SeccompError;
 use crate::security::seccomp::listener::ListenerError;
-use crate::security::seccomp::{self, Program, SeccompError};
 use crate::security::selinux::SelinuxError;
-use crate::spec::{NamespaceKind, Seccomp, SpecError};
+use crate::spec::{NamespaceKind, SpecError};
 use crate::state::StateError;
 use crate::sys::Errno;
 
@@ -96,8 +96,6 @@ pub enum CreateError {
     Terminal { source: Errno },
     #[error("cannot make the start gate")]
     Gate { source: Errno },
-    #[error("cannot duplicate a descriptor")]
-    Descriptor { source: std::io::Error },
 }
 
 /// Why a container could not be started.
@@ -120,9 +118,4 @@ pub enum StartError {
     Hook(#[from] HookError),
     #[error(transparent)]
     Load(#[from] StateError),
-}
-
-/// Compiles the profile, if there is one.
-pub(super) fn compile(profile: Option<&Seccomp>) -> Result<Option<Program>, CreateError> {
-    Ok(profile.map(seccomp::compile).transpose()?)
 }

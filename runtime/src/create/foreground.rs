@@ -65,7 +65,7 @@ impl Foreground {
     /// # Errors
     /// [`WaitError`].
     pub fn begin() -> Result<Self, WaitError> {
-        signal::block(&SignalSet::full())?;
+        signal::block(&SignalSet::full());
         Ok(Self { signals: signal::descriptor(&SignalSet::full())? })
     }
 
@@ -132,9 +132,7 @@ impl Foreground {
     }
 
     fn forward(&self, process: BorrowedFd<'_>, master: Option<&OwnedFd>) -> Result<(), Errno> {
-        let mut record = [0; 128];
-        rustix::io::read(&self.signals, &mut record)?;
-        let number = i32::from_ne_bytes([record[0], record[1], record[2], record[3]]);
+        let number = signal::receive(&self.signals)?;
         match (number, master) {
             (libc::SIGCHLD | libc::SIGURG, _) => Ok(()),
             (libc::SIGWINCH, Some(master)) => {
@@ -151,7 +149,7 @@ impl Foreground {
 
 /// The container's terminal gives line ends as the program wrote them, so that output into a file or a pipe has no
 /// carriage returns; a terminal of ours adds them.
-pub(crate) fn leave_line_ends(master: &OwnedFd) -> Result<(), Errno> {
+pub(super) fn leave_line_ends(master: &OwnedFd) -> Result<(), Errno> {
     let mut modes = tcgetattr(master)?;
     modes.output_modes -= OutputModes::ONLCR;
     tcsetattr(master, OptionalActions::Now, &modes)

@@ -10,24 +10,26 @@ use rustix::process::{WaitId, WaitIdOptions};
 
 use super::CreateError;
 use crate::cgroup::Usher;
-use crate::init::{become_root, join};
+use crate::init::become_root;
+use crate::plan::namespaces::flag;
 use crate::spec::NamespaceKind;
 use crate::sys::clone::{Forked, fork_into};
-use crate::sys::{Errno, exec, message, pidfd};
+use crate::sys::{Errno, exec, message, namespace, pidfd};
 
 /// What the process in between waits for.
 const ADMITTED: &[u8] = b"+";
 
 /// As [`fork_into`], for a process in between: in the namespaces of `joined` that can be joined from outside, which are
 /// taken off the list; then in its user namespace, if it has one, as root. The mount namespace is left to others, and so
-/// is the pid namespace unless `needs_pid`.
+/// is the pid namespace unless `needs_pid`. Further namespaces are made as `flags` say.
 pub(super) fn fork_inside(
-    (joined, needs_pid): (&mut Vec<(NamespaceKind, OwnedFd)>, bool),
+    joined: &mut Vec<(NamespaceKind, OwnedFd)>,
+    needs_pid: bool,
     flags: u64,
 ) -> Result<Forked, Errno> {
     enter(joined)?;
-    if let Some((kind, opened)) = joined.iter().find(|(kind, _)| needs_pid && *kind == NamespaceKind::Pid) {
-        join(*kind, opened)?;
+    if let Some((_, opened)) = joined.iter().find(|(kind, _)| needs_pid && *kind == NamespaceKind::Pid) {
+        namespace::enter(opened, libc::CLONE_NEWPID)?;
     }
     fork_into(flags | libc::CLONE_PARENT as u64, None)
 }
@@ -116,9 +118,9 @@ fn wait_admission(from: &OwnedFd) -> Result<(), Errno> {
 fn enter(joined: &mut Vec<(NamespaceKind, OwnedFd)>) -> Result<(), Errno> {
     let is_others = |kind| matches!(kind, NamespaceKind::User | NamespaceKind::Pid | NamespaceKind::Mount);
     // What is refused here belongs to the user namespace, and is tried again inside.
-    joined.retain(|(kind, opened)| is_others(*kind) || join(*kind, opened).is_err());
+    joined.retain(|(kind, opened)| is_others(*kind) || namespace::enter(opened, flag(*kind)).is_err());
     if let Some(at) = joined.iter().position(|(kind, _)| *kind == NamespaceKind::User) {
-        join(NamespaceKind::User, &joined.remove(at).1)?;
+        namespace::enter(joined.remove(at).1, libc::CLONE_NEWUSER)?;
         become_root()?;
     }
     Ok(())

@@ -14,7 +14,6 @@ mod serve;
 pub(crate) mod sources;
 pub(crate) mod undo;
 
-use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -22,7 +21,6 @@ use std::path::{Path, PathBuf};
 use knarr_proto::id::ContainerId;
 
 use crate::cgroup::{self, Driver, Fence};
-use crate::handshake::{CreatorEnd, Message};
 use crate::hooks::{self, HookKind};
 use crate::host::Host;
 use crate::network;
@@ -32,15 +30,15 @@ use crate::output::Log;
 use crate::plan::Plan;
 use crate::process::policies::Policies;
 use crate::resctrl::{self, Resctrl};
-use crate::security::seccomp::Program;
+use crate::security::seccomp::{self, Program};
 use crate::spec::{NamespaceKind, Spec};
 use crate::state::{Claim, Process, State, VERSION};
 
-pub(crate) use child::{hide, inherited};
+pub(crate) use child::{Birthplace, hide, inherited};
 pub use error::{CreateError, StartError};
 pub use gate::start;
 pub(crate) use inside::{fork_between, or_brought};
-pub(crate) use serve::Served;
+pub(crate) use serve::{Served, await_execution};
 pub(crate) use undo::Child;
 use undo::Undo;
 
@@ -172,7 +170,7 @@ pub(crate) fn decide(request: &CreateRequest<'_>, spec: Spec) -> Result<Decided,
         crate::security::apparmor::check(&process.apparmor_profile)?;
         crate::security::selinux::check(&process.selinux_label)?;
     }
-    let seccomp = error::compile(spec.linux.seccomp.as_ref())?;
+    let seccomp = spec.linux.seccomp.as_ref().map(seccomp::compile).transpose()?;
     let policies = Policies::parse(spec.process.as_ref(), &spec.linux)?;
     let cgroups = cgroup::plan(&spec, request.id, request.host, request.driver)?;
     let resctrl = match &spec.linux.intel_rdt {
@@ -204,9 +202,8 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
         Start::AtOnce => None,
     };
     let (child, channel) = child::clone(request, decided, fence, gate, &state)?;
-    let (pid, pidfd) =
-        (child.pid, child.pidfd.try_clone().map_err(|source| CreateError::Descriptor { source })?);
-    undo.child = Some(child);
+    let child = &*undo.child.insert(child);
+    let (pid, pidfd) = (child.pid, &child.pidfd);
     let channel = &*undo.channel.insert(channel);
     if let Some(group) = &undo.resctrl {
         group.enter(pid)?;
@@ -225,15 +222,14 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
         seccomp: decided.seccomp.as_ref(),
         state: &state,
         pid,
-        pidfd: &pidfd,
+        pidfd,
     };
     let master = served.serve(channel)?;
-    undo.fence.as_mut().ok_or(CreateError::Died)?.settle(&decided.cgroups)?;
+    fence.settle(&decided.cgroups)?;
     request.log.debug("child process in init(): all is set up");
     outside::limit(&decided.plan.process, pid, decided.plan.namespaces.has(NamespaceKind::User))?;
     state.init = Some(Process::of(pid)?);
     state.creator = None;
-    let claim = undo.claim.as_ref().ok_or(CreateError::Died)?;
     claim.record(&state)?;
     if let Some(path) = &request.options.pid_file {
         outside::write_pid_file(path, pid)?;
@@ -245,7 +241,7 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     request.log.debug("init: closing the pipe to signal completion");
     channel.go()?;
     if request.start == Start::AtOnce {
-        finish(channel)?;
+        await_execution(channel)?;
         hooks::run(HookKind::Poststart, &decided.spec.hooks, &state.oci("running", pid))?;
     }
     let mut warnings = decided.plan.warnings.clone();
@@ -253,7 +249,7 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     if state.cgroups.hierarchies.is_empty() && !state.has_pid_namespace {
         warnings.push(UNBOUND.to_owned());
     }
-    undo.keep()?;
+    let Child { pid, pidfd } = undo.keep()?;
     Ok(Created { pid, pidfd, master, notify, warnings })
 }
 
@@ -267,18 +263,8 @@ fn notify_socket(request: &CreateRequest<'_>, claim: &Claim) -> Result<Option<No
     }
 }
 
-/// The end of the stream means that exec worked.
-fn finish(channel: &CreatorEnd) -> Result<(), CreateError> {
-    match channel.receive()? {
-        Message::Closed => Ok(()),
-        Message::Failure(failure) => Err(CreateError::Init { source: failure }),
-        _ => Err(CreateError::Order),
-    }
-}
-
 pub(crate) fn first_state(request: &CreateRequest<'_>, decided: &Decided) -> Result<State, CreateError> {
     let spec = &decided.spec;
-    let annotations: BTreeMap<String, String> = spec.annotations.clone();
     Ok(State {
         version: VERSION,
         id: request.id.clone(),
@@ -286,7 +272,7 @@ pub(crate) fn first_state(request: &CreateRequest<'_>, decided: &Decided) -> Res
         rootfs: decided.plan.root.path.display().to_string(),
         created: crate::output::time::now_nanos(),
         owner: request.host.euid,
-        annotations,
+        annotations: spec.annotations.clone(),
         cgroups: decided.cgroups.paths.clone(),
         resctrl: decided.resctrl.as_ref().map(|wanted| wanted.group().clone()),
         creator: Some(Process::of(std::process::id())?),

@@ -1,14 +1,15 @@
 //! What is done for the child from outside: its id maps, its limits, and the messages to others about it.
 
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::CWD;
 use rustix::process::Pid;
 
-use super::{CreateError, Served, id_maps};
+use super::foreground::leave_line_ends;
+use super::{CreateError, Options, Served, id_maps};
 use crate::handshake::CreatorEnd;
 use crate::plan::{Plan, Process};
 use crate::security::seccomp::{Program, listener};
@@ -65,6 +66,19 @@ pub(crate) fn send(path: &Path, descriptor: BorrowedFd<'_>, text: &[u8]) -> Resu
         .and_then(|socket| message::send(socket, text, Some(descriptor)))
         .map(drop)
         .map_err(|source| CreateError::Socket { path: path.to_owned(), source })
+}
+
+/// Hands a terminal's master to whoever listens at the console socket; where there is none it stays with us.
+pub(crate) fn deliver_terminal(
+    options: &Options,
+    master: OwnedFd,
+    text: &[u8],
+) -> Result<Option<OwnedFd>, CreateError> {
+    if let Some(socket) = &options.console_socket {
+        return send(socket, master.as_fd(), text).map(|()| None);
+    }
+    leave_line_ends(&master).map_err(|source| CreateError::Terminal { source })?;
+    Ok(Some(master))
 }
 
 /// Fetches the child's seccomp notify descriptor and hands it to the agent of the profile.

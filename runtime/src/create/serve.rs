@@ -2,7 +2,6 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::foreground::leave_line_ends;
 use super::{CreateError, Decided, Options, outside, sources};
 use crate::handshake::{CreatorEnd, Failure, Message, Phase};
 use crate::hooks::{self, HookKind};
@@ -37,30 +36,35 @@ impl Served<'_> {
     pub(crate) fn serve(&self, channel: &CreatorEnd) -> Result<Option<OwnedFd>, CreateError> {
         let mut master = None;
         loop {
-            match (channel.receive()?, self.hooks) {
-                (Message::Hooks, Some(hooks)) => {
+            match channel.receive()? {
+                Message::Hooks => {
+                    let hooks = self.hooks.ok_or(CreateError::Order)?;
                     let text = self.state.oci("creating", self.pid);
                     hooks::run(HookKind::Prestart, hooks, &text)?;
                     hooks::run(HookKind::CreateRuntime, hooks, &text)?;
                     channel.go()?;
                 }
-                (Message::Hooks, None) => return Err(CreateError::Order),
-                (Message::Console(terminal), _) => match &self.options.console_socket {
-                    Some(socket) => outside::send(socket, terminal.as_fd(), b"/dev/ptmx")?,
-                    None => {
-                        leave_line_ends(&terminal).map_err(|source| CreateError::Terminal { source })?;
-                        master = Some(terminal);
-                    }
-                },
-                (Message::Listener(number), _) => {
+                Message::Console(terminal) => {
+                    master = outside::deliver_terminal(self.options, terminal, b"/dev/ptmx")?;
+                }
+                Message::Listener(number) => {
                     outside::deliver_listener(self, number)?;
                     channel.go()?;
                 }
-                (Message::Fetch(index), _) => self.give(channel, index)?,
-                (Message::Ready, _) => return Ok(master),
-                (Message::Failure(failure), _) => return Err(CreateError::Init { source: failure }),
-                (Message::Closed, _) => return Err(CreateError::Died),
+                Message::Fetch(index) => self.give(channel, index)?,
+                Message::Ready => return Ok(master),
+                Message::Failure(failure) => return Err(CreateError::Init { source: failure }),
+                Message::Closed => return Err(CreateError::Died),
             }
         }
+    }
+}
+
+/// Waits until the child, which was let go, runs the user's program: then its end of the channel is closed.
+pub(crate) fn await_execution(channel: &CreatorEnd) -> Result<(), CreateError> {
+    match channel.receive()? {
+        Message::Closed => Ok(()),
+        Message::Failure(failure) => Err(CreateError::Init { source: failure }),
+        _ => Err(CreateError::Order),
     }
 }

@@ -3,9 +3,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
-use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
 
 use super::{CreateError, Decided, outside};
 use crate::plan::mappings;
@@ -14,6 +12,7 @@ use crate::rootfs::Source;
 use crate::rootfs::mounts::open_source;
 use crate::spec::{IdMapping, NamespaceKind};
 use crate::sys::clone::{Forked, fork_into};
+use crate::sys::file::open_directory;
 use crate::sys::mount::{Change, change};
 use crate::sys::{Errno, exec, namespace};
 
@@ -67,7 +66,7 @@ impl View {
     /// Looks through the eyes of a child.
     fn enter(child: BorrowedFd<'_>) -> Result<Self, Errno> {
         let view = Self::of_now()?;
-        rustix::thread::move_into_thread_name_spaces(child, ThreadNameSpaceType::MOUNT)?;
+        namespace::enter(child, libc::CLONE_NEWNS)?;
         Ok(view)
     }
 
@@ -79,14 +78,12 @@ impl View {
     }
 
     fn of_now() -> Result<Self, Errno> {
-        let open = |path| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let namespace = rustix::fs::open(c"/proc/self/ns/mnt", flags, Mode::empty())?;
-        Ok(Self { namespace, root: open(c"/")?, directory: open(c".")? })
+        let namespace = namespace::open(c"/proc/self/ns/mnt")?;
+        Ok(Self { namespace, root: open_directory(c"/")?, directory: open_directory(c".")? })
     }
 
     pub(crate) fn leave(self) -> Result<(), Errno> {
-        rustix::thread::move_into_link_name_space(self.namespace.as_fd(), Some(LinkNameSpaceType::Mount))?;
+        namespace::enter(self.namespace, libc::CLONE_NEWNS)?;
         rustix::process::fchdir(&self.root)?;
         rustix::process::chroot(c".")?;
         rustix::process::fchdir(&self.directory)
@@ -128,9 +125,7 @@ fn namespace_of(decided: &Decided, source: &IdSource) -> Result<OwnedFd, Errno> 
     match (source, &plan.ids, joined) {
         (IdSource::Own { users, groups }, _, _) => make(users, groups),
         (IdSource::Container, Some(ids), _) => make(&ids.users, &ids.groups),
-        (IdSource::Container, None, Some((_, path))) => {
-            rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        }
+        (IdSource::Container, None, Some((_, path))) => namespace::open(path),
         (IdSource::Container, None, None) => Err(Errno::INVAL),
     }
 }
@@ -151,10 +146,7 @@ fn make(users: &[IdMapping], groups: &[IdMapping]) -> Result<OwnedFd, Errno> {
     };
     let opened = outside::write(&format!("/proc/{pid}/uid_map"), mappings::text(users).as_bytes())
         .and_then(|()| outside::write(&format!("/proc/{pid}/gid_map"), mappings::text(groups).as_bytes()))
-        .and_then(|()| {
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-            rustix::fs::open(format!("/proc/{pid}/ns/user"), flags, Mode::empty())
-        });
+        .and_then(|()| namespace::open(format!("/proc/{pid}/ns/user")));
     rustix::process::pidfd_send_signal(&pidfd, Signal::KILL)?;
     rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED)?;
     opened

@@ -1,6 +1,6 @@
 //! What has been done to the host so far, and how it is taken back: the last change first.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use rustix::process::{Signal, WaitId, WaitIdOptions};
@@ -18,7 +18,7 @@ use crate::state::Claim;
 #[derive(Debug)]
 pub(crate) struct Child {
     pub(crate) pid: u32,
-    pub(crate) pidfd: std::os::fd::OwnedFd,
+    pub(crate) pidfd: OwnedFd,
 }
 
 impl Child {
@@ -67,16 +67,10 @@ impl Undo {
         }
     }
 
-    /// All went well: everything stays.
-    pub(crate) fn keep(&mut self) -> Result<(), CreateError> {
-        self.child = None;
-        self.fence = None;
-        self.resctrl = None;
-        self.pid_file = None;
-        self.stopped = None;
-        match self.claim.take() {
-            Some(claim) => Ok(claim.publish()?),
-            None => Ok(()),
-        }
+    /// All went well: everything stays, and the child is its keeper's.
+    pub(crate) fn keep(&mut self) -> Result<Child, CreateError> {
+        let Self { claim, child, .. } = std::mem::take(self);
+        claim.map_or(Ok(()), Claim::publish)?;
+        child.ok_or(CreateError::Died)
     }
 }

@@ -161,11 +161,6 @@ impl CreatorEnd {
             Err(failure) => say(self.0.as_fd(), &failure.to_bytes(), None),
         }
     }
-
-    /// In the child: without this the child itself would keep the stream open and never see its creator go.
-    pub(crate) fn close_in_child(&self) {
-        crate::sys::descriptor::close_copy(self.0.as_raw_fd());
-    }
 }
 
 impl AsFd for CreatorEnd {

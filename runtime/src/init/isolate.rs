@@ -1,16 +1,14 @@
 //! The first phase: into the cgroup, then into the namespaces that clone3 could not give.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
-use rustix::fs::{Mode, OFlags};
 use rustix::process::{DumpableBehavior, Gid, Uid};
-use rustix::thread::LinkNameSpaceType;
 
 use super::InitError;
 use crate::cgroup::Entrance;
 use crate::handshake::ChildEnd;
+use crate::plan::Plan;
 use crate::plan::namespaces::flag;
-use crate::plan::{Namespaces, Plan};
 use crate::spec::NamespaceKind;
 use crate::sys::{Errno, errno_of, namespace};
 
@@ -34,29 +32,15 @@ pub(super) fn enter_namespaces(
     for (kind, opened) in joined {
         // The pid namespace is the creator's to join: it holds for children only. In a joined user namespace we were born.
         if *kind != NamespaceKind::Pid {
-            join(*kind, opened).map_err(|source| InitError::Join { kind: *kind, source })?;
+            namespace::enter(opened, flag(*kind))
+                .map_err(|source| InitError::Join { kind: *kind, source })?;
         }
     }
     if plan.namespaces.joins(NamespaceKind::Mount) {
         rustix::process::chdir(&plan.root.path)
             .map_err(|source| InitError::Directory(plan.root.path.clone(), source))?;
     }
-    make_late(plan, &plan.namespaces)
-}
-
-/// Moves this process into a namespace.
-pub(crate) fn join(kind: NamespaceKind, opened: &OwnedFd) -> Result<(), Errno> {
-    let link = match kind {
-        NamespaceKind::Pid => LinkNameSpaceType::ProcessID,
-        NamespaceKind::Network => LinkNameSpaceType::Network,
-        NamespaceKind::Mount => LinkNameSpaceType::Mount,
-        NamespaceKind::Ipc => LinkNameSpaceType::InterProcessCommunication,
-        NamespaceKind::Uts => LinkNameSpaceType::HostNameAndNISDomainName,
-        NamespaceKind::User => LinkNameSpaceType::User,
-        NamespaceKind::Cgroup => LinkNameSpaceType::ControlGroup,
-        NamespaceKind::Time => LinkNameSpaceType::Time,
-    };
-    rustix::thread::move_into_link_name_space(opened.as_fd(), Some(link))
+    make_late(plan)
 }
 
 /// Takes the ids that give all rights in a user namespace.
@@ -67,7 +51,8 @@ pub(crate) fn become_root() -> Result<(), Errno> {
 }
 
 /// The root of a cgroup namespace is where its maker is, so it is made from inside.
-fn make_late(plan: &Plan, namespaces: &Namespaces) -> Result<(), InitError> {
+fn make_late(plan: &Plan) -> Result<(), InitError> {
+    let namespaces = &plan.namespaces;
     for kind in [NamespaceKind::Cgroup, NamespaceKind::Time] {
         if namespaces.makes(kind) {
             namespace::unshare(flag(kind)).map_err(|source| InitError::Make { kind, source })?;
@@ -95,7 +80,5 @@ fn set_clocks(offsets: &str) -> Result<(), Errno> {
 
 /// Making a time namespace is for children only. Before Linux 6.3 exec did not take us in either.
 fn enter_time() -> Result<(), Errno> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let made = rustix::fs::open(c"/proc/self/ns/time_for_children", flags, Mode::empty())?;
-    join(NamespaceKind::Time, &made)
+    namespace::enter(namespace::open(c"/proc/self/ns/time_for_children")?, libc::CLONE_NEWTIME)
 }

@@ -9,7 +9,7 @@ mod isolate;
 mod wait;
 
 use std::convert::Infallible;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::cgroup::{CgroupPaths, Entrance};
 use crate::handshake::{ChannelError, ChildEnd, Failure, Phase};
@@ -22,7 +22,7 @@ use crate::rootfs::{self, Entry, RootError, Source, Surroundings, Tree};
 use crate::spec::{Hooks, NamespaceKind};
 use crate::sys::{Errno, exec, interface};
 
-pub(crate) use isolate::{become_root, enter_cgroups, join};
+pub(crate) use isolate::{become_root, enter_cgroups};
 
 /// Why the container's first process could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -125,7 +125,7 @@ fn phases(mut init: Init<'_>, channel: &ChildEnd) -> Result<Infallible, (Phase, 
     let rooted = isolated.enter_root(channel).map_err(at(Phase::Root))?;
     let settled = rooted.settle().map_err(at(Phase::Settle))?;
     let confined = settled.confine(channel).map_err(|error| (Phase::Confine, error.into()))?;
-    let _gate = wait::wait(channel, gate, confined.kept_descriptors()).map_err(at(Phase::Wait))?;
+    let _gate = wait::wait(channel, gate, confined.inherited()).map_err(at(Phase::Wait))?;
     let filtered = confined.filter().map_err(|error| (Phase::Exec, error.into()))?;
     start_hooks(hooks, state, filtered.environment()).map_err(at(Phase::Exec))?;
     Filtered::execute(filtered).map_err(|error| (Phase::Exec, error.into()))
@@ -194,7 +194,7 @@ fn run_outer_hooks(init: &Init<'_>, channel: &ChildEnd) -> Result<(), InitError>
 fn console(
     init: &Init<'_>,
     tree: &Tree,
-    devpts: Option<std::os::fd::BorrowedFd<'_>>,
+    devpts: Option<BorrowedFd<'_>>,
     channel: &ChildEnd,
 ) -> Result<Option<Console>, InitError> {
     let Some(terminal) = init.plan.process.terminal else { return Ok(None) };

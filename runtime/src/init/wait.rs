@@ -6,6 +6,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::InitError;
 use crate::handshake::ChildEnd;
+use crate::process::launch::Inherited;
 use crate::sys::signal::{self, SignalSet};
 use crate::sys::{Errno, descriptor, exec};
 
@@ -14,21 +15,22 @@ use crate::sys::{Errno, descriptor, exec};
 const ENDING: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
 
 /// Tells that all is set up; then `create` has it wait at the gate, a fifo that is open for both directions, so that
-/// the read ends only when `start` writes its byte. Descriptors from `kept` on are closed (CVE-2024-21626).
+/// the read ends only when `start` writes its byte. All descriptors but those that the program inherits are closed by then
+/// (CVE-2024-21626).
 ///
 /// Returns the gate: `start` sees it close when the user's program is executed.
 pub(super) fn wait(
     channel: &ChildEnd,
     gate: Option<OwnedFd>,
-    kept: u32,
+    inherited: Inherited,
 ) -> Result<Option<OwnedFd>, InitError> {
     let failed = |source| InitError::Gate { source };
     if gate.is_some() {
-        signal::block(&SignalSet::of(&ENDING)).map_err(failed)?;
+        signal::block(&SignalSet::of(&ENDING));
     }
     channel.ready()?;
     let Some(gate) = gate else { return Ok(None) };
-    descriptor::close_all_but(kept.cast_signed(), &mut [gate.as_raw_fd()]);
+    descriptor::close_all_but(inherited.end(), gate.as_raw_fd());
     let signals = signal::descriptor(&SignalSet::of(&ENDING)).map_err(failed)?;
     loop {
         let mut waiting = [PollFd::new(&gate, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
@@ -37,9 +39,7 @@ pub(super) fn wait(
             result => result.map_err(failed)?,
         };
         if waiting[1].revents().contains(PollFlags::IN) {
-            let mut record = [0; 128];
-            rustix::io::read(&signals, &mut record).map_err(failed)?;
-            exec::leave(128 + i32::from_ne_bytes([record[0], record[1], record[2], record[3]]));
+            exec::leave(128 + signal::receive(&signals).map_err(failed)?);
         }
         if waiting[0].revents().contains(PollFlags::IN) {
             rustix::io::read(&gate, &mut [0]).map_err(failed)?;

@@ -3,23 +3,20 @@
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags};
-use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
-
 use super::ExecError;
 use crate::cgroup::{CgroupError, Entrance, refuge};
-use crate::create::{Child, fork_between, hide, or_brought};
-use crate::handshake::{ChildEnd, CreatorEnd, Failure, Phase};
+use crate::create::{Birthplace, Child, CreateError, fork_between, hide, or_brought};
+use crate::handshake::{ChildEnd, CreatorEnd, Failure, Phase, channel};
 use crate::init::{InitError, become_root, enter_cgroups};
 use crate::plan::namespaces::flag;
 use crate::process::console::Console;
 use crate::process::cpu_affinity::{self, CpuAffinity};
 use crate::process::launch::{Filtered, Launch};
-use crate::rootfs::mounts::open_directory;
 use crate::rootfs::{self, Tree};
 use crate::spec::NamespaceKind;
-use crate::sys::Errno;
 use crate::sys::clone::{Forked, fork_into};
+use crate::sys::file::open_directory;
+use crate::sys::{Errno, exec, namespace};
 
 /// Where the child goes.
 pub(super) struct Entering<'a> {
@@ -34,25 +31,17 @@ pub(super) struct Entering<'a> {
 }
 
 /// Clones a child that is born in the container's pid namespace. In the child this never returns.
-pub(super) fn fork(
-    entering: &Entering<'_>,
-    launch: Launch<'_>,
-    (channel, creator): (ChildEnd, &CreatorEnd),
-) -> Result<Child, ExecError> {
+pub(super) fn fork(entering: &Entering<'_>, launch: Launch<'_>) -> Result<(Child, CreatorEnd), ExecError> {
+    let (ours, childs) = channel().map_err(CreateError::from)?;
     let failed = |source| ExecError::PidNamespace { source };
     hide().map_err(|source| ExecError::Hide { source })?;
     let user_and_pid = [NamespaceKind::User, NamespaceKind::Pid];
     // Who is not root has rights over the pid namespace only from inside the user namespace that it belongs to.
     let user_first = !rustix::process::geteuid().is_root()
         && user_and_pid.iter().all(|kind| entering.kinds.contains(kind));
-    let own = match entering.kinds.contains(&NamespaceKind::Pid) && !user_first {
+    let birthplace = match entering.kinds.contains(&NamespaceKind::Pid) && !user_first {
+        true => Some(Birthplace::leave_for(entering.init).map_err(failed)?),
         false => None,
-        true => {
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-            let own = rustix::fs::open(c"/proc/self/ns/pid", flags, Mode::empty()).map_err(failed)?;
-            join(entering.init, &[NamespaceKind::Pid]).map_err(failed)?;
-            Some(own)
-        }
     };
     let inside = || {
         if user_first {
@@ -73,31 +62,27 @@ pub(super) fn fork(
     };
     let child = match or_brought(forked, entering.entrance.usher.as_ref(), inside)? {
         Forked::Child => {
-            creator.close_in_child();
+            drop(ours);
             let joined: &[NamespaceKind] = if user_first { &user_and_pid } else { &[NamespaceKind::Pid] };
-            run(entering, joined, launch, &channel);
-            crate::sys::exec::leave(1);
+            run(entering, joined, launch, &childs);
         }
         Forked::Parent { pid, pidfd } => Child { pid, pidfd },
     };
-    if let Some(own) = own {
-        rustix::thread::move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::ProcessID))
-            .map_err(failed)?;
-    }
-    Ok(child)
+    birthplace.map_or(Ok(()), Birthplace::restore).map_err(failed)?;
+    Ok((child, ours))
 }
 
 fn join(init: &OwnedFd, kinds: &[NamespaceKind]) -> Result<(), Errno> {
-    let flags = kinds.iter().fold(0, |flags, kind| flags | flag(*kind).cast_unsigned());
-    rustix::thread::move_into_thread_name_spaces(init.as_fd(), ThreadNameSpaceType::from_bits_retain(flags))
+    namespace::enter(init, kinds.iter().fold(0, |flags, kind| flags | flag(*kind)))
 }
 
-fn run(entering: &Entering<'_>, joined: &[NamespaceKind], launch: Launch<'_>, channel: &ChildEnd) {
+fn run(entering: &Entering<'_>, joined: &[NamespaceKind], launch: Launch<'_>, channel: &ChildEnd) -> ! {
     let Err((phase, error)) = phases(entering, joined, launch, channel);
     let failure = Failure::new(phase, &error, error.path());
     if !channel.fail(&failure) {
         eprintln!("{failure}");
     }
+    exec::leave(1)
 }
 
 fn phases(
@@ -137,7 +122,7 @@ fn enter(entering: &Entering<'_>, joined: &[NamespaceKind]) -> Result<(), InitEr
 /// A terminal of the container's, where one is asked for.
 fn console(launch: &Launch<'_>, channel: &ChildEnd) -> Result<Option<Console>, InitError> {
     let Some(terminal) = launch.plan.terminal else { return Ok(None) };
-    let root = open_directory("/".as_ref()).map_err(|source| InitError::Directory("/".into(), source))?;
+    let root = open_directory(c"/").map_err(|source| InitError::Directory("/".into(), source))?;
     let console = Console::open(&Tree::new(root), None, terminal)?;
     channel.console(console.master.as_fd())?;
     Ok(Some(console))

@@ -10,11 +10,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use knarr_proto::status::Status;
-use rustix::fs::{Mode, OFlags};
 
 use crate::cgroup::{CgroupError, Entrance, Fence, refuge};
-use crate::create::{CreateError, Options, Served, outside};
-use crate::handshake::{Failure, Message, channel};
+use crate::create::{Child, CreateError, Options, Served, await_execution, inherited, outside};
+use crate::handshake::{CreatorEnd, Failure};
 use crate::output::Log;
 use crate::plan::{PlanError, Process};
 use crate::process::launch::Launch;
@@ -22,6 +21,7 @@ use crate::process::policies::{Policies, PolicyError};
 use crate::security::seccomp::{self, Program};
 use crate::spec::{self, NamespaceKind, Spec, SpecError};
 use crate::state::{State, StateError};
+use crate::sys::file::open_directory;
 use crate::sys::{Errno, pidfd};
 pub use sub_cgroups::SubCgroupError;
 use sub_cgroups::SubCgroups;
@@ -112,23 +112,19 @@ struct Decided {
     warnings: Vec<String>,
     seccomp: Option<Program>,
     policies: Policies,
+    /// The namespaces that the container has of its own.
+    kinds: Vec<NamespaceKind>,
 }
 
 fn decide(request: &ExecRequest<'_>) -> Result<Decided, ExecError> {
     let mut warnings = Vec::new();
-    let process = request.process;
+    let (process, linux) = (request.process, &request.spec.linux);
     Ok(Decided {
         plan: Process::plan(process, &mut warnings)?,
         warnings,
-        seccomp: request
-            .spec
-            .linux
-            .seccomp
-            .as_ref()
-            .map(seccomp::compile)
-            .transpose()
-            .map_err(CreateError::from)?,
-        policies: Policies::parse(Some(process), &request.spec.linux)?,
+        seccomp: linux.seccomp.as_ref().map(seccomp::compile).transpose().map_err(CreateError::from)?,
+        policies: Policies::parse(Some(process), linux)?,
+        kinds: linux.namespaces.iter().map(|namespace| namespace.kind).collect(),
     })
 }
 
@@ -145,9 +141,8 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
     let init = request.state.open_init()?.ok_or(ExecError::Stopped)?;
     let decided = decide(request)?;
     let entrance = entrance(request, init.as_fd())?;
-    let (listen_fds, preserved) = crate::create::inherited(request.options.preserve_fds)?;
-    let kinds: Vec<NamespaceKind> =
-        request.spec.linux.namespaces.iter().map(|namespace| namespace.kind).collect();
+    let inherited = inherited(request.options.preserve_fds)?;
+    let has = |kind| decided.kinds.contains(&kind);
     if let Some(affinity) = &decided.policies.affinity {
         affinity.apply_initial().map_err(|source| ExecError::SetAffinity { source })?;
         if let Some(mask) = affinity.initial_mask() {
@@ -158,28 +153,26 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
         plan: &decided.plan,
         container: request.state.id.as_str(),
         joins_keyring: !request.options.no_new_keyring,
-        in_user_namespace: kinds.contains(&NamespaceKind::User),
+        in_user_namespace: has(NamespaceKind::User),
         seccomp: decided.seccomp.as_ref(),
         policies: &decided.policies,
-        preserved,
-        listen_fds,
+        inherited,
     };
-    let root = match kinds.contains(&NamespaceKind::Mount) {
+    let root = match has(NamespaceKind::Mount) {
         true => None,
         false => Some(root_of(&init).map_err(|source| ExecError::Root { source })?),
     };
-    let (ours, childs) = channel().map_err(CreateError::from)?;
     let entering = enter::Entering {
         init: &init,
-        kinds: &kinds,
+        kinds: &decided.kinds,
         entrance: &entrance,
         sub_cgroups: request.cgroups,
         affinity: decided.policies.affinity.as_ref(),
         root: root.as_ref(),
     };
-    let child = enter::fork(&entering, launch, (childs, &ours))?;
+    let (child, channel) = enter::fork(&entering, launch)?;
     request.log.debug(&format!("nsexec container setup: process {} is cloned", child.pid));
-    match finish(request, &decided, &child, &ours) {
+    match finish(request, &decided, &child, &channel) {
         Ok(master) => Ok(Running { pid: child.pid, pidfd: child.pidfd, master, warnings: decided.warnings }),
         Err(error) => {
             child.end();
@@ -190,17 +183,15 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
 
 /// The root of a process, which has not ended: its pid is no other's.
 fn root_of(process: &OwnedFd) -> Result<OwnedFd, Errno> {
-    let path = format!("/proc/{}/root", pidfd::pid_of(process.as_fd())?);
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::open(path, flags, Mode::empty())?;
+    let root = open_directory(format!("/proc/{}/root", pidfd::pid_of(process.as_fd())?))?;
     pidfd::pid_of(process.as_fd()).map(|_| root)
 }
 
 fn finish(
     request: &ExecRequest<'_>,
     decided: &Decided,
-    child: &crate::create::Child,
-    channel: &crate::handshake::CreatorEnd,
+    child: &Child,
+    channel: &CreatorEnd,
 ) -> Result<Option<OwnedFd>, CreateError> {
     let served = Served {
         options: &request.options,
@@ -216,9 +207,7 @@ fn finish(
     }
     let master = served.serve(channel)?;
     request.log.debug("child process in init(): all is set up");
-    let in_user_namespace =
-        request.spec.linux.namespaces.iter().any(|namespace| namespace.kind == NamespaceKind::User);
-    outside::limit(&decided.plan, child.pid, in_user_namespace)?;
+    outside::limit(&decided.plan, child.pid, decided.kinds.contains(&NamespaceKind::User))?;
     if let Some(path) = &request.options.pid_file {
         outside::write_pid_file(path, child.pid)?;
     }
@@ -227,11 +216,8 @@ fn finish(
     }
     request.log.debug("setns_init: about to exec");
     channel.go()?;
-    match channel.receive()? {
-        Message::Closed => Ok(master),
-        Message::Failure(failure) => Err(CreateError::Init { source: failure }),
-        _ => Err(CreateError::Order),
-    }
+    await_execution(channel)?;
+    Ok(master)
 }
 
 /// The container's cgroups, or those below them that `--cgroup` names.

@@ -6,16 +6,12 @@
 mod netlink;
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
-
-use rustix::fs::{Mode, OFlags};
-use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use crate::plan::net_devices::{NAME_MAX_BYTES, NameInside};
 use crate::plan::{Namespaces, NetDevice, Plan};
 use crate::spec::NamespaceKind;
-use crate::sys::Errno;
+use crate::sys::{Errno, namespace};
 use netlink::{CREATE, Netlink, Request, attributes};
 
 /// include/uapi/linux/if_link.h.
@@ -108,19 +104,15 @@ fn free_name(wanted: &NameInside, taken: &BTreeMap<String, u32>) -> Result<Strin
 
 /// The container's namespace, and a connection to it: a socket stays in the namespace that it was made in.
 fn connect_inside(namespaces: &Namespaces, container: BorrowedFd<'_>) -> Result<(OwnedFd, Netlink), Errno> {
-    let open = |path: &Path| rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    let current = Path::new("/proc/self/ns/net");
-    let own = open(current)?;
-    let join = |namespace: &OwnedFd| {
-        rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
-    };
+    let open_current = || namespace::open(c"/proc/self/ns/net");
+    let own = open_current()?;
     match namespaces.join.iter().find(|(kind, _)| *kind == NamespaceKind::Network) {
         // The container's process need not be in it yet.
-        Some((_, path)) => join(&open(path)?)?,
-        None => rustix::thread::move_into_thread_name_spaces(container, ThreadNameSpaceType::NETWORK)?,
+        Some((_, path)) => namespace::enter(namespace::open(path)?, libc::CLONE_NEWNET)?,
+        None => namespace::enter(container, libc::CLONE_NEWNET)?,
     }
-    let made = open(current).and_then(|namespace| Ok((namespace, Netlink::connect()?)));
-    join(&own)?;
+    let made = open_current().and_then(|namespace| Ok((namespace, Netlink::connect()?)));
+    namespace::enter(own, libc::CLONE_NEWNET)?;
     made
 }
 

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::ffi::CString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, RawFd};
 
 use rustix::fs::Mode;
 use rustix::process::{Gid, Uid};
@@ -82,10 +82,23 @@ pub(crate) struct Launch<'a> {
     pub(crate) in_user_namespace: bool,
     pub(crate) seccomp: Option<&'a Program>,
     pub(crate) policies: &'a Policies,
-    /// How many descriptors from 3 on the program inherits.
-    pub(crate) preserved: u32,
+    pub(crate) inherited: Inherited,
+}
+
+/// Descriptors of our caller's that the program gets, from 3 on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inherited {
     /// LISTEN_FDS of our caller.
     pub(crate) listen_fds: u32,
+    /// As many more as `--preserve-fds` says.
+    pub(crate) preserved: u32,
+}
+
+impl Inherited {
+    /// The first number behind them.
+    pub(crate) fn end(self) -> RawFd {
+        (3 + self.listen_fds + self.preserved).cast_signed()
+    }
 }
 
 /// Has its limits, its terminal and its keyring; still all rights.
@@ -105,15 +118,10 @@ pub(crate) struct Confined<'a> {
 pub(crate) struct Filtered<'a>(Confined<'a>);
 
 impl<'a> Launch<'a> {
-    fn kept_descriptors(&self) -> u32 {
-        3 + self.listen_fds + self.preserved
-    }
-
     /// Keyring, terminal, scheduling, file mode mask.
     pub(crate) fn settle(self, console: Option<Console>) -> Result<Settled<'a>, LaunchError> {
         // The creator has marked all others.
-        let kept = self.kept_descriptors().cast_signed();
-        (3..kept)
+        (3..self.inherited.end())
             .try_for_each(descriptor::keep_on_exec)
             .map_err(|source| LaunchError::Descriptors { source })?;
         if self.joins_keyring {
@@ -154,13 +162,11 @@ impl<'a> Settled<'a> {
             }
         }
         // A directory that only root may enter, and one that only the user may: either has to work.
-        let entered = rustix::process::chdir(plan.cwd.as_str());
+        let enter = || rustix::process::chdir(plan.cwd.as_str());
+        let entered = enter();
         become_user(plan, launch.in_user_namespace)?;
-        if entered == Err(Errno::ACCESS) {
-            rustix::process::chdir(plan.cwd.as_str()).map_err(|source| chdir_failed(plan, source))?;
-        } else {
-            entered.map_err(|source| chdir_failed(plan, source))?;
-        }
+        let entered = if entered == Err(Errno::ACCESS) { enter() } else { entered };
+        entered.map_err(|source| LaunchError::Chdir { cwd: plan.cwd.clone(), source })?;
         refuse_outside_cwd()?;
         plan.capabilities.apply()?;
         let program = find(&plan.argv[0], &plan.search_path)?;
@@ -171,21 +177,15 @@ impl<'a> Settled<'a> {
     }
 }
 
-fn chdir_failed(plan: &Process, source: Errno) -> LaunchError {
-    LaunchError::Chdir { cwd: plan.cwd.clone(), source }
-}
-
 impl<'a> Confined<'a> {
-    /// Descriptors below this number are the user's program's.
-    pub(crate) fn kept_descriptors(&self) -> u32 {
-        self.launch.kept_descriptors()
+    pub(crate) fn inherited(&self) -> Inherited {
+        self.launch.inherited
     }
 
     /// Loads the filter that was not loaded before; from here on the profile may forbid whatever it likes.
     pub(crate) fn filter(self) -> Result<Filtered<'a>, LaunchError> {
         let launch = &self.launch;
         signal::restore_defaults();
-        signal::block(&signal::SignalSet::empty()).map_err(|source| LaunchError::Descriptors { source })?;
         let is_late =
             launch.plan.no_new_privileges && launch.seccomp.is_some_and(|filter| filter.listener().is_none());
         if let (true, Some(filter)) = (is_late, launch.seccomp) {
@@ -261,8 +261,8 @@ fn environment(launch: &Launch<'_>) -> Vec<CString> {
         env.retain(|entry| entry.as_bytes() != b"HOME=");
         env.push(home::variable(launch.plan.user.uid));
     }
-    if launch.listen_fds > 0 {
-        env.extend(CString::new(format!("LISTEN_FDS={}", launch.listen_fds)));
+    if launch.inherited.listen_fds > 0 {
+        env.extend(CString::new(format!("LISTEN_FDS={}", launch.inherited.listen_fds)));
         env.push(CString::from(c"LISTEN_PID=1"));
     }
     env

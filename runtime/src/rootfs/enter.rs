@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags};
-use rustix::thread::LinkNameSpaceType;
 
 use super::tree::{attach, copy_tree};
 use super::{RootError, Tree, masks, mounts};
 use crate::cgroup::unescape;
+use crate::sys::file::{self, open_directory};
 use crate::sys::mount::{Change, Reach, change_attached, propagate};
-use crate::sys::{Errno, file};
+use crate::sys::{Errno, namespace};
 
 /// No directory is deeper: paths are at most 4096 bytes.
 const DEPTH_MAX: usize = 2048;
@@ -57,7 +57,7 @@ pub(super) fn bind_root(propagation: Option<(u64, Reach)>) -> Result<Tree, RootE
 
 /// pivot_root refuses a new root whose parent mount is shared. The root is a copy of it and has its propagation.
 fn unshare_parent(propagation: u64) -> Result<(), Errno> {
-    let mut directory = open_here(c".")?;
+    let mut directory = open_directory(c".")?;
     for _ in 0..DEPTH_MAX {
         let status = rustix::fs::statx(&directory, c"", AtFlags::EMPTY_PATH, StatxFlags::INO)?;
         if status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
@@ -68,10 +68,6 @@ fn unshare_parent(propagation: u64) -> Result<(), Errno> {
         directory = rustix::fs::openat(&directory, c"..", flags, Mode::empty())?;
     }
     Err(Errno::LOOP)
-}
-
-fn open_here(path: &'static std::ffi::CStr) -> Result<OwnedFd, Errno> {
-    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Makes the tree the root of this process and of its mount namespace.
@@ -101,7 +97,7 @@ pub(crate) fn enter(tree: &Tree, root: &crate::plan::Root, entry: &Entry) -> Res
 /// pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one, from where it is taken away; no
 /// directory for it is needed.
 fn pivot(tree: &Tree, host_may_be_shared: bool) -> Result<(), Errno> {
-    let host = host_may_be_shared.then(|| open_here(c"/")).transpose()?;
+    let host = host_may_be_shared.then(|| open_directory(c"/")).transpose()?;
     rustix::process::fchdir(tree)?;
     rustix::process::pivot_root(c".", c".")?;
     if let Some(host) = host {
@@ -118,7 +114,7 @@ fn pivot(tree: &Tree, host_may_be_shared: bool) -> Result<(), Errno> {
 /// that was never attached stays connected when its descriptor is closed (dissolve_on_fput's UMOUNT_CONNECTED).
 fn leave(tree: &Tree, host: &OwnedFd) -> Result<(), Errno> {
     let tree = copy_tree(tree.as_fd(), Reach::Tree)?;
-    rustix::thread::move_into_link_name_space(host.as_fd(), Some(LinkNameSpaceType::Mount))?;
+    namespace::enter(host, libc::CLONE_NEWNS)?;
     become_root(tree.as_fd())
 }
 
@@ -146,7 +142,7 @@ fn hide_kernel_files(root: &Path) -> Result<(), Errno> {
 }
 
 fn cover(path: &Path) -> Result<(), Errno> {
-    let target = mounts::open_directory(path)?;
+    let target = open_directory(path)?;
     let empty = masks::empty_directory("")?;
     attach(empty.as_fd(), target.as_fd())
 }

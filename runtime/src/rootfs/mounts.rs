@@ -278,8 +278,3 @@ fn refuse_inside_proc(target: BorrowedFd<'_>, destination: &str) -> Result<(), M
 pub(super) fn set_readonly(mount: BorrowedFd<'_>) -> Result<(), Errno> {
     change_attached(mount, Change::READONLY, Reach::One)
 }
-
-/// The root filesystem, as O_PATH.
-pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
-    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-}

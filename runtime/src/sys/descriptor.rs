@@ -41,16 +41,11 @@ fn mark_listed(first: RawFd) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Closes every descriptor from `first` on but those of `kept`. For a forked child that only waits and then execs: the
-/// owners of what is closed are in code that it never comes back to.
-pub(crate) fn close_all_but(first: RawFd, kept: &mut [RawFd]) {
-    kept.sort_unstable();
-    let mut next = first;
-    for number in kept.iter().copied().filter(|number| *number >= first) {
-        close_range(next, number - 1);
-        next = number + 1;
-    }
-    close_range(next, RawFd::MAX);
+/// Closes every descriptor from `first` on but `kept`. For a forked child that only waits and then execs: the owners of
+/// what is closed are in code that it never comes back to.
+pub(crate) fn close_all_but(first: RawFd, kept: RawFd) {
+    close_range(first, kept - 1);
+    close_range(first.max(kept + 1), RawFd::MAX);
 }
 
 /// Where a filter forbids close_range, descriptors are closed one by one up to here.
@@ -65,7 +60,10 @@ fn close_range(first: RawFd, last: RawFd) {
         libc::syscall(libc::SYS_close_range, first as libc::c_uint, last as libc::c_uint, 0)
     });
     if closed.is_err() {
-        (first..=last.min(NUMBER_MAX)).for_each(close_copy);
+        for number in first..=last.min(NUMBER_MAX) {
+            // SAFETY: as above.
+            unsafe { libc::close(number) };
+        }
     }
 }
 
@@ -104,11 +102,4 @@ pub fn duplicate(number: RawFd) -> Result<OwnedFd, Errno> {
     let copy = checked(libc::c_long::from(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) }))?;
     // SAFETY: the kernel returned this descriptor to us and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(copy as RawFd) })
-}
-
-/// Closes a forked child's copy of a descriptor whose owner is in the parent's code; the child leaves by exec or _exit
-/// and never runs that owner's destructor.
-pub(crate) fn close_copy(number: RawFd) {
-    // SAFETY: takes an integer; the caller's process does not use the number again before it ends.
-    unsafe { libc::close(number) };
 }

@@ -1,4 +1,4 @@
-//! Small kernel files (proc, cgroup, sysfs) read and written in one go.
+//! Small kernel files (proc, cgroup, sysfs) read and written in one go, and directories to look from.
 #![forbid(unsafe_code)]
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::path::Arg;
 
 /// No file of procfs or cgroupfs that we read whole is longer, but for mountinfo and lists of processes.
 pub const MAX_PROC_BYTES: usize = 1 << 20;
@@ -15,6 +16,14 @@ pub const MAX_MOUNTINFO_BYTES: usize = 64 << 20;
 
 /// One read of a small file needs no second buffer.
 const FIRST_READ_BYTES: usize = 4096;
+
+/// Opens a directory, as O_PATH.
+///
+/// # Errors
+/// The kernel's.
+pub fn open_directory(path: impl Arg) -> Result<OwnedFd, Errno> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
 
 /// Reads a file of at most `limit` bytes.
 ///

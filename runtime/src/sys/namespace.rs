@@ -1,6 +1,30 @@
-//! Leaving namespaces. (Entering them is safe and rustix's.)
+//! Namespaces by descriptor: opened, entered, left.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::path::Arg;
+use rustix::thread::ThreadNameSpaceType;
 
 use super::{Errno, checked};
+
+/// Opens a namespace. What else is at the path is not waited for.
+///
+/// # Errors
+/// The kernel's.
+pub fn open(path: impl Arg) -> Result<OwnedFd, Errno> {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
+}
+
+/// setns(2): moves this process into the namespace of one kind that `of` is, or into those of the process that it is a
+/// pidfd of. `flags` (`CLONE_NEW*`) say of which kinds. For a pid namespace that holds for children only.
+///
+/// # Errors
+/// EINVAL for another kind of namespace, EPERM without the right over it.
+pub fn enter(of: impl AsFd, flags: i32) -> Result<(), Errno> {
+    let kinds = ThreadNameSpaceType::from_bits_retain(flags.cast_unsigned());
+    rustix::thread::move_into_thread_name_spaces(of.as_fd(), kinds)
+}
 
 /// Moves this process into new namespaces of the kinds in `flags` (`CLONE_NEW*` only).
 ///
@@ -8,6 +32,5 @@ use super::{Errno, checked};
 /// EPERM, ENOSPC.
 pub fn unshare(flags: i32) -> Result<(), Errno> {
     // SAFETY: with CLONE_NEW* flags alone, neither memory nor the descriptor table is affected.
-    checked(libc::c_long::from(unsafe { libc::unshare(flags) }))?;
-    Ok(())
+    checked(libc::c_long::from(unsafe { libc::unshare(flags) })).map(drop)
 }

@@ -37,20 +37,13 @@ impl SignalSet {
     }
 }
 
-/// Replaces the mask of blocked signals, and returns the one before.
-///
-/// # Errors
-/// None in practice.
-pub fn block(set: &SignalSet) -> Result<SignalSet, Errno> {
-    let mut before = SignalSet::empty();
-    // SAFETY: both sets live through the call.
-    checked(libc::c_long::from(unsafe {
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const set.0, &raw mut before.0)
-    }))?;
-    Ok(before)
+/// Blocks these signals and no others.
+pub fn block(set: &SignalSet) {
+    // SAFETY: the set lives through the call, which fails only for another address or operation than these.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set.0, std::ptr::null_mut()) };
 }
 
-/// A descriptor from which blocked signals of `set` are read, 128 bytes each, the number in the first four.
+/// A descriptor to [`receive`] blocked signals of `set` from.
 ///
 /// # Errors
 /// EMFILE.
@@ -61,12 +54,24 @@ pub fn descriptor(set: &SignalSet) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
-/// Gives every signal its default action again. An ignored signal stays ignored across exec, which would make the
-/// container inherit choices of whoever called us (we ourselves ignore SIGPIPE).
+/// Reads the number of the next signal, waiting for it if there is none yet.
+///
+/// # Errors
+/// The kernel's.
+pub fn receive(signals: &OwnedFd) -> Result<i32, Errno> {
+    // signalfd(2): a record of 128 bytes, the number in the first four.
+    let mut record = [0; 128];
+    rustix::io::read(signals, &mut record)?;
+    Ok(i32::from_ne_bytes([record[0], record[1], record[2], record[3]]))
+}
+
+/// Gives every signal its default action again, and blocks none. What is ignored or blocked stays so across exec, which
+/// would make the container inherit choices of whoever called us (we ourselves ignore SIGPIPE).
 pub fn restore_defaults() {
     for number in 1..=64 {
         // SAFETY: SIG_DFL is a valid action for each signal; for SIGKILL, SIGSTOP and the C library's own the call
         // fails without effect, which is what we want.
         unsafe { libc::signal(number, libc::SIG_DFL) };
     }
+    block(&SignalSet::empty());
 }
