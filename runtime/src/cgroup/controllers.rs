@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::CWD;
 use rustix::io::Errno;
 
-use super::fence::{Fence, open_directory, read, write};
+use super::directory::open_directory;
 use super::limits::Limits;
-use super::{CgroupError, CgroupPath, Version};
+use super::{CgroupError, CgroupPath, Fence, Version};
 use crate::sys::file;
 
 /// A controller that could not be enabled, where, and why.
@@ -34,8 +34,8 @@ impl Fence {
             .map(|knot| knot.controller)
             .collect();
         let is_unified = self.paths().is_unified();
-        let Some((path, _)) = self.v2().filter(|_| is_unified || !needed.is_empty()) else { return Ok(()) };
-        let path = path.clone();
+        let Some(cgroup) = self.v2().filter(|_| is_unified || !needed.is_empty()) else { return Ok(()) };
+        let path = cgroup.path.clone();
         let root = Path::new(&path.mount);
         let offered = file::read_text(&root.join("cgroup.controllers"), file::MAX_PROC_BYTES)
             .map_err(|source| CgroupError::Read { path: root.join("cgroup.controllers"), source })?;
@@ -59,16 +59,16 @@ impl Fence {
     /// Below a cgroup that has processes and controllers a new one takes nobody until it is made threaded, which the
     /// domain controllers cannot be.
     fn check_type(&self, needed: &[&str]) -> Result<(), CgroupError> {
-        let Some((path, directory)) = self.v2() else { return Ok(()) };
+        let Some(cgroup) = self.v2() else { return Ok(()) };
         // The hierarchy's root has no type.
-        let Ok(text) = read(path, directory, "cgroup.type") else { return Ok(()) };
+        let Ok(text) = cgroup.read("cgroup.type") else { return Ok(()) };
         let needs_domain = needed.iter().any(|name| DOMAIN_CONTROLLERS.contains(name));
         match text.trim() {
             "domain invalid" | "domain threaded" | "threaded" if needs_domain => {
                 let state = if text.starts_with("domain invalid") { "invalid" } else { text.trim() };
-                Err(CgroupError::Threaded { path: path.directory(), state: state.to_owned() })
+                Err(CgroupError::Threaded { path: cgroup.path.directory(), state: state.to_owned() })
             }
-            "domain invalid" => write(path, directory, "cgroup.type", "threaded"),
+            "domain invalid" => cgroup.write("cgroup.type", "threaded"),
             _ => Ok(()),
         }
     }

@@ -1,13 +1,15 @@
 //! A container's cgroup directories: made, opened, entered. Limits are written before anybody enters.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Access, AtFlags, CWD, Mode};
 use rustix::io::Errno;
 
 use super::controllers::Obstacle;
+use super::directory::{Cgroup, open_directory, open_tasks};
 use super::members::collect;
 use super::owner;
 use super::plan::CgroupPlan;
@@ -20,8 +22,8 @@ use crate::sys::file;
 #[derive(Debug, Default)]
 pub struct Fence {
     pub(super) paths: CgroupPaths,
-    /// One directory for each of `paths.hierarchies`.
-    directories: Vec<OwnedFd>,
+    /// The directory of each of `paths.hierarchies`.
+    directories: Vec<OnceCell<OwnedFd>>,
     /// Controllers that could not be handed down to them.
     pub(super) obstacles: Vec<Obstacle>,
     /// Holds systemd's scope open until the container is in.
@@ -45,18 +47,26 @@ impl Entrance {
     /// # Errors
     /// [`CgroupError::Open`]; [`CgroupError::Gone`] when none is left.
     pub fn of(paths: &CgroupPaths) -> Result<Self, CgroupError> {
-        let opened = open_present(paths, |path, directory| match path.version {
-            Version::V2 => open_directory(CWD, directory),
-            Version::V1 => open_tasks(CWD, &directory.join("tasks")),
-        });
+        let opened = open_present(paths, |path, directory| open_way_in(path.version, directory))?;
         let mut entrance = Self::default();
-        for (path, opened) in or_gone(opened?, paths)? {
-            match path.version {
-                Version::V2 => (entrance.v2, entrance.usher) = (Some(opened), paths.usher("")),
-                Version::V1 => entrance.v1.push(opened),
-            }
-        }
+        or_gone(opened, paths)?
+            .into_iter()
+            .for_each(|(path, opened)| entrance.add(path, opened, paths.usher("")));
         Ok(entrance)
+    }
+
+    fn add(&mut self, path: &CgroupPath, opened: OwnedFd, usher: Option<Usher>) {
+        match path.version {
+            Version::V2 => (self.v2, self.usher) = (Some(opened), usher),
+            Version::V1 => self.v1.push(opened),
+        }
+    }
+}
+
+fn open_way_in(version: Version, directory: &Path) -> Result<OwnedFd, Errno> {
+    match version {
+        Version::V2 => open_directory(CWD, directory),
+        Version::V1 => open_tasks(directory),
     }
 }
 
@@ -104,11 +114,15 @@ impl Fence {
     /// # Errors
     /// As [`Fence::create`].
     pub fn check(plan: &CgroupPlan) -> Result<(), CgroupError> {
-        let is_there = |path: &Path| rustix::fs::access(path, Access::EXISTS);
-        // As a rule there is none, which is told for less than an open descriptor.
-        open_present(&plan.paths, |_, path| is_there(path).and_then(|()| open_directory(CWD, path)))?
-            .iter()
-            .try_for_each(|(path, opened)| check_unused(path, opened.as_fd()))
+        for path in &plan.paths.hierarchies {
+            let directory = path.directory();
+            match rustix::fs::access(&directory, Access::EXISTS) {
+                Ok(()) => check_unused(Cgroup::new(path, &OnceCell::new()))?,
+                Err(Errno::NOENT | Errno::NODEV) => {}
+                Err(source) => return Err(CgroupError::Open { path: directory, source }),
+            }
+        }
+        Ok(())
     }
 
     /// Makes and furnishes the cgroups, with what was made so far in `made`, also when it fails.
@@ -117,11 +131,14 @@ impl Fence {
         plan: &'plan CgroupPlan,
         made: &mut Vec<&'plan CgroupPath>,
     ) -> Result<(), CgroupError> {
-        // What systemd has made has the placeholder in it.
-        let check = if plan.scope.is_some() { |_: &_, _: BorrowedFd<'_>| Ok(()) } else { check_unused };
         for path in &plan.paths.hierarchies {
-            match make(path, made, check) {
-                Ok(directory) => {
+            match make(path, made) {
+                Ok(is_new) => {
+                    let directory = OnceCell::new();
+                    // What systemd has made has the placeholder in it.
+                    if !is_new && plan.scope.is_none() {
+                        check_unused(Cgroup::new(path, &directory))?;
+                    }
                     self.paths.hierarchies.push(path.clone());
                     self.directories.push(directory);
                 }
@@ -136,8 +153,8 @@ impl Fence {
     /// Puts the limits in force, before anybody is in.
     fn furnish(&mut self, plan: &CgroupPlan) -> Result<(), CgroupError> {
         self.enable_controllers(&plan.limits)?;
-        if let (Some(user), Some((path, directory))) = (plan.owner, self.v2()) {
-            owner::give(path, directory, user)?;
+        if let (Some(user), Some(cgroup)) = (plan.owner, self.v2()) {
+            owner::give(cgroup, user)?;
         }
         match self.allow_devices(&plan.devices) {
             // Whoever is not root cannot make device nodes either.
@@ -211,7 +228,7 @@ impl Fence {
         let opened = open_present(paths, |_, directory| open_directory(CWD, directory))?;
         for (path, opened) in or_gone(opened, paths)? {
             fence.paths.hierarchies.push(path.clone());
-            fence.directories.push(opened);
+            fence.directories.push(opened.into());
         }
         Ok(fence)
     }
@@ -248,51 +265,42 @@ impl Fence {
         below: impl Fn(&CgroupPath) -> &'a str,
     ) -> Result<Entrance, CgroupError> {
         let mut entrance = Entrance::default();
-        for (path, directory) in self.members() {
+        for path in &self.paths.hierarchies {
             let inner = below(path).trim_start_matches('/');
-            let usher = self.paths.usher(inner);
-            let inner = if inner.is_empty() { "." } else { inner };
-            let failed = |source| CgroupError::Open { path: path.directory().join(inner), source };
-            match path.version {
-                Version::V2 => {
-                    entrance.v2 = Some(open_directory(directory, Path::new(inner)).map_err(failed)?);
-                    entrance.usher = usher;
-                }
-                Version::V1 => {
-                    let opened = open_tasks(directory, &Path::new(inner).join("tasks"));
-                    entrance.v1.push(opened.map_err(failed)?);
-                }
-            }
+            let directory = if inner.is_empty() { path.directory() } else { path.directory().join(inner) };
+            let opened = open_way_in(path.version, &directory)
+                .map_err(|source| CgroupError::Open { path: directory, source })?;
+            entrance.add(path, opened, self.paths.usher(inner));
         }
         Ok(entrance)
     }
 
-    /// Each cgroup with its directory.
-    pub(super) fn members(&self) -> impl Iterator<Item = (&CgroupPath, BorrowedFd<'_>)> {
-        self.paths.hierarchies.iter().zip(self.directories.iter().map(AsFd::as_fd))
+    /// Each cgroup.
+    pub(super) fn cgroups(&self) -> impl Iterator<Item = Cgroup<'_>> {
+        self.paths.hierarchies.iter().zip(&self.directories).map(|(path, opened)| Cgroup::new(path, opened))
     }
 
     /// The v2 cgroup.
-    pub(super) fn v2(&self) -> Option<(&CgroupPath, BorrowedFd<'_>)> {
-        self.members().find(|(path, _)| path.version == Version::V2)
+    pub(super) fn v2(&self) -> Option<Cgroup<'_>> {
+        self.cgroups().find(|cgroup| cgroup.path.version == Version::V2)
     }
 
     /// The v1 cgroup that has `controller`.
-    pub(super) fn v1(&self, controller: &str) -> Option<(&CgroupPath, BorrowedFd<'_>)> {
-        self.members().find(|(path, _)| path.controllers.iter().any(|name| name == controller))
+    pub(super) fn v1(&self, controller: &str) -> Option<Cgroup<'_>> {
+        self.cgroups().find(|cgroup| cgroup.path.controllers.iter().any(|name| name == controller))
     }
 }
 
 /// A cgroup that was there before must be empty and running, and so must those inside it: ours would mix with whatever
 /// uses it, and end it when it ends.
-fn check_unused(path: &CgroupPath, directory: BorrowedFd<'_>) -> Result<(), CgroupError> {
+fn check_unused(cgroup: Cgroup<'_>) -> Result<(), CgroupError> {
     let mut pids = BTreeSet::new();
-    collect(path, directory, &mut pids)?;
+    collect(cgroup, &mut pids)?;
     if !pids.is_empty() {
-        return Err(CgroupError::NotEmpty { path: path.directory(), count: pids.len() });
+        return Err(CgroupError::NotEmpty { path: cgroup.path.directory(), count: pids.len() });
     }
-    let only = CgroupPaths { hierarchies: vec![path.clone()], scope: None };
-    if only.is_frozen()? { Err(CgroupError::Frozen(path.directory())) } else { Ok(()) }
+    let only = CgroupPaths { hierarchies: vec![cgroup.path.clone()], scope: None };
+    if only.is_frozen()? { Err(CgroupError::Frozen(cgroup.path.directory())) } else { Ok(()) }
 }
 
 /// Opens something of each cgroup that is there.
@@ -317,31 +325,8 @@ fn or_gone<T>(present: Vec<T>, paths: &CgroupPaths) -> Result<Vec<T>, CgroupErro
     if present.is_empty() && !paths.hierarchies.is_empty() { Err(CgroupError::Gone) } else { Ok(present) }
 }
 
-/// cgroupfs holds no symbolic links, so one in the way is somebody's trap (R18).
-pub(super) fn open_directory(at: impl AsFd, path: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::openat2(
-        at,
-        path,
-        flags,
-        Mode::empty(),
-        ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
-    )
-}
-
-/// The file that takes in who writes to it.
-fn open_tasks(at: impl AsFd, path: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    rustix::fs::openat2(at, path, flags, Mode::empty(), resolve)
-}
-
-/// Makes one cgroup and the missing ones above it, or opens one that nobody uses.
-fn make<'plan>(
-    path: &'plan CgroupPath,
-    made: &mut Vec<&'plan CgroupPath>,
-    check: impl Fn(&CgroupPath, BorrowedFd<'_>) -> Result<(), CgroupError>,
-) -> Result<OwnedFd, CgroupError> {
+/// Makes one cgroup and the missing ones above it; false when it was there.
+fn make<'plan>(path: &'plan CgroupPath, made: &mut Vec<&'plan CgroupPath>) -> Result<bool, CgroupError> {
     let directory = path.directory();
     let failed = |source| CgroupError::Make { path: directory.clone(), source };
     if path.controllers.iter().any(|name| name == "cpuset") {
@@ -360,11 +345,7 @@ fn make<'plan>(
     };
     made.extend(is_new.then_some(path));
     inherit_cpuset(path, &directory, is_new).map_err(failed)?;
-    let opened = open_directory(CWD, &directory).map_err(failed)?;
-    if !is_new {
-        check(path, opened.as_fd())?;
-    }
-    Ok(opened)
+    Ok(is_new)
 }
 
 /// A new v1 cpuset has no CPU and no memory node, and takes nobody in (ENOSPC): it begins with its parent's.
@@ -393,62 +374,4 @@ fn make_above(path: &CgroupPath) -> Result<(), CgroupError> {
         }
     }
     Ok(())
-}
-
-/// The names of the cgroups directly inside one. A directory's link count tells when there are none.
-pub(super) fn children(directory: BorrowedFd<'_>) -> Result<Vec<PathBuf>, Errno> {
-    if rustix::fs::fstat(directory)?.st_nlink <= 2 {
-        return Ok(Vec::new());
-    }
-    let mut names = Vec::new();
-    let listing = rustix::fs::openat(
-        directory,
-        ".",
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    for entry in Dir::new(listing)? {
-        let entry = entry?;
-        let name = entry.file_name().to_str().map_err(|_| Errno::ILSEQ)?;
-        if entry.file_type() == FileType::Directory && !matches!(name, "." | "..") {
-            names.push(PathBuf::from(name));
-        }
-    }
-    Ok(names)
-}
-
-/// Reads a file of a cgroup.
-pub(super) fn read(path: &CgroupPath, directory: BorrowedFd<'_>, name: &str) -> Result<String, CgroupError> {
-    file::read_text_at(directory, Path::new(name), file::MAX_PROC_BYTES)
-        .map_err(|source| CgroupError::Read { path: path.directory().join(name), source })
-}
-
-/// Writes a file of a cgroup.
-pub(super) fn write(
-    path: &CgroupPath,
-    directory: BorrowedFd<'_>,
-    name: &str,
-    value: &str,
-) -> Result<(), CgroupError> {
-    write_each(path, directory, name, &[value])
-}
-
-/// Writes several orders to a file of a cgroup.
-pub(super) fn write_each(
-    path: &CgroupPath,
-    directory: BorrowedFd<'_>,
-    name: &str,
-    values: &[impl AsRef<str>],
-) -> Result<(), CgroupError> {
-    let Some(first) = values.first() else { return Ok(()) };
-    let failed = |value: &str, source| CgroupError::Write {
-        path: path.directory().join(name),
-        value: value.to_owned(),
-        source,
-    };
-    let opened =
-        file::open_to_write(directory, Path::new(name)).map_err(|source| failed(first.as_ref(), source))?;
-    values.iter().map(AsRef::as_ref).try_for_each(|value| {
-        file::write_whole(&opened, value.as_bytes()).map_err(|source| failed(value, source))
-    })
 }

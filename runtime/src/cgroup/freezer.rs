@@ -1,16 +1,15 @@
 //! Freeze and thaw. v2's `cgroup.freeze` where there is a v2 cgroup, in hybrid layouts too: it tells when it is done,
 //! and what it froze can still be killed. Else v1's freezer, which tells nobody.
 
-use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, SeekFrom, seek};
 use rustix::io::Errno;
 
-use super::fence::{Fence, read, write};
+use super::directory::Cgroup;
 use super::members::gone_is_empty;
-use super::{CgroupError, CgroupPath, CgroupPaths};
+use super::{CgroupError, CgroupPaths, Fence};
 use crate::sys::file;
 
 /// A task that sits in the kernel (on NFS, in vfork) cannot be frozen; runc gives up after about as long.
@@ -57,8 +56,8 @@ impl Fence {
     /// [`CgroupError::FreezeTimeout`], [`CgroupError::NoFreezer`] and those of writing.
     pub fn freeze(&self) -> Result<(), CgroupError> {
         let frozen = match (self.v2(), self.v1("freezer")) {
-            (Some((path, directory)), _) => change_v2(path, directory, "1"),
-            (None, Some((path, directory))) => change_v1(path, directory, "FROZEN"),
+            (Some(cgroup), _) => change_v2(cgroup, "1"),
+            (None, Some(cgroup)) => change_v1(cgroup, "FROZEN"),
             (None, None) => return Err(CgroupError::NoFreezer),
         };
         frozen.or_else(|error| self.thaw().and(Err(error)))
@@ -69,10 +68,10 @@ impl Fence {
     /// # Errors
     /// As [`Fence::freeze`].
     pub fn let_die(&self) -> Result<(), CgroupError> {
-        let Some((path, directory)) = self.v1("freezer") else { return Ok(()) };
-        match read(path, directory, "freezer.state") {
+        let Some(cgroup) = self.v1("freezer") else { return Ok(()) };
+        match cgroup.read("freezer.state") {
             Ok(state) if state.trim_end() == "THAWED" => Ok(()),
-            Ok(_) => gone_is_empty(change_v1(path, directory, "THAWED")),
+            Ok(_) => gone_is_empty(change_v1(cgroup, "THAWED")),
             Err(error) => gone_is_empty(Err(error)),
         }
     }
@@ -82,33 +81,29 @@ impl Fence {
     /// # Errors
     /// As [`Fence::freeze`].
     pub fn thaw(&self) -> Result<(), CgroupError> {
-        if let Some((path, directory)) = self.v2() {
-            change_v2(path, directory, "0")?;
+        if let Some(cgroup) = self.v2() {
+            change_v2(cgroup, "0")?;
         }
         match self.v1("freezer") {
-            Some((path, directory)) => change_v1(path, directory, "THAWED"),
+            Some(cgroup) => change_v1(cgroup, "THAWED"),
             None if self.v2().is_none() => Err(CgroupError::NoFreezer),
             None => Ok(()),
         }
     }
 }
 
-fn change_v2(path: &CgroupPath, directory: BorrowedFd<'_>, value: &str) -> Result<(), CgroupError> {
-    write(path, directory, "cgroup.freeze", value)?;
-    wait_for_event(path, directory, &format!("frozen {value}"), LONGEST_WAIT)
+fn change_v2(cgroup: Cgroup<'_>, value: &str) -> Result<(), CgroupError> {
+    cgroup.write("cgroup.freeze", value)?;
+    wait_for_event(cgroup, &format!("frozen {value}"), LONGEST_WAIT)
 }
 
 /// Waits until a line of `cgroup.events` reads `wanted`.
-pub(super) fn wait_for_event(
-    path: &CgroupPath,
-    directory: BorrowedFd<'_>,
-    wanted: &str,
-    longest: Duration,
-) -> Result<(), CgroupError> {
-    let name = path.directory().join("cgroup.events");
+pub(super) fn wait_for_event(cgroup: Cgroup<'_>, wanted: &str, longest: Duration) -> Result<(), CgroupError> {
+    let name = cgroup.file("cgroup.events");
     let failed = |source| CgroupError::Wait { path: name.clone(), source };
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let events = rustix::fs::openat(directory, "cgroup.events", flags, Mode::empty()).map_err(failed)?;
+    let events =
+        rustix::fs::openat(cgroup.directory()?, "cgroup.events", flags, Mode::empty()).map_err(failed)?;
     let deadline = Instant::now() + longest;
     loop {
         seek(&events, SeekFrom::Start(0)).map_err(failed)?;
@@ -131,22 +126,18 @@ pub(super) fn wait_for_event(
 }
 
 /// The kernel finishes freezing when somebody reads the state, and a task that was forking may need a second write.
-fn change_v1(path: &CgroupPath, directory: BorrowedFd<'_>, wanted: &str) -> Result<(), CgroupError> {
+fn change_v1(cgroup: Cgroup<'_>, wanted: &str) -> Result<(), CgroupError> {
     let deadline = Instant::now() + LONGEST_WAIT;
     loop {
-        write(path, directory, "freezer.state", wanted)?;
-        let state = read(path, directory, "freezer.state")?;
+        cgroup.write("freezer.state", wanted)?;
+        let state = cgroup.read("freezer.state")?;
         if state.trim_end() == wanted {
             return Ok(());
         }
         if Instant::now() >= deadline {
             let waited_ms = u64::try_from(LONGEST_WAIT.as_millis()).unwrap_or(u64::MAX);
             let state = state.trim_end().to_owned();
-            return Err(CgroupError::FreezeTimeout {
-                path: path.directory().join("freezer.state"),
-                state,
-                waited_ms,
-            });
+            return Err(CgroupError::FreezeTimeout { path: cgroup.file("freezer.state"), state, waited_ms });
         }
         // Interrupted or not, the state is read again.
         poll(&mut [], Some(&V1_PAUSE)).ok();

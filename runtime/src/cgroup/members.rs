@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::fence::{Fence, children, open_directory, write};
+use super::directory::{Cgroup, children, open_directory};
 use super::freezer::wait_for_event;
-use super::{CgroupError, CgroupPath, Version};
+use super::{CgroupError, Fence, Version};
 use crate::sys::{file, pidfd};
 
 /// A list of pids: `pid_max` is 4 million, each at most 8 bytes.
@@ -29,9 +29,9 @@ impl Fence {
     /// [`CgroupError::Read`].
     pub fn pids(&self) -> Result<BTreeSet<u32>, CgroupError> {
         let mut pids = BTreeSet::new();
-        let wanted = self.v2().or_else(|| self.v1("devices")).or_else(|| self.members().next());
-        if let Some((path, directory)) = wanted {
-            collect(path, directory, &mut pids)?;
+        let wanted = self.v2().or_else(|| self.v1("devices")).or_else(|| self.cgroups().next());
+        if let Some(cgroup) = wanted {
+            collect(cgroup, &mut pids)?;
         }
         Ok(pids)
     }
@@ -50,9 +50,10 @@ impl Fence {
     /// # Errors
     /// [`CgroupError`]; [`CgroupError::NotEmpty`] when some do not die.
     pub fn kill_all(&self) -> Result<(), CgroupError> {
-        if let Some((path, directory)) = self.v2() {
-            let killed = write(path, directory, "cgroup.kill", "1")
-                .and_then(|()| wait_for_event(path, directory, "populated 0", LONGEST_DEATH));
+        if let Some(cgroup) = self.v2() {
+            let killed = cgroup
+                .write("cgroup.kill", "1")
+                .and_then(|()| wait_for_event(cgroup, "populated 0", LONGEST_DEATH));
             match killed {
                 // cgroup.kill came with Linux 5.14.
                 Err(CgroupError::Write { source: Errno::NOENT, .. }) => {}
@@ -65,7 +66,7 @@ impl Fence {
             }
             self.kill_round()?;
         }
-        let path = self.members().next().map(|(path, _)| path.directory()).unwrap_or_default();
+        let path = self.cgroups().next().map(|cgroup| cgroup.path.directory()).unwrap_or_default();
         Err(CgroupError::NotEmpty { path, count: self.everybody()?.len() })
     }
 
@@ -110,8 +111,8 @@ impl Fence {
     /// The processes of all hierarchies: a process with enough rights may have left some of them.
     fn everybody(&self) -> Result<BTreeSet<u32>, CgroupError> {
         let mut pids = BTreeSet::new();
-        for (path, directory) in self.members() {
-            collect(path, directory, &mut pids)?;
+        for cgroup in self.cgroups() {
+            collect(cgroup, &mut pids)?;
         }
         Ok(pids)
     }
@@ -130,26 +131,24 @@ pub(super) fn gone_is_empty(done: Result<(), CgroupError>) -> Result<(), CgroupE
 }
 
 /// Adds the processes of a cgroup and of those inside it.
-pub(super) fn collect(
-    path: &CgroupPath,
-    directory: BorrowedFd<'_>,
-    pids: &mut BTreeSet<u32>,
-) -> Result<(), CgroupError> {
-    let failed = |source| CgroupError::Read { path: path.directory().join("cgroup.procs"), source };
+pub(super) fn collect(cgroup: Cgroup<'_>, pids: &mut BTreeSet<u32>) -> Result<(), CgroupError> {
+    collect_in(cgroup.directory()?, cgroup.path.version, pids)
+        .map_err(|source| CgroupError::Read { path: cgroup.file("cgroup.procs"), source })
+}
+
+fn collect_in(directory: BorrowedFd<'_>, version: Version, pids: &mut BTreeSet<u32>) -> Result<(), Errno> {
     let text = match file::read_text_at(directory, Path::new("cgroup.procs"), MAX_PIDS_BYTES) {
-        Ok(text) => text,
         // Threaded v2 cgroups list no processes; their threads are listed by the one above.
         Err(Errno::NOENT | Errno::NODEV) => return Ok(()),
-        Err(Errno::OPNOTSUPP) if path.version == Version::V2 => return Ok(()),
-        Err(source) => return Err(failed(source)),
+        Err(Errno::OPNOTSUPP) if version == Version::V2 => return Ok(()),
+        text => text?,
     };
     // 0 is a process outside our pid namespace.
     pids.extend(text.lines().filter_map(|line| line.parse().ok()).filter(|pid: &u32| *pid != 0));
-    for child in children(directory).map_err(failed)? {
+    for child in children(directory)? {
         match open_directory(directory, &child) {
-            Ok(opened) => collect(path, opened.as_fd(), pids)?,
             Err(Errno::NOENT) => {}
-            Err(source) => return Err(failed(source)),
+            opened => collect_in(opened?.as_fd(), version, pids)?,
         }
     }
     Ok(())

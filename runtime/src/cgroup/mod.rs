@@ -5,7 +5,8 @@
 //! - [`plan`]: `cgroupsPath` and `resources` → paths and values, before anything is touched
 //! - `limits`: `resources` → writes, judged, then made; `devices`: which device nodes may be used
 //! - `controllers`: v2's, handed down on the way to the container
-//! - [`fence`]: the directories themselves: made, entered; [`refuge`](mod@refuge): entered when they take nobody in
+//! - [`fence`]: the cgroups themselves: made, entered; `directory`: one of them, with its files
+//! - [`refuge`](mod@refuge): what is entered when they take nobody in
 //! - `removal`: their end, and that of whoever is left in them
 //! - `systemd`: the same as a transient unit; `owner`: who may divide it further
 //! - `freezer`, `members`: freeze and thaw; count and kill
@@ -17,6 +18,7 @@
 
 mod controllers;
 mod devices;
+mod directory;
 mod fence;
 mod freezer;
 mod layout;

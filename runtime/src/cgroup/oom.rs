@@ -6,8 +6,8 @@ use rustix::event::{EventfdFlags, PollFlags, eventfd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::fence::{Fence, write};
-use super::{CgroupError, CgroupPath};
+use super::directory::Cgroup;
+use super::{CgroupError, Fence};
 use crate::sys::file;
 
 /// Waits for a container's processes to be short of memory.
@@ -30,12 +30,10 @@ impl Fence {
     /// # Errors
     /// [`CgroupError::NoController`] when the container's memory is not controlled.
     pub fn watch_oom(&self) -> Result<OomWatch, CgroupError> {
-        let source = if let Some((path, directory)) = self.v1("memory") {
-            watch_v1(path, directory)?
-        } else if let Some((path, directory)) = self.v2() {
-            watch_v2(path, directory)?
-        } else {
-            return Err(no_controller());
+        let source = match (self.v1("memory"), self.v2()) {
+            (Some(cgroup), _) => watch_v1(cgroup)?,
+            (None, Some(cgroup)) => watch_v2(cgroup)?,
+            (None, None) => return Err(no_controller()),
         };
         Ok(OomWatch { source })
     }
@@ -43,8 +41,8 @@ impl Fence {
     /// Whether the kernel has killed processes in it for want of memory; not where memory is not controlled.
     #[must_use]
     pub fn has_oom_kills(&self) -> bool {
-        let v1 = self.v1("memory").map(|(path, directory)| open(path, directory, "memory.oom_control"));
-        let v2 = || self.v2().map(|(path, directory)| open(path, directory, "memory.events"));
+        let v1 = self.v1("memory").map(|cgroup| open(cgroup, "memory.oom_control"));
+        let v2 = || self.v2().map(|cgroup| open(cgroup, "memory.events"));
         let counts = v1.or_else(v2).and_then(Result::ok);
         counts.and_then(|counts| kills(&counts)).is_some_and(|count| count > 0)
     }
@@ -54,27 +52,26 @@ fn no_controller() -> CgroupError {
     CgroupError::NoController { what: "watching for OOM".to_owned(), controller: "memory".to_owned() }
 }
 
-fn open(path: &CgroupPath, directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, CgroupError> {
-    rustix::fs::openat(directory, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|source| {
-        match source {
-            Errno::NOENT => no_controller(),
-            source => CgroupError::Read { path: path.directory().join(name), source },
-        }
+fn open(cgroup: Cgroup<'_>, name: &str) -> Result<OwnedFd, CgroupError> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    rustix::fs::openat(cgroup.directory()?, name, flags, Mode::empty()).map_err(|source| match source {
+        Errno::NOENT => no_controller(),
+        source => CgroupError::Read { path: cgroup.file(name), source },
     })
 }
 
-fn watch_v1(path: &CgroupPath, directory: BorrowedFd<'_>) -> Result<Source, CgroupError> {
+fn watch_v1(cgroup: Cgroup<'_>) -> Result<Source, CgroupError> {
     use std::os::fd::AsRawFd as _;
-    let control = open(path, directory, "memory.oom_control")?;
+    let control = open(cgroup, "memory.oom_control")?;
     let counter = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
         .map_err(|source| CgroupError::Wait { path: "eventfd".into(), source })?;
     let line = format!("{} {}", counter.as_raw_fd(), control.as_raw_fd());
-    write(path, directory, "cgroup.event_control", &line)?;
+    cgroup.write("cgroup.event_control", &line)?;
     Ok(Source::V1 { counter, control })
 }
 
-fn watch_v2(path: &CgroupPath, directory: BorrowedFd<'_>) -> Result<Source, CgroupError> {
-    let events = open(path, directory, "memory.events")?;
+fn watch_v2(cgroup: Cgroup<'_>) -> Result<Source, CgroupError> {
+    let events = open(cgroup, "memory.events")?;
     let seen = kills(&events).unwrap_or(0);
     Ok(Source::V2 { events, seen })
 }

@@ -2,13 +2,13 @@
 //! writable (systemd in a container, another engine) may divide its cgroup further: the directory and the files that the
 //! kernel calls delegatable are its user's then. The limits' files stay with the host.
 
-use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Uid, chownat};
 use rustix::io::Errno;
 
-use super::{CgroupError, CgroupPath};
+use super::CgroupError;
+use super::directory::Cgroup;
 use crate::plan::mappings::host_id;
 use crate::spec::{Mount, NamespaceKind, Spec};
 use crate::sys::file;
@@ -38,9 +38,9 @@ fn is_writable(mount: &Mount) -> bool {
 }
 
 /// Gives it the cgroup.
-pub(super) fn give(path: &CgroupPath, directory: BorrowedFd<'_>, user: u32) -> Result<(), CgroupError> {
-    let failed = |source| CgroupError::Delegate { path: path.directory(), user, source };
-    let owner = Some(Uid::from_raw(user));
+pub(super) fn give(cgroup: Cgroup<'_>, user: u32) -> Result<(), CgroupError> {
+    let failed = |source| CgroupError::Delegate { path: cgroup.path.directory(), user, source };
+    let (directory, owner) = (cgroup.directory()?, Some(Uid::from_raw(user)));
     chownat(directory, "", owner, None, AtFlags::EMPTY_PATH).map_err(failed)?;
     let files = file::read_text(Path::new(DELEGATABLE), file::MAX_PROC_BYTES).map_err(failed)?;
     for name in files.lines() {

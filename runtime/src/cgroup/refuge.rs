@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::CWD;
 
-use super::fence::open_directory;
+use super::directory::open_directory;
 use super::{CgroupError, Layout, Membership, Version};
 use crate::sys::pidfd;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD};
 use rustix::io::Errno;
 
-use super::fence::{children, open_directory};
+use super::directory::{Cgroup, children, open_directory};
 use super::{CgroupError, CgroupPaths, Fence, Scope};
 
 /// cgroupfs itself allows no deeper nesting than this many levels below a container that we would walk.
@@ -48,18 +48,23 @@ impl Fence {
             placeholder.end();
         }
         let mut first = self.paths.scope.as_ref().map_or(Ok(()), Scope::stop);
-        for (path, directory) in self.members() {
-            let removed = match remove_directory(CWD, &path.directory()) {
-                // There are cgroups inside it.
-                Err(Errno::BUSY | Errno::NOTEMPTY) => remove_children(directory, MAX_DEPTH)
-                    .and_then(|()| remove_directory(CWD, &path.directory())),
-                removed => removed,
-            };
-            let removed = removed.map_err(|source| CgroupError::Remove { path: path.directory(), source });
-            first = first.and(removed);
+        for cgroup in self.cgroups() {
+            first = first.and(remove_whole(cgroup));
         }
         first
     }
+}
+
+fn remove_whole(cgroup: Cgroup<'_>) -> Result<(), CgroupError> {
+    let path = cgroup.path.directory();
+    let removed = match remove_directory(CWD, &path) {
+        // There are cgroups inside it.
+        Err(Errno::BUSY | Errno::NOTEMPTY) => {
+            remove_children(cgroup.directory()?, MAX_DEPTH).and_then(|()| remove_directory(CWD, &path))
+        }
+        removed => removed,
+    };
+    removed.map_err(|source| CgroupError::Remove { path, source })
 }
 
 fn remove_directory(at: impl AsFd, path: &Path) -> Result<(), Errno> {

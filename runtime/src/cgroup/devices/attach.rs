@@ -6,8 +6,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::super::CgroupError;
-use super::super::fence::{Fence, write_each};
+use super::super::{CgroupError, Fence};
 use super::{DeviceList, program};
 use crate::sys::bpf;
 
@@ -18,13 +17,13 @@ impl Fence {
     /// [`CgroupError::Write`] and [`CgroupError::DeviceProgram`]; [`CgroupError::NoController`] when there is neither a
     /// v1 device cgroup nor v2 alone.
     pub(in super::super) fn allow_devices(&self, list: &DeviceList) -> Result<(), CgroupError> {
-        if let Some((path, directory)) = self.v1("devices") {
+        if let Some(cgroup) = self.v1("devices") {
             let mut writes = list.v1_writes().into_iter();
-            return writes.try_for_each(|(file, lines)| write_each(path, directory, file, &lines));
+            return writes.try_for_each(|(file, lines)| cgroup.write_each(file, &lines));
         }
         match self.v2() {
-            Some((path, directory)) if self.paths().is_unified() => attach(directory, list)
-                .map_err(|source| CgroupError::DeviceProgram { path: path.directory(), source }),
+            Some(cgroup) if self.paths().is_unified() => attach(cgroup.directory()?, list)
+                .map_err(|source| CgroupError::DeviceProgram { path: cgroup.path.directory(), source }),
             _ => Err(CgroupError::NoController {
                 what: "the device rules".to_owned(),
                 controller: "devices".to_owned(),

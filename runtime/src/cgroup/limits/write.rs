@@ -1,12 +1,11 @@
 //! Limits written to the files of a container's cgroups. Decides nothing about values.
 
-use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::super::fence::{Fence, read};
-use super::super::{CgroupError, CgroupPath, Version};
+use super::super::directory::Cgroup;
+use super::super::{CgroupError, Fence, Version};
 use super::{Knot, Limits, Setting};
 use crate::sys::file;
 
@@ -22,9 +21,9 @@ impl Fence {
     }
 
     pub(in super::super) fn check_floors(&self, limits: &Limits) -> Result<(), CgroupError> {
-        let Some((path, directory)) = self.v2().filter(|_| !limits.floors.is_empty()) else { return Ok(()) };
+        let Some(cgroup) = self.v2().filter(|_| !limits.floors.is_empty()) else { return Ok(()) };
         // A cgroup without usage has room for everybody.
-        let Ok(text) = read(path, directory, "memory.current") else { return Ok(()) };
+        let Ok(text) = cgroup.read("memory.current") else { return Ok(()) };
         let usage: u64 = text.trim().parse().unwrap_or(0);
         for floor in &limits.floors {
             if floor.bytes <= usage {
@@ -43,7 +42,7 @@ impl Fence {
             Version::V1 => self.v1(knot.controller),
             Version::V2 => self.v2(),
         };
-        let Some((path, directory)) = found else {
+        let Some(cgroup) = found else {
             let what = knot.settings.first().map(|setting| setting.field.clone()).unwrap_or_default();
             return Err(CgroupError::NoController { what, controller: knot.controller.to_owned() });
         };
@@ -52,7 +51,7 @@ impl Fence {
             let mut refused = Vec::new();
             let mut first = None;
             for setting in &pending {
-                match self.set(knot, setting, path, directory) {
+                match self.set(knot, setting, cgroup) {
                     Ok(()) => {}
                     Err(error @ CgroupError::Limit { source: Errno::INVAL, .. }) => {
                         refused.push(*setting);
@@ -69,13 +68,8 @@ impl Fence {
         }
     }
 
-    fn set(
-        &self,
-        knot: &Knot,
-        setting: &Setting,
-        path: &CgroupPath,
-        directory: BorrowedFd<'_>,
-    ) -> Result<(), CgroupError> {
+    fn set(&self, knot: &Knot, setting: &Setting, cgroup: Cgroup<'_>) -> Result<(), CgroupError> {
+        let directory = cgroup.directory()?;
         for (name, value) in &setting.choices {
             let source = match file::write_at(directory, Path::new(name), value.as_bytes()) {
                 Ok(()) => return Ok(()),
@@ -83,38 +77,31 @@ impl Fence {
                 Err(source) => source,
             };
             if source == Errno::BUSY && name == "memory.limit_in_bytes" {
-                return Err(below_usage(setting, value, path, directory));
+                return Err(below_usage(setting, value, cgroup));
             }
-            let path = path.directory().join(name);
             return Err(CgroupError::Limit {
                 field: setting.field.clone(),
-                path,
+                path: cgroup.file(name),
                 value: value.clone(),
                 source,
             });
         }
-        if setting.may_be_missing { Ok(()) } else { Err(self.missing(knot, setting, path, directory)) }
+        if setting.may_be_missing { Ok(()) } else { Err(self.missing(knot, setting, cgroup)) }
     }
 
     /// Why a cgroup has no such file.
-    fn missing(
-        &self,
-        knot: &Knot,
-        setting: &Setting,
-        path: &CgroupPath,
-        directory: BorrowedFd<'_>,
-    ) -> CgroupError {
+    fn missing(&self, knot: &Knot, setting: &Setting, cgroup: Cgroup<'_>) -> CgroupError {
         let (file, value) = setting.choices.last().cloned().unwrap_or_default();
         let controller = match knot.controller {
             super::v2::UNIFIED => file.split('.').next().unwrap_or_default().to_owned(),
             named => named.to_owned(),
         };
-        let has_controller = path.version == Version::V1 || controller == "cgroup" || {
-            let here = read(path, directory, "cgroup.controllers").unwrap_or_default();
+        let has_controller = cgroup.path.version == Version::V1 || controller == "cgroup" || {
+            let here = cgroup.read("cgroup.controllers").unwrap_or_default();
             here.split_whitespace().any(|name| name == controller)
         };
         if has_controller {
-            let path = path.directory().join(file);
+            let path = cgroup.file(&file);
             return CgroupError::Limit { field: setting.field.clone(), path, value, source: Errno::NOENT };
         }
         match self.obstacle(&controller) {
@@ -129,8 +116,8 @@ impl Fence {
     }
 }
 
-fn below_usage(setting: &Setting, value: &str, path: &CgroupPath, directory: BorrowedFd<'_>) -> CgroupError {
-    let number = |name| read(path, directory, name).map(|text| text.trim().to_owned()).unwrap_or_default();
+fn below_usage(setting: &Setting, value: &str, cgroup: Cgroup<'_>) -> CgroupError {
+    let number = |name| cgroup.read(name).map(|text| text.trim().to_owned()).unwrap_or_default();
     let (usage, peak) = (number("memory.usage_in_bytes"), number("memory.max_usage_in_bytes"));
     let problem =
         format!("unable to set memory limit to {value} (current usage: {usage}, peak usage: {peak})");

@@ -9,8 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::fence::Fence;
-use super::{CgroupError, Version};
+use super::{CgroupError, Fence, Version};
 use crate::resctrl;
 use read::Files;
 
@@ -194,9 +193,9 @@ impl Fence {
     pub fn stats(&self) -> Result<Stats, CgroupError> {
         let mut stats = Stats::default();
         let is_unified = self.paths().is_unified();
-        for (path, directory) in self.members() {
-            let files = Files { path, directory };
-            match path.version {
+        for cgroup in self.cgroups() {
+            let files = Files(cgroup);
+            match cgroup.path.version {
                 Version::V1 => v1::read(&mut stats, &files)?,
                 Version::V2 => {
                     stats.cpu.psi = files.pressure("cpu.pressure")?;

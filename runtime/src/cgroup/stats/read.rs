@@ -1,24 +1,20 @@
 //! The formats of cgroup files: a number, keyed numbers, a list, block I/O tables, pressure.
 
 use std::collections::BTreeMap;
-use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
 
-use super::super::fence::read;
-use super::super::{CgroupError, CgroupPath};
+use super::super::CgroupError;
+use super::super::directory::Cgroup;
 use super::{BlkioEntry, Pressure, Psi};
 
 /// The files of one cgroup.
-pub(super) struct Files<'a> {
-    pub(super) path: &'a CgroupPath,
-    pub(super) directory: BorrowedFd<'a>,
-}
+pub(super) struct Files<'a>(pub(super) Cgroup<'a>);
 
 impl Files<'_> {
     /// A file's text; `None` when the kernel has no such file, or does not fill it.
     pub(super) fn text(&self, name: &str) -> Result<Option<String>, CgroupError> {
-        match read(self.path, self.directory, name) {
+        match self.0.read(name) {
             Ok(text) => Ok(Some(text)),
             Err(CgroupError::Read { source: Errno::NOENT | Errno::OPNOTSUPP | Errno::NODEV, .. }) => Ok(None),
             Err(error) => Err(error),
@@ -54,7 +50,7 @@ impl Files<'_> {
     }
 
     fn nonsense(&self, name: &str, content: String) -> CgroupError {
-        CgroupError::Nonsense { path: self.path.directory().join(name), content }
+        CgroupError::Nonsense { path: self.0.file(name), content }
     }
 }
 

@@ -9,7 +9,7 @@ const NANOSECONDS_PER_TICK: u64 = 10_000_000;
 
 /// Reads what the controllers of one hierarchy tell.
 pub(super) fn read(stats: &mut Stats, files: &Files<'_>) -> Result<(), CgroupError> {
-    for controller in &files.path.controllers {
+    for controller in &files.0.path.controllers {
         match controller.as_str() {
             "cpu" => throttling(stats, files)?,
             "cpuacct" => cpu_usage(stats, files)?,
