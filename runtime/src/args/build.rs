@@ -37,7 +37,7 @@ pub(super) fn globals(matches: &Matches) -> Result<Globals, UsageError> {
     };
     Ok(Globals {
         debug: matches.is_on("debug")?,
-        log: matches.text("log").filter(|path| !path.is_empty()).map(PathBuf::from),
+        log: path(matches, "log"),
         log_format,
         root: root(matches.text("root"))?,
         has_own_root: matches.text("root").is_some(),
@@ -115,7 +115,6 @@ pub(super) fn run(matches: &Matches) -> Result<Command, UsageError> {
         create: create_args(matches)?,
         detach: matches.is_on("detach")?,
         keep: matches.is_on("keep")?,
-        no_subreaper: matches.is_on("no-subreaper")?,
     }))
 }
 

@@ -86,7 +86,6 @@ pub struct RunArgs {
     pub create: CreateArgs,
     pub detach: bool,
     pub keep: bool,
-    pub no_subreaper: bool,
 }
 
 /// `list`.

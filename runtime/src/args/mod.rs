@@ -126,13 +126,10 @@ impl UsageError {
         Self::BadValue { name: name.to_owned(), value: value.to_owned() }
     }
 
-    /// runc exits with 3 for a command that it does not have, with 255 for a faulty `exec`, otherwise with 1.
+    /// runc's: 3 for a command that it does not have, otherwise 1.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::UnknownCommand(_) => 3,
-            _ => 1,
-        }
+        if matches!(self, Self::UnknownCommand(_)) { 3 } else { 1 }
     }
 }
 

@@ -1,6 +1,5 @@
 //! `events`: statistics once or again and again, and a line for every time the container ran out of memory.
 
-use std::io::Write as _;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -49,7 +48,7 @@ pub(super) fn run(root: &Path, args: &EventsArgs) -> Result<(), CommandError> {
     }
     let fence = Fence::open(&state.cgroups)?;
     if args.stats {
-        return print("stats", &args.id, Some(stats(&state, &fence)?));
+        return say("stats", &args.id, Some(stats(&state, &fence)?));
     }
     follow(&state, &fence, args.interval)
 }
@@ -73,13 +72,13 @@ fn follow(state: &State, fence: &Fence, interval: Duration) -> Result<(), Comman
         let (has_news, has_ended) = (!waiting[0].revents().is_empty(), !waiting[1].revents().is_empty());
         // The first process may have been the one that was killed for it: this comes first.
         if (has_news || has_ended) && oom.has_happened() {
-            print("oom", &state.id, None)?;
+            say("oom", &state.id, None)?;
         }
         if has_ended {
             return Ok(());
         }
         if Instant::now() >= next {
-            print("stats", &state.id, Some(stats(state, fence)?))?;
+            say("stats", &state.id, Some(stats(state, fence)?))?;
             next = Instant::now() + interval;
         }
     }
@@ -93,10 +92,9 @@ fn stats(state: &State, fence: &Fence) -> Result<Stats, CommandError> {
     Ok(stats)
 }
 
-fn print(kind: &'static str, id: &ContainerId, data: Option<Stats>) -> Result<(), CommandError> {
+fn say(kind: &'static str, id: &ContainerId, data: Option<Stats>) -> Result<(), CommandError> {
     let event = Event { kind, id: id.as_str(), data };
     let mut line = serde_json::to_vec(&event).expect("plain data becomes JSON");
     line.push(b'\n');
-    let mut stdout = std::io::stdout();
-    stdout.write_all(&line).and_then(|()| stdout.flush()).map_err(|source| CommandError::Print { source })
+    super::print(&line)
 }

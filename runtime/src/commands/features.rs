@@ -2,7 +2,6 @@
 //! containerd and CRI-O `linux.namespaces` and `linux.mountExtensions`: what is said here is what works.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 
 use serde::Serialize;
 use serde::ser::SerializeStruct as _;
@@ -98,7 +97,7 @@ pub(super) fn run() -> Result<(), CommandError> {
     let mut serializer = serde_json::Serializer::with_formatter(&mut text, indented);
     features().serialize(&mut serializer).expect("plain data becomes JSON");
     text.push(b'\n');
-    std::io::stdout().write_all(&text).map_err(|source| CommandError::Print { source })
+    super::print(&text)
 }
 
 fn features() -> Features {

@@ -1,7 +1,6 @@
 //! `list`: every container below `--root`, as a table, as JSON or as bare ids.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use super::CommandError;
 use super::state::Shown;
@@ -29,7 +28,7 @@ pub(super) fn run(globals: &Globals, args: ListArgs, log: &Log) -> Result<(), Co
         (false, ListFormat::Json) => json(&rows),
         (false, ListFormat::Table) => table(&rows),
     };
-    std::io::stdout().write_all(text.as_bytes()).map_err(|source| CommandError::Print { source })
+    super::print(text.as_bytes())
 }
 
 struct Row {

@@ -19,11 +19,19 @@ mod start;
 mod state;
 mod update;
 
+use std::io::Write as _;
+
 use crate::args::{Command, Invocation};
 use crate::output::Log;
 use crate::sealed::SealError;
 
 pub use error::CommandError;
+
+/// Says the result of a command.
+fn print(text: &[u8]) -> Result<(), CommandError> {
+    let mut stdout = std::io::stdout();
+    stdout.write_all(text).and_then(|()| stdout.flush()).map_err(|source| CommandError::Print { source })
+}
 
 /// Does what was asked; the number is the exit code. `sealed` says whether the commands that need it may be done.
 ///

@@ -1,7 +1,6 @@
 //! `ps`: a container's processes, as a list of pids or as the lines of ps(1) about them.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -44,7 +43,7 @@ pub(super) fn run(root: &Path, args: &PsArgs) -> Result<(), CommandError> {
             table(&listed, |pid| pids.contains(&pid))?
         }
     };
-    std::io::stdout().write_all(text.as_bytes()).map_err(|source| CommandError::Print { source })
+    super::print(text.as_bytes())
 }
 
 fn ask(options: &[String]) -> Result<String, PsError> {

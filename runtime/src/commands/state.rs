@@ -1,7 +1,6 @@
 //! `state`: one container as JSON, with runc's fields in runc's order, indented by two spaces, without a newline.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::Path;
 
 use knarr_proto::id::ContainerId;
@@ -50,5 +49,5 @@ pub(super) fn run(root: &Path, id: &ContainerId) -> Result<(), CommandError> {
     let observed = state.observe(root)?;
     // runc leaves the owner empty here, and names it in `list`.
     let text = serde_json::to_vec_pretty(&Shown::new(&state, observed, "")).expect("plain data becomes JSON");
-    std::io::stdout().write_all(&text).map_err(|source| CommandError::Print { source })
+    super::print(&text)
 }

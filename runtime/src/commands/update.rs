@@ -60,15 +60,11 @@ pub(super) fn run(root: &Path, args: &UpdateArgs, log: &Log) -> Result<(), Comma
         }
         return Err(error);
     }
-    keep(&state, root, (&new, args))
+    keep(&state, root, &new, args)
 }
 
 /// The kept configuration gets the new limits: the next update begins with them.
-fn keep(
-    state: &State,
-    root: &Path,
-    (resources, args): (&Resources, &UpdateArgs),
-) -> Result<(), CommandError> {
+fn keep(state: &State, root: &Path, resources: &Resources, args: &UpdateArgs) -> Result<(), CommandError> {
     let path = root.join(state.id.as_str()).join(CONFIG);
     let failed = |source| UpdateError::Parse { path: path.clone(), source };
     let text = std::fs::read(&path).map_err(|source| UpdateError::Kept { path: path.clone(), source })?;
