@@ -8,8 +8,8 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 use super::{CreateError, Decided, outside};
 use crate::plan::mappings;
 use crate::plan::mounts::{IdMap, IdSource, Mount, MountKind};
-use crate::rootfs::Source;
 use crate::rootfs::mounts::open_source;
+use crate::rootfs::{MountError, Source};
 use crate::spec::{IdMapping, NamespaceKind};
 use crate::sys::clone::{Forked, fork_into};
 use crate::sys::file::open_directory;
@@ -102,7 +102,7 @@ fn unmapped(mount: &Mount) -> Result<Source, CreateError> {
     match open_source(source, *reach) {
         Ok(tree) => Ok(Source::Given(tree)),
         // Without rights over our own mount namespace the child, who has one, opens it as the same user.
-        Err(error) if error.errno() == Some(Errno::PERM) => Ok(Source::ByChild),
+        Err(MountError::Source { source: Errno::PERM, .. }) => Ok(Source::ByChild),
         Err(source) => Err(CreateError::Source { destination: mount.destination.clone(), source }),
     }
 }

@@ -83,6 +83,14 @@ pub struct Filesystem {
     pub copies_up: bool,
 }
 
+impl Filesystem {
+    /// One of no device: its source is its type.
+    #[must_use]
+    pub fn of_kernel(kind: &str, data: Vec<(String, Option<String>)>) -> Self {
+        Self { kind: kind.to_owned(), source: kind.to_owned(), data, copies_up: false }
+    }
+}
+
 /// An id-mapped mount.
 #[derive(Clone, Debug)]
 pub struct IdMap {

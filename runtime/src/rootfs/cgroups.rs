@@ -36,7 +36,8 @@ pub(super) fn mount(tree: &Tree, mount: &Mount, around: &Surroundings<'_>) -> Re
         };
     }
     let above = Attributes { set: attributes.set & !libc::MOUNT_ATTR_RDONLY, ..Attributes::default() };
-    let directory = new_filesystem(&tmpfs(), above, around.mount_label)?;
+    let mode = vec![("mode".to_owned(), Some("755".to_owned()))];
+    let directory = new_filesystem(&Filesystem::of_kernel("tmpfs", mode), above, around.mount_label)?;
     attach(directory.as_fd(), target.as_fd()).map_err(|source| MountError::Attach { source })?;
     for path in v1 {
         let name = hierarchy_name(path);
@@ -60,16 +61,6 @@ pub(super) fn mount(tree: &Tree, mount: &Mount, around: &Surroundings<'_>) -> Re
     Ok(())
 }
 
-fn tmpfs() -> Filesystem {
-    let option = |key: &str, value: &str| (key.to_owned(), Some(value.to_owned()));
-    Filesystem {
-        kind: "tmpfs".to_owned(),
-        source: "tmpfs".to_owned(),
-        data: vec![option("mode", "755")],
-        copies_up: false,
-    }
-}
-
 /// The hierarchy's directory name on the host, which programs in the container expect.
 pub(crate) fn hierarchy_name(path: &CgroupPath) -> &str {
     path.mount.rsplit('/').next().unwrap_or(&path.mount)
@@ -91,8 +82,7 @@ fn view(path: &CgroupPath, attributes: Attributes) -> Result<OwnedFd, MountError
             None => data.push((controller.clone(), None)),
         }
     }
-    let filesystem = Filesystem { kind: kind.to_owned(), source: kind.to_owned(), data, copies_up: false };
-    new_filesystem(&filesystem, attributes, "")
+    new_filesystem(&Filesystem::of_kernel(kind, data), attributes, "")
 }
 
 fn bind(directory: &Path, attributes: Attributes, target: Target<'_>) -> Result<(), MountError> {

@@ -18,7 +18,7 @@ pub(crate) mod mounts;
 pub(crate) mod procfs;
 pub(crate) mod tree;
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use crate::cgroup::CgroupPaths;
@@ -99,16 +99,6 @@ pub enum MountError {
     Cgroup { path: PathBuf, source: Errno },
 }
 
-impl MountError {
-    /// What the kernel said, if it is the kernel that refused.
-    pub(crate) fn errno(&self) -> Option<Errno> {
-        match self {
-            Self::Source { source, .. } => Some(*source),
-            _ => None,
-        }
-    }
-}
-
 /// Who opens the source of a mount.
 #[derive(Debug)]
 pub(crate) enum Source {
@@ -144,9 +134,9 @@ pub(crate) struct Surroundings<'a> {
 pub(crate) struct Built {
     pub(crate) tree: Tree,
     /// The procfs that was mounted for the container, if it was and can be written through.
-    pub(crate) procfs: Option<Procfs>,
+    procfs: Option<Procfs>,
     /// The devpts that was mounted for the container.
-    pub(crate) devpts: Option<OwnedFd>,
+    devpts: Option<OwnedFd>,
     /// Read-only tmpfs: writable until all that belongs into them is there.
     readonly_later: Vec<OwnedFd>,
 }
@@ -159,7 +149,7 @@ pub(crate) fn build(root: &plan::Root, around: &Surroundings<'_>) -> Result<Buil
     let tree = enter::bind_root(root.propagation)?;
     let mut built = Built { tree, procfs: None, devpts: None, readonly_later: Vec::new() };
     for (index, mount) in root.mounts.iter().enumerate() {
-        mounts::make(&mut built, (index, mount), around).map_err(|source| RootError::Mount {
+        mounts::make(&mut built, index, mount, around).map_err(|source| RootError::Mount {
             kind: mounts::name(&mount.kind),
             destination: format!("/{}", mount.destination),
             source,
@@ -204,8 +194,8 @@ impl Built {
         }
     }
 
-    /// A second descriptor of the container's devpts.
-    pub(crate) fn devpts(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+    /// The devpts that was mounted for the container.
+    pub(crate) fn devpts(&self) -> Option<BorrowedFd<'_>> {
         self.devpts.as_ref().map(AsFd::as_fd)
     }
 }

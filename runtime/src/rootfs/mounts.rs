@@ -33,7 +33,8 @@ pub(super) fn name(kind: &MountKind) -> String {
 
 pub(super) fn make(
     built: &mut Built,
-    (index, mount): (usize, &Mount),
+    index: usize,
+    mount: &Mount,
     around: &Surroundings<'_>,
 ) -> Result<(), MountError> {
     let tree = &built.tree;
