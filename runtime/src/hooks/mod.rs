@@ -114,7 +114,7 @@ pub enum HookError {
     },
 }
 
-/// Refuses hooks that can never run. Call in the plan.
+/// Refuses hooks that can never run.
 ///
 /// # Errors
 /// [`HookError`], of the first that is wrong.

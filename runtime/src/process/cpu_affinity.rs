@@ -23,7 +23,7 @@ pub struct CpuAffinity {
 }
 
 impl CpuAffinity {
-    /// Reads the two lists. Call in the plan of `exec`.
+    /// Reads the two lists.
     ///
     /// # Errors
     /// [`CpuAffinityError`] for a list that is no list.
@@ -33,8 +33,7 @@ impl CpuAffinity {
         Ok(Self { initial: field("initial", &affinity.initial)?, after: field("final", &affinity.after)? })
     }
 
-    /// Pins the calling thread before it enters the cgroup. Call in `join`'s child as its first step, or in the parent
-    /// before the clone, which inherits it.
+    /// Pins the calling thread, whose child inherits it, before that enters the container's cgroup.
     ///
     /// # Errors
     /// EINVAL when the machine has none of these CPUs.
@@ -56,8 +55,7 @@ impl CpuAffinity {
         self.initial.is_empty() && self.after.is_empty()
     }
 
-    /// Pins the calling thread once it is in the container's cgroup. Call in `join`'s child after it entered the
-    /// cgroup and before it drops privileges.
+    /// Pins the calling thread once it is in the container's cgroup.
     ///
     /// # Errors
     /// EINVAL when the container's cpuset has none of these CPUs.

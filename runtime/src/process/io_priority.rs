@@ -23,7 +23,7 @@ pub enum IoPriorityError {
 pub struct IoPriority(u32);
 
 impl IoPriority {
-    /// Reads class and level. Call in the plan.
+    /// Reads class and level.
     ///
     /// # Errors
     /// [`IoPriorityError`].
@@ -40,7 +40,7 @@ impl IoPriority {
         }
     }
 
-    /// Applies it to the calling thread. Call in `confine`, before capabilities are dropped and before seccomp.
+    /// Applies it to the calling thread.
     ///
     /// # Errors
     /// EPERM for the real-time class without CAP_SYS_ADMIN or CAP_SYS_NICE.

@@ -215,9 +215,8 @@ fn label(plan: &Process) -> Result<(), LaunchError> {
         return Ok(());
     }
     let procfs = Procfs::mount().map_err(|source| LaunchError::Procfs { source })?;
-    selinux::apply_on_exec(procfs.as_fd(), &plan.selinux_label)?;
-    apparmor::apply_on_exec(procfs.as_fd(), &plan.apparmor_profile)?;
-    Ok(())
+    selinux::apply_on_exec(&procfs, &plan.selinux_label)?;
+    Ok(apparmor::apply_on_exec(&procfs, &plan.apparmor_profile)?)
 }
 
 fn load_filter(filter: Option<&Program>, channel: &ChildEnd) -> Result<(), LaunchError> {

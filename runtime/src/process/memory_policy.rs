@@ -76,7 +76,7 @@ pub struct MemoryPolicy {
 }
 
 impl MemoryPolicy {
-    /// Reads mode, flags and nodes. Call in the plan.
+    /// Reads mode, flags and nodes.
     ///
     /// # Errors
     /// [`MemoryPolicyError`].
@@ -104,8 +104,7 @@ impl MemoryPolicy {
         }
     }
 
-    /// Applies it to the calling thread, which exec keeps. Call in `confine` of the container's first process, before
-    /// capabilities are dropped and before seccomp.
+    /// Applies it to the calling thread, which exec keeps.
     ///
     /// # Errors
     /// EINVAL for nodes that the machine or the cpuset does not have, ENOSYS without NUMA.

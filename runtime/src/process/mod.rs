@@ -1,8 +1,8 @@
 //! What a process is given before it runs: how it is scheduled, where its memory comes from, which kernel it sees.
 //!
 //! [`launch`] is the way from a process with all rights to the user's program; [`console`] its terminal.
-//! Each other module parses its part of the specification in the plan, before the host is touched, into a value whose only
-//! verb is `apply`, which the child calls on itself.
+//! [`policies`] and what it holds are parsed before the host is touched; the child applies them to itself, before it gives
+//! up its rights and before seccomp.
 
 pub mod console;
 pub mod cpu_affinity;

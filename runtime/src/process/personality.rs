@@ -26,7 +26,7 @@ pub enum Personality {
 }
 
 impl Personality {
-    /// Reads the domain. Call in the plan.
+    /// Reads the domain.
     ///
     /// # Errors
     /// [`PersonalityError`].
@@ -41,7 +41,7 @@ impl Personality {
         }
     }
 
-    /// Applies it to the calling thread. Call in `confine`, before seccomp (whose profiles filter personality).
+    /// Applies it to the calling thread; must come before seccomp, whose profiles filter personality.
     ///
     /// # Errors
     /// The kernel's.

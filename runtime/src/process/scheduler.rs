@@ -56,7 +56,7 @@ pub enum SchedulerError {
 pub struct Scheduler(SchedulingAttributes);
 
 impl Scheduler {
-    /// Reads policy, flags and parameters. Call in the plan.
+    /// Reads policy, flags and parameters.
     ///
     /// # Errors
     /// [`SchedulerError`].
@@ -94,10 +94,10 @@ impl Scheduler {
         }))
     }
 
-    /// Applies it to the calling thread. Call in `confine`, before capabilities are dropped and before seccomp.
+    /// Applies it to the calling thread.
     ///
     /// # Errors
-    /// EPERM without CAP_SYS_NICE, or for SCHED_DEADLINE inside a cpuset (say so if the container has one); EINVAL for
+    /// EPERM without CAP_SYS_NICE, or for SCHED_DEADLINE inside a cpuset; EINVAL for
     /// parameters that contradict each other.
     pub fn apply(&self) -> Result<(), Errno> {
         scheduling::set_attributes(&self.0)

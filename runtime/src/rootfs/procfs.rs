@@ -1,12 +1,13 @@
 //! A procfs of our own that no container has touched: mounted by us, held by descriptor, never found by path. All
-//! writes to sysctls and to our own attributes go through it (CVE-2019-16884, CVE-2019-19921, CVE-2025-52881).
+//! writes to sysctls and to our own attributes go through it: a container that mounts its own /proc must not receive
+//! them in the kernel's stead (CVE-2019-16884, CVE-2019-19921, CVE-2025-52881).
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
-use crate::sys::Errno;
+use crate::sys::{Errno, file};
 
 /// A verified procfs.
 #[derive(Debug)]
@@ -26,24 +27,12 @@ impl Procfs {
         rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, none).map(Self)
     }
 
-    /// Opens a file below it that is there by the kernel's making: nothing magic, nothing mounted over it.
-    pub(crate) fn open(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-        rustix::fs::openat2(&self.0, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
-    }
-
-    /// Writes a whole value in one call.
+    /// Writes a whole value in one call to a file below it that is there by the kernel's making: nothing on the way is
+    /// magic (`thread-self` is an ordinary link), and nothing is mounted over it.
     pub(crate) fn write(&self, path: &str, value: &[u8]) -> Result<(), Errno> {
-        let file = self.open(path, OFlags::WRONLY)?;
-        match rustix::io::write(&file, value)? {
-            written if written == value.len() => Ok(()),
-            _ => Err(Errno::IO),
-        }
-    }
-}
-
-impl AsFd for Procfs {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat2(&self.0, path, flags, Mode::empty(), resolve)?;
+        file::write_whole(&file, value)
     }
 }

@@ -1,11 +1,10 @@
 //! `process.apparmorProfile`: the AppArmor profile that the next exec enters. Never loads profiles.
 
-use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::label;
+use crate::rootfs::Procfs;
 
 /// Why a profile is not in force.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +31,7 @@ fn is_enabled_at(parameter: &Path) -> bool {
     std::fs::read(parameter).is_ok_and(|text| text.first() == Some(&b'Y'))
 }
 
-/// Refuses a profile that cannot be applied. Call in the plan; the empty name asks for nothing.
+/// Refuses a profile that cannot be applied; the empty name asks for nothing.
 ///
 /// # Errors
 /// [`AppArmorError::NotEnabled`].
@@ -43,19 +42,18 @@ pub fn check(profile: &str) -> Result<(), AppArmorError> {
     Err(AppArmorError::NotEnabled(profile.to_owned()))
 }
 
-/// Has the next exec of the calling thread enter the profile. Call in `confine`, before no_new_privs and seccomp, with
-/// the descriptor of a verified procfs (the host's, or a detached mount of our own; never `/proc` by path).
+/// Has the next exec of the calling thread enter the profile; must come before no_new_privs and seccomp.
 ///
 /// # Errors
 /// [`AppArmorError::Apply`].
-pub fn apply_on_exec(procfs: BorrowedFd<'_>, profile: &str) -> Result<(), AppArmorError> {
+pub(crate) fn apply_on_exec(procfs: &Procfs, profile: &str) -> Result<(), AppArmorError> {
     if profile.is_empty() {
         return Ok(());
     }
     let value = format!("exec {profile}");
     // Since 5.8 AppArmor has a directory of its own, which stays right when several modules are stacked.
-    let written = match label::write(procfs, "apparmor/exec", value.as_bytes()) {
-        Err(Errno::NOENT) => label::write(procfs, "exec", value.as_bytes()),
+    let written = match procfs.write("thread-self/attr/apparmor/exec", value.as_bytes()) {
+        Err(Errno::NOENT) => procfs.write("thread-self/attr/exec", value.as_bytes()),
         other => other,
     };
     written.map_err(|source| AppArmorError::Apply { profile: profile.to_owned(), source })

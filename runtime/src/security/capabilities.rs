@@ -174,8 +174,8 @@ impl Sets {
             inheritable: CapabilitySet::from_bits_retain(self.inheritable & held.permitted.bits()),
         };
         rustix::thread::set_capabilities(None, sets).map_err(|source| CapabilityError::Set { source })?;
-        // What is not both permitted and inheritable the kernel refuses as ambient; exec cleared the set for us already
-        // when the user changed, but not when root stays root.
+        // The change to another user has cleared it already, but root that stays root has not changed. What is not both
+        // permitted and inheritable the kernel refuses as ambient.
         rustix::thread::clear_ambient_capability_set().map_err(|source| CapabilityError::Set { source })?;
         let ambient = self.ambient & sets.permitted.bits() & sets.inheritable.bits();
         for (number, name) in NAMES.iter().enumerate().filter(|(number, _)| ambient & (1 << number) != 0) {

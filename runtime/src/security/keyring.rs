@@ -37,8 +37,7 @@ pub enum KeyringError {
     },
 }
 
-/// Leaves the caller's session keyring for the container's. Call in the child as the first step of `isolate`, once it
-/// is in its user namespace and before the rootfs is touched, unless `--no-new-keyring` was given; in `exec` the same.
+/// Leaves the caller's session keyring for the container's. The child does it once it is in its user namespace.
 ///
 /// A kernel without keys is no error, as in runc: there is then nothing to keep apart.
 ///

@@ -1,12 +1,10 @@
-//! `process.selinuxLabel`: the SELinux context that the next exec, and the keyring made before it, get.
-//! Never computes labels and never relabels files.
+//! `process.selinuxLabel`: the SELinux context that the next exec gets. Never computes labels and never relabels files.
 
-use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::label;
+use crate::rootfs::Procfs;
 
 /// Why a label is not in force.
 #[derive(Debug, thiserror::Error)]
@@ -15,10 +13,8 @@ pub enum SelinuxError {
     #[error("selinux label {0:?} is specified in config, but selinux is disabled or not supported")]
     NotEnabled(String),
     /// EINVAL here means a context that the loaded policy does not know.
-    #[error("can't set {purpose} label {label:?}")]
+    #[error("can't set process label {label:?}")]
     Apply {
-        /// `process` or `keyring`.
-        purpose: &'static str,
         /// The label.
         label: String,
         /// What the kernel said.
@@ -31,7 +27,7 @@ pub fn is_enabled() -> bool {
     Path::new("/sys/fs/selinux/enforce").exists()
 }
 
-/// Refuses a label that cannot be applied; `label` is the process's or `linux.mountLabel`. Call in the plan.
+/// Refuses a label that cannot be applied; the empty one asks for nothing.
 ///
 /// # Errors
 /// [`SelinuxError::NotEnabled`].
@@ -42,37 +38,17 @@ pub fn check(label: &str) -> Result<(), SelinuxError> {
     Err(SelinuxError::NotEnabled(label.to_owned()))
 }
 
-/// Labels the keys that the calling thread makes from now on. Call right before the session keyring is joined.
+/// Has the next exec of the calling thread run under the label; must come before seccomp.
 ///
 /// # Errors
 /// [`SelinuxError::Apply`].
-pub fn apply_to_keyring(procfs: BorrowedFd<'_>, label: &str) -> Result<(), SelinuxError> {
-    apply(procfs, "keycreate", "keyring", label)
-}
-
-/// Has the next exec of the calling thread run under the label. Call in `confine`, before seccomp, with the descriptor
-/// of a verified procfs.
-///
-/// # Errors
-/// [`SelinuxError::Apply`].
-pub fn apply_on_exec(procfs: BorrowedFd<'_>, label: &str) -> Result<(), SelinuxError> {
-    apply(procfs, "exec", "process", label)
-}
-
-fn apply(
-    procfs: BorrowedFd<'_>,
-    attribute: &str,
-    purpose: &'static str,
-    label: &str,
-) -> Result<(), SelinuxError> {
+pub(crate) fn apply_on_exec(procfs: &Procfs, label: &str) -> Result<(), SelinuxError> {
     if label.is_empty() {
         return Ok(());
     }
-    label::write(procfs, attribute, label.as_bytes()).map_err(|source| SelinuxError::Apply {
-        purpose,
-        label: label.to_owned(),
-        source,
-    })
+    procfs
+        .write("thread-self/attr/exec", label.as_bytes())
+        .map_err(|source| SelinuxError::Apply { label: label.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ pub struct Cpu {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Pids {
-    /// Absent leaves it; 0 or below is no limit.
+    /// Absent leaves it; below 0 is no limit, and 0 as good as 1.
     pub limit: Option<i64>,
 }
 

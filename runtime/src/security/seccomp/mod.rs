@@ -62,7 +62,7 @@ impl Program {
     }
 }
 
-/// Compiles a profile for the kernel that this program is built for. Call in the plan.
+/// Compiles a profile for the kernel that this program is built for.
 ///
 /// # Errors
 /// [`SeccompError`].
