@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, CWD, Mode};
+use rustix::io::retry_on_intr;
 use rustix::net::{
     AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, recv, socket_with,
 };
@@ -150,10 +151,7 @@ impl Notify {
                 PollFd::from_borrowed_fd(socket, PollFlags::IN),
                 PollFd::from_borrowed_fd(process, PollFlags::IN),
             ];
-            match poll(&mut waiting, None) {
-                Err(Errno::INTR) => continue,
-                polled => polled.map_err(|source| self.watcher.failed(source))?,
-            };
+            retry_on_intr(|| poll(&mut waiting, None)).map_err(|source| self.watcher.failed(source))?;
             let (said, ended) = (!waiting[0].revents().is_empty(), !waiting[1].revents().is_empty());
             match (said, ended) {
                 (true, _) => self.forward(pid)?,

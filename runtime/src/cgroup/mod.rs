@@ -83,12 +83,6 @@ impl CgroupPath {
 }
 
 impl CgroupPaths {
-    /// The cgroup that has `controller` (v1), or the v2 cgroup when there is no such v1 hierarchy.
-    #[must_use]
-    pub fn of(&self, controller: &str) -> Option<&CgroupPath> {
-        self.v1(controller).or_else(|| self.v2())
-    }
-
     /// The v1 cgroup that has `controller`.
     #[must_use]
     pub fn v1(&self, controller: &str) -> Option<&CgroupPath> {

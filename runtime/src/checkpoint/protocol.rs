@@ -171,8 +171,6 @@ pub fn answer(is_done: bool) -> Vec<u8> {
 /// What criu said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Response {
-    /// `criu_req_type`.
-    pub kind: u64,
     /// Whether it worked.
     pub success: bool,
     /// The errno of what did not.
@@ -203,7 +201,6 @@ impl Response {
         let mut notice = None;
         for (number, value) in fields(bytes)? {
             match (number, value) {
-                (1, Value::Number(kind)) => response.kind = kind,
                 (2, Value::Number(success)) => response.success = success != 0,
                 (5, Value::Bytes(inner)) => notice = Some(inner),
                 (7, Value::Number(errno)) => response.errno = i32::try_from(errno).ok(),
@@ -315,7 +312,7 @@ mod tests {
     fn a_response_is_read_and_what_is_unknown_in_it_skipped() {
         let notify = [8, 6, 16, 1, 42, 8, 10, 4, 112, 111, 115, 116, 16, 9, 0xa5, 6, 1, 2, 3, 4];
         let response = Response::parse(&notify).expect("whole");
-        assert_eq!((response.kind, response.success), (6, true));
+        assert!(response.success);
         assert_eq!(response.notify, Some(("post".to_owned(), 9)));
         let version = Response::parse(&[8, 10, 16, 1, 82, 6, 8, 4, 16, 1, 32, 1]).expect("whole");
         assert_eq!(version.version, Some(40_101));

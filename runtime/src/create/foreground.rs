@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::retry_on_intr;
 use rustix::process::{WaitId, WaitIdOptions};
 use rustix::termios::{
     OptionalActions, OutputModes, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
@@ -99,10 +100,7 @@ impl Foreground {
                     waiting.push(PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN));
                 }
             }
-            match poll(&mut waiting, None) {
-                Err(Errno::INTR) => continue,
-                result => result?,
-            };
+            retry_on_intr(|| poll(&mut waiting, None))?;
             let ready: Vec<bool> = waiting.iter().map(|fd| !fd.revents().is_empty()).collect();
             if let Some(master) = master {
                 if ready[terminals] {

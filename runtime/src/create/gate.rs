@@ -7,6 +7,7 @@ use std::path::Path;
 use knarr_proto::status::Status;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::io::retry_on_intr;
 
 use super::{CreateError, StartError};
 use crate::hooks::{self, HookKind};
@@ -52,7 +53,10 @@ pub fn start(root: &Path, state: &State) -> Result<(), StartError> {
     rustix::io::write(&gate, b"s").map_err(|source| StartError::Gate { source })?;
     let init = state.open_init()?;
     if let Some(spec) = spec {
-        await_execution(&gate).map_err(|source| StartError::Gate { source })?;
+        // Poststart hooks come after the user's program is executed (runtime-spec, "Lifecycle"): then, or when the process
+        // has ended, nobody reads the gate any more.
+        retry_on_intr(|| poll(&mut [PollFd::new(&gate, PollFlags::empty())], None))
+            .map_err(|source| StartError::Gate { source })?;
         if let Err(error) = hooks::run(HookKind::Poststart, &spec.hooks, &state.oci("running", observed.pid))
         {
             if let Some(init) = init {
@@ -66,15 +70,4 @@ pub fn start(root: &Path, state: &State) -> Result<(), StartError> {
         notify.wait(init.as_fd(), observed.pid)?;
     }
     Ok(())
-}
-
-/// Poststart hooks come after the user's program is executed (runtime-spec, "Lifecycle"): then, or when the process has
-/// ended, nobody reads the gate any more.
-fn await_execution(gate: &OwnedFd) -> Result<(), Errno> {
-    loop {
-        match poll(&mut [PollFd::new(gate, PollFlags::empty())], None) {
-            Err(Errno::INTR) => {}
-            polled => return polled.map(drop),
-        }
-    }
 }

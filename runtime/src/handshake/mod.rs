@@ -136,17 +136,11 @@ impl CreatorEnd {
             (Some((&tag::HOOKS, [])), None) => Ok(Message::Hooks),
             (Some((&tag::READY, [])), None) => Ok(Message::Ready),
             (Some((&tag::CONSOLE, [])), Some(master)) => Ok(Message::Console(master)),
-            (Some((&tag::LISTENER, number)), None) => number
-                .try_into()
-                .map(|bytes| Message::Listener(RawFd::from_ne_bytes(bytes)))
-                .map_err(|_| ChannelError::Malformed),
-            (Some((&tag::FETCH, number)), None) => number
-                .try_into()
-                .map(|bytes| Message::Fetch(usize::from_ne_bytes(bytes)))
-                .map_err(|_| ChannelError::Malformed),
-            (Some((&tag::FAILURE, text)), None) => {
-                serde_json::from_slice(text).map(Message::Failure).map_err(|_| ChannelError::Malformed)
+            (Some((&tag::LISTENER, number)), None) => {
+                Ok(Message::Listener(RawFd::from_ne_bytes(exactly(number)?)))
             }
+            (Some((&tag::FETCH, number)), None) => Ok(Message::Fetch(usize::from_ne_bytes(exactly(number)?))),
+            (Some((&tag::FAILURE, text)), None) => failure_of(text).map(Message::Failure),
             _ => Err(ChannelError::Malformed),
         }
     }
@@ -173,17 +167,14 @@ impl ChildEnd {
     /// Waits until the creator lets us go on.
     ///
     /// # Errors
-    /// [`ChannelError::CreatorGone`].
+    /// [`ChannelError`]; [`ChannelError::CreatorGone`] when it never will.
     pub fn wait_go(&self) -> Result<(), ChannelError> {
         let mut byte = [0_u8];
-        loop {
-            return match rustix::io::read(&self.0, &mut byte[..]) {
-                Ok(1) if byte == [tag::GO] => Ok(()),
-                Ok(0) => Err(ChannelError::CreatorGone),
-                Ok(_) => Err(ChannelError::Malformed),
-                Err(Errno::INTR) => continue,
-                Err(source) => Err(ChannelError::Socket { source }),
-            };
+        match retry_on_intr(|| rustix::io::read(&self.0, &mut byte[..])) {
+            Ok(1) if byte == [tag::GO] => Ok(()),
+            Ok(0) => Err(ChannelError::CreatorGone),
+            Ok(_) => Err(ChannelError::Malformed),
+            Err(source) => Err(ChannelError::Socket { source }),
         }
     }
 
@@ -224,17 +215,12 @@ impl ChildEnd {
         let mut bytes = vec![tag::FETCH];
         bytes.extend(index.to_ne_bytes());
         self.say(&bytes, None)?;
-        match receive(self.0.as_fd())? {
-            (bytes, Some(descriptor)) if bytes == [tag::FETCH] => Ok(descriptor),
-            (bytes, None) => match bytes.split_first() {
-                Some((&tag::FAILURE, text)) => match serde_json::from_slice(text) {
-                    Ok(failure) => Err(FetchError::Refused { source: failure }),
-                    Err(_) => Err(ChannelError::Malformed.into()),
-                },
-                None => Err(ChannelError::CreatorGone.into()),
-                Some(_) => Err(ChannelError::Malformed.into()),
-            },
-            (_, Some(_)) => Err(ChannelError::Malformed.into()),
+        let (bytes, descriptor) = receive(self.0.as_fd())?;
+        match (bytes.split_first(), descriptor) {
+            (Some((&tag::FETCH, [])), Some(descriptor)) => Ok(descriptor),
+            (Some((&tag::FAILURE, text)), None) => Err(FetchError::Refused { source: failure_of(text)? }),
+            (None, _) => Err(ChannelError::CreatorGone.into()),
+            _ => Err(ChannelError::Malformed.into()),
         }
     }
 
@@ -264,6 +250,14 @@ fn say(to: BorrowedFd<'_>, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) -> 
         Some(_) => message::send(to, bytes, descriptor),
     };
     sent.map(drop).map_err(|source| ChannelError::Socket { source })
+}
+
+fn exactly<const LENGTH: usize>(bytes: &[u8]) -> Result<[u8; LENGTH], ChannelError> {
+    bytes.try_into().map_err(|_| ChannelError::Malformed)
+}
+
+fn failure_of(text: &[u8]) -> Result<Failure, ChannelError> {
+    serde_json::from_slice(text).map_err(|_| ChannelError::Malformed)
 }
 
 /// One packet and its descriptor; no bytes at the end of the stream.

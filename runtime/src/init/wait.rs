@@ -3,12 +3,13 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::retry_on_intr;
 
 use super::InitError;
 use crate::handshake::ChildEnd;
 use crate::process::launch::Inherited;
 use crate::sys::signal::{self, SignalSet};
-use crate::sys::{Errno, descriptor, exec};
+use crate::sys::{descriptor, exec};
 
 /// What ends a program that has no other plans. As the first process of a pid namespace we would never get them, so that
 /// `kill` would not end a container that is only created.
@@ -34,10 +35,7 @@ pub(super) fn wait(
     let signals = signal::descriptor(&SignalSet::of(&ENDING)).map_err(failed)?;
     loop {
         let mut waiting = [PollFd::new(&gate, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
-        match poll(&mut waiting, None) {
-            Err(Errno::INTR) => continue,
-            result => result.map_err(failed)?,
-        };
+        retry_on_intr(|| poll(&mut waiting, None)).map_err(failed)?;
         if waiting[1].revents().contains(PollFlags::IN) {
             exec::leave(128 + signal::receive(&signals).map_err(failed)?);
         }

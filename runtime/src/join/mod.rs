@@ -50,9 +50,7 @@ pub struct ExecRequest<'a> {
 /// A process that runs the user's program.
 #[derive(Debug)]
 pub struct Running {
-    /// Its pid.
-    pub pid: u32,
-    /// The same, for ever.
+    /// The process.
     pub pidfd: OwnedFd,
     /// The terminal's master, when no console socket took it.
     pub master: Option<OwnedFd>,
@@ -173,7 +171,7 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
     let (child, channel) = enter::fork(&entering, launch)?;
     request.log.debug(&format!("nsexec container setup: process {} is cloned", child.pid));
     match finish(request, &decided, &child, &channel) {
-        Ok(master) => Ok(Running { pid: child.pid, pidfd: child.pidfd, master, warnings: decided.warnings }),
+        Ok(master) => Ok(Running { pidfd: child.pidfd, master, warnings: decided.warnings }),
         Err(error) => {
             child.end();
             Err(error.into())

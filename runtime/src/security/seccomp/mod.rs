@@ -16,6 +16,7 @@ pub mod listener;
 #[cfg(any(test, fuzzing))]
 pub mod oracle;
 mod profile;
+#[cfg(any(test, fuzzing))]
 pub mod simulate;
 mod table;
 mod verdicts;
@@ -43,7 +44,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// The instructions, for tests and tools.
+    /// For [`simulate`].
+    #[cfg(any(test, fuzzing))]
     #[must_use]
     pub fn instructions(&self) -> &[Instruction] {
         &self.instructions
