@@ -23,10 +23,10 @@ const STARTS: usize = 3;
 pub(crate) fn print(rounds: usize) {
     println!("\nWhat a full run costs, medians of {rounds} rounds; the peak is that of create.");
     let scratch = Scratch::new();
-    let peers = Peers::find(&scratch);
-    let mut table = Table::new(peers.names());
     let minimal = Bundle::busybox(&scratch, "minimal");
     let full = peers::full(&scratch, &minimal);
+    let peers = Peers::find(&scratch, &full);
+    let mut table = Table::new(peers.names());
     for _ in 0..rounds {
         for (column, runtime) in peers.each() {
             table.add("CPU, user and system, ms", column, cpu_ms(runtime, &full));

@@ -20,10 +20,10 @@ pub(crate) fn print() {
         "\nMilliseconds for each container: wall clock of {MADE} full runs, of which N at once; and of {KEPT} that are kept."
     );
     let scratch = Scratch::new();
-    let peers = Peers::find(&scratch);
-    let mut table = Table::new(peers.names());
     let minimal = Bundle::busybox(&scratch, "minimal");
     let full = peers::full(&scratch, &minimal);
+    let peers = Peers::find(&scratch, &full);
+    let mut table = Table::new(peers.names());
     let bundles: Vec<Bundle> =
         (0..AT_ONCE[2]).map(|number| full.another(&scratch, &format!("at-once-{number}"))).collect();
     for number in AT_ONCE {

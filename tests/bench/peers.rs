@@ -12,17 +12,25 @@ pub(crate) const STATE: &str = "/run";
 /// The image that the engines run.
 pub(crate) const IMAGE: &str = "docker.io/bench/busybox:latest";
 
-/// Ours first, then Debian's, and youki where somebody has installed it.
+/// Ours first, then Debian's, and youki where somebody has installed it, of those that can run the bundle here (crates.io's
+/// youki knows no cgroup v1 unless it is built with that feature).
 #[derive(Debug)]
 pub(crate) struct Peers<'a> {
     pub(crate) runtimes: Vec<Runtime<'a>>,
 }
 
 impl<'a> Peers<'a> {
-    pub(crate) fn find(scratch: &'a Scratch) -> Self {
+    pub(crate) fn find(scratch: &'a Scratch, bundle: &Bundle) -> Self {
         let mut runtimes = vec![Runtime::at(scratch, programs::ours("knarr-runtime")).below(STATE.as_ref())];
-        let others = ["crun", "runc", "youki"].into_iter().filter(|name| programs::find(name).is_some());
-        runtimes.extend(others.map(|name| Runtime::other(scratch, name).as_is().below(STATE.as_ref())));
+        for name in ["crun", "runc", "youki"].into_iter().filter(|name| programs::find(name).is_some()) {
+            let runtime = Runtime::other(scratch, name).as_is().below(STATE.as_ref());
+            let outcome = runtime.run(bundle);
+            if outcome.code() == 0 {
+                runtimes.push(runtime);
+            } else {
+                eprintln!("{name} is left out, it cannot run the bundle here: {}", outcome.stderr.trim());
+            }
+        }
         Self { runtimes }
     }
 

@@ -19,9 +19,9 @@ pub(crate) fn print(rounds: usize) {
         "\nMilliseconds from start to exit, medians of {rounds} interleaved rounds. Cold: after {COLD:?} of rest."
     );
     let scratch = Scratch::new();
-    let peers = Peers::find(&scratch);
     let minimal = Bundle::busybox(&scratch, "minimal");
     let full = peers::full(&scratch, &minimal);
+    let peers = Peers::find(&scratch, &full);
     let sleeper = full.another(&scratch, "sleeper").args(["sleep", "600"]);
     let floor = Floor::find(&scratch, peers.ours(), &sleeper);
     let mut table = Table::new(peers.names().into_iter().chain([FLOOR.to_owned()]));
