@@ -38,17 +38,23 @@ impl<'a> Null<'a> {
         File::options().read(true).write(true).open(&self.path).expect("the node opens")
     }
 
-    /// Runs the command where the node is /dev/null and all three streams are on it: the container attacks, in vain.
+    /// The container of this command attacks, in vain.
     #[track_caller]
     fn withstands(&self, case: &str, command: &Command, bundle: &Bundle) {
         let before = self.facts();
+        assert_eq!(self.under_attack(case, command, bundle), before, "{case}: {command:?}");
+    }
+
+    /// Runs the command where the node is /dev/null and all three streams are on it; what became of the node.
+    #[track_caller]
+    fn under_attack(&self, case: &str, command: &Command, bundle: &Bundle) -> (u32, u32, u32, i64) {
         let prepare = "mount --bind \"$0\" /dev/null";
         let mut inside = self.scratch.with_mounts(prepare, &self.path, command.get_program());
         inside.args(command.get_args()).stdin(self.open()).stdout(self.open()).stderr(self.open());
         let status = process::run_as_it_is(&mut inside);
         let done = fs::remove_file(bundle.rootfs().join("tmp/done"));
         assert!(status.success() && done.is_ok(), "{case}: {command:?} did not attack: {status}");
-        assert_eq!(self.facts(), before, "{case}: {command:?}");
+        self.facts()
     }
 }
 
@@ -71,6 +77,19 @@ fn the_hosts_null_stays_as_it_is() {
         let container = runtime.run_detached(&waiting);
         null.withstands(name, &runtime.command(["exec", container.id(), "sh", "-c", ATTACK]), &attacker);
     }
+}
+
+/// The control: crun 1.8 hands its own streams to who enters a container.
+#[test]
+fn the_attack_works_on_crun() {
+    require!(root, tool("busybox"), tool("mknod"), tool("crun"));
+    let scratch = Scratch::new();
+    let runtime = Runtime::other(&scratch, "crun");
+    let null = Null::new(&scratch);
+    let waiting = bundle(&scratch, "waits").args(["sleep", "600"]);
+    let container = runtime.run_detached(&waiting);
+    let enter = runtime.command(["exec", container.id(), "sh", "-c", ATTACK]);
+    assert_eq!(null.under_attack("crun", &enter, &waiting), (7, 7, 0o20600, 0));
 }
 
 #[test]
