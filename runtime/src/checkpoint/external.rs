@@ -47,7 +47,7 @@ pub(super) fn list(plan: &Plan, cgroups: &CgroupPaths) -> Vec<External> {
         }
     }
     if plan.namespaces.has(NamespaceKind::User) {
-        list.extend(plan.root.devices.iter().map(|device| External {
+        list.extend(plan.root.devices.iter().flatten().map(|device| External {
             destination: device.path.clone(),
             source: format!("/{}", device.path),
         }));

@@ -80,10 +80,8 @@ pub struct Root {
     pub propagation: Option<(u64, Reach)>,
     /// Mounts in order.
     pub mounts: Vec<Mount>,
-    /// Device nodes; empty when /dev is bound from elsewhere.
-    pub devices: Vec<devices::Device>,
-    /// Whether /dev is ours to fill.
-    pub fills_dev: bool,
+    /// What /dev is filled with; none when it is bound from elsewhere.
+    pub devices: Option<Vec<devices::Device>>,
     /// Paths that cannot be read, below the root.
     pub masked: Vec<String>,
     /// Paths that cannot be written, below the root.
@@ -255,8 +253,7 @@ fn root(spec: &Spec, bundle: &Path, namespaces: &Namespaces) -> Result<Root, Pla
         path,
         is_readonly: root.readonly,
         propagation,
-        devices: if dev_is_bound { Vec::new() } else { devices::plan(&linux.devices)? },
-        fills_dev: !dev_is_bound,
+        devices: if dev_is_bound { None } else { Some(devices::plan(&linux.devices)?) },
         mounts,
         masked: absolute("maskedPaths", &linux.masked_paths)?,
         readonly: absolute("readonlyPaths", &linux.readonly_paths)?,
@@ -320,7 +317,7 @@ mod tests {
     fn a_relative_root_is_the_bundles() {
         let plan = plan(r#""linux":{"namespaces":[{"type":"mount"}]}"#).expect("valid");
         assert_eq!(plan.root.path, Path::new("/bundle/rootfs"));
-        assert_eq!(plan.root.devices.len(), 6);
+        assert_eq!(plan.root.devices.map(|devices| devices.len()), Some(6));
     }
 
     #[test]
@@ -356,7 +353,6 @@ mod tests {
     #[test]
     fn a_bound_dev_is_not_filled() {
         let text = r#""linux":{"namespaces":[{"type":"mount"}]},"mounts":[{"destination":"/dev","source":"/dev","options":["rbind"]}]"#;
-        let plan = plan(text).expect("valid");
-        assert!(!plan.root.fills_dev && plan.root.devices.is_empty());
+        assert!(plan(text).expect("valid").root.devices.is_none());
     }
 }

@@ -155,7 +155,7 @@ fn judge(text: &[u8]) {
     let leads_up =
         |path: &str| path.starts_with('/') || path.contains('\0') || path.split('/').any(|name| name == "..");
     let mounts = plan.root.mounts.iter().map(|mount| &mount.destination);
-    let devices = plan.root.devices.iter().map(|device| &device.path);
+    let devices = plan.root.devices.iter().flatten().map(|device| &device.path);
     for path in mounts.chain(devices).chain(&plan.root.masked).chain(&plan.root.readonly) {
         assert!(!leads_up(path), "{path:?}");
     }

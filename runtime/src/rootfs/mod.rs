@@ -155,7 +155,10 @@ pub(crate) fn build(root: &plan::Root, around: &Surroundings<'_>) -> Result<Buil
             source,
         })?;
     }
-    let has_own_null = root.fills_dev && devices::fill(&built.tree, &root.devices, around.in_user_namespace)?;
+    let has_own_null = match &root.devices {
+        Some(devices) => devices::fill(&built.tree, devices, around.in_user_namespace)?,
+        None => false,
+    };
     // In a user namespace the creator did it.
     if !has_own_null && !around.in_user_namespace {
         null::protect_streams()?;
