@@ -87,39 +87,28 @@ impl Foreground {
             resize(master);
         }
         loop {
-            let mut waiting = vec![
-                PollFd::from_borrowed_fd(process, PollFlags::IN),
-                PollFd::new(&self.signals, PollFlags::IN),
-            ];
-            let notifies = notify.as_ref().and_then(Notify::as_fd);
-            waiting.extend(notifies.map(|socket| PollFd::from_borrowed_fd(socket, PollFlags::IN)));
-            let terminals = waiting.len();
+            let told = notify.as_ref().and_then(Notify::as_fd);
+            let stdin = reads_stdin.then(rustix::stdio::stdin);
+            let watched = [Some(process), Some(self.signals.as_fd()), told, master.map(AsFd::as_fd), stdin];
+            let [has_ended, is_signalled, is_told, has_output, has_input] = wait_for_any(watched)?;
             if let Some(master) = master {
-                waiting.push(PollFd::new(master, PollFlags::IN));
-                if reads_stdin {
-                    waiting.push(PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN));
-                }
-            }
-            retry_on_intr(|| poll(&mut waiting, None))?;
-            let ready: Vec<bool> = waiting.iter().map(|fd| !fd.revents().is_empty()).collect();
-            if let Some(master) = master {
-                if ready[terminals] {
+                if has_output {
                     copy(master.as_fd(), rustix::stdio::stdout());
                 }
-                if ready.get(terminals + 1) == Some(&true) {
+                if has_input {
                     reads_stdin = copy(rustix::stdio::stdin(), master.as_fd());
                 }
             }
-            if terminals > 2 && ready[2] {
+            if is_told {
                 // Our own pid, as under runc: it is us whom the service manager started and watches.
                 notify = notify
                     .take()
                     .and_then(|mut notify| notify.forward(std::process::id()).is_ok().then_some(notify));
             }
-            if ready[1] {
+            if is_signalled {
                 self.forward(process, master)?;
             }
-            if ready[0] {
+            if has_ended {
                 if let Some(master) = master {
                     drain(master.as_fd());
                 }
@@ -143,6 +132,20 @@ impl Foreground {
             },
         }
     }
+}
+
+/// Waits until there is something to read from one of these, and tells from which.
+fn wait_for_any<const COUNT: usize>(
+    watched: [Option<BorrowedFd<'_>>; COUNT],
+) -> Result<[bool; COUNT], Errno> {
+    let mut waiting: Vec<PollFd<'_>> = watched
+        .iter()
+        .flatten()
+        .map(|descriptor| PollFd::from_borrowed_fd(*descriptor, PollFlags::IN))
+        .collect();
+    retry_on_intr(|| poll(&mut waiting, None))?;
+    let mut ready = waiting.iter().map(|polled| !polled.revents().is_empty());
+    Ok(watched.map(|descriptor| descriptor.is_some() && ready.next() == Some(true)))
 }
 
 /// The container's terminal gives line ends as the program wrote them, so that output into a file or a pipe has no
