@@ -124,15 +124,16 @@ fn phases(mut init: Init<'_>, channel: &ChildEnd) -> Result<Infallible, (Phase, 
     let isolated = Isolated::new(init, channel).map_err(at(Phase::Isolate))?;
     let rooted = isolated.enter_root(channel).map_err(at(Phase::Root))?;
     let settled = rooted.settle().map_err(at(Phase::Settle))?;
-    let confined = settled.confine(channel).map_err(|error| (Phase::Confine, error.into()))?;
+    let confined = settled.confine(channel).map_err(at(Phase::Confine))?;
     let _gate = wait::wait(channel, gate, confined.inherited()).map_err(at(Phase::Wait))?;
-    let filtered = confined.filter().map_err(|error| (Phase::Exec, error.into()))?;
+    let filtered = confined.filter().map_err(at(Phase::Exec))?;
     start_hooks(hooks, state, filtered.environment()).map_err(at(Phase::Exec))?;
-    Filtered::execute(filtered).map_err(|error| (Phase::Exec, error.into()))
+    Filtered::execute(filtered).map_err(at(Phase::Exec))
 }
 
-fn at(phase: Phase) -> impl Fn(InitError) -> (Phase, InitError) {
-    move |error| (phase, error)
+/// Says where it went wrong.
+pub(crate) fn at<E: Into<InitError>>(phase: Phase) -> impl Fn(E) -> (Phase, InitError) {
+    move |error| (phase, error.into())
 }
 
 /// In its cgroup and its namespaces, seeing the host's files still.

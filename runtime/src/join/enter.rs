@@ -7,7 +7,7 @@ use super::ExecError;
 use crate::cgroup::{CgroupError, Entrance, refuge};
 use crate::create::{Birthplace, Child, CreateError, fork_between, hide, or_brought};
 use crate::handshake::{ChildEnd, CreatorEnd, Failure, Phase, channel};
-use crate::init::{InitError, become_root, enter_cgroups};
+use crate::init::{InitError, at, become_root, enter_cgroups};
 use crate::plan::namespaces::flag;
 use crate::process::console::Console;
 use crate::process::cpu_affinity::{self, CpuAffinity};
@@ -91,13 +91,12 @@ fn phases(
     launch: Launch<'_>,
     channel: &ChildEnd,
 ) -> Result<Infallible, (Phase, InitError)> {
-    let at = |phase| move |error: InitError| (phase, error);
     enter(entering, joined).map_err(at(Phase::Isolate))?;
     let console = console(&launch, channel).map_err(at(Phase::Root))?;
-    let settled = launch.settle(console).map_err(|error| (Phase::Settle, error.into()))?;
-    let confined = settled.confine(channel).map_err(|error| (Phase::Confine, error.into()))?;
-    channel.ready().map_err(|error| (Phase::Wait, error.into()))?;
-    confined.filter().and_then(Filtered::execute).map_err(|error| (Phase::Exec, error.into()))
+    let settled = launch.settle(console).map_err(at(Phase::Settle))?;
+    let confined = settled.confine(channel).map_err(at(Phase::Confine))?;
+    channel.ready().map_err(at(Phase::Wait))?;
+    confined.filter().and_then(Filtered::execute).map_err(at(Phase::Exec))
 }
 
 fn enter(entering: &Entering<'_>, joined: &[NamespaceKind]) -> Result<(), InitError> {
@@ -112,11 +111,10 @@ fn enter(entering: &Entering<'_>, joined: &[NamespaceKind]) -> Result<(), InitEr
     if entering.kinds.contains(&NamespaceKind::User) {
         become_root().map_err(|source| InitError::BecomeRoot { source })?;
     }
-    match entering.root {
-        Some(root) => rootfs::become_root(root.as_fd()),
-        None => Ok(()),
+    if let Some(root) = entering.root {
+        rootfs::become_root(root.as_fd()).map_err(|source| InitError::JoinContainer { source })?;
     }
-    .map_err(|source| InitError::JoinContainer { source })
+    Ok(())
 }
 
 /// A terminal of the container's, where one is asked for.
