@@ -1,6 +1,7 @@
 //! `checkpoint`: a running container becomes files. criu ends its processes when all is written, unless it is to go on;
 //! when anything fails the container goes on as if nothing had been asked.
 
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ pub fn dump(
     let plan = Plan::new(&spec, Path::new(&state.bundle))?;
     require_mount_namespace(&plan)?;
     let init = state.init.ok_or(CheckpointError::NoProcess)?;
-    let status = options.status_fd.map(status_descriptor).transpose()?;
+    let mut status = options.status_fd.map(status_descriptor).transpose()?;
     make(&options.common.images)?;
     let directories = Directories::open(&options.common)?;
     let mut message = options.common.message(&directories, LOG_FILE, &spec);
@@ -73,9 +74,7 @@ pub fn dump(
         (false, true) => Some((Feature::LazyPages, "send pages later, which --lazy-pages needs")),
         (false, false) => None,
     })?;
-    let kind = if options.pre_dump { Kind::PreDump } else { Kind::Dump };
-    let mut status = status;
-    let verb = if options.pre_dump { "PRE_DUMP" } else { "DUMP" };
+    let (kind, verb) = if options.pre_dump { (Kind::PreDump, "PRE_DUMP") } else { (Kind::Dump, "DUMP") };
     let carried_out = criu.carry_out(&request(kind, &message), &mut |notice: Notice| {
         log.debug(&format!("criu says {}", notice.script));
         if notice.script == "status-ready"
@@ -134,16 +133,15 @@ fn say_namespaces(message: &mut Message, plan: &Plan) -> Result<(), CheckpointEr
 fn write_descriptors(images: &Path, state: &State) -> Result<(), CheckpointError> {
     let path = images.join(DESCRIPTORS);
     let text = serde_json::to_vec(&state.descriptors).expect("texts become JSON");
-    let failed = |source| CheckpointError::File { path: path.clone(), source };
-    let opened = std::fs::OpenOptions::new()
+    std::fs::OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
         .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(&path)
-        .map_err(failed)?;
-    std::io::Write::write_all(&mut &opened, &text).map_err(failed)
+        .and_then(|mut file| file.write_all(&text))
+        .map_err(|source| CheckpointError::File { path, source })
 }
 
 fn status_descriptor(number: i32) -> Result<OwnedFd, CheckpointError> {

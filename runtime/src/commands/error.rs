@@ -228,7 +228,7 @@ fn create_path(error: &CreateError) -> Option<String> {
         CreateError::Source { destination, .. } | CreateError::IdMap { destination, .. } => {
             Some(destination.clone())
         }
-        CreateError::Map { path, .. } => Some(path.clone()),
+        CreateError::Write { path, .. } => Some(path.clone()),
         _ => None,
     }
 }

@@ -77,7 +77,7 @@ pub enum CreateError {
     #[error("cannot map the ids of the mount at {destination:?} (its filesystem may not support it)")]
     IdMap { destination: String, source: Errno },
     #[error("cannot write {path}")]
-    Map { path: String, source: Errno },
+    Write { path: String, source: Errno },
     #[error("cannot run {program}, which maps ids for users who are not root; install uidmap")]
     MapProgram { program: &'static str, source: std::io::Error },
     #[error("{program} refused the mappings: {said}")]

@@ -14,8 +14,7 @@ pub(super) fn write(ids: &Ids, pid: u32) -> Result<(), CreateError> {
     let is_root = rustix::process::geteuid().is_root();
     // user_namespaces(7): without CAP_SETGID one may map one's own group alone, and only once setgroups is denied.
     if !is_root && is_only(&ids.groups, own_group) {
-        let path = format!("/proc/{pid}/setgroups");
-        outside::write(&path, b"deny").map_err(|source| CreateError::Map { path, source })?;
+        outside::write(format!("/proc/{pid}/setgroups"), "deny")?;
     }
     write_one(pid, "gid_map", "newgidmap", &ids.groups)?;
     write_one(pid, "uid_map", "newuidmap", &ids.users)
@@ -26,10 +25,9 @@ fn is_only(mappings: &[IdMapping], id: u32) -> bool {
 }
 
 fn write_one(pid: u32, file: &str, program: &'static str, mappings: &[IdMapping]) -> Result<(), CreateError> {
-    let path = format!("/proc/{pid}/{file}");
-    match outside::write(&path, mappings::text(mappings).as_bytes()) {
-        Err(Errno::PERM) => by_program(program, pid, mappings),
-        written => written.map_err(|source| CreateError::Map { path, source }),
+    match outside::write(format!("/proc/{pid}/{file}"), &mappings::text(mappings)) {
+        Err(CreateError::Write { source: Errno::PERM, .. }) => by_program(program, pid, mappings),
+        written => written,
     }
 }
 

@@ -13,7 +13,7 @@ use super::{CreateError, Options, Served, id_maps};
 use crate::handshake::CreatorEnd;
 use crate::plan::{Plan, Process};
 use crate::security::seccomp::{Program, listener};
-use crate::sys::{Errno, file, message};
+use crate::sys::{file, message};
 
 /// As long as a listener may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,13 +25,10 @@ pub(crate) fn map_ids(plan: &Plan, pid: u32, channel: &CreatorEnd) -> Result<(),
     Ok(channel.go()?)
 }
 
-/// The child is ours and not reaped, so that its pid cannot be another's.
-pub(super) fn write(path: &str, value: &[u8]) -> Result<(), Errno> {
-    file::write_at(CWD, Path::new(path), value)
-}
-
-fn set(path: String, value: &[u8]) -> Result<(), CreateError> {
-    write(&path, value).map_err(|source| CreateError::Map { path, source })
+/// Writes a file of the child's in procfs. It is ours and not reaped, so that its pid cannot be another's.
+pub(super) fn write(path: String, value: &str) -> Result<(), CreateError> {
+    file::write_at(CWD, Path::new(&path), value.as_bytes())
+        .map_err(|source| CreateError::Write { path, source })
 }
 
 /// Resource limits and OOM score: from outside, where a user namespace does not take the right to raise them, and when
@@ -44,7 +41,7 @@ pub(crate) fn limit(process: &Process, pid: u32, in_user_namespace: bool) -> Res
             .map_err(|source| CreateError::Limit { what: "a resource limit", source })?;
     }
     if let Some(score) = process.oom_score_adj {
-        set(format!("/proc/{pid}/oom_score_adj"), score.to_string().as_bytes())?;
+        write(format!("/proc/{pid}/oom_score_adj"), &score.to_string())?;
     }
     Ok(())
 }

@@ -2,17 +2,19 @@
 //! map their ids.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
+use rustix::fs::CWD;
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
-use super::{CreateError, Decided, outside};
+use super::{CreateError, Decided};
 use crate::plan::mappings;
 use crate::plan::mounts::{IdMap, IdSource, Mount, MountKind};
 use crate::rootfs::mounts::open_source;
 use crate::rootfs::{MountError, Source};
 use crate::spec::{IdMapping, NamespaceKind};
 use crate::sys::clone::{Forked, fork_into};
-use crate::sys::file::open_directory;
+use crate::sys::file::{self, open_directory};
 use crate::sys::mount::{Change, change};
 use crate::sys::{Errno, exec, namespace};
 
@@ -121,11 +123,10 @@ fn mapped(decided: &Decided, mount: &Mount, map: &IdMap) -> Result<OwnedFd, Crea
 /// The user namespace that says which ids are mapped.
 fn namespace_of(decided: &Decided, source: &IdSource) -> Result<OwnedFd, Errno> {
     let plan = &decided.plan;
-    let joined = plan.namespaces.join.iter().find(|(kind, _)| *kind == NamespaceKind::User);
-    match (source, &plan.ids, joined) {
+    match (source, &plan.ids, plan.namespaces.joined(NamespaceKind::User)) {
         (IdSource::Own { users, groups }, _, _) => make(users, groups),
         (IdSource::Container, Some(ids), _) => make(&ids.users, &ids.groups),
-        (IdSource::Container, None, Some((_, path))) => namespace::open(path),
+        (IdSource::Container, None, Some(path)) => namespace::open(path),
         (IdSource::Container, None, None) => Err(Errno::INVAL),
     }
 }
@@ -144,8 +145,12 @@ fn make(users: &[IdMapping], groups: &[IdMapping]) -> Result<OwnedFd, Errno> {
         },
         Forked::Parent { pid, pidfd } => (pid, pidfd),
     };
-    let opened = outside::write(&format!("/proc/{pid}/uid_map"), mappings::text(users).as_bytes())
-        .and_then(|()| outside::write(&format!("/proc/{pid}/gid_map"), mappings::text(groups).as_bytes()))
+    let write = |file: &str, map: &[IdMapping]| {
+        let path = PathBuf::from(format!("/proc/{pid}/{file}"));
+        file::write_at(CWD, &path, mappings::text(map).as_bytes())
+    };
+    let opened = write("uid_map", users)
+        .and_then(|()| write("gid_map", groups))
         .and_then(|()| namespace::open(format!("/proc/{pid}/ns/user")));
     rustix::process::pidfd_send_signal(&pidfd, Signal::KILL)?;
     rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED)?;

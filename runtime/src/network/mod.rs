@@ -106,9 +106,9 @@ fn free_name(wanted: &NameInside, taken: &BTreeMap<String, u32>) -> Result<Strin
 fn connect_inside(namespaces: &Namespaces, container: BorrowedFd<'_>) -> Result<(OwnedFd, Netlink), Errno> {
     let open_current = || namespace::open(c"/proc/self/ns/net");
     let own = open_current()?;
-    match namespaces.join.iter().find(|(kind, _)| *kind == NamespaceKind::Network) {
+    match namespaces.joined(NamespaceKind::Network) {
         // The container's process need not be in it yet.
-        Some((_, path)) => namespace::enter(namespace::open(path)?, libc::CLONE_NEWNET)?,
+        Some(path) => namespace::enter(namespace::open(path)?, libc::CLONE_NEWNET)?,
         None => namespace::enter(container, libc::CLONE_NEWNET)?,
     }
     let made = open_current().and_then(|namespace| Ok((namespace, Netlink::connect()?)));

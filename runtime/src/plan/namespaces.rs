@@ -1,6 +1,6 @@
 //! Which namespaces are made and which are joined.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::PlanError;
 use crate::spec::{Linux, NamespaceKind};
@@ -51,7 +51,13 @@ impl Namespaces {
     /// Whether it is joined.
     #[must_use]
     pub fn joins(&self, kind: NamespaceKind) -> bool {
-        self.join.iter().any(|(joined, _)| *joined == kind)
+        self.joined(kind).is_some()
+    }
+
+    /// The path of the one that is joined.
+    #[must_use]
+    pub fn joined(&self, kind: NamespaceKind) -> Option<&Path> {
+        self.join.iter().find(|(joined, _)| *joined == kind).map(|(_, path)| path.as_path())
     }
 
     /// Those that clone3 makes: a mount namespace also for who is to have the host's, to build the root in. The cgroup
