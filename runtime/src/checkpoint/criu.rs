@@ -180,9 +180,10 @@ impl Criu {
         if length == 0 {
             return Err(CheckpointError::Died);
         }
-        if let Some((b'f', text)) = bytes[..length].split_first() {
-            let source = serde_json::from_slice(text).map_err(|_| CheckpointError::Malformed)?;
-            return Err(CheckpointError::Prepare { source });
+        if let Some(failure) = Failure::of_message(&bytes[..length]) {
+            return Err(CheckpointError::Prepare {
+                source: failure.map_err(|_| CheckpointError::Malformed)?,
+            });
         }
         Ok((Response::parse(&bytes[..length])?, descriptor))
     }

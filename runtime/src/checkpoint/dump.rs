@@ -75,7 +75,7 @@ pub fn dump(
         (false, false) => None,
     })?;
     let (kind, verb) = if options.pre_dump { (Kind::PreDump, "PRE_DUMP") } else { (Kind::Dump, "DUMP") };
-    let carried_out = criu.carry_out(&request(kind, &message), &mut |notice: Notice| {
+    let answered = criu.carry_out(&request(kind, &message), &mut |notice: Notice| {
         log.debug(&format!("criu says {}", notice.script));
         if notice.script == "status-ready"
             && let Some(status) = status.take()
@@ -85,12 +85,7 @@ pub fn dump(
         }
         Ok(())
     });
-    let response = options.common.unless_died(carried_out, verb, LOG_FILE)?;
-    criu.finish()?;
-    if response.success {
-        return Ok(());
-    }
-    Err(options.common.failed(verb, response.errno, LOG_FILE))
+    options.common.conclude(criu, answered, verb, LOG_FILE)
 }
 
 fn describe(message: &mut Message, state: &State, options: &DumpOptions, pid: u32) {

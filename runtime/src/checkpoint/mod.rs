@@ -29,7 +29,8 @@ use crate::plan::{Plan, PlanError};
 use crate::spec::{NamespaceKind, Spec, SpecError};
 use crate::state::StateError;
 use crate::sys::{Errno, errno_of};
-use protocol::{CgroupMode, Message, field};
+use criu::Criu;
+use protocol::{CgroupMode, Message, Response, field};
 
 /// criu's most talkative level but one, as under runc: what goes wrong is found in the log only.
 const LOG_LEVEL: u64 = 4;
@@ -170,17 +171,20 @@ impl Options {
         }
     }
 
-    /// When criu ended instead of answering, its log says why as well.
-    fn unless_died<T>(
+    /// What came of a request. When criu ended instead of answering, its log says why as well.
+    fn conclude(
         &self,
-        done: Result<T, CheckpointError>,
+        criu: Criu,
+        answered: Result<Response, CheckpointError>,
         verb: &'static str,
         log: &str,
-    ) -> Result<T, CheckpointError> {
-        done.map_err(|error| match error {
-            CheckpointError::Died => self.failed(verb, None, log),
-            error => error,
-        })
+    ) -> Result<(), CheckpointError> {
+        let response = match answered {
+            Err(CheckpointError::Died) => return Err(self.failed(verb, None, log)),
+            answered => answered?,
+        };
+        criu.finish()?;
+        if response.success { Ok(()) } else { Err(self.failed(verb, response.errno, log)) }
     }
 
     /// What both verbs tell criu.

@@ -109,7 +109,7 @@ fn make(
         decided.resctrl.as_ref().map(resctrl::Wanted::make).transpose().map_err(CreateError::from)?;
 
     let away = View::unshare().map_err(|source| CheckpointError::View { source })?;
-    let staged = stage(options, decided, (&root, fence), &namespaces);
+    let staged = stage(options, &decided.plan, &root, fence, &namespaces);
     away.leave().map_err(|source| CheckpointError::View { source })?;
     let (criu, directories) = staged?;
     if let Some(group) = &undo.resctrl {
@@ -131,28 +131,26 @@ fn make(
     let spec = &decided.spec;
     let mut progress =
         Progress { request, spec, state: &mut state, claim, child: &mut undo.child, master: None };
-    let carried_out = criu.carry_out(&self::request(Kind::Restore, &message), &mut |notice| {
+    let answered = criu.carry_out(&self::request(Kind::Restore, &message), &mut |notice| {
         request.log.debug(&format!("criu says {}", notice.script));
         progress.hear(notice)
     });
     let master = progress.master.take();
-    let response = options.common.unless_died(carried_out, "RESTORE", LOG_FILE)?;
-    criu.finish()?;
-    if !response.success {
-        return Err(options.common.failed("RESTORE", response.errno, LOG_FILE));
-    }
-    finish(request, decided, &root, (state, master), undo)
+    options.common.conclude(criu, answered, "RESTORE", LOG_FILE)?;
+    let Child { pid, pidfd } = finish(request, decided, &root, &state, undo)?;
+    Ok(Created { pid, pidfd, master, notify: None, warnings: decided.plan.warnings.clone() })
 }
 
 /// In mounts of our own, which criu has too and nobody else sees, and which go with it: the root filesystem where criu
 /// wants it, and criu. It makes mounts in its directories, so that they must be of these as well.
 fn stage(
     options: &RestoreOptions,
-    decided: &Decided,
-    (root, fence): (&Path, &Fence),
+    plan: &Plan,
+    root: &Path,
+    fence: &Fence,
     namespaces: &Given,
 ) -> Result<(Criu, Directories), CheckpointError> {
-    prepare_root(&decided.plan, root)?;
+    prepare_root(plan, root)?;
     let directories = Directories::open(&options.common)?;
     let entrance = fence.entrance()?;
     let given: Vec<&OwnedFd> = namespaces.inherited.iter().map(|(_, opened)| opened).collect();
@@ -173,23 +171,21 @@ fn finish(
     request: &CreateRequest<'_>,
     decided: &Decided,
     root: &Path,
-    (state, master): (State, Option<OwnedFd>),
+    state: &State,
     undo: &mut Undo,
-) -> Result<Created, CheckpointError> {
+) -> Result<Child, CheckpointError> {
     let pid = undo.child.as_ref().ok_or(CheckpointError::NoProcess)?.pid;
     let claim = undo.claim.as_ref().ok_or(CheckpointError::NoProcess)?;
     rustix::fs::rmdir(root).map_err(|source| CheckpointError::Root { path: root.to_owned(), source })?;
     if let Some(text) = with_time_namespace(&decided.plan, &request.bundle.text, pid) {
         state.keep_config(request.root, &text)?;
     }
-    claim.record(&state)?;
+    claim.record(state)?;
     if let Some(path) = &request.options.pid_file {
         outside::write_pid_file(path, pid)?;
         undo.pid_file = Some(path.clone());
     }
-    let warnings = decided.plan.warnings.clone();
-    let Child { pid, pidfd } = undo.keep()?;
-    Ok(Created { pid, pidfd, master, notify: None, warnings })
+    Ok(undo.keep()?)
 }
 
 fn describe(message: &mut Message, options: &RestoreOptions, root: &Path, cgroups: &CgroupPaths) {

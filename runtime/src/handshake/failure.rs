@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::ChannelError;
 use crate::output::{Chain, facts};
 
 /// What the child was at.
@@ -49,6 +50,12 @@ impl Failure {
             next = link.source();
         }
         Self { phase, chain: Chain(error).texts(), errno, path }
+    }
+
+    /// The one that a message carries, if it is such a message.
+    pub(crate) fn of_message(bytes: &[u8]) -> Option<Result<Self, ChannelError>> {
+        let text = bytes.strip_prefix(&[super::tag::FAILURE])?;
+        Some(serde_json::from_slice(text).map_err(|_| ChannelError::Malformed))
     }
 
     /// The message that carries it.

@@ -131,6 +131,9 @@ impl CreatorEnd {
     /// [`ChannelError`].
     pub fn receive(&self) -> Result<Message, ChannelError> {
         let (bytes, descriptor) = receive(self.0.as_fd())?;
+        if let Some(failure) = Failure::of_message(&bytes) {
+            return failure.map(Message::Failure);
+        }
         match (bytes.split_first(), descriptor) {
             (None, _) => Ok(Message::Closed),
             (Some((&tag::HOOKS, [])), None) => Ok(Message::Hooks),
@@ -140,7 +143,6 @@ impl CreatorEnd {
                 Ok(Message::Listener(RawFd::from_ne_bytes(exactly(number)?)))
             }
             (Some((&tag::FETCH, number)), None) => Ok(Message::Fetch(usize::from_ne_bytes(exactly(number)?))),
-            (Some((&tag::FAILURE, text)), None) => failure_of(text).map(Message::Failure),
             _ => Err(ChannelError::Malformed),
         }
     }
@@ -216,11 +218,13 @@ impl ChildEnd {
         bytes.extend(index.to_ne_bytes());
         self.say(&bytes, None)?;
         let (bytes, descriptor) = receive(self.0.as_fd())?;
-        match (bytes.split_first(), descriptor) {
-            (Some((&tag::FETCH, [])), Some(descriptor)) => Ok(descriptor),
-            (Some((&tag::FAILURE, text)), None) => Err(FetchError::Refused { source: failure_of(text)? }),
-            (None, _) => Err(ChannelError::CreatorGone.into()),
-            _ => Err(ChannelError::Malformed.into()),
+        match (bytes.as_slice(), descriptor) {
+            ([tag::FETCH], Some(descriptor)) => Ok(descriptor),
+            ([], _) => Err(ChannelError::CreatorGone.into()),
+            (other, _) => match Failure::of_message(other) {
+                Some(failure) => Err(FetchError::Refused { source: failure? }),
+                None => Err(ChannelError::Malformed.into()),
+            },
         }
     }
 
@@ -254,10 +258,6 @@ fn say(to: BorrowedFd<'_>, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) -> 
 
 fn exactly<const LENGTH: usize>(bytes: &[u8]) -> Result<[u8; LENGTH], ChannelError> {
     bytes.try_into().map_err(|_| ChannelError::Malformed)
-}
-
-fn failure_of(text: &[u8]) -> Result<Failure, ChannelError> {
-    serde_json::from_slice(text).map_err(|_| ChannelError::Malformed)
 }
 
 /// One packet and its descriptor; no bytes at the end of the stream.
