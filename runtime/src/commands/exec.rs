@@ -21,7 +21,7 @@ pub(super) fn run(globals: &Globals, args: &ExecArgs, log: &Log) -> Result<u8, C
     crate::null::protect_streams()?;
     let id: ContainerId = args.id.parse().map_err(CommandError::Id)?;
     let state = State::load(&globals.root, &id)?;
-    // Freed by our end alone: see `create`.
+    // Never freed: see `create`.
     let spec = ManuallyDrop::new(state.spec(&globals.root).map_err(ExecError::from)?);
     let mut process = match &args.process {
         Some(path) => Process::load(path).map_err(crate::create::CreateError::from)?,

@@ -119,7 +119,7 @@ fn entry(request: &CreateRequest<'_>, decided: &Decided) -> Result<Entry, Create
 pub(crate) struct Birthplace(OwnedFd);
 
 impl Birthplace {
-    /// Has our children born in the pid namespace that `other` is, or that the process is in which it is a pidfd of.
+    /// Has our children born in another pid namespace: `other` is a descriptor of it, or a pidfd of a process in it.
     pub(crate) fn leave_for(other: impl AsFd) -> Result<Self, Errno> {
         let own = namespace::open(c"/proc/self/ns/pid")?;
         namespace::enter(other, libc::CLONE_NEWPID).map(|()| Self(own))

@@ -149,7 +149,7 @@ pub fn create(request: &CreateRequest<'_>, mut spec: Spec) -> Result<Created, Cr
     if request.options.notify.is_some() {
         notify::show(&mut spec, &request.root.join(request.id.as_str()));
     }
-    // Freed by our end alone: to give it back piece by piece is to write to pages that the child shares, and copy them.
+    // Never freed: to give it back piece by piece would write to pages that the child shares, and so copy them.
     let decided = ManuallyDrop::new(decide(request, spec)?);
     let mut undo = Undo::default();
     match make(request, &decided, &mut undo) {
@@ -184,8 +184,8 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     let claim = undo.claim.insert(Claim::take(request.root, request.id)?);
     let mut state = first_state(request, decided)?;
     Fence::check(&decided.cgroups)?;
-    // Without a user namespace the child has the rights to do it, and a null of the container's own, as a rule, to put
-    // them on instead.
+    // Without a user namespace the child has the right to do it by itself, and as a rule a null of the container's own to
+    // put the streams on instead.
     if decided.plan.namespaces.has(NamespaceKind::User) {
         null::protect_streams()?;
     }

@@ -67,7 +67,7 @@ impl Undo {
         }
     }
 
-    /// All went well: everything stays, and the child is its keeper's.
+    /// All went well: everything stays, and the child is the caller's from here on.
     pub(crate) fn keep(&mut self) -> Result<Child, CreateError> {
         let Self { claim, child, .. } = std::mem::take(self);
         claim.map_or(Ok(()), Claim::publish)?;

@@ -84,9 +84,9 @@ pub struct Filesystem {
 }
 
 impl Filesystem {
-    /// One of no device: its source is its type.
+    /// One that has no device; mountinfo shows its type in that place.
     #[must_use]
-    pub fn of_kernel(kind: &str, data: Vec<(String, Option<String>)>) -> Self {
+    pub fn without_device(kind: &str, data: Vec<(String, Option<String>)>) -> Self {
         Self { kind: kind.to_owned(), source: kind.to_owned(), data, copies_up: false }
     }
 }

@@ -20,7 +20,7 @@ pub struct NetDevice {
 pub enum NameInside {
     /// By this name.
     Given(String),
-    /// By this, of `prefix%d`, with the first number that is free there.
+    /// By this prefix (of `prefix%d`) and the first number that is free there.
     Numbered(String),
 }
 

@@ -1,7 +1,8 @@
-//! The mount of type `cgroup`: v2 is one filesystem; v1 is a tmpfs with a directory for each hierarchy. With a cgroup
-//! namespace of its own the container sees its cgroup as the root. Without one, v2 shows the hierarchy as it is, in which
-//! programs look for the path that /proc/self/cgroup tells; of v1 the container's own cgroups are bound there, as with runc.
-//! Where a user could make it none, it is in its caller's, and sees those.
+//! The mount of type `cgroup`: v2 is one filesystem; v1 is a tmpfs with a directory for each hierarchy.
+//!
+//! With a cgroup namespace of its own the container sees its cgroup as the root. Without one it sees all of v2, where
+//! programs look for the path that /proc/self/cgroup tells, and of v1 its own cgroups alone, as under runc. A user who
+//! could make it none has it in its own, and it sees those.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -37,7 +38,7 @@ pub(super) fn mount(tree: &Tree, mount: &Mount, around: &Surroundings<'_>) -> Re
     }
     let above = Attributes { set: attributes.set & !libc::MOUNT_ATTR_RDONLY, ..Attributes::default() };
     let mode = vec![("mode".to_owned(), Some("755".to_owned()))];
-    let directory = new_filesystem(&Filesystem::of_kernel("tmpfs", mode), above, around.mount_label)?;
+    let directory = new_filesystem(&Filesystem::without_device("tmpfs", mode), above, around.mount_label)?;
     attach(directory.as_fd(), target.as_fd()).map_err(|source| MountError::Attach { source })?;
     for path in v1 {
         let name = hierarchy_name(path);
@@ -82,7 +83,7 @@ fn view(path: &CgroupPath, attributes: Attributes) -> Result<OwnedFd, MountError
             None => data.push((controller.clone(), None)),
         }
     }
-    new_filesystem(&Filesystem::of_kernel(kind, data), attributes, "")
+    new_filesystem(&Filesystem::without_device(kind, data), attributes, "")
 }
 
 fn bind(directory: &Path, attributes: Attributes, target: Target<'_>) -> Result<(), MountError> {

@@ -67,7 +67,7 @@ fn next(
 
 pub(super) fn empty_directory(mount_label: &str) -> Result<OwnedFd, Errno> {
     let one = |key: &str| (key.to_owned(), Some("1".to_owned()));
-    let tmpfs = Filesystem::of_kernel("tmpfs", vec![one("nr_blocks"), one("nr_inodes")]);
+    let tmpfs = Filesystem::without_device("tmpfs", vec![one("nr_blocks"), one("nr_inodes")]);
     let readonly = Attributes { set: libc::MOUNT_ATTR_RDONLY, ..Attributes::default() };
     new_filesystem(&tmpfs, readonly, mount_label).map_err(|error| match error {
         super::MountError::Create { source, .. }
