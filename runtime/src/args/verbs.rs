@@ -69,7 +69,7 @@ const AUTO_DEDUP: Flag = switch("auto-dedup", "enable auto deduplication of memo
 const LAZY_PAGES: Flag = switch("lazy-pages", "use userfaultfd to lazily restore memory pages");
 
 /// Every command.
-pub const VERBS: &[Verb] = &[
+pub static VERBS: &[Verb] = &[
     Verb {
         name: "checkpoint",
         usage: "checkpoint a running container",
