@@ -136,3 +136,26 @@ fn a_stranger_with_the_same_pid_gets_no_signal() {
     }
     assert_eq!(outcome.success().stdout, "alive\n");
 }
+
+/// A container that may write to its cgroups nests them deeper than a process has descriptors, and names them as it likes.
+#[test]
+fn cgroups_that_a_container_made_inside_its_own_end_with_it() {
+    require!(root, tool("busybox"), tool("prlimit"));
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let nest = "cd /sys/fs/cgroup; [ -d pids ] && cd pids; mkdir \"$(printf '\\377')\"; for n in $(seq 200); do mkdir c && cd c || exit; done; \
+                : >/tmp/done; exec sleep 600";
+    let bundle = Bundle::busybox(&scratch, "deep").script(nest).edit(|config| {
+        config["linux"]["namespaces"].as_array_mut().expect("a list").push(json!({ "type": "cgroup" }));
+        let mounts = config["mounts"].as_array_mut().expect("a list");
+        let cgroup = mounts.iter_mut().find(|mount| mount["type"] == "cgroup").expect("the cgroup mount");
+        cgroup["options"] = json!(["rw"]);
+    });
+    let container = runtime.run_detached(&bundle);
+    eventually(QUICK, || bundle.rootfs().join("tmp/done").exists().then_some(()));
+    let delete = runtime.command(["delete", "--force", container.id()]);
+    let mut with_few = scratch.command(programs::tool("prlimit"));
+    process::run(with_few.arg("--nofile=100").arg(delete.get_program()).args(delete.get_args())).success();
+    assert_eq!(container.status(), "gone");
+    std::mem::forget(container);
+}

@@ -2,7 +2,9 @@
 //! a v1 container's cgroups are made, entered and removed, and nothing more.
 
 use std::cell::OnceCell;
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
@@ -91,9 +93,10 @@ pub(super) fn children(directory: BorrowedFd<'_>) -> Result<Vec<PathBuf>, Errno>
     let listing = rustix::fs::openat(directory, ".", flags, Mode::empty())?;
     for entry in Dir::new(listing)? {
         let entry = entry?;
-        let name = entry.file_name().to_str().map_err(|_| Errno::ILSEQ)?;
-        if entry.file_type() == FileType::Directory && !matches!(name, "." | "..") {
-            names.push(PathBuf::from(name));
+        // A container that may make one gives it any name.
+        let name = entry.file_name().to_bytes();
+        if entry.file_type() == FileType::Directory && !matches!(name, b"." | b"..") {
+            names.push(PathBuf::from(OsStr::from_bytes(name)));
         }
     }
     Ok(names)

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::directory::{Cgroup, children, open_directory};
+use super::directory::Cgroup;
 use super::freezer::wait_for_event;
+use super::walk::{Step, walk};
 use super::{CgroupError, Fence, Version};
 use crate::sys::{file, pidfd};
 
@@ -132,11 +133,14 @@ pub(super) fn gone_is_empty(done: Result<(), CgroupError>) -> Result<(), CgroupE
 
 /// Adds the processes of a cgroup and of those inside it.
 pub(super) fn collect(cgroup: Cgroup<'_>, pids: &mut BTreeSet<u32>) -> Result<(), CgroupError> {
-    collect_in(cgroup.directory()?, cgroup.path.version, pids)
-        .map_err(|source| CgroupError::Read { path: cgroup.file("cgroup.procs"), source })
+    let collected = walk(cgroup.directory()?, |step| match step {
+        Step::Enter(directory) => collect_own(directory, cgroup.path.version, pids),
+        Step::Leave(..) => Ok(()),
+    });
+    collected.map_err(|source| CgroupError::Read { path: cgroup.file("cgroup.procs"), source })
 }
 
-fn collect_in(directory: BorrowedFd<'_>, version: Version, pids: &mut BTreeSet<u32>) -> Result<(), Errno> {
+fn collect_own(directory: BorrowedFd<'_>, version: Version, pids: &mut BTreeSet<u32>) -> Result<(), Errno> {
     let text = match file::read_text_at(directory, Path::new("cgroup.procs"), MAX_PIDS_BYTES) {
         // Threaded v2 cgroups list no processes; their threads are listed by the one above.
         Err(Errno::NOENT | Errno::NODEV) => return Ok(()),
@@ -145,11 +149,5 @@ fn collect_in(directory: BorrowedFd<'_>, version: Version, pids: &mut BTreeSet<u
     };
     // 0 is a process outside our pid namespace.
     pids.extend(text.lines().filter_map(|line| line.parse().ok()).filter(|pid: &u32| *pid != 0));
-    for child in children(directory)? {
-        match open_directory(directory, &child) {
-            Err(Errno::NOENT) => {}
-            opened => collect_in(opened?.as_fd(), version, pids)?,
-        }
-    }
     Ok(())
 }

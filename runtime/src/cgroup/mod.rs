@@ -9,7 +9,7 @@
 //! - [`refuge`](mod@refuge): what is entered when they take nobody in
 //! - `removal`: their end, and that of whoever is left in them
 //! - `systemd`: the same as a transient unit; `owner`: who may divide it further
-//! - `freezer`, `members`: freeze and thaw; count and kill
+//! - `freezer`, `members`: freeze and thaw; count and kill; `walk`: the cgroups inside one
 //! - `stats`, `oom`: what is used, and when it was too much; `update`: new limits into old ones
 //!
 //! Never writes another task's pid into `cgroup.procs`: that waits for an RCU grace period (5 to 14 ms). The child
@@ -32,6 +32,7 @@ mod removal;
 mod stats;
 mod systemd;
 mod update;
+mod walk;
 
 use std::path::PathBuf;
 

@@ -6,11 +6,9 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD};
 use rustix::io::Errno;
 
-use super::directory::{Cgroup, children, open_directory};
+use super::directory::Cgroup;
+use super::walk::{Step, walk};
 use super::{CgroupError, CgroupPaths, Fence, Scope};
-
-/// cgroupfs itself allows no deeper nesting than this many levels below a container that we would walk.
-const MAX_DEPTH: usize = 64;
 
 impl CgroupPaths {
     /// Kills whoever is left in the cgroups, and removes them and those that were made inside them.
@@ -60,7 +58,7 @@ fn remove_whole(cgroup: Cgroup<'_>) -> Result<(), CgroupError> {
     let removed = match remove_directory(CWD, &path) {
         // There are cgroups inside it.
         Err(Errno::BUSY | Errno::NOTEMPTY) => {
-            remove_children(cgroup.directory()?, MAX_DEPTH).and_then(|()| remove_directory(CWD, &path))
+            remove_children(cgroup.directory()?).and_then(|()| remove_directory(CWD, &path))
         }
         removed => removed,
     };
@@ -74,17 +72,9 @@ fn remove_directory(at: impl AsFd, path: &Path) -> Result<(), Errno> {
     }
 }
 
-fn remove_children(directory: BorrowedFd<'_>, depth: usize) -> Result<(), Errno> {
-    for child in children(directory)? {
-        let opened = match open_directory(directory, &child) {
-            Err(Errno::NOENT) => continue,
-            other => other?,
-        };
-        match depth.checked_sub(1) {
-            Some(depth) => remove_children(opened.as_fd(), depth)?,
-            None => return Err(Errno::LOOP),
-        }
-        remove_directory(directory, &child)?;
-    }
-    Ok(())
+fn remove_children(directory: BorrowedFd<'_>) -> Result<(), Errno> {
+    walk(directory, |step| match step {
+        Step::Enter(_) => Ok(()),
+        Step::Leave(parent, name) => remove_directory(parent, name),
+    })
 }
