@@ -1,7 +1,9 @@
 //! Mounts that a container would take away or loosen, and a root filesystem that is another one at every look. Classes R09,
-//! R11, R29 and R38.
+//! R11, R29, R38 and R39.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -212,4 +214,22 @@ fn in_the_hosts_mount_namespace_no_way_leads_up_to_the_host() {
     let mut chroot = scratch.command(programs::tool("chroot"));
     let escaped = process::run(chroot.arg(bundle.rootfs()).arg("/bin/attacker").args(&climb[1..]));
     assert_eq!(escaped.success().stdout, "outside\n");
+}
+
+/// Any user who may mount something, by fusermount, gives its place a name of any bytes: it is in everybody's mountinfo.
+#[test]
+fn a_mount_point_whose_name_is_no_text_keeps_nobody_from_a_container() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let odd = scratch.directory(OsStr::from_bytes(b"\xff"));
+    // Without pivot_root it has to be found by that name: a whole procfs left in the namespace permits another one.
+    let attack = "unshare -Urmpf mount -t proc none /tmp && echo mounted; echo ran";
+    let bundle = Bundle::busybox(&scratch, "odd").script(attack);
+    for flags in [&[][..], &["--no-pivot"]] {
+        let run = runtime.verb("run", &bundle);
+        let mut inside = scratch.with_mounts("mount -t proc none \"$0\"", &odd, run.get_program());
+        let outcome = process::run(inside.args(run.get_args()).args(flags)).success();
+        assert_eq!(outcome.stdout, "ran\n", "{flags:?}: {outcome}");
+    }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::CgroupError;
-use crate::sys::file;
+use crate::sys::{file, mountinfo};
 
 /// Where systemd, and everybody after it, mounts cgroups.
 const USUAL_MOUNT: &str = "/sys/fs/cgroup";
@@ -72,9 +72,8 @@ impl Layout {
         if usual.is_ok_and(|found| u64::try_from(found.f_type) == Ok(CGROUP2_MAGIC)) {
             return Ok(Self { hierarchies: vec![Hierarchy::v2(USUAL_MOUNT, "/")] });
         }
-        let path = Path::new("/proc/self/mountinfo");
-        let text = file::read_text(path, file::MAX_MOUNTINFO_BYTES)
-            .map_err(|source| CgroupError::Read { path: path.to_owned(), source })?;
+        let text =
+            mountinfo::read().map_err(|source| CgroupError::Read { path: mountinfo::PATH.into(), source })?;
         Ok(Self::from_mountinfo(&text))
     }
 
@@ -124,7 +123,8 @@ impl Hierarchy {
             return None;
         }
         let mut before = before.split(' ').skip(3);
-        let (root, mount) = (unescape(before.next()?), unescape(before.next()?));
+        let mut path = || mountinfo::unescape(before.next()?).into_string().ok();
+        let (root, mount) = (path()?, path()?);
         if kind == "cgroup2" {
             return Some(Self::v2(&mount, &root));
         }
@@ -138,28 +138,6 @@ impl Hierarchy {
             root,
         })
     }
-}
-
-/// mountinfo writes space, tab, newline and backslash as `\ooo`.
-pub(crate) fn unescape(field: &str) -> String {
-    let mut out = String::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((plain, escaped)) = rest.split_once('\\') {
-        out.push_str(plain);
-        let code = escaped.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match code {
-            Some(code) => {
-                out.push(char::from(code));
-                rest = &escaped[3..];
-            }
-            None => {
-                out.push('\\');
-                rest = escaped;
-            }
-        }
-    }
-    out.push_str(rest);
-    out
 }
 
 /// The cgroups that a process is in, as in `/proc/<pid>/cgroup`.

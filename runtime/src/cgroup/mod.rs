@@ -42,7 +42,6 @@ use serde::{Deserialize, Serialize};
 pub use devices::DeviceList;
 pub(crate) use fence::Usher;
 pub use fence::{Entrance, Fence};
-pub(crate) use layout::unescape;
 pub use layout::{Hierarchy, Layout, Membership, Version};
 pub use limits::{Fields, Limits};
 pub use oom::OomWatch;

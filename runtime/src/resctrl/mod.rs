@@ -11,8 +11,7 @@ mod stats;
 
 use std::path::{Path, PathBuf};
 
-use crate::cgroup::unescape;
-use crate::sys::{Errno, file};
+use crate::sys::{Errno, file, mountinfo};
 
 pub use group::{Group, Wanted};
 pub use schema::Schemata;
@@ -76,11 +75,10 @@ impl Resctrl {
     /// # Errors
     /// [`ResctrlError::Read`]; [`ResctrlError::NotMounted`] when there is none.
     pub fn find() -> Result<Self, ResctrlError> {
-        let path = Path::new("/proc/self/mountinfo");
-        let text = file::read_text(path, file::MAX_MOUNTINFO_BYTES)
-            .map_err(|source| ResctrlError::Read { path: path.to_owned(), source })?;
+        let text = mountinfo::read()
+            .map_err(|source| ResctrlError::Read { path: mountinfo::PATH.into(), source })?;
         let root = text.lines().find_map(mount_point).ok_or(ResctrlError::NotMounted)?;
-        Ok(Self::at(unescape(root).into()))
+        Ok(Self::at(mountinfo::unescape(root).into()))
     }
 
     /// The one that is mounted at `root`.

@@ -8,10 +8,9 @@ use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags};
 
 use super::tree::{attach, copy_tree};
 use super::{RootError, Tree, masks, mounts};
-use crate::cgroup::unescape;
-use crate::sys::file::{self, open_directory};
+use crate::sys::file::open_directory;
 use crate::sys::mount::{Change, Reach, change_attached, propagate};
-use crate::sys::{Errno, namespace};
+use crate::sys::{Errno, mountinfo, namespace};
 
 /// No directory is deeper: paths are at most 4096 bytes.
 const DEPTH_MAX: usize = 2048;
@@ -128,7 +127,7 @@ pub(crate) fn become_root(directory: BorrowedFd<'_>) -> Result<(), Errno> {
 /// The host's procfs and sysfs, whole and writable, would stay in the namespace, and by that allow the container to mount
 /// new ones without masks. They are taken away, or covered where that is not allowed.
 fn hide_kernel_files(root: &Path) -> Result<(), Errno> {
-    let text = file::read_text("/proc/self/mountinfo".as_ref(), file::MAX_MOUNTINFO_BYTES)?;
+    let text = mountinfo::read()?;
     let outside = text.lines().filter_map(kernel_mount).filter(|path| !path.starts_with(root));
     for path in outside {
         match rustix::mount::unmount(&path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
@@ -151,7 +150,7 @@ fn cover(path: &Path) -> Result<(), Errno> {
 fn kernel_mount(line: &str) -> Option<PathBuf> {
     let (before, after) = line.split_once(" - ")?;
     let is_kernels = matches!(after.split(' ').next(), Some("proc" | "sysfs"));
-    before.split(' ').nth(4).filter(|_| is_kernels).map(|path| unescape(path).into())
+    before.split(' ').nth(4).filter(|_| is_kernels).map(|path| mountinfo::unescape(path).into())
 }
 
 fn replace(tree: &Tree) -> Result<(), Errno> {

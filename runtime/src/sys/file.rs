@@ -8,11 +8,8 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
-/// No file of procfs or cgroupfs that we read whole is longer, but for mountinfo and lists of processes.
+/// No file of procfs or cgroupfs that we read whole is longer, but for lists of processes.
 pub const MAX_PROC_BYTES: usize = 1 << 20;
-
-/// mountinfo of a host with thousands of mounts is a few megabytes.
-pub const MAX_MOUNTINFO_BYTES: usize = 64 << 20;
 
 /// One read of a small file needs no second buffer.
 const FIRST_READ_BYTES: usize = 4096;
@@ -33,7 +30,15 @@ pub fn read_text(path: &Path, limit: usize) -> Result<String, Errno> {
     read_text_at(CWD, path, limit)
 }
 
-/// The same, below a directory.
+/// The same of a file in which somebody's names may be, of any bytes.
+///
+/// # Errors
+/// The kernel's; [`Errno::FBIG`].
+pub fn read_bytes(path: &Path, limit: usize) -> Result<Vec<u8>, Errno> {
+    read_open(&rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?, limit)
+}
+
+/// As [`read_text`], below a directory.
 ///
 /// # Errors
 /// As [`read_text`].
@@ -47,6 +52,10 @@ pub fn read_text_at(directory: BorrowedFd<'_>, path: &Path, limit: usize) -> Res
 /// # Errors
 /// As [`read_text`].
 pub fn read_all(opened: &OwnedFd, limit: usize) -> Result<String, Errno> {
+    String::from_utf8(read_open(opened, limit)?).map_err(|_| Errno::ILSEQ)
+}
+
+fn read_open(opened: &OwnedFd, limit: usize) -> Result<Vec<u8>, Errno> {
     let mut bytes = vec![0; FIRST_READ_BYTES.min(limit.saturating_add(1))];
     let mut filled = 0;
     loop {
@@ -63,7 +72,7 @@ pub fn read_all(opened: &OwnedFd, limit: usize) -> Result<String, Errno> {
         }
     }
     bytes.truncate(filled);
-    String::from_utf8(bytes).map_err(|_| Errno::ILSEQ)
+    Ok(bytes)
 }
 
 /// Writes `value` to an existing file below a directory, in one write.

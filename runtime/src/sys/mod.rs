@@ -16,6 +16,7 @@ pub mod late_calls;
 pub mod memory_policy;
 pub mod message;
 pub mod mount;
+pub mod mountinfo;
 pub mod namespace;
 pub mod personality;
 pub mod pidfd;

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 
-use super::{checked, errno_of, file};
+use super::{checked, file};
 
 /// Opens a process, which must be a thread group's leader.
 ///
@@ -83,19 +83,11 @@ impl Stat {
 /// [`Errno::SRCH`] when there is no such process, [`Errno::PROTO`] when the file is not as proc(5) says.
 pub fn stat(pid: u32) -> Result<Stat, Errno> {
     let path = PathBuf::from(format!("/proc/{pid}/stat"));
-    match file::read_text(&path, file::MAX_PROC_BYTES) {
-        Ok(text) => parse_stat(&text).ok_or(Errno::PROTO),
+    match file::read_bytes(&path, file::MAX_PROC_BYTES) {
+        Ok(bytes) => parse_stat(&String::from_utf8_lossy(&bytes)).ok_or(Errno::PROTO),
         Err(Errno::NOENT) => Err(Errno::SRCH),
-        Err(Errno::ILSEQ) => stat_with_odd_name(pid),
         Err(errno) => Err(errno),
     }
-}
-
-/// The process's name may be any bytes.
-fn stat_with_odd_name(pid: u32) -> Result<Stat, Errno> {
-    let bytes = std::fs::read(format!("/proc/{pid}/stat"));
-    let bytes = bytes.map_err(|error| errno_of(&error))?;
-    parse_stat(&String::from_utf8_lossy(&bytes)).ok_or(Errno::PROTO)
 }
 
 /// proc(5): `pid (name) state …`, the start time is field 22; the name may hold spaces and parentheses.

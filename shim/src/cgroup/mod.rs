@@ -50,13 +50,20 @@ pub(crate) enum CgroupError {
     },
 }
 
+/// The table of mounts that we see.
+const MOUNTS: &str = "/proc/self/mountinfo";
+
+/// Reads a table of procfs in which anybody's names may be, of any bytes: those that are no text are not ours.
+fn read_names(path: &str) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
+}
+
 impl Cgroup {
     /// The cgroup that `pid` is in at this moment.
     pub(crate) fn of(pid: u32) -> Result<Self, CgroupError> {
-        let read =
-            |path: String| fs::read_to_string(path).map_err(|source| CgroupError::Find { pid, source });
-        let membership = read(format!("/proc/{pid}/cgroup"))?;
-        let mounts = read("/proc/self/mountinfo".to_owned())?;
+        let read = |path: &str| read_names(path).map_err(|source| CgroupError::Find { pid, source });
+        let membership = read(&format!("/proc/{pid}/cgroup"))?;
+        let mounts = read(MOUNTS)?;
         Self::resolve(&membership, &mounts).ok_or_else(|| CgroupError::Find {
             pid,
             source: io::Error::new(io::ErrorKind::NotFound, "no cgroup hierarchy is mounted here"),
@@ -90,7 +97,7 @@ impl Cgroup {
     pub(crate) fn admit_us(path: &str) -> Result<(), CgroupError> {
         let directory = PathBuf::from(path);
         let refused = |source| CgroupError::Join { path: directory.clone(), source };
-        let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(refused)?;
+        let mounts = read_names(MOUNTS).map_err(refused)?;
         let mut is_in = false;
         for mount in mounts.lines().filter_map(Hierarchy::parse) {
             let procs = mount.place(path).map(|place| place.join("cgroup.procs"));
