@@ -215,6 +215,9 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     request.log.debug(&format!("nsexec container setup: process {pid} is cloned"));
     outside::map_ids(&decided.plan, pid, channel)?;
     network::move_devices(&decided.plan, pidfd.as_fd())?;
+    // While the child is at work; when it is ready it waits for nothing but a new name.
+    (state.init, state.creator) = (Some(Process::of(pid)?), None);
+    let record = claim.prepare(&state)?;
     let served = Served {
         options: &request.options,
         hooks: Some(&decided.spec.hooks),
@@ -228,9 +231,7 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     fence.settle(&decided.cgroups)?;
     request.log.debug("child process in init(): all is set up");
     outside::limit(&decided.plan.process, pid, decided.plan.namespaces.has(NamespaceKind::User))?;
-    state.init = Some(Process::of(pid)?);
-    state.creator = None;
-    claim.record(&state)?;
+    record.record()?;
     if let Some(path) = &request.options.pid_file {
         outside::write_pid_file(path, pid)?;
         undo.pid_file = Some(path.clone());

@@ -55,7 +55,21 @@ impl Claim {
     /// # Errors
     /// [`StateError::Write`].
     pub fn record(&self, state: &State) -> Result<(), StateError> {
-        state.write(self.directory.as_fd(), &self.path)
+        self.prepare(state)?.record()
+    }
+
+    /// Writes down what is to be remembered, and leaves what is as it is until [`Prepared::record`].
+    ///
+    /// # Errors
+    /// [`StateError::Write`].
+    pub fn prepare(&self, state: &State) -> Result<Prepared<'_>, StateError> {
+        write_private(self.directory.as_fd(), NEW_FILE_NAME, &state.text(&self.path)?)
+            .map_err(|source| self.not_written(source))?;
+        Ok(Prepared(self))
+    }
+
+    fn not_written(&self, source: Errno) -> StateError {
+        StateError::Write { path: self.path.join(FILE_NAME), source }
     }
 
     /// Keeps the configuration as it was when the container was made.
@@ -94,6 +108,23 @@ impl Claim {
     /// [`StateError::Remove`].
     pub fn release(self) -> Result<(), StateError> {
         Directory { descriptor: self.directory, path: self.path }.remove()
+    }
+}
+
+/// A state that is written, but not in force.
+#[derive(Debug)]
+#[must_use]
+pub struct Prepared<'a>(&'a Claim);
+
+impl Prepared<'_> {
+    /// Replaces what is remembered.
+    ///
+    /// # Errors
+    /// [`StateError::Write`].
+    pub fn record(self) -> Result<(), StateError> {
+        let directory = self.0.dir();
+        rustix::fs::renameat(directory, NEW_FILE_NAME, directory, FILE_NAME)
+            .map_err(|source| self.0.not_written(source))
     }
 }
 

@@ -190,13 +190,9 @@ impl State {
             .map_err(failed)
     }
 
-    /// Replaces the state file below the container's directory.
-    pub(super) fn write(&self, directory: BorrowedFd<'_>, path: &Path) -> Result<(), StateError> {
-        let text = serde_json::to_vec(self)
-            .map_err(|source| StateError::Parse { path: path.join(FILE_NAME), source })?;
-        write_private(directory, NEW_FILE_NAME, &text)
-            .and_then(|()| rustix::fs::renameat(directory, NEW_FILE_NAME, directory, FILE_NAME))
-            .map_err(|source| StateError::Write { path: path.join(FILE_NAME), source })
+    /// As it stands in the container's directory, which is at `path`.
+    pub(super) fn text(&self, path: &Path) -> Result<Vec<u8>, StateError> {
+        serde_json::to_vec(self).map_err(|source| StateError::Parse { path: path.join(FILE_NAME), source })
     }
 }
 
