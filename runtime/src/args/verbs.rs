@@ -19,7 +19,21 @@ pub struct Verb {
     least: usize,
     most: usize,
     order: Order,
-    build: fn(&Matches) -> Result<Command, UsageError>,
+    build: Build,
+}
+
+/// What a command's flags and operands become.
+type Build = fn(&Matches) -> Result<Command, UsageError>;
+
+/// A command whose only operand is a container.
+const fn of_container(name: &'static str, usage: &'static str, flags: &'static [Flag], build: Build) -> Verb {
+    let operands = "<container-id>";
+    Verb { name, usage, operands, flags, least: 1, most: 1, order: Order::Mixed, build }
+}
+
+/// A command without operands.
+const fn of_none(name: &'static str, usage: &'static str, flags: &'static [Flag], build: Build) -> Verb {
+    Verb { operands: "", least: 0, most: 0, ..of_container(name, usage, flags, build) }
 }
 
 /// The flags before the command.
@@ -70,11 +84,10 @@ const LAZY_PAGES: Flag = switch("lazy-pages", "use userfaultfd to lazily restore
 
 /// Every command.
 pub static VERBS: &[Verb] = &[
-    Verb {
-        name: "checkpoint",
-        usage: "checkpoint a running container",
-        operands: "<container-id>",
-        flags: &[
+    of_container(
+        "checkpoint",
+        "checkpoint a running container",
+        &[
             IMAGE_PATH,
             WORK_PATH,
             value("parent-path", "path for previous criu image files in pre-dump, relative to --image-path"),
@@ -93,132 +106,94 @@ pub static VERBS: &[Verb] = &[
             EMPTY_NS,
             AUTO_DEDUP,
         ],
-        least: 1,
-        most: 1,
-        order: Order::Mixed,
-        build: build::checkpoint,
-    },
-    Verb {
-        name: "create",
-        usage: "create a container",
-        operands: "<container-id>",
-        flags: &[BUNDLE, CONSOLE_SOCKET, PIDFD_SOCKET, PID_FILE, NO_PIVOT, NO_KEYRING, PRESERVE_FDS],
-        least: 1,
-        most: 1,
-        order: Order::Mixed,
-        build: build::create,
-    },
-    Verb {
-        name: "delete",
-        usage: "delete any resources held by the container often used with detached container",
-        operands: "<container-id>",
-        flags: &[
-            switch("force", "forcibly deletes the container if it is still running (uses SIGKILL)").or("f")
-        ],
-        least: 1,
-        most: 1,
-        order: Order::Mixed,
-        build: build::delete,
-    },
-    Verb {
-        name: "events",
-        usage: "display container events such as OOM notifications, cpu, memory, and IO usage statistics",
-        operands: "<container-id>",
-        flags: &[
+        build::checkpoint,
+    ),
+    of_container(
+        "create",
+        "create a container",
+        &[BUNDLE, CONSOLE_SOCKET, PIDFD_SOCKET, PID_FILE, NO_PIVOT, NO_KEYRING, PRESERVE_FDS],
+        build::create,
+    ),
+    of_container(
+        "delete",
+        "delete any resources held by the container often used with detached container",
+        &[switch("force", "forcibly deletes the container if it is still running (uses SIGKILL)").or("f")],
+        build::delete,
+    ),
+    of_container(
+        "events",
+        "display container events such as OOM notifications, cpu, memory, and IO usage statistics",
+        &[
             value("interval", "set the stats collection interval (default: 5s)"),
             switch("stats", "display the container's stats then exit"),
         ],
-        least: 1,
-        most: 1,
-        order: Order::Mixed,
-        build: build::events,
-    },
+        build::events,
+    ),
     Verb {
-        name: "exec",
-        usage: "execute new process inside the container",
         operands: "<container-id> <command> [command options]  || -p process.json <container-id>",
-        flags: &[
-            CONSOLE_SOCKET,
-            PIDFD_SOCKET,
-            value("cwd", "current working directory in the container"),
-            value("env", "set environment variables").or("e"),
-            switch("tty", "allocate a pseudo-TTY").or("t"),
-            value("user", "UID (format: <uid>[:<gid>])").or("u"),
-            value("additional-gids", "additional gids").or("g"),
-            value("process", "path to the process.json").or("p"),
-            DETACH,
-            PID_FILE,
-            value("process-label", "set the asm process label for the process commonly used with selinux"),
-            value("apparmor", "set the apparmor profile for the process"),
-            switch("no-new-privs", "set the no new privileges value for the process"),
-            value("cap", "add a capability to the bounding set for the process").or("c"),
-            PRESERVE_FDS,
-            value(
-                "cgroup",
-                "run the process in an (existing) sub-cgroup(s). Format is [<controller>:]<cgroup>.",
-            ),
-            switch("ignore-paused", "allow exec in a paused container"),
-        ],
-        least: 1,
         most: usize::MAX,
         order: Order::FlagsFirst,
-        build: build::exec,
+        ..of_container(
+            "exec",
+            "execute new process inside the container",
+            &[
+                CONSOLE_SOCKET,
+                PIDFD_SOCKET,
+                value("cwd", "current working directory in the container"),
+                value("env", "set environment variables").or("e"),
+                switch("tty", "allocate a pseudo-TTY").or("t"),
+                value("user", "UID (format: <uid>[:<gid>])").or("u"),
+                value("additional-gids", "additional gids").or("g"),
+                value("process", "path to the process.json").or("p"),
+                DETACH,
+                PID_FILE,
+                value(
+                    "process-label",
+                    "set the asm process label for the process commonly used with selinux",
+                ),
+                value("apparmor", "set the apparmor profile for the process"),
+                switch("no-new-privs", "set the no new privileges value for the process"),
+                value("cap", "add a capability to the bounding set for the process").or("c"),
+                PRESERVE_FDS,
+                value(
+                    "cgroup",
+                    "run the process in an (existing) sub-cgroup(s). Format is [<controller>:]<cgroup>.",
+                ),
+                switch("ignore-paused", "allow exec in a paused container"),
+            ],
+            build::exec,
+        )
     },
+    of_none("features", "show the enabled features", &[], |_| Ok(Command::Features)),
     Verb {
-        name: "features",
-        usage: "show the enabled features",
-        operands: "",
-        flags: &[],
-        least: 0,
-        most: 0,
-        order: Order::Mixed,
-        build: |_| Ok(Command::Features),
-    },
-    Verb {
-        name: "kill",
-        usage: "kill sends the specified signal (default: SIGTERM) to the container's init process",
         operands: "<container-id> [signal]",
-        flags: &[switch("all", "").or("a")],
-        least: 1,
         most: 2,
-        order: Order::Mixed,
-        build: build::kill,
+        ..of_container(
+            "kill",
+            "kill sends the specified signal (default: SIGTERM) to the container's init process",
+            &[switch("all", "").or("a")],
+            build::kill,
+        )
     },
+    of_none(
+        "list",
+        "lists containers started with the given root",
+        &[FORMAT, switch("quiet", "display only container IDs").or("q")],
+        build::list,
+    ),
+    of_container("pause", "pause suspends all processes inside the container", &[], |matches| {
+        build::id(matches).map(Command::Pause)
+    }),
     Verb {
-        name: "list",
-        usage: "lists containers started with the given root",
-        operands: "",
-        flags: &[FORMAT, switch("quiet", "display only container IDs").or("q")],
-        least: 0,
-        most: 0,
-        order: Order::Mixed,
-        build: build::list,
-    },
-    Verb {
-        name: "pause",
-        usage: "pause suspends all processes inside the container",
-        operands: "<container-id>",
-        flags: &[],
-        least: 1,
-        most: 1,
-        order: Order::Mixed,
-        build: |matches| build::id(matches).map(Command::Pause),
-    },
-    Verb {
-        name: "ps",
-        usage: "ps displays the processes running inside a container",
         operands: "<container-id> [ps options]",
-        flags: &[FORMAT],
-        least: 1,
         most: usize::MAX,
         order: Order::FlagsFirst,
-        build: build::ps,
+        ..of_container("ps", "ps displays the processes running inside a container", &[FORMAT], build::ps)
     },
-    Verb {
-        name: "restore",
-        usage: "restore a container from a previous checkpoint",
-        operands: "<container-id>",
-        flags: &[
+    of_container(
+        "restore",
+        "restore a container from a previous checkpoint",
+        &[
             CONSOLE_SOCKET,
             IMAGE_PATH,
             WORK_PATH,
@@ -238,26 +213,15 @@ pub static VERBS: &[Verb] = &[
             value("lsm-profile", "LSM profile to be used during restore, as TYPE:NAME"),
             value("lsm-mount-context", "LSM mount context to be used during restore"),
         ],
-        least: 1,
-        most: 1,
-        order: Order::Mixed,
-        build: build::restore,
-    },
-    Verb {
-        name: "resume",
-        usage: "resumes all processes that have been previously paused",
-        operands: "<container-id>",
-        flags: &[],
-        least: 1,
-        most: 1,
-        order: Order::Mixed,
-        build: |matches| build::id(matches).map(Command::Resume),
-    },
-    Verb {
-        name: "run",
-        usage: "create and run a container",
-        operands: "<container-id>",
-        flags: &[
+        build::restore,
+    ),
+    of_container("resume", "resumes all processes that have been previously paused", &[], |matches| {
+        build::id(matches).map(Command::Resume)
+    }),
+    of_container(
+        "run",
+        "create and run a container",
+        &[
             BUNDLE,
             CONSOLE_SOCKET,
             PIDFD_SOCKET,
@@ -269,49 +233,27 @@ pub static VERBS: &[Verb] = &[
             NO_KEYRING,
             PRESERVE_FDS,
         ],
-        least: 1,
-        most: 1,
-        order: Order::Mixed,
-        build: build::run,
-    },
-    Verb {
-        name: "spec",
-        usage: "create a new specification file",
-        operands: "",
-        flags: &[
+        build::run,
+    ),
+    of_none(
+        "spec",
+        "create a new specification file",
+        &[
             value("bundle", "path to the root of the bundle directory").or("b"),
             switch("rootless", "generate a configuration for a rootless container"),
         ],
-        least: 0,
-        most: 0,
-        order: Order::Mixed,
-        build: build::spec,
-    },
-    Verb {
-        name: "start",
-        usage: "executes the user defined process in a created container",
-        operands: "<container-id>",
-        flags: &[],
-        least: 1,
-        most: 1,
-        order: Order::Mixed,
-        build: |matches| build::id(matches).map(Command::Start),
-    },
-    Verb {
-        name: "state",
-        usage: "output the state of a container",
-        operands: "<container-id>",
-        flags: &[],
-        least: 1,
-        most: 1,
-        order: Order::Mixed,
-        build: |matches| build::id(matches).map(Command::State),
-    },
-    Verb {
-        name: "update",
-        usage: "update container resource constraints",
-        operands: "<container-id>",
-        flags: &[
+        build::spec,
+    ),
+    of_container("start", "executes the user defined process in a created container", &[], |matches| {
+        build::id(matches).map(Command::Start)
+    }),
+    of_container("state", "output the state of a container", &[], |matches| {
+        build::id(matches).map(Command::State)
+    }),
+    of_container(
+        "update",
+        "update container resource constraints",
+        &[
             value("resources", "path to the file containing the resources to update or '-' for stdin")
                 .or("r"),
             value("blkio-weight", "specifies per cgroup weight, range is from 10 to 1000"),
@@ -333,11 +275,8 @@ pub static VERBS: &[Verb] = &[
             value("l3-cache-schema", "the string of Intel RDT/CAT L3 cache schema"),
             value("mem-bw-schema", "the string of Intel RDT/MBA memory bandwidth schema"),
         ],
-        least: 1,
-        most: 1,
-        order: Order::Mixed,
-        build: build::update,
-    },
+        build::update,
+    ),
 ];
 
 /// Understands everything after the program's name.
