@@ -14,11 +14,11 @@ use crate::output::{Chain, facts};
 pub enum Phase {
     /// Namespaces and cgroups.
     Isolate,
-    /// Mounts, devices, pivot_root.
+    /// Mounts, devices, kernel settings, pivot_root.
     Root,
-    /// Host name, sysctls, limits.
+    /// Names, keyring, terminal, scheduling.
     Settle,
-    /// User, capabilities, seccomp.
+    /// Labels, limits, user, capabilities, seccomp.
     Confine,
     /// The start gate.
     Wait,

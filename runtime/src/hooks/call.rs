@@ -90,29 +90,22 @@ fn describe(status: ExitStatus) -> String {
 /// Runs the hook to its end.
 pub(super) fn call(hook: &Hook, state: &[u8], timeout: Option<Duration>) -> Result<(), HookFailure> {
     let supervise = |source| HookFailure::Supervise { path: hook.path.clone(), source };
-    let deadline = timeout.map(|timeout| (Instant::now() + timeout, timeout));
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
     let stdin = state_file(state).map_err(supervise)?;
     let mut child =
         spawn(hook, stdin).map_err(|source| HookFailure::Start { path: hook.path.clone(), source })?;
     let mut captured = Captured::of(&mut child);
-    let ended = wait(&child, &mut captured, deadline.map(|(at, _)| at));
-    let timed_out = match ended {
-        Ok(Ended::Exited) => false,
-        Ok(Ended::TimedOut) => true,
-        Err(source) => {
-            child.kill().map_err(|error| supervise(errno_of(&error)))?;
-            return Err(supervise(source));
-        }
-    };
-    if timed_out {
+    let ended = wait(&child, &mut captured, deadline);
+    if ended != Ok(Ended::Exited) {
         child.kill().map_err(|error| supervise(errno_of(&error)))?;
     }
+    let ended = ended.map_err(supervise)?;
     // The child has ended, so this does not block; what its own children still hold open is not waited for.
     let status = child.wait().map_err(|error| supervise(errno_of(&error)))?;
     captured.drain().map_err(supervise)?;
     let output = captured.into_output();
-    match (timed_out, deadline) {
-        (true, Some((_, timeout))) => Err(HookFailure::TimedOut { timeout, output }),
+    match (ended, timeout) {
+        (Ended::TimedOut, Some(timeout)) => Err(HookFailure::TimedOut { timeout, output }),
         _ if status.success() => Ok(()),
         _ => Err(HookFailure::Exited { status, output }),
     }
@@ -135,6 +128,7 @@ fn spawn(hook: &Hook, stdin: OwnedFd) -> io::Result<Child> {
     command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 
+#[derive(PartialEq, Eq)]
 enum Ended {
     Exited,
     TimedOut,

@@ -1,8 +1,8 @@
 //! The child's side of creating a container: from a copy of the creator to the user's program. Each phase consumes the
 //! one before, so that a wrong order does not compile. Runs alone in its process: no thread, no lock, no way back.
 //!
-//! isolate (cgroup, namespaces) → root (mounts, kernel settings, pivot_root) → settle (names, limits, terminal) →
-//! confine (labels, capabilities, user, filter) → wait (for `start`) → exec
+//! isolate (cgroup, namespaces) → root (mounts, kernel settings, pivot_root) → settle (names, keyring, terminal) →
+//! confine (labels, limits, capabilities, user, filter) → wait (for `start`) → exec
 #![forbid(unsafe_code)]
 
 mod isolate;

@@ -101,7 +101,7 @@ impl Inherited {
     }
 }
 
-/// Has its limits, its terminal and its keyring; still all rights.
+/// Has its keyring, its terminal and its scheduling; still all rights.
 #[derive(Debug)]
 pub(crate) struct Settled<'a>(Launch<'a>);
 
@@ -139,7 +139,7 @@ impl<'a> Launch<'a> {
 }
 
 impl<'a> Settled<'a> {
-    /// Labels, no_new_privs, capabilities, user, directory, program.
+    /// Labels, no_new_privs, limits, capabilities, user, directory, program.
     pub(crate) fn confine(self, channel: &ChildEnd) -> Result<Confined<'a>, LaunchError> {
         let launch = self.0;
         let plan = launch.plan;

@@ -207,7 +207,7 @@ fn remove_content(directory: BorrowedFd<'_>) -> Result<(), Errno> {
 const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
 fn open(path: &Path) -> Result<OwnedFd, Errno> {
-    rustix::fs::openat(CWD, path, FLAGS, Mode::empty())
+    rustix::fs::open(path, FLAGS, Mode::empty())
 }
 
 fn lock(path: &Path) -> Result<OwnedFd, StateError> {

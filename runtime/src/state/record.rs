@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use knarr_proto::id::ContainerId;
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -129,13 +129,13 @@ impl State {
     /// [`StateError::NotFound`] when there is no such container or it has no state yet, [`StateError::Parse`] and
     /// [`StateError::Version`] when the file is not ours.
     pub fn load(root: &Path, id: &ContainerId) -> Result<Self, StateError> {
-        let path = root.join(id.as_str()).join(FILE_NAME);
+        let directory = root.join(id.as_str());
         // A symbolic link among the containers is none: what is done to it would be done to another.
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = rustix::fs::openat(CWD, root.join(id.as_str()), flags, Mode::empty());
-        let text = opened.and_then(|directory| {
-            file::read_text_at(directory.as_fd(), Path::new(FILE_NAME), MAX_STATE_BYTES)
-        });
+        let opened = rustix::fs::open(&directory, flags, Mode::empty());
+        let text = opened
+            .and_then(|opened| file::read_text_at(opened.as_fd(), Path::new(FILE_NAME), MAX_STATE_BYTES));
+        let path = directory.join(FILE_NAME);
         match text {
             Ok(text) => Self::parse(&text, path),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Err(StateError::NotFound(id.clone())),
