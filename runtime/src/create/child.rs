@@ -77,7 +77,7 @@ fn fork(mut init: Init<'_>, root: &Path) -> Result<(Child, CreatorEnd), CreateEr
     let joined = &mut init.joined;
     let mut inside = || fork_inside(joined, birthplace.is_none(), flags);
     let forked = match needs_between {
-        false => fork_into(flags, cgroup),
+        false => fork_into(flags, cgroup).map_err(|source| CreateError::Clone { source }),
         true => fork_between(cgroup, &mut inside),
     };
     let (pid, pidfd) = match or_brought(forked, init.entrance.usher.as_ref(), inside)? {

@@ -38,50 +38,36 @@ pub(super) fn fork_inside(
 pub(crate) fn fork_between(
     cgroup: Option<BorrowedFd<'_>>,
     enter_and_fork: impl FnOnce() -> Result<Forked, Errno>,
-) -> Result<Forked, Errno> {
+) -> Result<Forked, CreateError> {
     // Into the cgroup already here, which root of a user namespace may not enter; the child is born in it.
     fork_admitted(cgroup, |_| Ok(()), enter_and_fork)
 }
 
-/// What was forked; where we were refused in the cgroup and have an usher, it is tried again by [`fork_brought`].
+/// What was forked. Where the cgroup refused us and we have an usher, it is tried again as by [`fork_between`], but the
+/// process in between is brought to the cgroup before it goes on.
 pub(crate) fn or_brought(
-    forked: Result<Forked, Errno>,
+    forked: Result<Forked, CreateError>,
     usher: Option<&Usher>,
     enter_and_fork: impl FnOnce() -> Result<Forked, Errno>,
 ) -> Result<Forked, CreateError> {
     match (forked, usher) {
-        (Err(Errno::ACCESS), Some(usher)) => fork_brought(usher, enter_and_fork),
-        (forked, _) => forked.map_err(|source| CreateError::Clone { source }),
-    }
-}
-
-/// As [`fork_between`], but the process in between is brought to the cgroup before it goes on.
-fn fork_brought(
-    usher: &Usher,
-    enter_and_fork: impl FnOnce() -> Result<Forked, Errno>,
-) -> Result<Forked, CreateError> {
-    let mut refusal = None;
-    let bring = |pid| {
-        usher.bring(pid).map_err(|error| {
-            refusal = Some(error);
-            Errno::ACCESS
-        })
-    };
-    let forked = fork_admitted(None, bring, enter_and_fork);
-    match refusal {
-        Some(error) => Err(error.into()),
-        None => forked.map_err(|source| CreateError::Clone { source }),
+        (Err(CreateError::Clone { source: Errno::ACCESS }), Some(usher)) => {
+            fork_admitted(None, |pid| Ok(usher.bring(pid)?), enter_and_fork)
+        }
+        (forked, _) => forked,
     }
 }
 
 /// The process in between goes on when `admit` has returned for it.
 fn fork_admitted(
     cgroup: Option<BorrowedFd<'_>>,
-    admit: impl FnOnce(u32) -> Result<(), Errno>,
+    admit: impl FnOnce(u32) -> Result<(), CreateError>,
     enter_and_fork: impl FnOnce() -> Result<Forked, Errno>,
-) -> Result<Forked, Errno> {
-    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    let (pid, between) = match fork_into(0, cgroup)? {
+) -> Result<Forked, CreateError> {
+    let failed = |source| CreateError::Clone { source };
+    let (ours, theirs) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).map_err(failed)?;
+    let (pid, between) = match fork_into(0, cgroup).map_err(failed)? {
         Forked::Parent { pid, pidfd } => (pid, pidfd),
         Forked::Child => {
             drop(ours);
@@ -93,18 +79,18 @@ fn fork_admitted(
         }
     };
     drop(theirs);
-    let admitted = admit(pid).and_then(|()| rustix::net::send(&ours, ADMITTED, SendFlags::NOSIGNAL));
-    let answer = match admitted {
-        Ok(_) => receive(&ours),
-        Err(errno) => {
+    let tell = |()| rustix::net::send(&ours, ADMITTED, SendFlags::NOSIGNAL).map_err(failed);
+    let answer = match admit(pid).and_then(tell) {
+        Ok(_) => receive(&ours).map_err(failed),
+        Err(error) => {
             // It ends when nobody can admit it any more.
             drop(ours);
-            Err(errno)
+            Err(error)
         }
     };
-    rustix::process::waitid(WaitId::PidFd(between.as_fd()), WaitIdOptions::EXITED)?;
+    rustix::process::waitid(WaitId::PidFd(between.as_fd()), WaitIdOptions::EXITED).map_err(failed)?;
     let child = answer?;
-    Ok(Forked::Parent { pid: pidfd::pid_of(child.as_fd())?, pidfd: child })
+    Ok(Forked::Parent { pid: pidfd::pid_of(child.as_fd()).map_err(failed)?, pidfd: child })
 }
 
 fn wait_admission(from: &OwnedFd) -> Result<(), Errno> {

@@ -50,14 +50,16 @@ pub(super) fn fork(entering: &Entering<'_>, launch: Launch<'_>) -> Result<(Child
         fork_into(libc::CLONE_PARENT as u64, None)
     };
     let fork = |cgroup: Option<BorrowedFd<'_>>| match user_first {
-        false => fork_into(0, cgroup),
+        false => fork_into(0, cgroup).map_err(|source| CreateError::Clone { source }),
         true => fork_between(cgroup, inside),
     };
     let forked = match fork(entering.entrance.v2.as_ref().map(AsFd::as_fd)) {
-        Err(source @ (Errno::BUSY | Errno::OPNOTSUPP)) if !entering.sub_cgroups.is_empty() => {
-            return Err(ExecError::Enter { source: CgroupError::Crowded { source } });
+        Err(CreateError::Clone { source: source @ (Errno::BUSY | Errno::OPNOTSUPP) }) => {
+            if !entering.sub_cgroups.is_empty() {
+                return Err(ExecError::Enter { source: CgroupError::Crowded { source } });
+            }
+            fork(Some(refuge(entering.init.as_fd())?.as_fd()))
         }
-        Err(Errno::BUSY | Errno::OPNOTSUPP) => fork(Some(refuge(entering.init.as_fd())?.as_fd())),
         forked => forked,
     };
     let child = match or_brought(forked, entering.entrance.usher.as_ref(), inside)? {
