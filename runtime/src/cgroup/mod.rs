@@ -101,11 +101,8 @@ impl CgroupPaths {
         if self.is_unified() { Version::V2 } else { Version::V1 }
     }
 
-    /// Has systemd forget a unit whose cgroups are gone: one that failed stays until then.
-    ///
-    /// # Errors
-    /// [`CgroupError::Unit`].
-    pub fn forget(&self) -> Result<(), CgroupError> {
+    /// Has systemd stop and forget the unit, if there is one: one that failed stays until then.
+    fn forget(&self) -> Result<(), CgroupError> {
         self.scope.as_ref().map_or(Ok(()), Scope::stop)
     }
 

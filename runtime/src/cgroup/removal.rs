@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::directory::Cgroup;
 use super::walk::{Step, walk};
-use super::{CgroupError, CgroupPaths, Fence, Scope};
+use super::{CgroupError, CgroupPaths, Fence};
 
 impl CgroupPaths {
     /// Kills whoever is left in the cgroups, and removes them and those that were made inside them.
@@ -45,7 +45,7 @@ impl Fence {
         if let Some(placeholder) = self.placeholder.take() {
             placeholder.end();
         }
-        let mut first = self.paths.scope.as_ref().map_or(Ok(()), Scope::stop);
+        let mut first = self.paths.forget();
         for cgroup in self.cgroups() {
             first = first.and(remove_whole(cgroup));
         }

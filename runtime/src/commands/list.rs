@@ -15,10 +15,10 @@ pub(super) fn run(globals: &Globals, args: ListArgs, log: &Log) -> Result<(), Co
         std::fs::metadata(root).map_err(|source| CommandError::Root { path: root.to_owned(), source })?;
     }
     let mut rows = Vec::new();
-    for (id, state) in list(root)? {
-        let observed = state.and_then(|state| state.observe(root).map(|observed| (state, observed)));
-        match observed {
-            Ok((state, observed)) => rows.push(Row { owner: owner(state.owner), state, observed }),
+    for id in list(root)? {
+        let loaded = State::load(root, &id).and_then(|state| Ok((state.observe(root)?, state)));
+        match loaded {
+            Ok((observed, state)) => rows.push(Row { owner: owner(state.owner), state, observed }),
             // One broken container does not hide the others.
             Err(error) => log.warning(&format!("load container {id}: {}", Chain(&error))),
         }

@@ -150,7 +150,7 @@ fn index_of(name: &str) -> Result<u32, Errno> {
 /// The interfaces of a namespace, by name.
 fn interfaces(of: &Netlink) -> Result<BTreeMap<String, u32>, Errno> {
     let mut found = BTreeMap::new();
-    of.dump(&Request::new(libc::RTM_GETLINK, &[0; 16]), |_, body| {
+    of.dump(&Request::new(libc::RTM_GETLINK, &[0; 16]), |body| {
         let index = body.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes);
         let name = attributes(body, 16).into_iter().find(|(kind, _)| *kind == IFLA_IFNAME);
         if let (Some(index), Some((_, name))) = (index, name) {
@@ -184,7 +184,7 @@ fn link(index: u32, up: Up) -> Request {
 /// Addresses that somebody configured, valid everywhere: others are of the host's network.
 fn permanent_addresses(host: &Netlink, index: u32) -> Result<Vec<Address>, Errno> {
     let mut addresses = Vec::new();
-    host.dump(&Request::new(libc::RTM_GETADDR, &[0; ADDRESS_HEADER_BYTES]), |_, body| {
+    host.dump(&Request::new(libc::RTM_GETADDR, &[0; ADDRESS_HEADER_BYTES]), |body| {
         addresses.extend(Address::read(body, index));
     })?;
     Ok(addresses)

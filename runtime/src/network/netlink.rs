@@ -66,16 +66,16 @@ impl Netlink {
     /// Sends a request and waits until it is done; `flags` are those of its kind.
     pub(super) fn ask(&self, request: &Request, flags: u16) -> Result<(), Errno> {
         send(&self.0, &request.encode(NLM_F_REQUEST | NLM_F_ACK | flags), SendFlags::empty())?;
-        self.answers(|_, _| {})
+        self.answers(|_| {})
     }
 
     /// Sends a request for everything of a kind; `each` gets the fixed part and attributes of every answer.
-    pub(super) fn dump(&self, request: &Request, each: impl FnMut(u16, &[u8])) -> Result<(), Errno> {
+    pub(super) fn dump(&self, request: &Request, each: impl FnMut(&[u8])) -> Result<(), Errno> {
         send(&self.0, &request.encode(NLM_F_REQUEST | NLM_F_DUMP), SendFlags::empty())?;
         self.answers(each)
     }
 
-    fn answers(&self, mut each: impl FnMut(u16, &[u8])) -> Result<(), Errno> {
+    fn answers(&self, mut each: impl FnMut(&[u8])) -> Result<(), Errno> {
         let mut packet = vec![0; PACKET_MAX_BYTES];
         loop {
             let (length, _) = recv(&self.0, &mut packet[..], RecvFlags::empty())?;
@@ -84,7 +84,7 @@ impl Netlink {
                 match i32::from(kind) {
                     libc::NLMSG_DONE => return Ok(()),
                     libc::NLMSG_ERROR => return acknowledged(body),
-                    _ => each(kind, body),
+                    _ => each(body),
                 }
                 rest = next;
             }

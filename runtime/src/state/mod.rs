@@ -22,7 +22,7 @@ use rustix::io::Errno;
 
 pub use claim::{Claim, Directory};
 pub use record::{Process, State, VERSION};
-pub use status::{Listed, Observed, list};
+pub use status::{Observed, list};
 
 /// The name of the start gate inside a container's state directory. A container in which it exists is `created`.
 pub const START_GATE: &str = "exec.fifo";

@@ -60,14 +60,11 @@ impl State {
     }
 }
 
-/// A container, and its state or why it has none.
-pub type Listed = (ContainerId, Result<State, StateError>);
-
-/// Every container below `root` in the order of their names, each with its state or why it has none.
+/// Every container below `root`, in the order of their names.
 ///
 /// # Errors
 /// [`StateError::Read`] when `root` cannot be listed; that it does not exist is no error.
-pub fn list(root: &Path) -> Result<Vec<Listed>, StateError> {
+pub fn list(root: &Path) -> Result<Vec<ContainerId>, StateError> {
     let failed = |error: &std::io::Error| StateError::Read { path: root.to_owned(), source: errno_of(error) };
     let entries = match std::fs::read_dir(root) {
         Ok(entries) => entries,
@@ -82,11 +79,5 @@ pub fn list(root: &Path) -> Result<Vec<Listed>, StateError> {
         ids.extend(id.filter(|_| is_directory));
     }
     ids.sort();
-    Ok(ids
-        .into_iter()
-        .map(|id| {
-            let state = State::load(root, &id);
-            (id, state)
-        })
-        .collect())
+    Ok(ids)
 }
