@@ -68,11 +68,10 @@ pub struct Matches {
 /// # Errors
 /// [`UsageError`] for a flag that is not in `flags`, or without its value.
 pub fn read(
-    arguments: impl Iterator<Item = String>,
+    mut arguments: impl Iterator<Item = String>,
     flags: &[Flag],
     order: Order,
 ) -> Result<Matches, UsageError> {
-    let mut arguments = arguments;
     let mut matches = Matches::default();
     while let Some(argument) = arguments.next() {
         if argument == "--" {

@@ -159,12 +159,6 @@ impl CreatorEnd {
     }
 }
 
-impl AsFd for CreatorEnd {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
 impl ChildEnd {
     /// Waits until the creator lets us go on.
     ///

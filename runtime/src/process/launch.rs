@@ -170,6 +170,7 @@ impl<'a> Settled<'a> {
         refuse_outside_cwd()?;
         plan.capabilities.apply()?;
         let program = find(&plan.argv[0], &plan.search_path)?;
+        // While the creator is there to fetch the listener.
         if plan.no_new_privileges && launch.seccomp.is_some_and(|filter| filter.listener().is_some()) {
             load_filter(launch.seccomp, channel)?;
         }

@@ -21,7 +21,6 @@ pub struct Instruction {
 }
 
 const SET_MODE_FILTER: libc::c_uint = 1;
-const GET_ACTION_AVAIL: libc::c_uint = 2;
 
 /// The flag that makes [`load`] return a descriptor.
 pub const NEW_LISTENER: u32 = 1 << 3;
@@ -56,10 +55,4 @@ pub fn knows_flags(flags: u32) -> bool {
     // SAFETY: a null program is never read: the kernel fails with EFAULT and installs nothing.
     let returned = unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, flags, nothing) };
     checked(returned) == Err(Errno::FAULT)
-}
-
-/// Whether the kernel knows a `SECCOMP_RET_*` action.
-pub fn knows_action(action: u32) -> bool {
-    // SAFETY: the kernel reads four bytes from `action`, which lives until the call returns.
-    checked(unsafe { libc::syscall(libc::SYS_seccomp, GET_ACTION_AVAIL, 0u32, &raw const action) }).is_ok()
 }
