@@ -245,13 +245,14 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
         await_execution(channel)?;
         hooks::run(HookKind::Poststart, &decided.spec.hooks, &state.oci("running", pid))?;
     }
-    let mut warnings = decided.plan.warnings.clone();
-    warnings.extend_from_slice(&decided.cgroups.limits.warnings);
-    if state.cgroups.hierarchies.is_empty() && !state.has_pid_namespace {
-        warnings.push(UNBOUND.to_owned());
-    }
     let Child { pid, pidfd } = undo.keep()?;
-    Ok(Created { pid, pidfd, master, notify, warnings })
+    Ok(Created { pid, pidfd, master, notify, warnings: warnings(decided, &state) })
+}
+
+fn warnings(decided: &Decided, state: &State) -> Vec<String> {
+    let is_unbound = state.cgroups.hierarchies.is_empty() && !state.has_pid_namespace;
+    let planned = decided.plan.warnings.iter().chain(&decided.cgroups.limits.warnings).cloned();
+    planned.chain(is_unbound.then(|| UNBOUND.to_owned())).collect()
 }
 
 /// `start` makes the socket of a container that waits for it.
