@@ -14,11 +14,12 @@ pub(super) fn run(globals: &Globals, args: ListArgs, log: &Log) -> Result<(), Co
     if globals.has_own_root {
         std::fs::metadata(root).map_err(|source| CommandError::Root { path: root.to_owned(), source })?;
     }
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let mut rows = Vec::new();
     for id in list(root)? {
         let loaded = State::load(root, &id).and_then(|state| Ok((state.observe(root)?, state)));
         match loaded {
-            Ok((observed, state)) => rows.push(Row { owner: owner(state.owner), state, observed }),
+            Ok((observed, state)) => rows.push(Row { owner: owner(&passwd, state.owner), state, observed }),
             // One broken container does not hide the others.
             Err(error) => log.warning(&format!("load container {id}: {}", Chain(&error))),
         }
@@ -71,9 +72,8 @@ fn table(rows: &[Row]) -> String {
     out
 }
 
-/// A user's name, or `#<uid>` without one. Read from /etc/passwd only: a static binary has no NSS.
-fn owner(uid: u32) -> String {
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+/// A user's name, or `#<uid>` without one. From /etc/passwd only: a static binary has no NSS.
+fn owner(passwd: &str, uid: u32) -> String {
     let uid = uid.to_string();
     let named = passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
