@@ -12,6 +12,8 @@ pub struct Host {
     pub euid: u32,
     /// Whether a lack of permission on cgroups is forgiven: we are not the host's root, or were told so.
     pub is_rootless: bool,
+    /// Whether we are in a user namespace, in which nobody makes device nodes.
+    pub in_user_namespace: bool,
     /// The cgroup hierarchies.
     pub cgroups: Layout,
 }
@@ -23,17 +25,18 @@ impl Host {
     /// [`CgroupError::Read`] when mountinfo cannot be read.
     pub fn probe(rootless: Rootless) -> Result<Self, CgroupError> {
         let euid = rustix::process::geteuid().as_raw();
+        let in_user_namespace = is_in_user_namespace();
         let is_rootless = match rootless {
             Rootless::Yes => true,
             Rootless::No => false,
-            Rootless::Auto => euid != 0 || is_in_user_namespace(),
+            Rootless::Auto => euid != 0 || in_user_namespace,
         };
-        Ok(Self { euid, is_rootless, cgroups: Layout::detect()? })
+        Ok(Self { euid, is_rootless, in_user_namespace, cgroups: Layout::detect()? })
     }
 }
 
 /// The initial user namespace maps all of 2³²−1 ids onto themselves; as runc tells it.
-fn is_in_user_namespace() -> bool {
+pub(crate) fn is_in_user_namespace() -> bool {
     let text = file::read_text("/proc/self/uid_map".as_ref(), file::MAX_PROC_BYTES);
     text.is_ok_and(|text| !text.split_whitespace().eq(["0", "0", "4294967295"]))
 }

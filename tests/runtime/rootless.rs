@@ -69,6 +69,28 @@ fn a_user_enters_and_ends_a_container() {
     assert_eq!(as_user(&scratch, &["list", "--quiet"]).success().stdout, "");
 }
 
+/// As rootless Docker and Podman call it: by root of a user namespace that they have made, for a container that has none of
+/// its own. Nobody makes device nodes there or has a way back to the host's pid namespace.
+#[test]
+fn root_of_a_user_namespace_runs_enters_and_ends_a_container() {
+    require!(root, tool("setpriv"), tool("unshare"), tool("busybox"));
+    let scratch = Scratch::new();
+    bundle(&scratch, "exec sleep 60", |config| {
+        let linux = config["linux"].as_object_mut().expect("an object");
+        linux.retain(|name, _| !name.ends_with("Mappings"));
+        linux["namespaces"].as_array_mut().expect("a list").retain(|namespace| namespace["type"] != "user");
+    });
+    let script = "knarr() { \"$0\" --root state \"$@\"; }; knarr run --detach one && \
+                  knarr exec one sh -c 'id -u; echo told >/dev/null; cat /dev/null; ! chmod 600 /dev/null' && \
+                  knarr delete --force one";
+    let user = USER.to_string();
+    let mut command = scratch.command(programs::tool("setpriv"));
+    command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]);
+    command.args(["unshare", "-Urm", "--propagation", "private", "sh", "-c", script]);
+    command.arg(scratch.join("program/knarr-runtime")).current_dir(scratch.join("bundle"));
+    assert_eq!(process::run(&mut command).success().stdout, "0\n");
+}
+
 #[test]
 fn mappings_that_the_user_has_no_right_to_are_refused() {
     require!(root, tool("setpriv"), tool("busybox"));

@@ -38,7 +38,7 @@ pub(super) fn clone(
         plan: &plan.process,
         container: request.id.as_str(),
         joins_keyring: !request.options.no_new_keyring,
-        in_user_namespace: plan.namespaces.has(NamespaceKind::User),
+        user_namespace: request.user_namespace(plan),
         seccomp: decided.seccomp.as_ref(),
         policies: &decided.policies,
         inherited,
@@ -67,10 +67,11 @@ fn fork(mut init: Init<'_>, root: &Path) -> Result<(Child, CreatorEnd), CreateEr
     enter(root)?;
     let plan = init.plan;
     let joins_user = plan.namespaces.joins(NamespaceKind::User);
-    let birthplace = birthplace(&init.joined, joins_user)?;
+    let birthplace = birthplace(&init.joined)?;
     let cgroup = init.entrance.v2.as_ref().map(AsFd::as_fd);
     let namespaces = &plan.namespaces;
     let needs_between = joins_user
+        || (namespaces.joins(NamespaceKind::Pid) && birthplace.is_none())
         || (namespaces.makes(NamespaceKind::User)
             && init.joined.iter().any(|(kind, _)| *kind != NamespaceKind::Pid));
     let flags = namespaces.clone_flags();
@@ -119,9 +120,11 @@ fn entry(request: &CreateRequest<'_>, decided: &Decided) -> Result<Entry, Create
 pub(crate) struct Birthplace(OwnedFd);
 
 impl Birthplace {
-    /// Has our children born in another pid namespace: `other` is a descriptor of it, or a pidfd of a process in it.
+    /// Has our children born in another pid namespace: `other` is a descriptor of it, or a pidfd of a process in it. EPERM,
+    /// too, where we could not come back: in a user namespace to which our own pid namespace does not belong.
     pub(crate) fn leave_for(other: impl AsFd) -> Result<Self, Errno> {
         let own = namespace::open(c"/proc/self/ns/pid")?;
+        namespace::enter(&own, libc::CLONE_NEWPID)?;
         namespace::enter(other, libc::CLONE_NEWPID).map(|()| Self(own))
     }
 
@@ -130,17 +133,14 @@ impl Birthplace {
     }
 }
 
-/// Has our child born in the pid namespace to join. None when there is none to join, and when it takes rights that only
-/// the user namespace gives, which is joined later.
-fn birthplace(
-    joined: &[(NamespaceKind, OwnedFd)],
-    joins_user: bool,
-) -> Result<Option<Birthplace>, CreateError> {
+/// Has our child born in the pid namespace to join. None when there is none to join, and when a process in between has to
+/// join it, for want of rights that only the user namespace gives, or of a way back.
+fn birthplace(joined: &[(NamespaceKind, OwnedFd)]) -> Result<Option<Birthplace>, CreateError> {
     let Some((kind, opened)) = joined.iter().find(|(kind, _)| *kind == NamespaceKind::Pid) else {
         return Ok(None);
     };
     match hide().and_then(|()| Birthplace::leave_for(opened)) {
-        Err(Errno::PERM) if joins_user => Ok(None),
+        Err(Errno::PERM) => Ok(None),
         left => left.map(Some).map_err(|source| CreateError::Namespace {
             kind: *kind,
             path: "/proc/self/ns/pid".into(),

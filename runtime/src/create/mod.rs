@@ -28,6 +28,7 @@ use crate::notify::{self, Notify, Watcher};
 use crate::null;
 use crate::output::Log;
 use crate::plan::Plan;
+use crate::process::launch::UserNamespace;
 use crate::process::policies::Policies;
 use crate::resctrl::{self, Resctrl};
 use crate::security::seccomp::{self, Program};
@@ -65,6 +66,12 @@ pub struct CreateRequest<'a> {
     pub start: Start,
     /// Where `--debug` tells how it goes.
     pub log: &'a Log,
+}
+
+impl CreateRequest<'_> {
+    fn user_namespace(&self, plan: &Plan) -> UserNamespace {
+        UserNamespace::new(plan.namespaces.has(NamespaceKind::User), self.host.in_user_namespace)
+    }
 }
 
 /// A bundle and its configuration, read once.
@@ -186,7 +193,7 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     Fence::check(&decided.cgroups)?;
     // Without a user namespace the child has the right to do it by itself, and as a rule a null of the container's own to
     // put the streams on instead.
-    if decided.plan.namespaces.has(NamespaceKind::User) {
+    if request.user_namespace(&decided.plan) != UserNamespace::Hosts {
         null::protect_streams()?;
     }
     // `delete` runs the poststop hooks of whatever has a state.

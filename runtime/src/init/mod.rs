@@ -17,7 +17,7 @@ use crate::hooks::{self, HookError, HookKind};
 use crate::plan::Plan;
 use crate::process::console::{Console, ConsoleError};
 use crate::process::cpu_affinity;
-use crate::process::launch::{Filtered, Launch, LaunchError, Settled};
+use crate::process::launch::{Filtered, Launch, LaunchError, Settled, UserNamespace};
 use crate::rootfs::{self, Entry, RootError, Source, Surroundings, Tree};
 use crate::spec::{Hooks, NamespaceKind};
 use crate::sys::{Errno, exec, interface};
@@ -160,7 +160,7 @@ impl<'a> Isolated<'a> {
             channel,
             cgroups: init.cgroups,
             has_cgroup_namespace: init.plan.namespaces.has(NamespaceKind::Cgroup),
-            in_user_namespace: init.launch.in_user_namespace,
+            in_user_namespace: init.launch.user_namespace != UserNamespace::Hosts,
             mount_label: init.mount_label,
             cwd: &init.plan.process.cwd,
         };

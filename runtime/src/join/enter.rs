@@ -35,21 +35,28 @@ pub(super) fn fork(entering: &Entering<'_>, launch: Launch<'_>) -> Result<(Child
     let (ours, childs) = channel().map_err(CreateError::from)?;
     let failed = |source| ExecError::PidNamespace { source };
     hide().map_err(|source| ExecError::Hide { source })?;
-    let user_and_pid = [NamespaceKind::User, NamespaceKind::Pid];
+    let has = |kind| entering.kinds.contains(&kind);
     // Who is not root has rights over the pid namespace only from inside the user namespace that it belongs to.
-    let user_first = !rustix::process::geteuid().is_root()
-        && user_and_pid.iter().all(|kind| entering.kinds.contains(kind));
-    let birthplace = match entering.kinds.contains(&NamespaceKind::Pid) && !user_first {
-        true => Some(Birthplace::leave_for(entering.init).map_err(failed)?),
+    let user_first =
+        !rustix::process::geteuid().is_root() && has(NamespaceKind::User) && has(NamespaceKind::Pid);
+    let first: &[NamespaceKind] =
+        if user_first { &[NamespaceKind::User, NamespaceKind::Pid] } else { &[NamespaceKind::Pid] };
+    let birthplace = match has(NamespaceKind::Pid) && !user_first {
+        true => match Birthplace::leave_for(entering.init) {
+            // A process in between, which has no need to come back, goes instead.
+            Err(Errno::PERM) => None,
+            left => Some(left.map_err(failed)?),
+        },
         false => None,
     };
+    let needs_between = has(NamespaceKind::Pid) && birthplace.is_none();
     let inside = || {
-        if user_first {
-            join(entering.init, &user_and_pid)?;
+        if needs_between {
+            join(entering.init, first)?;
         }
         fork_into(libc::CLONE_PARENT as u64, None)
     };
-    let fork = |cgroup: Option<BorrowedFd<'_>>| match user_first {
+    let fork = |cgroup: Option<BorrowedFd<'_>>| match needs_between {
         false => fork_into(0, cgroup).map_err(|source| CreateError::Clone { source }),
         true => fork_between(cgroup, inside),
     };
@@ -65,8 +72,7 @@ pub(super) fn fork(entering: &Entering<'_>, launch: Launch<'_>) -> Result<(Child
     let child = match or_brought(forked, entering.entrance.usher.as_ref(), inside)? {
         Forked::Child => {
             drop(ours);
-            let joined: &[NamespaceKind] = if user_first { &user_and_pid } else { &[NamespaceKind::Pid] };
-            run(entering, joined, launch, &childs);
+            run(entering, first, launch, &childs);
         }
         Forked::Parent { pid, pidfd } => Child { pid, pidfd },
     };

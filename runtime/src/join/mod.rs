@@ -14,9 +14,10 @@ use knarr_proto::status::Status;
 use crate::cgroup::{CgroupError, Entrance, Fence, refuge};
 use crate::create::{Child, CreateError, Options, Served, await_execution, inherited, outside};
 use crate::handshake::{CreatorEnd, Failure};
+use crate::host::is_in_user_namespace;
 use crate::output::Log;
 use crate::plan::{PlanError, Process};
-use crate::process::launch::Launch;
+use crate::process::launch::{Launch, UserNamespace};
 use crate::process::policies::{Policies, PolicyError};
 use crate::security::seccomp::{self, Program};
 use crate::spec::{self, NamespaceKind, Spec, SpecError};
@@ -151,7 +152,7 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
         plan: &decided.plan,
         container: request.state.id.as_str(),
         joins_keyring: !request.options.no_new_keyring,
-        in_user_namespace: has(NamespaceKind::User),
+        user_namespace: UserNamespace::new(has(NamespaceKind::User), is_in_user_namespace()),
         seccomp: decided.seccomp.as_ref(),
         policies: &decided.policies,
         inherited,

@@ -72,6 +72,27 @@ pub enum LaunchError {
     Exec { program: String, source: Errno },
 }
 
+/// Whose user namespace a process is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UserNamespace {
+    /// The host's.
+    Hosts,
+    /// The one that we were called in, and the container with us.
+    Callers,
+    /// The container's own, or one that it joins.
+    Containers,
+}
+
+impl UserNamespace {
+    pub(crate) fn new(has_container: bool, has_caller: bool) -> Self {
+        match (has_container, has_caller) {
+            (true, _) => Self::Containers,
+            (false, true) => Self::Callers,
+            (false, false) => Self::Hosts,
+        }
+    }
+}
+
 /// What a launch needs besides its plan.
 #[derive(Debug)]
 pub(crate) struct Launch<'a> {
@@ -79,7 +100,7 @@ pub(crate) struct Launch<'a> {
     pub(crate) container: &'a str,
     /// Whether it gets the container's session keyring.
     pub(crate) joins_keyring: bool,
-    pub(crate) in_user_namespace: bool,
+    pub(crate) user_namespace: UserNamespace,
     pub(crate) seccomp: Option<&'a Program>,
     pub(crate) policies: &'a Policies,
     pub(crate) inherited: Inherited,
@@ -125,7 +146,7 @@ impl<'a> Launch<'a> {
             .try_for_each(descriptor::keep_on_exec)
             .map_err(|source| LaunchError::Descriptors { source })?;
         if self.joins_keyring {
-            keyring::join_session(self.container, self.in_user_namespace)?;
+            keyring::join_session(self.container, self.user_namespace == UserNamespace::Containers)?;
         }
         // Never in the caller's session, into whose terminal a container could otherwise type (R35).
         begin_session().map_err(|source| LaunchError::Session { source })?;
@@ -155,7 +176,7 @@ impl<'a> Settled<'a> {
         plan.capabilities.drop_bounding()?;
         own_stdio(plan.user.uid)?;
         // As root still, whose right it is to raise them; in a user namespace the creator does it from outside.
-        if !launch.in_user_namespace {
+        if launch.user_namespace != UserNamespace::Containers {
             for (resource, rlimit) in &plan.rlimits {
                 rustix::process::setrlimit(*resource, *rlimit)
                     .map_err(|source| LaunchError::Rlimit { source })?;
@@ -164,7 +185,7 @@ impl<'a> Settled<'a> {
         // A directory that only root may enter, and one that only the user may: either has to work.
         let enter = || rustix::process::chdir(plan.cwd.as_str());
         let entered = enter();
-        become_user(plan, launch.in_user_namespace)?;
+        become_user(plan, launch.user_namespace)?;
         let entered = if entered == Err(Errno::ACCESS) { enter() } else { entered };
         entered.map_err(|source| LaunchError::Chdir { cwd: plan.cwd.clone(), source })?;
         refuse_outside_cwd()?;
@@ -228,13 +249,13 @@ fn load_filter(filter: Option<&Program>, channel: &ChildEnd) -> Result<(), Launc
     }
 }
 
-fn become_user(plan: &Process, in_user_namespace: bool) -> Result<(), LaunchError> {
+fn become_user(plan: &Process, namespace: UserNamespace) -> Result<(), LaunchError> {
     let user = &plan.user;
     rustix::thread::set_keep_capabilities(true).map_err(|source| LaunchError::KeepCapabilities { source })?;
     let groups: Vec<Gid> = user.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
     match rustix::thread::set_thread_groups(&groups) {
         // An unprivileged user namespace has setgroups denied for good; there is then nothing to drop or to add.
-        Err(Errno::PERM) if groups.is_empty() && in_user_namespace => {}
+        Err(Errno::PERM) if groups.is_empty() && namespace != UserNamespace::Hosts => {}
         Err(source) => return Err(LaunchError::Groups { groups: user.groups.clone(), source }),
         Ok(()) => {}
     }
