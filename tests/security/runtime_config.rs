@@ -285,3 +285,25 @@ fn a_state_directory_is_its_owners_alone_and_a_link_there_is_no_container() {
         fs::remove_dir_all(&half).expect("ours");
     }
 }
+
+/// What is kept is written anew where two names are one, and at an update: numbers grow by that.
+#[test]
+fn a_container_of_a_huge_configuration_is_entered_and_deleted() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let bundle = Bundle::busybox(&scratch, "huge")
+        .args(["sleep", "600"])
+        .edit(|config| config["hooks"]["poststop"] = json!([{ "path": "/bin/true" }]));
+    let numbers = ["1e9"; 1_400_000].join(",");
+    let path = bundle.path().join("config.json");
+    let mut text = bundle.config().to_string();
+    text.pop();
+    fs::write(&path, format!(r#"{text},"LINUX":{{}},"unknown":[{numbers}]}}"#)).expect("a configuration");
+    let container = runtime.run_detached(&bundle);
+    runtime.call(["update", "--pids-limit", "50", container.id()]).success();
+    container.exec(["true"]).success();
+    runtime.call(["delete", "--force", container.id()]).success();
+    assert_eq!(container.status(), "gone");
+    std::mem::forget(container);
+}

@@ -219,7 +219,9 @@ fn create_path(error: &CreateError) -> Option<String> {
             Some(field.clone())
         }
         CreateError::Spec(
-            SpecError::NotFound { path, .. } | SpecError::Read { path, .. } | SpecError::TooLarge { path },
+            SpecError::NotFound { path, .. }
+            | SpecError::Read { path, .. }
+            | SpecError::TooLarge { path, .. },
         )
         | CreateError::Root { path, .. }
         | CreateError::Namespace { path, .. }

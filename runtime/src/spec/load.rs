@@ -15,6 +15,10 @@ use super::{Process, Resources, Spec};
 /// Larger than any real configuration (Docker's are 20 KB) and small enough to parse in bounded memory.
 const SPEC_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
+/// What is kept of a configuration is written anew where two names are one, and at an update: `1e9` as `1000000000.0`, and
+/// no number more than four times as long.
+const KEPT_MAX_BYTES: u64 = 4 * SPEC_MAX_BYTES;
+
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
@@ -35,10 +39,12 @@ pub enum SpecError {
         source: io::Error,
     },
     /// More than the bound.
-    #[error("{path} is larger than {SPEC_MAX_BYTES} bytes")]
+    #[error("{path} is larger than {most} bytes")]
     TooLarge {
         /// The file.
         path: PathBuf,
+        /// The bound.
+        most: u64,
     },
     /// Not JSON, or not of the specification's shape.
     #[error("{file}: invalid value at {field}")]
@@ -64,21 +70,21 @@ pub enum SpecError {
 }
 
 impl Spec {
-    /// Reads a configuration of any name.
+    /// Reads what was kept of the configuration of a container.
     ///
     /// # Errors
     /// [`SpecError`], which names the file and the field.
-    pub fn load_file(path: &Path) -> Result<Self, SpecError> {
-        Self::parse(&read_bounded(path)?, path)
+    pub fn load_kept(path: &Path) -> Result<Self, SpecError> {
+        Self::parse(&read_bounded(path, KEPT_MAX_BYTES)?, path)
     }
 
     /// Reads `config.json` in the bundle directory, and returns a text of it as well in which no object has two names.
     ///
     /// # Errors
-    /// As [`Spec::load_file`].
+    /// As [`Spec::load_kept`].
     pub fn read(bundle: &Path) -> Result<(Self, Vec<u8>), SpecError> {
         let path = bundle.join("config.json");
-        let text = read_bounded(&path)?;
+        let text = read_bounded(&path, SPEC_MAX_BYTES)?;
         let (spec, merged) = parse(&text, &path)?;
         Ok((Self::of_known_version(spec)?, merged.unwrap_or(text)))
     }
@@ -103,7 +109,7 @@ impl Process {
     /// # Errors
     /// [`SpecError`], which names the file and the field.
     pub fn load(path: &Path) -> Result<Self, SpecError> {
-        Ok(parse(&read_bounded(path)?, path)?.0)
+        Ok(parse(&read_bounded(path, SPEC_MAX_BYTES)?, path)?.0)
     }
 }
 
@@ -113,7 +119,7 @@ impl Resources {
     /// # Errors
     /// [`SpecError`], which names the file and the field.
     pub fn load(path: &Path) -> Result<Self, SpecError> {
-        Ok(parse(&read_bounded(path)?, path)?.0)
+        Ok(parse(&read_bounded(path, SPEC_MAX_BYTES)?, path)?.0)
     }
 
     /// Reads one from stdin.
@@ -122,26 +128,26 @@ impl Resources {
     /// As [`Resources::load`].
     pub fn load_stdin() -> Result<Self, SpecError> {
         let path = Path::new("stdin");
-        Ok(parse(&read_all(io::stdin().lock(), path)?, path)?.0)
+        Ok(parse(&read_all(io::stdin().lock(), path, SPEC_MAX_BYTES)?, path)?.0)
     }
 }
 
-fn read_bounded(path: &Path) -> Result<Vec<u8>, SpecError> {
+fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, SpecError> {
     let file = File::open(path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => SpecError::NotFound { path: path.to_owned(), source },
         _ => SpecError::Read { path: path.to_owned(), source },
     })?;
-    read_all(file, path)
+    read_all(file, path, most)
 }
 
-fn read_all(reader: impl Read, path: &Path) -> Result<Vec<u8>, SpecError> {
+fn read_all(reader: impl Read, path: &Path, most: u64) -> Result<Vec<u8>, SpecError> {
     let mut text = Vec::with_capacity(16 * 1024);
     reader
-        .take(SPEC_MAX_BYTES + 1)
+        .take(most + 1)
         .read_to_end(&mut text)
         .map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
-    if text.len() as u64 > SPEC_MAX_BYTES {
-        return Err(SpecError::TooLarge { path: path.to_owned() });
+    if text.len() as u64 > most {
+        return Err(SpecError::TooLarge { path: path.to_owned(), most });
     }
     Ok(text)
 }

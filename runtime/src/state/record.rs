@@ -173,7 +173,7 @@ impl State {
     /// # Errors
     /// [`SpecError`].
     pub fn spec(&self, root: &Path) -> Result<Spec, SpecError> {
-        Spec::load_file(&root.join(self.id.as_str()).join(CONFIG))
+        Spec::load_kept(&root.join(self.id.as_str()).join(CONFIG))
     }
 
     /// Replaces the kept configuration; whoever reads it sees the old one or the new one.
