@@ -10,7 +10,7 @@ use super::undo::Child;
 use super::{CreateError, CreateRequest, Decided, sources};
 use crate::cgroup::Fence;
 use crate::handshake::{CreatorEnd, channel};
-use crate::init::{self, Init};
+use crate::init::{self, Init, Joined};
 use crate::process::launch::{Inherited, Launch};
 use crate::rootfs::Entry;
 use crate::spec::NamespaceKind;
@@ -73,7 +73,7 @@ fn fork(mut init: Init<'_>, root: &Path) -> Result<(Child, CreatorEnd), CreateEr
     let needs_between = joins_user
         || (namespaces.joins(NamespaceKind::Pid) && birthplace.is_none())
         || (namespaces.makes(NamespaceKind::User)
-            && init.joined.iter().any(|(kind, _)| *kind != NamespaceKind::Pid));
+            && init.joined.iter().any(|one| one.kind != NamespaceKind::Pid));
     let flags = namespaces.clone_flags();
     let joined = &mut init.joined;
     let mut inside = || fork_inside(joined, birthplace.is_none(), flags);
@@ -135,14 +135,12 @@ impl Birthplace {
 
 /// Has our child born in the pid namespace to join. None when there is none to join, and when a process in between has to
 /// join it, for want of rights that only the user namespace gives, or of a way back.
-fn birthplace(joined: &[(NamespaceKind, OwnedFd)]) -> Result<Option<Birthplace>, CreateError> {
-    let Some((kind, opened)) = joined.iter().find(|(kind, _)| *kind == NamespaceKind::Pid) else {
-        return Ok(None);
-    };
-    match hide().and_then(|()| Birthplace::leave_for(opened)) {
+fn birthplace(joined: &[Joined]) -> Result<Option<Birthplace>, CreateError> {
+    let Some(pids) = joined.iter().find(|one| one.kind == NamespaceKind::Pid) else { return Ok(None) };
+    match hide().and_then(|()| Birthplace::leave_for(&pids.opened)) {
         Err(Errno::PERM) => Ok(None),
         left => left.map(Some).map_err(|source| CreateError::Namespace {
-            kind: *kind,
+            kind: pids.kind,
             path: "/proc/self/ns/pid".into(),
             source,
         }),
@@ -155,13 +153,10 @@ pub(crate) fn hide() -> Result<(), Errno> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
 }
 
-fn open_namespaces(decided: &Decided) -> Result<Vec<(NamespaceKind, OwnedFd)>, CreateError> {
-    let open = |(kind, path): &(NamespaceKind, PathBuf)| {
-        namespace::open(path).map(|opened| (*kind, opened)).map_err(|source| CreateError::Namespace {
-            kind: *kind,
-            path: path.clone(),
-            source,
-        })
+fn open_namespaces(decided: &Decided) -> Result<Vec<Joined>, CreateError> {
+    let open = |(kind, path): &(NamespaceKind, PathBuf)| match namespace::open(path) {
+        Ok(opened) => Ok(Joined { kind: *kind, opened }),
+        Err(source) => Err(CreateError::Namespace { kind: *kind, path: path.clone(), source }),
     };
     decided.plan.namespaces.join.iter().map(open).collect()
 }

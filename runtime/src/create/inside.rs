@@ -10,11 +10,10 @@ use rustix::process::{WaitId, WaitIdOptions};
 
 use super::CreateError;
 use crate::cgroup::Usher;
-use crate::init::become_root;
-use crate::plan::namespaces::flag;
+use crate::init::{Joined, become_root};
 use crate::spec::NamespaceKind;
 use crate::sys::clone::{Forked, fork_into};
-use crate::sys::{Errno, exec, message, namespace, pidfd};
+use crate::sys::{Errno, exec, message, pidfd};
 
 /// What the process in between waits for.
 const ADMITTED: &[u8] = b"+";
@@ -22,14 +21,10 @@ const ADMITTED: &[u8] = b"+";
 /// As [`fork_into`], for a process in between: in the namespaces of `joined` that can be joined from outside, which are
 /// taken off the list; then in its user namespace, if it has one, as root. The mount namespace is left to others, and so
 /// is the pid namespace unless `needs_pid`. Further namespaces are made as `flags` say.
-pub(super) fn fork_inside(
-    joined: &mut Vec<(NamespaceKind, OwnedFd)>,
-    needs_pid: bool,
-    flags: u64,
-) -> Result<Forked, Errno> {
+pub(super) fn fork_inside(joined: &mut Vec<Joined>, needs_pid: bool, flags: u64) -> Result<Forked, Errno> {
     enter(joined)?;
-    if let Some((_, opened)) = joined.iter().find(|(kind, _)| needs_pid && *kind == NamespaceKind::Pid) {
-        namespace::enter(opened, libc::CLONE_NEWPID)?;
+    if let Some(pids) = joined.iter().find(|one| needs_pid && one.kind == NamespaceKind::Pid) {
+        pids.enter()?;
     }
     fork_into(flags | libc::CLONE_PARENT as u64, None)
 }
@@ -101,12 +96,12 @@ fn wait_admission(from: &OwnedFd) -> Result<(), Errno> {
     }
 }
 
-fn enter(joined: &mut Vec<(NamespaceKind, OwnedFd)>) -> Result<(), Errno> {
+fn enter(joined: &mut Vec<Joined>) -> Result<(), Errno> {
     let is_others = |kind| matches!(kind, NamespaceKind::User | NamespaceKind::Pid | NamespaceKind::Mount);
     // What is refused here belongs to the user namespace, and is tried again inside.
-    joined.retain(|(kind, opened)| is_others(*kind) || namespace::enter(opened, flag(*kind)).is_err());
-    if let Some(at) = joined.iter().position(|(kind, _)| *kind == NamespaceKind::User) {
-        namespace::enter(joined.remove(at).1, libc::CLONE_NEWUSER)?;
+    joined.retain(|one| is_others(one.kind) || one.enter().is_err());
+    if let Some(at) = joined.iter().position(|one| one.kind == NamespaceKind::User) {
+        joined.remove(at).enter()?;
         become_root()?;
     }
     Ok(())

@@ -20,21 +20,27 @@ pub(crate) fn enter_cgroups(entrance: &Entrance) -> Result<(), InitError> {
     Ok(())
 }
 
-pub(super) fn enter_namespaces(
-    plan: &Plan,
-    joined: &[(NamespaceKind, OwnedFd)],
-    channel: &ChildEnd,
-) -> Result<(), InitError> {
+/// A namespace that the container joins, opened by the creator.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    pub(crate) kind: NamespaceKind,
+    pub(crate) opened: OwnedFd,
+}
+
+impl Joined {
+    pub(crate) fn enter(&self) -> Result<(), Errno> {
+        namespace::enter(&self.opened, flag(self.kind))
+    }
+}
+
+pub(super) fn enter_namespaces(plan: &Plan, joined: &[Joined], channel: &ChildEnd) -> Result<(), InitError> {
     if plan.ids.is_some() {
         channel.wait_go()?;
         become_root().map_err(|source| InitError::BecomeRoot { source })?;
     }
-    for (kind, opened) in joined {
-        // The pid namespace is the creator's to join: it holds for children only. In a joined user namespace we were born.
-        if *kind != NamespaceKind::Pid {
-            namespace::enter(opened, flag(*kind))
-                .map_err(|source| InitError::Join { kind: *kind, source })?;
-        }
+    // The pid namespace is the creator's to join: it holds for children only. In a joined user namespace we were born.
+    for one in joined.iter().filter(|one| one.kind != NamespaceKind::Pid) {
+        one.enter().map_err(|source| InitError::Join { kind: one.kind, source })?;
     }
     if plan.namespaces.joins(NamespaceKind::Mount) {
         rustix::process::chdir(&plan.root.path)

@@ -22,7 +22,7 @@ use crate::rootfs::{self, Entry, RootError, Source, Surroundings, Tree};
 use crate::spec::{Hooks, NamespaceKind};
 use crate::sys::{Errno, exec, interface};
 
-pub(crate) use isolate::{become_root, enter_cgroups};
+pub(crate) use isolate::{Joined, become_root, enter_cgroups};
 
 /// Why the container's first process could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +95,7 @@ pub(crate) struct Init<'a> {
     pub(crate) state: &'a dyn Fn(&'static str) -> Vec<u8>,
     pub(crate) cgroups: &'a CgroupPaths,
     pub(crate) entrance: Entrance,
-    pub(crate) joined: Vec<(NamespaceKind, OwnedFd)>,
+    pub(crate) joined: Vec<Joined>,
     pub(crate) sources: Vec<Source>,
     pub(crate) entry: Entry,
     pub(crate) mount_label: &'a str,
