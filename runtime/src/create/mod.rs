@@ -210,7 +210,7 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     };
     let (child, channel) = child::clone(request, decided, fence, gate, &state)?;
     let child = &*undo.child.insert(child);
-    let (pid, pidfd) = (child.pid, &child.pidfd);
+    let pid = child.pid;
     let channel = &*undo.channel.insert(channel);
     if let Some(group) = &undo.resctrl {
         group.enter(pid)?;
@@ -221,7 +221,7 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     }
     request.log.debug(&format!("nsexec container setup: process {pid} is cloned"));
     outside::map_ids(&decided.plan, pid, channel)?;
-    network::move_devices(&decided.plan, pidfd.as_fd())?;
+    network::move_devices(&decided.plan, child.pidfd.as_fd())?;
     // While the child is at work; when it is ready it waits for nothing but a new name.
     (state.init, state.creator) = (Some(Process::of(pid)?), None);
     let record = claim.prepare(&state)?;
@@ -231,8 +231,7 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
         decided: Some(decided),
         seccomp: decided.seccomp.as_ref(),
         state: &state,
-        pid,
-        pidfd,
+        child,
     };
     let master = served.serve(channel)?;
     fence.settle(&decided.cgroups)?;
@@ -244,7 +243,7 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
         undo.pid_file = Some(path.clone());
     }
     if let Some(path) = &request.options.pidfd_socket {
-        outside::send(path, pidfd.as_fd(), b"pidfd")?;
+        outside::send(path, child.pidfd.as_fd(), b"pidfd")?;
     }
     request.log.debug("init: closing the pipe to signal completion");
     channel.go()?;

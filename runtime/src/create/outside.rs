@@ -9,7 +9,7 @@ use rustix::fs::CWD;
 use rustix::process::Pid;
 
 use super::foreground::leave_line_ends;
-use super::{CreateError, Options, Served, id_maps};
+use super::{Child, CreateError, Options, Served, id_maps};
 use crate::handshake::CreatorEnd;
 use crate::plan::{Plan, Process};
 use crate::security::seccomp::{Program, listener};
@@ -81,7 +81,8 @@ pub(crate) fn deliver_terminal(
 /// Fetches the child's seccomp notify descriptor and hands it to the agent of the profile.
 pub(super) fn deliver_listener(served: &Served<'_>, number: RawFd) -> Result<(), CreateError> {
     let listener = served.seccomp.and_then(Program::listener).ok_or(CreateError::Order)?;
-    let notify = listener::fetch(served.pidfd.as_fd(), number)?;
-    let object = served.state.oci_state("creating", served.pid);
-    Ok(listener.deliver(notify.as_fd(), served.pid.cast_signed(), &object)?)
+    let Child { pid, pidfd } = served.child;
+    let notify = listener::fetch(pidfd.as_fd(), number)?;
+    let object = served.state.oci_state("creating", *pid);
+    Ok(listener.deliver(notify.as_fd(), pid.cast_signed(), &object)?)
 }

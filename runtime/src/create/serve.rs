@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::{CreateError, Decided, Options, outside, sources};
+use super::{Child, CreateError, Decided, Options, outside, sources};
 use crate::handshake::{CreatorEnd, Failure, Message, Phase};
 use crate::hooks::{self, HookKind};
 use crate::security::seccomp::Program;
@@ -19,15 +19,14 @@ pub(crate) struct Served<'a> {
     /// What mounts are made of; `exec` makes none.
     pub(crate) decided: Option<&'a Decided>,
     pub(crate) state: &'a State,
-    pub(crate) pid: u32,
-    pub(crate) pidfd: &'a OwnedFd,
+    pub(crate) child: &'a Child,
 }
 
 impl Served<'_> {
     /// A source that cannot be opened is the child's failure: it knows what it is for.
     fn give(&self, channel: &CreatorEnd, index: usize) -> Result<(), CreateError> {
         let decided = self.decided.ok_or(CreateError::Order)?;
-        let opened = sources::open_for(decided, index, self.pidfd.as_fd());
+        let opened = sources::open_for(decided, index, self.child.pidfd.as_fd());
         let opened = opened.map_err(|error| Failure::new(Phase::Root, &error, None));
         Ok(channel.give(opened.as_ref().map(AsFd::as_fd))?)
     }
@@ -39,7 +38,7 @@ impl Served<'_> {
             match channel.receive()? {
                 Message::Hooks => {
                     let hooks = self.hooks.ok_or(CreateError::Order)?;
-                    let text = self.state.oci("creating", self.pid);
+                    let text = self.state.oci("creating", self.child.pid);
                     hooks::run(HookKind::Prestart, hooks, &text)?;
                     hooks::run(HookKind::CreateRuntime, hooks, &text)?;
                     channel.go()?;

@@ -198,8 +198,7 @@ fn finish(
         decided: None,
         seccomp: decided.seccomp.as_ref(),
         state: request.state,
-        pid: child.pid,
-        pidfd: &child.pidfd,
+        child,
     };
     if let Some(group) = &request.state.resctrl {
         group.enter(child.pid)?;
