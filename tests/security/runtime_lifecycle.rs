@@ -159,3 +159,28 @@ fn cgroups_that_a_container_made_inside_its_own_end_with_it() {
     assert_eq!(container.status(), "gone");
     std::mem::forget(container);
 }
+
+/// What v1's freezer holds does not die, and a container that may write to its cgroups has it hold whom it likes.
+#[test]
+fn what_a_container_has_frozen_inside_its_cgroup_ends_with_it() {
+    require!(root, tool("busybox"), cgroup1, cgroup("freezer"));
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let freeze = "cd /sys/fs/cgroup/freezer; mkdir c; sleep 600 & echo $! >c/cgroup.procs; \
+                  echo FROZEN >c/freezer.state; : >/tmp/$0; exec sleep 600";
+    for (name, has_pid_namespace) in [("inside", true), ("outside", false)] {
+        let bundle = Bundle::busybox(&scratch, name).args(["sh", "-c", freeze, name]).edit(|config| {
+            let namespaces = config["linux"]["namespaces"].as_array_mut().expect("a list");
+            namespaces.retain(|kind| has_pid_namespace || kind["type"] != "pid");
+            namespaces.push(json!({ "type": "cgroup" }));
+            let mounts = config["mounts"].as_array_mut().expect("a list");
+            let cgroup = mounts.iter_mut().find(|mount| mount["type"] == "cgroup").expect("the cgroup mount");
+            cgroup["options"] = json!(["rw"]);
+        });
+        let container = runtime.run_detached(&bundle);
+        eventually(QUICK, || bundle.rootfs().join("tmp").join(name).exists().then_some(()));
+        runtime.call(["delete", "--force", container.id()]).success();
+        assert_eq!(container.status(), "gone");
+        std::mem::forget(container);
+    }
+}

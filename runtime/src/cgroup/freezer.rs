@@ -1,6 +1,7 @@
 //! Freeze and thaw. v2's `cgroup.freeze` where there is a v2 cgroup, in hybrid layouts too: it tells when it is done,
 //! and what it froze can still be killed. Else v1's freezer, which tells nobody.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -8,7 +9,7 @@ use rustix::fs::{Mode, OFlags, SeekFrom, seek};
 use rustix::io::Errno;
 
 use super::directory::Cgroup;
-use super::members::gone_is_empty;
+use super::walk::{Step, walk};
 use super::{CgroupError, CgroupPaths, Fence};
 use crate::sys::file;
 
@@ -63,17 +64,26 @@ impl Fence {
         frozen.or_else(|error| self.thaw().and(Err(error)))
     }
 
-    /// Lets those go on who were sent SIGKILL: what v1's freezer holds dies only then. v2 does this by itself.
+    /// Lets those go on who were sent SIGKILL: what v1's freezer holds dies only then, also in a cgroup that the container
+    /// has made inside its own. v2 does this by itself.
     ///
     /// # Errors
     /// As [`Fence::freeze`].
     pub fn let_die(&self) -> Result<(), CgroupError> {
         let Some(cgroup) = self.v1("freezer") else { return Ok(()) };
-        match cgroup.read("freezer.state") {
-            Ok(state) if state.trim_end() == "THAWED" => Ok(()),
-            Ok(_) => gone_is_empty(change_v1(cgroup, "THAWED")),
-            Err(error) => gone_is_empty(Err(error)),
-        }
+        let (name, value) = ("freezer.state", "THAWED");
+        let thawed = walk(cgroup.directory()?, |step| match step {
+            Step::Enter(inner) => match file::write_at(inner, Path::new(name), value.as_bytes()) {
+                Err(Errno::NOENT | Errno::NODEV) => Ok(()),
+                written => written,
+            },
+            Step::Leave(..) => Ok(()),
+        });
+        thawed.map_err(|source| CgroupError::Write {
+            path: cgroup.file(name),
+            value: value.to_owned(),
+            source,
+        })
     }
 
     /// Lets every process of the container go on, whoever froze it.

@@ -54,6 +54,7 @@ impl Fence {
         if let Some(cgroup) = self.v2() {
             let killed = cgroup
                 .write("cgroup.kill", "1")
+                .and_then(|()| self.let_die())
                 .and_then(|()| wait_for_event(cgroup, "populated 0", LONGEST_DEATH));
             match killed {
                 // cgroup.kill came with Linux 5.14.
@@ -81,6 +82,7 @@ impl Fence {
         let killed = self.signal_members(libc::SIGKILL);
         if has_freezer {
             gone_is_empty(self.thaw())?;
+            self.let_die()?;
         }
         for process in killed? {
             pidfd::wait_exit(process.as_fd(), LONGEST_DEATH)
