@@ -1,5 +1,5 @@
 //! `make bench`: ours beside runc, crun and containerd, interleaved in one run on one machine; prints medians and ratios
-//! as Markdown. `KNARR_BENCH_ROUNDS` says how often each is measured (default 20); arguments name the tables wanted (all).
+//! as Markdown. `KNARR_BENCH_ROUNDS` says how often each is measured (default 50); arguments name the tables wanted (all).
 //!
 //! All run in a mount namespace of their own: with the hybrid machine's cgroup2 unmounted, because crun refuses it, and a
 //! tmpfs on /run, which not every machine without systemd has.
@@ -21,7 +21,7 @@ use knarr_tests::programs;
 
 /// Set in the process that has the private view of cgroups.
 const IN_VIEW: &str = "KNARR_BENCH_IN_VIEW";
-const DEFAULT_ROUNDS: usize = 20;
+const DEFAULT_ROUNDS: usize = 50;
 
 fn main() {
     if std::env::var_os(IN_VIEW).is_none() {
