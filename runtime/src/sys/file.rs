@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::path::Arg;
@@ -56,23 +57,19 @@ pub fn read_all(opened: &OwnedFd, limit: usize) -> Result<String, Errno> {
 }
 
 fn read_open(opened: &OwnedFd, limit: usize) -> Result<Vec<u8>, Errno> {
-    let mut bytes = vec![0; FIRST_READ_BYTES.min(limit.saturating_add(1))];
-    let mut filled = 0;
+    // Not zeroed: what most files leave of it is never touched.
+    let mut bytes = Vec::with_capacity(FIRST_READ_BYTES.min(limit.saturating_add(1)));
     loop {
-        if filled == bytes.len() {
-            bytes.resize(bytes.len() * 4, 0);
+        if bytes.len() == bytes.capacity() {
+            bytes.reserve(3 * bytes.len());
         }
-        let count = rustix::io::retry_on_intr(|| rustix::io::read(opened, &mut bytes[filled..]))?;
-        if count == 0 {
-            break;
+        if rustix::io::retry_on_intr(|| rustix::io::read(opened, spare_capacity(&mut bytes)))? == 0 {
+            return Ok(bytes);
         }
-        filled += count;
-        if filled > limit {
+        if bytes.len() > limit {
             return Err(Errno::FBIG);
         }
     }
-    bytes.truncate(filled);
-    Ok(bytes)
 }
 
 /// Writes `value` to an existing file below a directory, in one write.
