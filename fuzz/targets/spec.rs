@@ -18,7 +18,7 @@ const AARCH64: u32 = 0xc000_00b7;
 fuzz_target!(|text: &[u8]| {
     let Ok(spec) = Spec::parse(text, Path::new("config.json")) else { return };
     // The answer is all that counts: an error is as good as a policy.
-    drop(Policies::parse(spec.process.as_ref(), &spec.linux));
+    drop(Policies::parse(spec.process.as_deref(), &spec.linux));
     if let Some(profile) = &spec.linux.seccomp {
         filter(profile);
     }

@@ -25,7 +25,7 @@ pub(super) fn run(globals: &Globals, args: &ExecArgs, log: &Log) -> Result<u8, C
     let spec = ManuallyDrop::new(state.spec(&globals.root).map_err(ExecError::from)?);
     let mut process = match &args.process {
         Some(path) => Process::load(path).map_err(crate::create::CreateError::from)?,
-        None => from_flags(args, spec.process.clone().unwrap_or_default())?,
+        None => from_flags(args, *spec.process.clone().unwrap_or_default())?,
     };
     let of_container = spec.process.as_ref().and_then(|process| process.exec_cpu_affinity.clone());
     process.exec_cpu_affinity = process.exec_cpu_affinity.or(of_container);

@@ -178,7 +178,7 @@ pub(crate) fn decide(request: &CreateRequest<'_>, spec: Spec) -> Result<Decided,
         crate::security::selinux::check(&process.selinux_label)?;
     }
     let seccomp = spec.linux.seccomp.as_ref().map(seccomp::compile).transpose()?;
-    let policies = Policies::parse(spec.process.as_ref(), &spec.linux)?;
+    let policies = Policies::parse(spec.process.as_deref(), &spec.linux)?;
     let cgroups = cgroup::plan(&spec, request.id, request.host, request.driver)?;
     let resctrl = match &spec.linux.intel_rdt {
         Some(wanted) => Some(resctrl::Wanted::new(&Resctrl::find()?, wanted, request.id)?),

@@ -64,11 +64,12 @@ pub struct Spec {
     pub mounts: Vec<Mount>,
     /// The root filesystem. Required on Linux.
     pub root: Option<Root>,
-    /// The first process. Required by `start`, and so by us.
-    pub process: Option<Process>,
+    /// The first process. Required by `start`, and so by us. Like `linux` in a box, for a `Spec` passes through many hands: by
+    /// value both would cost ten pages of stack.
+    pub process: Option<Box<Process>>,
     /// Everything that only Linux has.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub linux: Linux,
+    pub linux: Box<Linux>,
 }
 
 /// `root`: where the container's root filesystem is.
