@@ -44,6 +44,11 @@ fn executable(path: &Path, text: &[u8]) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("ours");
 }
 
+/// Until the attacker lies in wait: without its fifo the runtime would make a file of that name, as its log.
+fn await_fifo(rootfs: &Path) {
+    eventually(Duration::from_secs(20), || rootfs.join("fifo").exists().then_some(()));
+}
+
 /// What the attacker's write came to, once it was made.
 fn result(rootfs: &Path) -> String {
     eventually(Duration::from_secs(20), || {
@@ -63,6 +68,7 @@ fn a_container_cannot_overwrite_the_runtime_that_enters_it() {
     executable(&rootfs.join("evil"), b"#!/proc/self/exe --log=/fifo\n");
     let runtime = Runtime::at(&scratch, program.clone());
     let container = runtime.run_detached(&bundle);
+    await_fifo(&rootfs);
     let outcome = container.exec(["/evil"]);
     assert_ne!(outcome.code(), 0, "the runtime knows no command /evil: {outcome}");
     assert_ne!(result(&rootfs), "0", "the container could open the runtime's file for writing");
@@ -80,6 +86,7 @@ fn the_attack_on_the_runtime_works_on_files_that_nobody_protects() {
     executable(&rootfs.join("program"), &before);
     let runtime = Runtime::at(&scratch, program);
     let container = runtime.run_detached(&bundle);
+    await_fifo(&rootfs);
     container.exec(["/program", "--log=/fifo", "evil"]);
     assert_eq!(result(&rootfs), "0");
     assert!(fs::read(rootfs.join("program")).expect("still there") != before);
