@@ -70,16 +70,18 @@ impl<'a> Cgroup<'a> {
 
 /// cgroupfs holds no symbolic links, so one in the way is somebody's trap (R18).
 pub(super) fn open_directory(at: impl AsFd, path: &Path) -> Result<OwnedFd, Errno> {
-    open(at, path, OFlags::PATH | OFlags::DIRECTORY)
+    open(at, path, OFlags::PATH | OFlags::DIRECTORY, NO_LINKS)
 }
 
-/// The file that takes in who writes to it, in the cgroup at `path`.
-pub(super) fn open_tasks(path: &Path) -> Result<OwnedFd, Errno> {
-    open(CWD, &path.join("tasks"), OFlags::WRONLY)
+/// The file that takes in who writes to it, in the cgroup at `path`. A path that begins at a cgroup does not leave it.
+pub(super) fn open_tasks(at: impl AsFd, path: &Path) -> Result<OwnedFd, Errno> {
+    let resolve = if path.is_relative() { NO_LINKS | ResolveFlags::BENEATH } else { NO_LINKS };
+    open(at, &path.join("tasks"), OFlags::WRONLY, resolve)
 }
 
-fn open(at: impl AsFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+const NO_LINKS: ResolveFlags = ResolveFlags::NO_SYMLINKS.union(ResolveFlags::NO_MAGICLINKS);
+
+fn open(at: impl AsFd, path: &Path, flags: OFlags, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
     rustix::fs::openat2(at, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, Mode};
@@ -47,7 +47,7 @@ impl Entrance {
     /// # Errors
     /// [`CgroupError::Open`]; [`CgroupError::Gone`] when none is left.
     pub fn of(paths: &CgroupPaths) -> Result<Self, CgroupError> {
-        let opened = open_present(paths, |path, directory| open_way_in(path.version, directory))?;
+        let opened = present(paths, |path, directory| open_way_in(path.version, CWD, directory))?;
         let mut entrance = Self::default();
         or_gone(opened, paths)?
             .into_iter()
@@ -63,10 +63,10 @@ impl Entrance {
     }
 }
 
-fn open_way_in(version: Version, directory: &Path) -> Result<OwnedFd, Errno> {
+fn open_way_in(version: Version, at: impl AsFd, cgroup: &Path) -> Result<OwnedFd, Errno> {
     match version {
-        Version::V2 => open_directory(CWD, directory),
-        Version::V1 => open_tasks(directory),
+        Version::V2 => open_directory(at, cgroup),
+        Version::V1 => open_tasks(at, cgroup),
     }
 }
 
@@ -114,15 +114,9 @@ impl Fence {
     /// # Errors
     /// As [`Fence::create`].
     pub fn check(plan: &CgroupPlan) -> Result<(), CgroupError> {
-        for path in &plan.paths.hierarchies {
-            let directory = path.directory();
-            match rustix::fs::access(&directory, Access::EXISTS) {
-                Ok(()) => check_unused(Cgroup::new(path, &OnceCell::new()))?,
-                Err(Errno::NOENT | Errno::NODEV) => {}
-                Err(source) => return Err(CgroupError::Open { path: directory, source }),
-            }
-        }
-        Ok(())
+        present(&plan.paths, |_, directory| rustix::fs::access(directory, Access::EXISTS))?
+            .into_iter()
+            .try_for_each(|(path, ())| check_unused(Cgroup::new(path, &OnceCell::new())))
     }
 
     /// Makes and furnishes the cgroups, with what was made so far in `made`, also when it fails.
@@ -225,7 +219,7 @@ impl Fence {
     pub fn open(paths: &CgroupPaths) -> Result<Self, CgroupError> {
         let mut fence = Self::default();
         fence.paths.scope.clone_from(&paths.scope);
-        let opened = open_present(paths, |_, directory| open_directory(CWD, directory))?;
+        let opened = present(paths, |_, directory| open_directory(CWD, directory))?;
         for (path, opened) in or_gone(opened, paths)? {
             fence.paths.hierarchies.push(path.clone());
             fence.directories.push(opened.into());
@@ -265,11 +259,15 @@ impl Fence {
         below: impl Fn(&CgroupPath) -> &'a str,
     ) -> Result<Entrance, CgroupError> {
         let mut entrance = Entrance::default();
-        for path in &self.paths.hierarchies {
+        for cgroup in self.cgroups() {
+            let path = cgroup.path;
             let inner = below(path).trim_start_matches('/');
             let directory = if inner.is_empty() { path.directory() } else { path.directory().join(inner) };
-            let opened = open_way_in(path.version, &directory)
-                .map_err(|source| CgroupError::Open { path: directory, source })?;
+            let opened = match inner {
+                "" => open_way_in(path.version, CWD, &directory),
+                inner => open_way_in(path.version, cgroup.directory()?, Path::new(inner)),
+            };
+            let opened = opened.map_err(|source| CgroupError::Open { path: directory, source })?;
             entrance.add(path, opened, self.paths.usher(inner));
         }
         Ok(entrance)
@@ -303,11 +301,11 @@ fn check_unused(cgroup: Cgroup<'_>) -> Result<(), CgroupError> {
     if only.is_frozen()? { Err(CgroupError::Frozen(cgroup.path.directory())) } else { Ok(()) }
 }
 
-/// Opens something of each cgroup that is there.
-fn open_present(
+/// Those cgroups that are there, with what is found or opened of each.
+fn present<T>(
     paths: &CgroupPaths,
-    open: impl Fn(&CgroupPath, &Path) -> Result<OwnedFd, Errno>,
-) -> Result<Vec<(&CgroupPath, OwnedFd)>, CgroupError> {
+    open: impl Fn(&CgroupPath, &Path) -> Result<T, Errno>,
+) -> Result<Vec<(&CgroupPath, T)>, CgroupError> {
     let mut present = Vec::with_capacity(paths.hierarchies.len());
     for path in &paths.hierarchies {
         let directory = path.directory();
