@@ -232,3 +232,32 @@ pub struct RestoreArgs {
     /// Paths as they were typed.
     pub options: RestoreOptions,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Command;
+    use crate::args::verbs::VERBS;
+    use crate::args::{Request, parse};
+
+    /// One whose word is not known would not be sealed.
+    #[test]
+    fn commands_that_enter_a_container_are_known_by_their_words() {
+        let mut entering = Vec::new();
+        for verb in VERBS {
+            for operands in [&["one"][..], &["one", "true"]] {
+                let words = ["knarr-runtime", verb.name].into_iter().chain(operands.iter().copied());
+                if let Ok(Request::Invoke(asked)) = parse(words.map(Into::into))
+                    && asked.command.enters_a_container()
+                {
+                    entering.push(verb.name);
+                }
+            }
+        }
+        entering.dedup();
+        assert_eq!(entering, ["create", "exec", "run"]);
+        for words in [[c"x", c"create"], [c"x", c"exec"], [c"x", c"run"]] {
+            assert!(Command::may_enter_a_container(words.into_iter()), "{words:?}");
+        }
+        assert!(!Command::may_enter_a_container([c"x", c"state", c"one"].into_iter()));
+    }
+}
