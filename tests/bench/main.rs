@@ -9,6 +9,7 @@ mod cost;
 mod crowd;
 mod engines;
 mod floor;
+mod many;
 mod memory;
 mod peers;
 mod runtimes;
@@ -31,9 +32,14 @@ fn main() {
     let rounds = rounds.unwrap_or(DEFAULT_ROUNDS);
     let asked: Vec<String> = std::env::args().skip(1).collect();
     let is_asked = |table: &str| asked.is_empty() || asked.iter().any(|name| name == table);
-    println!("In brackets ours divided by theirs. Tables: runtimes, cost, crowd, engines, memory.");
+    println!(
+        "In brackets ours divided by theirs. Tables: runtimes, hot, cost, crowd, engines, many, memory."
+    );
     if is_asked("runtimes") {
         runtimes::print(rounds);
+    }
+    if is_asked("hot") {
+        runtimes::print_hot();
     }
     if is_asked("cost") {
         cost::print(rounds);
@@ -43,6 +49,9 @@ fn main() {
     }
     if is_asked("engines") {
         engines::print(rounds);
+    }
+    if is_asked("many") {
+        many::print();
     }
     if is_asked("memory") {
         memory::print();

@@ -14,6 +14,10 @@ const FLOOR: &str = "floor";
 /// Long enough that the kernel has forgotten the last one: moving into a cgroup costs a grace period then.
 const COLD: Duration = Duration::from_millis(50);
 
+/// Runs of one runtime in a row, and how often each runtime has its turn.
+const RUNS: usize = 40;
+const TURNS: usize = 5;
+
 pub(crate) fn print(rounds: usize) {
     println!(
         "\nMilliseconds from start to exit, medians of {rounds} interleaved rounds. Cold: after {COLD:?} of rest."
@@ -47,6 +51,29 @@ pub(crate) fn print(rounds: usize) {
         }
         for (column, runtime) in peers.each() {
             life(&mut table, column, runtime, &sleeper);
+        }
+    }
+    table.print();
+}
+
+/// Each runtime back to back, alone on the machine for a while: what the interleaved table cannot show, since there every
+/// runtime finds the caches full of another's pages.
+pub(crate) fn print_hot() {
+    println!(
+        "\nMilliseconds from start to exit, medians of {TURNS} blocks of {RUNS} runs of one runtime in a row."
+    );
+    let scratch = Scratch::new();
+    let minimal = Bundle::busybox(&scratch, "minimal");
+    let full = peers::full(&scratch, &minimal);
+    let peers = Peers::find(&scratch, &full);
+    let mut table = Table::new(peers.names());
+    for _ in 0..TURNS {
+        for (column, runtime) in peers.each() {
+            for (line, bundle) in [("run, minimal, hot", &minimal), ("run, full, hot", &full)] {
+                for _ in 0..RUNS {
+                    table.add_time(line, column, runtime.run(bundle).success().elapsed);
+                }
+            }
         }
     }
     table.print();

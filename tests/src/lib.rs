@@ -6,6 +6,7 @@
 //! - [`image`], [`Registry`]: OCI images written here, and Debian's docker-registry to pull them from
 //! - [`Scripted`]: a registry that misbehaves as a test says
 //! - [`Daemon`], [`Knarr`], [`Containerd`]: a private knarrd, its command line, and a private containerd
+//! - [`Docker`], [`Podman`]: Debian's dockerd and podman, private as well
 //! - [`Grpc`]: a client of that knarrd's API
 //! - [`Shim`], [`Attached`]: a shim of ours without a manager, and a client of its streams
 //! - [`Pty`]: a program on a terminal; [`Receiver`]: where a runtime sends a descriptor
@@ -21,11 +22,13 @@ pub mod bundle;
 pub mod cgroup;
 pub mod containerd;
 pub mod daemon;
+pub mod docker;
 pub mod eventually;
 pub mod grpc;
 pub mod image;
 pub mod knarr;
 pub mod leftovers;
+pub mod podman;
 pub mod process;
 pub mod programs;
 pub mod pty;
@@ -43,10 +46,12 @@ pub use attached::Attached;
 pub use bundle::Bundle;
 pub use containerd::Containerd;
 pub use daemon::Daemon;
+pub use docker::Docker;
 pub use eventually::eventually;
 pub use grpc::Grpc;
 pub use image::{Image, Layer};
 pub use knarr::Knarr;
+pub use podman::Podman;
 pub use process::{Background, Outcome};
 pub use pty::Pty;
 pub use receiver::Receiver;
