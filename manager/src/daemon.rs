@@ -22,13 +22,14 @@ use crate::api::grpc::{ContainersService, EventsService, ImagesService, Snapshot
 use crate::connections::{self, Connections};
 use crate::containers::{ContainerError, Containers, Parts};
 use crate::content::{Content, ContentError};
+use crate::error::Chain;
 use crate::events::{Events, Subject};
 use crate::images::{ImageError, Images, Options};
 use crate::settings::Settings;
 use crate::shims::Shims;
 use crate::snapshots::{Choice, SnapshotError, Snapshots};
 use crate::store::{Store, StoreError};
-use crate::{notify, recovery};
+use crate::{notify, recovery, schema};
 
 /// Requests of one connection at a time; a CLI has a handful, a dashboard some dozens.
 const MAX_STREAMS: u32 = 256;
@@ -87,9 +88,15 @@ pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
     let pid_file = settings.state.join("knarrd.pid");
     fs::write(&pid_file, format!("{}\n", std::process::id())).map_err(files("write", &pid_file))?;
     nouns.events.publish(Subject::Daemon, "start", "knarrd", Default::default());
+    let store = nouns.store.clone();
+    let copying = tokio::spawn(async move { store.keep_copies().await });
     let served = serve(&settings, &nouns, listener).await;
+    copying.abort();
     nouns.events.publish(Subject::Daemon, "stop", "knarrd", Default::default());
     nouns.containers.close().await;
+    if let Err(error) = nouns.store.copy().await {
+        tracing::warn!(error = %Chain(&error), "the database could not be copied");
+    }
     // The socket stays: it may be systemd's, and the next knarrd replaces its own. The pid file is only a convenience.
     drop(fs::remove_file(&pid_file));
     drop(locks);
@@ -97,6 +104,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
 }
 
 struct Nouns {
+    store: Store,
     events: Arc<Events>,
     images: Images,
     snapshots: Snapshots,
@@ -106,12 +114,11 @@ struct Nouns {
 impl Nouns {
     fn open(settings: &Settings) -> Result<Self, DaemonError> {
         let events = Arc::new(Events::new());
-        let store = Store::open(&settings.root.join("knarr.db"))?;
+        let store = Store::of_root(&settings.root, schema::MIGRATIONS)?;
         let content = Content::open(&settings.root.join("content"))?;
         let snapshots = Snapshots::open(&settings.root.join("snapshots"), store.clone(), Choice::Automatic)?;
         let options = Options { insecure_registries: settings.insecure_registries.clone() };
-        let observer = Arc::clone(&events) as Arc<dyn crate::images::Observer>;
-        let images = Images::new(content, snapshots.clone(), store.clone(), observer, &options)?;
+        let images = Images::new(content, snapshots.clone(), store.clone(), Arc::clone(&events), &options)?;
         let shims = Shims {
             program: settings.shim.clone(),
             runtime: settings.runtime.clone(),
@@ -122,7 +129,7 @@ impl Nouns {
         let containers = Containers::new(Parts {
             bundles: settings.root.join("containers"),
             attach: settings.state.join("attach"),
-            store,
+            store: store.clone(),
             images: images.clone(),
             snapshots: snapshots.clone(),
             events: Arc::clone(&events),
@@ -131,7 +138,7 @@ impl Nouns {
             cgroup_parent: settings.cgroup_parent.clone(),
             boot_id: fs::read_to_string(boot_id).map_err(files("read", boot_id))?.trim().to_owned(),
         });
-        Ok(Self { events, images, snapshots, containers })
+        Ok(Self { store, events, images, snapshots, containers })
     }
 }
 

@@ -214,9 +214,9 @@ impl Containers {
             let orphan = snapshot.kind == crate::snapshots::Kind::Active
                 && snapshot.key.parse::<ContainerId>().is_ok_and(|id| !ids.contains(&id));
             if orphan {
-                let removed = parts.snapshots.remove(&snapshot.key).await;
-                let removed = removed.map_err(|source| ContainerError::Snapshot { doing: "remove", source });
-                swept += usize::from(logged("an orphaned snapshot", removed));
+                let kept = parts.snapshots.set_aside(&snapshot.key).await;
+                let kept = kept.map_err(|source| ContainerError::Snapshot { doing: "set aside", source });
+                swept += usize::from(logged("an orphaned snapshot", kept));
             }
         }
         for directory in [&parts.attach, &parts.shims.sockets] {

@@ -100,13 +100,6 @@ impl Events {
     }
 }
 
-impl crate::images::Observer for Events {
-    fn image(&self, action: crate::images::Action, actor: &str, name: &str) {
-        let attributes = BTreeMap::from([("name".to_owned(), name.to_owned())]);
-        self.publish(Subject::Image, action.name(), actor, attributes);
-    }
-}
-
 impl Subscription {
     /// The next event. `None` when knarrd is about to end.
     pub(crate) async fn next(&mut self) -> Option<Arc<Event>> {

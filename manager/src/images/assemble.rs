@@ -1,5 +1,5 @@
 //! Assembling: blobs that are here become an image. What a pull and an import end with: layers are unpacked into
-//! snapshots, lowest first, then the image is recorded, then the observer is told.
+//! snapshots, lowest first, then the image is recorded, then the event is published.
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -110,7 +110,7 @@ impl Images {
             Action::Pull => name.clone(),
             _ => id.to_string(),
         };
-        self.shared.observer.image(assembly.action, &actor, &name);
+        self.publish(assembly.action, &actor, &name);
         Ok((image, is_new || is_new_record))
     }
 

@@ -1,5 +1,5 @@
 //! Images: what a reference names, kept as blobs and unpacked into snapshots. This module owns the images' tables; it
-//! reads content and snapshots through their own doors, and tells an [`Observer`] what happened. It knows no container:
+//! reads content and snapshots through their own doors, and publishes what happened. It knows no container:
 //! who asks for a removal says what is in use.
 
 mod archive;
@@ -15,7 +15,7 @@ mod reference;
 mod registry;
 mod removal;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -32,6 +32,7 @@ pub(crate) use registry::RegistryError;
 pub(crate) use removal::Users;
 
 use crate::content::{Content, Digest};
+use crate::events::{Events, Subject};
 use crate::snapshots::Snapshots;
 use crate::store::Store;
 use document::MAX_DOCUMENT_BYTES;
@@ -105,12 +106,6 @@ impl Action {
     }
 }
 
-/// Is told what happened to images. Called after it is on disk; must not block.
-pub(crate) trait Observer: Send + Sync {
-    /// `actor` is the reference for pull, tag and untag, the image's id otherwise; `name` is a reference if there is one.
-    fn image(&self, action: Action, actor: &str, name: &str);
-}
-
 /// How images are fetched.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
@@ -128,7 +123,7 @@ struct Shared {
     content: Content,
     snapshots: Snapshots,
     store: Store,
-    observer: Arc<dyn Observer>,
+    events: Arc<Events>,
     leases: Leases,
     registries: Registries,
     /// One at a time unpacks into a chain id.
@@ -144,7 +139,7 @@ impl Images {
         content: Content,
         snapshots: Snapshots,
         store: Store,
-        observer: Arc<dyn Observer>,
+        events: Arc<Events>,
         options: &Options,
     ) -> Result<Self, ImageError> {
         let registries = Registries::new(&options.insecure_registries);
@@ -153,7 +148,7 @@ impl Images {
                 content,
                 snapshots,
                 store,
-                observer,
+                events,
                 leases: Leases::default(),
                 registries,
                 unpacking: Mutex::default(),
@@ -184,8 +179,15 @@ impl Images {
         let reference = target.to_string();
         let (id, name) = (record.id, reference.clone());
         self.shared.store.write("tag an image", move |tx| records::tag(tx, &id, &name)).await?;
-        self.shared.observer.image(Action::Tag, &reference, &reference);
+        self.publish(Action::Tag, &reference, &reference);
         Ok(())
+    }
+
+    /// Tells what happened, after it is on disk. `actor` is the reference for pull, tag and untag, the image's id
+    /// otherwise; `name` is a reference if there is one.
+    fn publish(&self, action: Action, actor: &str, name: &str) {
+        let attributes = BTreeMap::from([("name".to_owned(), name.to_owned())]);
+        self.shared.events.publish(Subject::Image, action.name(), actor, attributes);
     }
 
     async fn find(&self, name: &str) -> Result<Record, ImageError> {

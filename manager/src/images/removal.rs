@@ -62,12 +62,12 @@ impl Images {
             })
             .await?;
         for reference in &untagged {
-            self.shared.observer.image(Action::Untag, reference, reference);
+            self.publish(Action::Untag, reference, reference);
         }
         let mut deleted = Vec::new();
         if is_gone {
             let id = record.id.to_string();
-            self.shared.observer.image(Action::Delete, &id, untagged.first().map_or("", String::as_str));
+            self.publish(Action::Delete, &id, untagged.first().map_or("", String::as_str));
             deleted.push(id.clone());
             deleted.extend(self.collect().await?.into_iter().filter(|gone| *gone != id));
         }

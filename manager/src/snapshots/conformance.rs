@@ -42,7 +42,7 @@ struct View(OwnedFd);
 impl Bed {
     fn open(place: &str, choice: Choice) -> Result<Self, SnapshotError> {
         let directory = tempfile::tempdir_in(place).expect("a directory");
-        let store = Store::open(&directory.path().join("knarr.db")).expect("a database");
+        let store = Store::open(&directory.path().join("knarr.db"), &[SCHEMA_1]).expect("a database");
         let root = directory.path().join("snapshots");
         let snapshots = Snapshots::open(&root, store.clone(), choice)?;
         Ok(Self { snapshots, store, root, choice, _directory: directory })

@@ -2,13 +2,14 @@
 //! This module owns their directories and their table; how a directory becomes a file system is the [`Snapshotter`]'s.
 //!
 //! A directory's name is a number, given once. It is made before its row is written and removed after its row is gone,
-//! so a directory without a row is always rubbish, which the next [`Snapshots::open`] sweeps. Nothing here mounts.
+//! so a directory without a row is rubbish as long as no rows are missing (`orphans`). Nothing here mounts.
 
 #[cfg(test)]
 mod conformance;
 mod copy;
 mod error;
 mod native;
+mod orphans;
 mod overlay;
 mod records;
 mod snapshotter;
@@ -33,6 +34,7 @@ pub(crate) use snapshotter::{Layout, Mount, Snapshotter};
 pub(crate) use tree::{Usage, list, open_below, remove_below};
 
 use crate::content::Digest;
+use crate::lost::Lost;
 use crate::store::{Store, StoreError};
 use error::failed;
 
@@ -78,12 +80,14 @@ impl Snapshots {
             return Err(SnapshotError::Root { root: root.to_owned() });
         }
         DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(failed("make directory", root))?;
-        store.write_blocking("drop interrupted snapshots", |tx| {
+        let interrupted = store.write_blocking("drop interrupted snapshots", |tx| {
             records::drop_interrupted(tx, UNPACK_PREFIX)
         })?;
         let known = store.read_blocking("list snapshots", records::list)?;
         let snapshotter = choose(root, choice, known.first().map(|first| first.snapshotter.as_str()))?;
-        let numbers = sweep(root, &known.iter().map(|snapshot| snapshot.number).collect())?;
+        let named = known.iter().map(|snapshot| snapshot.number).collect();
+        let known_numbers = orphans::Known { numbers: named, interrupted, history: store.history() };
+        let numbers = orphans::sweep(root, &known_numbers)?;
         let last = known.iter().map(|snapshot| snapshot.number).chain(numbers).max().unwrap_or(0);
         let next_number = AtomicI64::new(last + 1);
         Ok(Self { shared: Arc::new(Shared { root: root.to_owned(), store, snapshotter, next_number }) })
@@ -144,6 +148,25 @@ impl Snapshots {
     pub(crate) async fn remove(&self, key: &str) -> Result<(), SnapshotError> {
         let key = key.to_owned();
         self.blocking(move |snapshots| snapshots.remove_blocking(&key)).await
+    }
+
+    /// Forgets snapshot `key`, and sets its files aside where people can find them.
+    ///
+    /// # Errors
+    /// [`SnapshotError::NotFound`], [`SnapshotError::InUse`], [`SnapshotError::Store`].
+    pub(crate) async fn set_aside(&self, key: &str) -> Result<(), SnapshotError> {
+        let key = key.to_owned();
+        self.blocking(move |snapshots| {
+            let directory = snapshots.directory(snapshots.stat_blocking(&key)?.number);
+            if directory.exists() {
+                let root = &snapshots.shared.root;
+                let kept = Lost::below(root.parent().unwrap_or(root)).set_aside(&directory);
+                let kept = kept.map_err(failed("set aside", &directory))?;
+                tracing::warn!(key, kept = %kept.display(), "a snapshot that nothing holds was set aside");
+            }
+            snapshots.remove_blocking(&key)
+        })
+        .await
     }
 
     /// What snapshot `key` alone uses, without its parents.
@@ -380,20 +403,4 @@ fn choose(root: &Path, choice: Choice, used: Option<&str>) -> Result<Box<dyn Sna
         (Choice::Automatic | Choice::Overlayfs, Ok(())) => Ok(Box::new(Overlay)),
         (Choice::Overlayfs, Err(error)) => Err(error),
     }
-}
-
-/// Removes every numbered directory that no row names, and returns the numbers seen.
-fn sweep(root: &Path, known: &HashSet<i64>) -> Result<Vec<i64>, SnapshotError> {
-    let mut numbers = Vec::new();
-    for entry in std::fs::read_dir(root).map_err(failed("list", root))? {
-        let entry = entry.map_err(failed("list", root))?;
-        let Some(number) = entry.file_name().to_str().and_then(|name| name.parse::<i64>().ok()) else {
-            continue;
-        };
-        numbers.push(number);
-        if !known.contains(&number) {
-            tree::remove(&entry.path())?;
-        }
-    }
-    Ok(numbers)
 }

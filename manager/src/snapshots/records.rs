@@ -96,7 +96,8 @@ pub(super) fn chain(tx: &Transaction<'_>, key: &str) -> rusqlite::Result<Vec<i64
         "WITH RECURSIVE chain (number, parent, depth) AS (
            SELECT number, parent, 0 FROM snapshots WHERE key = ?1
            UNION ALL
-           SELECT s.number, s.parent, depth + 1 FROM snapshots s JOIN chain ON s.number = chain.parent)
+           SELECT s.number, s.parent, depth + 1 FROM snapshots s JOIN chain ON s.number = chain.parent
+           WHERE depth < 1000)                           -- a damaged record may make it a circle
          SELECT number FROM chain ORDER BY depth",
     )?
     .query_map([key], |row| row.get(0))?
@@ -134,10 +135,11 @@ pub(super) fn delete(tx: &Transaction<'_>, key: &str) -> rusqlite::Result<Option
         .optional()
 }
 
-/// Interrupted unpacking starts from nothing: its files are not known to be whole.
-pub(super) fn drop_interrupted(tx: &Transaction<'_>, prefix: &str) -> rusqlite::Result<()> {
-    tx.execute("DELETE FROM snapshots WHERE kind = 2 AND substr(key, 1, length(?1)) = ?1", [prefix])?;
-    Ok(())
+/// Interrupted unpacking starts from nothing: its files are not known to be whole. Returns the numbers.
+pub(super) fn drop_interrupted(tx: &Transaction<'_>, prefix: &str) -> rusqlite::Result<HashSet<i64>> {
+    tx.prepare("DELETE FROM snapshots WHERE kind = 2 AND substr(key, 1, length(?1)) = ?1 RETURNING number")?
+        .query_map([prefix], |row| row.get(0))?
+        .collect()
 }
 
 /// Deletes committed leaves outside `kept`, then what became a leaf by it, down to the bottom.

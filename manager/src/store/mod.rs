@@ -1,20 +1,30 @@
 //! The daemon's records: one SQLite database, one writer, several readers.
 //!
-//! A noun brings its tables as migrations (`migrations.rs`) and its statements as closures; nothing here knows what
-//! the rows mean. Writes keep their order whatever happens (WAL); which are on disk when they return, see
-//! docs/decisions/0002.
+//! The caller brings the tables as migrations and the statements as closures; nothing here knows what the rows mean.
+//! Writes keep their order whatever happens (WAL); which are on disk when they return, see docs/decisions/0002. A
+//! database that is damaged, missing or too old is replaced by what can be read of it and of its last good copy
+//! (`open`, `salvage`, `copies`).
 
-mod migrations;
+mod copies;
+mod error;
+mod lineage;
+mod migrate;
+mod open;
+mod readers;
+mod salvage;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use knarr_proto::kind::Kind;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::Notify;
 
-/// Idle reading connections that are kept; more are opened when needed and closed after use.
-const MAX_IDLE_READERS: usize = 4;
+pub(crate) use error::StoreError;
+pub(crate) use migrate::Migrations;
+pub(crate) use open::History;
+use readers::Readers;
+
 /// Only another process can hold the database's lock: an administrator's sqlite3, for as long as a person waits.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -26,78 +36,12 @@ pub(crate) struct Store {
 
 struct Shared {
     path: PathBuf,
+    readers: Readers,
+    /// Closed after the readers, so that it can bring the WAL into the database.
     writer: Mutex<Connection>,
-    idle_readers: Mutex<Vec<Connection>>,
-}
-
-/// Why the records could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StoreError {
-    /// The database file cannot be opened or made.
-    #[error("cannot open the database {}", path.display())]
-    Open {
-        /// The database file.
-        path: PathBuf,
-        /// SQLite's reason.
-        source: rusqlite::Error,
-    },
-    /// A newer knarrd has written this database.
-    #[error(
-        "the database {} has schema {found}, this knarrd knows only {known}: start a newer knarrd",
-        path.display()
-    )]
-    TooNew {
-        /// The database file.
-        path: PathBuf,
-        /// Its `user_version`.
-        found: u32,
-        /// The newest that this program has.
-        known: u32,
-    },
-    /// A migration failed; the database is as it was before it.
-    #[error("cannot bring the database to schema {version}")]
-    Migrate {
-        /// The schema that was to be reached.
-        version: u32,
-        /// SQLite's reason.
-        source: rusqlite::Error,
-    },
-    /// A statement failed; nothing of its transaction was kept.
-    #[error("cannot {doing} in the database")]
-    Query {
-        /// What the noun was doing.
-        doing: &'static str,
-        /// SQLite's reason.
-        source: rusqlite::Error,
-    },
-    /// The blocking task that ran the statement is gone: the daemon is stopping, or the statement panicked.
-    #[error("the database task ended while it was to {doing}")]
-    Task {
-        /// What the noun was doing.
-        doing: &'static str,
-        /// Tokio's reason.
-        source: tokio::task::JoinError,
-    },
-}
-
-impl StoreError {
-    /// What kind of failure this is.
-    #[must_use]
-    pub(crate) fn kind(&self) -> Kind {
-        match self {
-            Self::Open { source, .. } | Self::Migrate { source, .. } | Self::Query { source, .. } => {
-                match source.sqlite_error_code() {
-                    Some(rusqlite::ErrorCode::DiskFull) => Kind::ResourceExhausted,
-                    Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
-                        Kind::DataLoss
-                    }
-                    _ => Kind::Internal,
-                }
-            }
-            Self::TooNew { .. } => Kind::FailedPrecondition,
-            Self::Task { .. } => Kind::Internal,
-        }
-    }
+    history: History,
+    /// Told after every write.
+    changed: Notify,
 }
 
 impl Store {
@@ -105,16 +49,28 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Open`], [`StoreError::TooNew`] or [`StoreError::Migrate`].
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+    #[cfg(test)]
+    pub(crate) fn open(path: &Path, migrations: &Migrations) -> Result<Self, StoreError> {
+        Self::open_as(path, migrations, History::Whole)
+    }
+
+    /// Whether the records name everything that is below the root.
+    pub(crate) fn history(&self) -> &History {
+        &self.shared.history
+    }
+
+    fn open_as(path: &Path, migrations: &Migrations, history: History) -> Result<Self, StoreError> {
         let failed = |source| StoreError::Open { path: path.to_owned(), source };
         let mut writer = Connection::open(path).map_err(failed)?;
         configure(&writer).map_err(failed)?;
-        migrations::apply(&mut writer, path)?;
+        migrate::apply(&mut writer, path, migrations)?;
         Ok(Self {
             shared: Arc::new(Shared {
                 path: path.to_owned(),
                 writer: Mutex::new(writer),
-                idle_readers: Mutex::new(Vec::new()),
+                readers: Readers::new(path.to_owned()),
+                history,
+                changed: Notify::new(),
             }),
         })
     }
@@ -160,7 +116,9 @@ impl Store {
         doing: &'static str,
         operation: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
     ) -> Result<T, StoreError> {
-        self.transact("FULL", operation).map_err(|source| StoreError::Query { doing, source })
+        let written = self.transact("FULL", operation);
+        self.shared.changed.notify_one();
+        written.map_err(|source| StoreError::Query { doing, source })
     }
 
     /// [`Store::write_unsynced`] for a caller that may block.
@@ -172,7 +130,9 @@ impl Store {
         doing: &'static str,
         operation: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
     ) -> Result<T, StoreError> {
-        self.transact("NORMAL", operation).map_err(|source| StoreError::Query { doing, source })
+        let written = self.transact("NORMAL", operation);
+        self.shared.changed.notify_one();
+        written.map_err(|source| StoreError::Query { doing, source })
     }
 
     fn transact<T>(
@@ -212,28 +172,10 @@ impl Store {
         operation: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
     ) -> Result<T, StoreError> {
         let failed = |source| StoreError::Query { doing, source };
-        let idle = self.shared.idle_readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut reader = match idle {
-            Some(reader) => reader,
-            None => self.new_reader()?,
-        };
-        let transaction = reader.transaction().map_err(failed)?;
-        let value = operation(&transaction).map_err(failed)?;
-        drop(transaction);
-        let mut idle = self.shared.idle_readers.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < MAX_IDLE_READERS {
-            idle.push(reader);
-        }
-        Ok(value)
-    }
-
-    fn new_reader(&self) -> Result<Connection, StoreError> {
-        let path = &self.shared.path;
-        let failed = |source| StoreError::Open { path: path.clone(), source };
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let reader = Connection::open_with_flags(path, flags).map_err(failed)?;
-        reader.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-        Ok(reader)
+        self.shared.readers.with(|reader| {
+            let transaction = reader.transaction().map_err(failed)?;
+            operation(&transaction).map_err(failed)
+        })
     }
 }
 
@@ -251,47 +193,4 @@ fn configure(writer: &Connection) -> Result<(), rusqlite::Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn opened() -> (tempfile::TempDir, Store) {
-        let directory = tempfile::tempdir().expect("a directory");
-        let store = Store::open(&directory.path().join("knarr.db")).expect("a new database");
-        (directory, store)
-    }
-
-    #[test]
-    fn a_database_opens_again_with_the_same_schema() {
-        let (directory, store) = opened();
-        drop(store);
-        Store::open(&directory.path().join("knarr.db")).expect("the same database");
-    }
-
-    #[test]
-    fn a_database_from_a_newer_daemon_is_refused() {
-        let (directory, store) = opened();
-        store.write_blocking("pretend", |tx| tx.pragma_update(None, "user_version", 10_000)).expect("set");
-        drop(store);
-        let error = Store::open(&directory.path().join("knarr.db")).err().expect("refused");
-        assert!(matches!(error, StoreError::TooNew { found: 10_000, .. }), "{error:?}");
-        assert_eq!(error.kind(), Kind::FailedPrecondition);
-    }
-
-    #[tokio::test]
-    async fn a_failed_write_leaves_nothing() {
-        let (_directory, store) = opened();
-        store.write_blocking("make a table", |tx| tx.execute_batch("CREATE TABLE t(x)")).expect("made");
-        let failed = store
-            .write("insert", |tx| {
-                tx.execute("INSERT INTO t VALUES (1)", [])?;
-                tx.execute("INSERT INTO nowhere VALUES (1)", [])
-            })
-            .await;
-        assert!(matches!(failed, Err(StoreError::Query { doing: "insert", .. })), "{failed:?}");
-        let count: i64 = store
-            .read("count", |tx| tx.query_row("SELECT count(*) FROM t", [], |row| row.get(0)))
-            .await
-            .expect("count");
-        assert_eq!(count, 0);
-    }
-}
+mod tests;

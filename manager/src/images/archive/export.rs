@@ -71,7 +71,7 @@ impl Images {
                 Ok(()) => {
                     for Chosen { image, references, .. } in &chosen {
                         let name = references.first().map_or("", String::as_str);
-                        images.shared.observer.image(Action::Save, image.id.as_str(), name);
+                        images.publish(Action::Save, image.id.as_str(), name);
                     }
                 }
                 // Whoever left is not there to be told.

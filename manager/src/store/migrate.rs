@@ -1,5 +1,4 @@
-//! The schema's history. Entry n brings `user_version` from n to n+1; entries are only ever appended, never edited.
-//! A noun keeps the text of its tables with its code and is listed here.
+//! Brings a database to the newest schema. Entry n of the list that it is given brings `user_version` from n to n+1.
 
 use std::path::Path;
 
@@ -7,17 +6,17 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::StoreError;
 
-const MIGRATIONS: &[&str] =
-    &[crate::snapshots::SCHEMA_1, crate::images::SCHEMA_1, crate::containers::SCHEMA_1];
+/// The schema's history: entries are only ever appended, never edited.
+pub(crate) type Migrations = [&'static str];
 
-pub(super) fn apply(writer: &mut Connection, path: &Path) -> Result<(), StoreError> {
+pub(super) fn apply(writer: &mut Connection, path: &Path, migrations: &Migrations) -> Result<(), StoreError> {
     let opened = |source| StoreError::Open { path: path.to_owned(), source };
     let found: u32 = writer.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(opened)?;
-    let known = u32::try_from(MIGRATIONS.len()).expect("a few migrations");
+    let known = u32::try_from(migrations.len()).expect("a few migrations");
     if found > known {
         return Err(StoreError::TooNew { path: path.to_owned(), found, known });
     }
-    for (version, statements) in (1..).zip(MIGRATIONS).skip(found as usize) {
+    for (version, statements) in (1..).zip(migrations).skip(found as usize) {
         migrate(writer, statements, version).map_err(|source| StoreError::Migrate { version, source })?;
     }
     Ok(())
