@@ -2,9 +2,12 @@
 //! `cargo metadata`, and builds nothing.
 #![forbid(unsafe_code)]
 
+mod code;
 mod crates;
 mod documents;
+mod modules;
 mod sources;
+mod types;
 
 use std::fs;
 use std::path::{Path, PathBuf};

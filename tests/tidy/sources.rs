@@ -1,6 +1,7 @@
 //! Rules about Rust files.
 
-use crate::{File, files, none};
+use crate::code::{product, product_lines, product_uses, rust};
+use crate::none;
 
 /// Rule 9 of docs/architecture.md.
 const MAX_FILE_LINES: usize = 700;
@@ -8,40 +9,6 @@ const MAX_FUNCTION_LINES: usize = 70;
 
 /// The only place for `unsafe`.
 const FENCE: &str = "runtime/src/sys";
-
-fn rust() -> Vec<File> {
-    files(&["rs"])
-}
-
-/// The files of the four programs and proto, without their tests.
-fn product() -> Vec<File> {
-    rust()
-        .into_iter()
-        .filter(|file| !file.path.starts_with("tests/") && !file.path.contains("/fuzz/"))
-        .filter(|file| !file.path.contains("/tests/") && !file.path.ends_with("/tests.rs"))
-        .collect()
-}
-
-/// The lines of a file before its unit tests, numbered, comments left out.
-fn product_lines(file: &File) -> impl Iterator<Item = (usize, &str)> {
-    let lines = file.text.lines().enumerate().map(|(number, line)| (number + 1, line));
-    lines
-        .take_while(|(_, line)| *line != "#[cfg(test)]")
-        .filter(|(_, line)| !line.trim_start().starts_with("//"))
-}
-
-/// Where any of `words` stands in the product's code.
-fn product_uses(words: &[&str]) -> Vec<String> {
-    let mut offenders = Vec::new();
-    for file in product() {
-        for (number, line) in product_lines(&file) {
-            if let Some(word) = words.iter().find(|word| line.contains(**word)) {
-                offenders.push(format!("{}:{number}: {word}", file.path));
-            }
-        }
-    }
-    offenders
-}
 
 #[test]
 fn no_file_is_longer_than_the_hard_limit() {
