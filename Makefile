@@ -5,6 +5,7 @@ ARCH   := $(shell uname -m)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN    := $(CURDIR)/target/bin
 PREFIX ?= /usr/local
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 FUZZ_SECONDS ?= 60
 DESTDIR ?=
 PROGRAMS := knarr knarrd containerd-shim-knarr-v2 knarr-runtime
@@ -13,14 +14,14 @@ PROGRAMS := knarr knarrd containerd-shim-knarr-v2 knarr-runtime
 BUILD_TOOLS := cc=gcc ld=binutils
 DEMO_TOOLS  := busybox=busybox-static debootstrap=debootstrap docker-registry=docker-registry skopeo=skopeo umoci=umoci setfattr=attr
 TEST_TOOLS  := $(DEMO_TOOLS) runc=runc crun=crun containerd=containerd jq=jq unshare=util-linux strace=strace ps=procps \
-	qemu-system-x86_64=qemu-system-x86 mmdebstrap=mmdebstrap cpio=cpio dockerd=docker.io podman=podman criu=criu
+	qemu-system-x86_64=qemu-system-x86 mmdebstrap=mmdebstrap cpio=cpio mke2fs=e2fsprogs dpkg-deb=dpkg dockerd=docker.io podman=podman criu=criu
 BENCH_TOOLS := $(TEST_TOOLS) time=time conmon=conmon musl-gcc=musl-tools
 
 # libc's headers come with no program of their own name.
 HEADERS := $(if $(wildcard /usr/include/stdlib.h),,no-such-program=libc6-dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint demo bench fuzz install clean
+.PHONY: help build test lint demo bench fuzz install deb clean
 
 help: ## Lists these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -60,11 +61,15 @@ fuzz: ## Runs each fuzz target for FUZZ_SECONDS=60 (needs a nightly Rust and `ca
 	cargo +nightly fuzz run --fuzz-dir . --sanitizer none $$target corpus/$$target seeds/$$target -- \
 	-max_total_time=$(FUZZ_SECONDS); { set +x; } 2>/dev/null; done
 
-install: build ## Installs programs and systemd units (PREFIX=/usr/local, DESTDIR=)
+install: build ## Installs programs, units, man pages and completions (PREFIX=/usr/local, DESTDIR=)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 755 $(PROGRAMS:%=$(BIN)/%) $(DESTDIR)$(PREFIX)/bin/
 	for unit in packaging/*.service packaging/*.socket; do \
 	    sed 's|/usr/bin/|$(PREFIX)/bin/|g' $$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}; done
+	packaging/documents.sh $(BIN) $(DESTDIR)$(PREFIX)/share
+
+deb: build ## Packs the same as a Debian package, target/knarr_VERSION_ARCH.deb
+	packaging/deb.sh $(BIN) $(VERSION) target/knarr_$(VERSION)_$$(dpkg --print-architecture).deb
 
 clean: ## Removes what was built
 	cargo clean

@@ -10,6 +10,7 @@ mod error;
 mod events;
 mod images;
 mod lost;
+mod manual;
 mod notify;
 mod recovery;
 mod schema;
@@ -19,18 +20,22 @@ mod snapshots;
 mod store;
 mod unpack;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 /// The daemon waits most of its time; what blocks has its own threads.
 const WORKERS: usize = 2;
 
 fn main() -> ExitCode {
-    // Not for people: knarrd calls itself so, for one layer at a time.
+    // Not for people: knarrd calls itself so for one layer at a time, and packages ask for its manual page.
     let mut arguments = std::env::args_os().skip(1);
-    if let (Some(word), Some(plan)) = (arguments.next(), arguments.next())
-        && word == unpack::COMMAND
-    {
-        return unpack::main(&plan);
+    if let (Some(word), Some(argument)) = (arguments.next(), arguments.next()) {
+        if word == unpack::COMMAND {
+            return unpack::main(&argument);
+        }
+        if word == manual::COMMAND {
+            return manual::main(Path::new(&argument));
+        }
     }
     let ended = settings::Settings::read().map_err(Failure::Settings).and_then(run);
     match ended {

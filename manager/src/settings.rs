@@ -4,7 +4,7 @@
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use serde::Deserialize;
 
 /// Where the configuration file is looked for when none is named; it need not exist.
@@ -187,6 +187,11 @@ impl Settings {
             idle_timeout: flags.idle_timeout.or(file.idle_timeout).map(Duration::from_secs),
         })
     }
+}
+
+/// knarrd's command line, for its manual page.
+pub(crate) fn command_line() -> clap::Command {
+    Flags::command()
 }
 
 /// An absolute path that leads nowhere else; it is taken as below the root of each cgroup hierarchy.

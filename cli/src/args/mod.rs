@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 
 use container::{ContainerCommand, ContainerVerb, InspectArgs, PsArgs};
 use image::{ImageCommand, ImageVerb, ImagesArgs, RmiArgs};
-use system::{CompletionArgs, SystemCommand, SystemVerb, VersionArgs};
+use system::{CompletionArgs, ManArgs, SystemCommand, SystemVerb, VersionArgs};
 
 /// Runs containers
 #[derive(Debug, Parser)]
@@ -52,6 +52,9 @@ pub(crate) enum Command {
     Version(VersionArgs),
     /// Print a completion script for a shell
     Completion(CompletionArgs),
+    /// Write the manual pages into a directory
+    #[command(hide = true)]
+    Man(ManArgs),
     /// Manage containers
     #[command(subcommand, arg_required_else_help = true)]
     Container(ContainerCommand),

@@ -51,6 +51,14 @@ pub(crate) struct VersionArgs {
     pub(crate) format: String,
 }
 
+/// `knarr man`
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// An existing directory
+    #[arg(value_name = "DIRECTORY")]
+    pub(crate) directory: std::path::PathBuf,
+}
+
 /// `knarr completion`
 #[derive(Debug, Args)]
 pub(crate) struct CompletionArgs {

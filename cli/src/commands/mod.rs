@@ -12,6 +12,7 @@ mod inspect;
 mod kill;
 mod load;
 mod logs;
+mod man;
 mod prune;
 mod ps;
 mod pull;
@@ -64,6 +65,7 @@ async fn execute(command: Command, address: &Address) -> Result<u8, Error> {
         Command::SystemVerb(verb) => system(verb, address).await,
         Command::Version(args) => version::run(&args, address).await,
         Command::Completion(args) => completion::run(&args),
+        Command::Man(args) => man::run(&args),
         Command::Container(ContainerCommand::Verb(verb)) => container(*verb, address).await,
         Command::Container(ContainerCommand::Ls(args)) => ps::run(args, address).await,
         Command::Container(ContainerCommand::Inspect(args)) => {
