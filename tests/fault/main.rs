@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod manager_killed;
+mod runtime_bed;
 mod runtime_faults;
 mod runtime_kernels;
 mod runtime_killed;

@@ -1,97 +1,29 @@
 //! System calls of knarr-runtime that fail: no space, no descriptor, no memory, interrupted. The command
 //! does without or says in a sentence why not; nothing is left either way.
 
-use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 
 use knarr_tests::process::{self, Outcome};
-use knarr_tests::strace::{self, Fault, Point, Watch};
+use knarr_tests::strace::{self, Watch};
 use knarr_tests::{Bundle, Runtime, Scratch, eventually, require};
 
-use crate::sweep::{DEADLINE, delete, family_calls, left, rich, stride};
-
-/// What each call may fail with, by the kernel's manual or because its file system said so.
-const ERRORS: [(&str, &[&str]); 5] = [
-    ("ENOSPC", &["mkdirat", "mknodat", "renameat", "openat", "write", "symlinkat", "clone3", "unshare"]),
-    (
-        "EMFILE",
-        &[
-            "open",
-            "openat",
-            "openat2",
-            "socketpair",
-            "pidfd_open",
-            "fcntl",
-            "fsopen",
-            "fsmount",
-            "open_tree",
-            "dup2",
-            "clone3",
-        ],
-    ),
-    (
-        "ENOMEM",
-        &[
-            "clone3",
-            "fsopen",
-            "fsconfig",
-            "fsmount",
-            "move_mount",
-            "mount_setattr",
-            "open_tree",
-            "socketpair",
-            "setns",
-            "unshare",
-            "sendto",
-            "sendmsg",
-            "recvmsg",
-            "pivot_root",
-            "umount2",
-            "setgroups",
-            "mkdirat",
-            "openat",
-            "openat2",
-            "read",
-            "write",
-            "unlinkat",
-            "flock",
-            "seccomp",
-            "poll",
-            "statx",
-            "newfstatat",
-            "getdents64",
-        ],
-    ),
-    (
-        "EINTR",
-        &["read", "write", "openat", "openat2", "recvmsg", "sendto", "flock", "poll", "waitid", "clone3"],
-    ),
-    (
-        "EPERM",
-        &["mount_setattr", "setns", "fchown", "keyctl", "setresuid", "setresgid", "capset", "sethostname"],
-    ),
-];
-
-/// An error at each of its points, met or passed over.
-fn faults(calls: &BTreeMap<String, u32>) -> Vec<(Point, &'static str)> {
-    let all = ERRORS.iter().flat_map(|(error, names)| {
-        names.iter().flat_map(move |name| {
-            let count = calls.get(*name).copied().unwrap_or(0);
-            (1..=count).map(move |number| (Point::new(name, number), *error))
-        })
-    });
-    all.step_by(stride()).collect()
-}
+use crate::runtime_bed::{delete, left, rich};
+use crate::sweep::{DEADLINE, Harm, Injection, Sweep, errors, family_calls};
 
 /// A command that failed has to say so itself: a sentence, no panic, no signal.
-fn refuses_clearly(call: &str, outcome: &Outcome) -> Result<(), String> {
+fn refuses_clearly(call: &str, outcome: &Outcome) -> Result<(), Harm> {
     let is_killed = outcome.status.signal().is_some() || outcome.code() > 128 && outcome.code() != 255;
     // The call that failed may be the one that would have written the sentence.
     let says_why = outcome.stderr.len() > 10 || call == "write";
     if outcome.status.success() || (!is_killed && says_why && !outcome.stderr.contains("panicked")) {
         return Ok(());
     }
-    Err(format!("unclear: {outcome}"))
+    Err(Harm::Unclear(outcome.to_string()))
+}
+
+/// Runs the command with the fault in it.
+fn run_with(injection: &Injection, watch: Watch, command: &std::process::Command) -> Outcome {
+    process::run(&mut injection.point.inject(injection.fault, watch, command))
 }
 
 fn run_fails(name: &str, bundle: impl FnOnce(Bundle) -> Bundle) {
@@ -99,36 +31,27 @@ fn run_fails(name: &str, bundle: impl FnOnce(Bundle) -> Bundle) {
     let runtime = Runtime::new(&scratch);
     let bundle = bundle(Bundle::busybox(&scratch, "failed").args(["true"]));
     let command = runtime.verb("run", &bundle);
-    let mut wrong = Vec::new();
-    let all = faults(&family_calls(&command, &scratch.join("calls")));
+    let all = errors(&family_calls(&command, &scratch.join("calls")));
     let (mut refused, mut recorded) = (0, 0);
-    for (point, error) in &all {
-        let outcome = process::run(&mut point.inject(Fault::Error(error), Watch::Family, &command));
+    let sweep = Sweep::over(&all, |injection| {
+        let outcome = run_with(injection, Watch::Family, &command);
         refused += usize::from(!outcome.status.success());
-        let mut blame = |what: String| wrong.push(format!("{error} at {point}: {what}"));
-        if let Err(unclear) = refuses_clearly(&point.call, &outcome) {
-            blame(unclear);
-        }
         // What cannot be taken back, because that failed, has to be recorded, and then a delete does it.
         let is_recorded = runtime.root().join(bundle.id()).exists();
         recorded += usize::from(is_recorded);
-        if is_recorded && outcome.status.success() {
-            blame("a success, but it is there still".to_owned());
-        }
         let is_gone = match is_recorded {
             true => delete(&scratch, &runtime, bundle.id()),
             false => left(&scratch, &runtime, bundle.id()).map_or(Ok(()), Err),
         };
-        if let Err(found) = is_gone {
-            blame(format!("{found} after {outcome}"));
+        refuses_clearly(&injection.point.call, &outcome)?;
+        is_gone?;
+        if is_recorded && outcome.status.success() {
+            return Err(Harm::Orphan(format!("a success, but it is there still: {outcome}")));
         }
-    }
-    eprintln!(
-        "{name}: {} faults, {refused} refused, {recorded} for delete to remove, {} wrong",
-        all.len(),
-        wrong.len()
-    );
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        Ok(true)
+    });
+    eprintln!("{name}: {refused} refused, {recorded} for delete to remove");
+    sweep.conclude(&format!("{name} with failing calls"));
 }
 
 #[test]
@@ -151,20 +74,16 @@ fn an_exec_whose_calls_fail_disturbs_no_container() {
     let bundle = Bundle::busybox(&scratch, "entered").args(["sleep", "600"]);
     let container = runtime.run_detached(&bundle);
     let command = runtime.command(["exec", container.id(), "true"]);
-    let mut wrong = Vec::new();
-    let all = faults(&family_calls(&command, &scratch.join("calls")));
-    for (point, error) in &all {
-        let outcome = process::run(&mut point.inject(Fault::Error(error), Watch::Family, &command));
-        if let Err(unclear) = refuses_clearly(&point.call, &outcome) {
-            wrong.push(format!("{error} at {point}: {unclear}"));
-        }
+    let all = errors(&family_calls(&command, &scratch.join("calls")));
+    let sweep = Sweep::over(&all, |injection| {
+        let outcome = run_with(injection, Watch::Family, &command);
         eventually(DEADLINE, || (scratch.pids("entered").len() == 1).then_some(()));
         if container.status() != "running" {
-            wrong.push(format!("{error} at {point}: the container is {}", container.status()));
+            return Err(Harm::Lost(format!("the container is {}", container.status())));
         }
-    }
-    eprintln!("exec: {} faults, {} wrong", all.len(), wrong.len());
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        refuses_clearly(&injection.point.call, &outcome).map(|()| true)
+    });
+    sweep.conclude("exec with failing calls");
     container.exec(["true"]).success();
 }
 
@@ -176,27 +95,20 @@ fn a_start_whose_calls_fail_leaves_a_container_that_can_be_deleted() {
     let bundle = rich(Bundle::busybox(&scratch, "started").args(["sleep", "600"]));
     let command = runtime.command(["start", bundle.id()]);
     std::mem::forget(runtime.create(&bundle));
-    let all = faults(&family_calls(&command, &scratch.join("calls")));
+    let all = errors(&family_calls(&command, &scratch.join("calls")));
     delete(&scratch, &runtime, bundle.id()).expect("an undisturbed container can be deleted");
-    let (mut wrong, mut refused) = (Vec::new(), 0);
-    for (point, error) in &all {
+    let sweep = Sweep::over(&all, |injection| {
         let container = runtime.create(&bundle);
-        let outcome = process::run(&mut point.inject(Fault::Error(error), Watch::Family, &command));
-        refused += usize::from(!outcome.status.success());
-        if let Err(unclear) = refuses_clearly(&point.call, &outcome) {
-            wrong.push(format!("{error} at {point}: {unclear}"));
-        }
+        let outcome = run_with(injection, Watch::Family, &command);
         let status = container.status();
-        if outcome.status.success() && status != "running" {
-            wrong.push(format!("{error} at {point}: a success, but it is {status}"));
-        }
         std::mem::forget(container);
-        if let Err(stuck) = delete(&scratch, &runtime, bundle.id()) {
-            wrong.push(format!("{error} at {point}: {stuck}"));
+        delete(&scratch, &runtime, bundle.id())?;
+        if outcome.status.success() && status != "running" {
+            return Err(Harm::Lost(format!("a success, but it is {status}")));
         }
-    }
-    eprintln!("start: {} faults, {refused} refused, {} wrong", all.len(), wrong.len());
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        refuses_clearly(&injection.point.call, &outcome).map(|()| true)
+    });
+    sweep.conclude("start with failing calls");
 }
 
 #[test]
@@ -208,23 +120,13 @@ fn a_delete_whose_calls_fail_can_be_repeated() {
     let command = runtime.command(["delete", "--force", bundle.id()]);
     std::mem::forget(runtime.run_detached(&bundle));
     let [own, _] = strace::calls(&command, Watch::Program, &scratch.join("calls"));
-    let mut unclear = Vec::new();
-    let all = faults(&own);
-    for (point, error) in &all {
+    let sweep = Sweep::over(&errors(&own), |injection| {
         std::mem::forget(runtime.run_detached(&bundle));
-        let outcome = process::run(&mut point.inject(Fault::Error(error), Watch::Program, &command));
-        if let Err(wrong) = refuses_clearly(&point.call, &outcome) {
-            unclear.push(format!("{error} at {point}: {wrong}"));
-        }
-        if outcome.status.success()
-            && let Some(found) = left(&scratch, &runtime, bundle.id())
-        {
-            unclear.push(format!("{error} at {point}: a success, but {found}"));
-        }
-        if let Err(stuck) = delete(&scratch, &runtime, bundle.id()) {
-            unclear.push(format!("{error} at {point}: {stuck}"));
-        }
-    }
-    eprintln!("delete: {} faults, {} wrong", all.len(), unclear.len());
-    assert!(unclear.is_empty(), "{}", unclear.join("\n"));
+        let outcome = run_with(injection, Watch::Program, &command);
+        let found = if outcome.status.success() { left(&scratch, &runtime, bundle.id()) } else { None };
+        delete(&scratch, &runtime, bundle.id())?;
+        found.map_or(Ok(()), Err)?;
+        refuses_clearly(&injection.point.call, &outcome).map(|()| true)
+    });
+    sweep.conclude("delete with failing calls");
 }

@@ -9,7 +9,7 @@ use knarr_tests::strace::{Fault, Point, Watch};
 use knarr_tests::{Bundle, Runtime, Scratch, programs, require};
 use serde_json::{Value, json};
 
-use crate::sweep::{delete, rich};
+use crate::runtime_bed::{delete, rich};
 
 /// What came to Linux late or is filtered away by sandboxes, and the errors that the same container is made in spite of.
 /// Linux 5.10 has no mount_setattr and none of the flag of close_range that is wanted; 5.12 does not know all attributes.

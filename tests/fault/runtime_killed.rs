@@ -10,7 +10,8 @@ use knarr_tests::runtime::Container;
 use knarr_tests::strace::{self, Fault, Point, Watch};
 use knarr_tests::{Bundle, Runtime, Scratch, eventually, require};
 
-use crate::sweep::{DEADLINE, Sweep, delete, family_calls, left, points, rich};
+use crate::runtime_bed::{delete, left, rich};
+use crate::sweep::{DEADLINE, Harm, Sweep, family_calls, kills};
 
 /// Runs the command with the kill in it; whether it struck the program itself.
 fn strike(point: &Point, watch: Watch, command: &Command) -> bool {
@@ -27,8 +28,8 @@ fn create_is_killed(name: &str, bundle: impl FnOnce(Bundle) -> Bundle) {
     delete(&scratch, &runtime, bundle.id()).expect("an undisturbed container can be deleted");
     let [own, _] = strace::calls(&command, Watch::Program, &scratch.join("calls"));
     delete(&scratch, &runtime, bundle.id()).expect("an undisturbed container can be deleted");
-    let sweep = Sweep::over(&points(&own), |point| {
-        let struck = strike(point, Watch::Program, &command);
+    let sweep = Sweep::over(&kills(&own), |injection| {
+        let struck = strike(&injection.point, Watch::Program, &command);
         delete(&scratch, &runtime, bundle.id())?;
         Ok(struck)
     });
@@ -53,8 +54,8 @@ fn family_is_killed(name: &str, bundle: impl FnOnce(Bundle) -> Bundle) {
     let bundle = bundle(Bundle::busybox(&scratch, "killed").args(["true"]));
     let command = runtime.verb("run", &bundle);
     let all = family_calls(&command, &scratch.join("calls"));
-    let sweep = Sweep::over(&points(&all), |point| {
-        if strike(point, Watch::Family, &command) {
+    let sweep = Sweep::over(&kills(&all), |injection| {
+        if strike(&injection.point, Watch::Family, &command) {
             return delete(&scratch, &runtime, bundle.id()).map(|()| true);
         }
         // A child was killed, and the creator has to have taken everything back by itself.
@@ -111,15 +112,15 @@ fn verb_is_killed(verb: &[&str], starts_before: bool) {
         let _container = make();
         strace::calls(&command, Watch::Program, &scratch.join("calls"))
     };
-    let sweep = Sweep::over(&points(&own), |point| {
+    let sweep = Sweep::over(&kills(&own), |injection| {
         let container: Container<'_> = make();
-        let struck = strike(point, Watch::Program, &command);
+        let struck = strike(&injection.point, Watch::Program, &command);
         let shown = runtime.call(["state", bundle.id()]);
         let deleted = delete(&scratch, &runtime, bundle.id());
         std::mem::forget(container);
         deleted?;
         if verb[0] != "delete" && !shown.status.success() {
-            return Err(format!("its state is lost: {shown}"));
+            return Err(Harm::Lost(format!("its state is lost: {shown}")));
         }
         Ok(struck)
     });
@@ -157,11 +158,15 @@ fn exec_leaves_no_process_and_disturbs_no_container() {
     let before = files();
     let mut sweeps = Vec::new();
     for (calls, watch) in [(own, Watch::Program), (childrens, Watch::Family)] {
-        sweeps.push(Sweep::over(&points(&calls), |point| {
-            let struck = strike(point, watch, &command);
+        sweeps.push(Sweep::over(&kills(&calls), |injection| {
+            let struck = strike(&injection.point, watch, &command);
             eventually(DEADLINE, || (scratch.pids("entered").len() == 1).then_some(()));
             if container.status() != "running" || files() != before {
-                return Err(format!("the container is {}, {} files", container.status(), files()));
+                return Err(Harm::Lost(format!(
+                    "the container is {}, {} files",
+                    container.status(),
+                    files()
+                )));
             }
             Ok(struck || watch == Watch::Family)
         }));

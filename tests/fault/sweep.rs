@@ -1,54 +1,211 @@
-//! A sweep: the same command with a fault at one point after the other, and a look at the host after each. By default
-//! each STRIDEth point is met; `KNARR_FULL=1` meets all of them.
+//! A sweep: the same work with a fault at one point after the other, and a look at the world after each. By default each
+//! STRIDEth point is met; `KNARR_FULL=1` meets all of them. What is swept is the caller's: `runtime_bed` for the runtime,
+//! `shim_bed` for the shim.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use knarr_tests::eventually::holds_within;
-use knarr_tests::leftovers::Leftovers;
-use knarr_tests::strace::{self, Point, Watch};
-use knarr_tests::{Bundle, Runtime, Scratch};
-use serde_json::json;
+use knarr_tests::strace::{self, Fault, Point, Watch};
 
 /// Without `KNARR_FULL`: a prime, so that it meets all kinds of calls of a program that makes them in a rhythm.
 const STRIDE: usize = 23;
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What each call may fail with, by the kernel's manual or because its file system said so.
+const ERRORS: [(&str, &[&str]); 6] = [
+    (
+        "ENOSPC",
+        &[
+            "mkdirat",
+            "mkdir",
+            "mknodat",
+            "renameat",
+            "rename",
+            "open",
+            "openat",
+            "write",
+            "pwrite64",
+            "fsync",
+            "fdatasync",
+            "ftruncate",
+            "bind",
+            "symlinkat",
+            "symlink",
+            "clone3",
+            "unshare",
+        ],
+    ),
+    ("EIO", &["fsync", "fdatasync", "write", "pwrite64", "rename", "unlink", "umount2"]),
+    (
+        "EMFILE",
+        &[
+            "open",
+            "openat",
+            "openat2",
+            "socket",
+            "socketpair",
+            "accept4",
+            "pipe2",
+            "pidfd_open",
+            "memfd_create",
+            "eventfd2",
+            "epoll_create1",
+            "fcntl",
+            "fsopen",
+            "fsmount",
+            "open_tree",
+            "dup2",
+            "clone3",
+        ],
+    ),
+    (
+        "ENOMEM",
+        &[
+            "clone",
+            "vfork",
+            "fork",
+            "clone3",
+            "fsopen",
+            "fsconfig",
+            "fsmount",
+            "move_mount",
+            "mount",
+            "mount_setattr",
+            "open_tree",
+            "socketpair",
+            "setns",
+            "unshare",
+            "sendto",
+            "sendmsg",
+            "recvmsg",
+            "pivot_root",
+            "umount2",
+            "setgroups",
+            "mkdirat",
+            "openat",
+            "openat2",
+            "read",
+            "write",
+            "unlinkat",
+            "flock",
+            "seccomp",
+            "poll",
+            "statx",
+            "newfstatat",
+            "getdents64",
+        ],
+    ),
+    (
+        "EINTR",
+        &["read", "write", "openat", "openat2", "recvmsg", "sendto", "flock", "poll", "waitid", "clone3"],
+    ),
+    (
+        "EPERM",
+        &["mount_setattr", "setns", "fchown", "keyctl", "setresuid", "setresgid", "capset", "sethostname"],
+    ),
+];
+
+/// One fault at one point.
+#[derive(Clone, Debug)]
+pub(crate) struct Injection {
+    pub(crate) point: Point,
+    pub(crate) fault: Fault,
+}
+
+impl fmt::Display for Injection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.fault {
+            Fault::Kill => write!(f, "kill at {}", self.point),
+            Fault::Error(name) => write!(f, "{name} at {}", self.point),
+        }
+    }
+}
+
+/// What a fault did that it must not do.
+#[derive(Debug)]
+pub(crate) enum Harm {
+    /// Something that had been acknowledged is gone, or an end was made up.
+    Lost(String),
+    /// Something is left on the host that nothing owns and nothing removes.
+    Orphan(String),
+    /// It was refused, but not in a sentence that a person understands; or what was asked cannot be done any more.
+    Unclear(String),
+}
+
+impl fmt::Display for Harm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Lost(what) | Self::Orphan(what) | Self::Unclear(what)) = self;
+        f.write_str(what)
+    }
+}
 
 /// What a sweep found.
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
     met: usize,
     missed: usize,
-    wrong: Vec<String>,
+    lost: Vec<String>,
+    orphans: Vec<String>,
+    unclear: Vec<String>,
 }
 
 impl Sweep {
-    /// Meets the points one after the other; `trial` says whether the fault struck, or what is wrong afterwards.
-    pub(crate) fn over(points: &[Point], mut trial: impl FnMut(&Point) -> Result<bool, String>) -> Self {
+    /// Injects the faults one after the other; `trial` returns whether the fault struck, or what is wrong afterwards.
+    pub(crate) fn over(
+        injections: &[Injection],
+        mut trial: impl FnMut(&Injection) -> Result<bool, Harm>,
+    ) -> Self {
         let mut sweep = Self::default();
-        for point in points {
-            match trial(point) {
+        for injection in injections {
+            match trial(injection) {
                 Ok(true) => sweep.met += 1,
                 Ok(false) => sweep.missed += 1,
-                Err(wrong) => {
+                Err(harm) => {
                     sweep.met += 1;
-                    sweep.wrong.push(format!("{point}: {wrong}"));
+                    sweep.blame(&injection.to_string(), harm);
                 }
             }
         }
         sweep
     }
 
-    /// Tells the figures; panics unless all was right.
+    /// Counts harm that was seen outside of a trial.
+    pub(crate) fn blame(&mut self, place: &str, harm: Harm) {
+        let (list, what) = match harm {
+            Harm::Lost(what) => (&mut self.lost, what),
+            Harm::Orphan(what) => (&mut self.orphans, what),
+            Harm::Unclear(what) => (&mut self.unclear, what),
+        };
+        list.push(format!("{place}: {what}"));
+    }
+
+    /// Tells the figures, on stderr and in the file that `KNARR_FAULT_LOG` names; panics unless all was right.
     #[track_caller]
     pub(crate) fn conclude(&self, what: &str) {
-        eprintln!("{what}: {} faults, {} wrong, {} points not met", self.met, self.wrong.len(), self.missed);
-        assert!(self.wrong.is_empty(), "{what}: {} wrong:\n{}", self.wrong.len(), self.wrong.join("\n"));
+        let Self { met, missed, lost, orphans, unclear } = self;
+        let line = format!(
+            "faults: {met} injected, lost {}, orphans {}, unclear {}, not met {missed} ({what})\n",
+            lost.len(),
+            orphans.len(),
+            unclear.len(),
+        );
+        eprint!("{line}");
+        if let Some(path) = std::env::var_os("KNARR_FAULT_LOG") {
+            let log = OpenOptions::new().append(true).create(true).open(&path);
+            log.and_then(|mut log| log.write_all(line.as_bytes())).expect("KNARR_FAULT_LOG can be written");
+        }
+        let wrong: Vec<_> = [("lost", lost), ("orphan", orphans), ("unclear", unclear)]
+            .into_iter()
+            .flat_map(|(kind, list)| list.iter().map(move |text| format!("{kind}: {text}")))
+            .collect();
+        assert!(wrong.is_empty(), "{what}: {} wrong:\n{}", wrong.len(), wrong.join("\n"));
         // How often memory is asked for, say, differs a little from run to run.
-        assert!(self.met > self.missed * 5, "{what}: most points were not met");
+        assert!(*met > missed * 5, "{what}: most points were not met");
     }
 }
 
@@ -62,70 +219,33 @@ pub(crate) fn family_calls(command: &Command, log: &Path) -> BTreeMap<String, u3
     all
 }
 
-/// Every point of these calls, or some of them.
-pub(crate) fn points(calls: &BTreeMap<String, u32>) -> Vec<Point> {
+/// A kill at every one of these calls, or some of them.
+pub(crate) fn kills(calls: &BTreeMap<String, u32>) -> Vec<Injection> {
     // The first execve is strace's own.
     let named = calls.iter().filter(|(call, _)| *call != "execve");
     let all = named.flat_map(|(call, count)| (1..=*count).map(|number| Point::new(call, number)));
+    all.map(|point| Injection { point, fault: Fault::Kill }).step_by(stride()).collect()
+}
+
+/// As [`kills`], but only at calls that change something; all of them are worth a look.
+pub(crate) fn kills_at_changes(calls: &BTreeMap<String, u32>) -> Vec<Injection> {
+    let named = calls.iter().filter(|(call, _)| Point::new(call, 1).is_mutating());
+    kills(&named.map(|(call, count)| (call.clone(), *count)).collect())
+}
+
+/// Every error that these calls may fail with, at each of its points, or some of them.
+pub(crate) fn errors(calls: &BTreeMap<String, u32>) -> Vec<Injection> {
+    let all = ERRORS.iter().flat_map(|(error, names)| {
+        names.iter().flat_map(move |name| {
+            let count = calls.get(*name).copied().unwrap_or(0);
+            (1..=count)
+                .map(move |number| Injection { point: Point::new(name, number), fault: Fault::Error(error) })
+        })
+    });
     all.step_by(stride()).collect()
 }
 
 /// How many points are passed over for one that is met.
 pub(crate) fn stride() -> usize {
     if knarr_tests::require::full_sweeps().is_ok() { 1 } else { STRIDE }
-}
-
-/// What is on the host of container `id`; `None` when nothing is.
-pub(crate) fn left(scratch: &Scratch, runtime: &Runtime<'_>, id: &str) -> Option<String> {
-    let state = runtime.root().join(id);
-    let mut found = String::new();
-    let clean = holds_within(DEADLINE, || {
-        let leftovers = Leftovers::of(scratch);
-        found = leftovers.to_string();
-        leftovers.is_empty() && !state.exists()
-    });
-    if clean {
-        return None;
-    }
-    let files: Vec<_> = fs::read_dir(&state).into_iter().flatten().flatten().map(|e| e.file_name()).collect();
-    Some(format!("left {found} state exists: {} {files:?}", state.exists()))
-}
-
-/// Force-deletes what the kill left, and looks whether it was all.
-pub(crate) fn delete(scratch: &Scratch, runtime: &Runtime<'_>, id: &str) -> Result<(), String> {
-    let deleted = runtime.call(["delete", "--force", id]);
-    if !deleted.status.success() {
-        Leftovers::of(scratch).remove();
-        runtime.call(["delete", "--force", id]);
-        return Err(format!("delete --force failed: {deleted}"));
-    }
-    match left(scratch, runtime, id) {
-        None => Ok(()),
-        Some(found) => {
-            Leftovers::of(scratch).remove();
-            fs::remove_dir_all(runtime.root().join(id)).ok();
-            Err(found)
-        }
-    }
-}
-
-/// A container with everything on: user namespace, hooks, a filter, devices, sysctls, masks, many kinds of mounts.
-pub(crate) fn rich(bundle: Bundle) -> Bundle {
-    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65_536 }]);
-    let hook = json!([{ "path": "/bin/true" }]);
-    bundle.edit(|config| {
-        config["linux"]["namespaces"].as_array_mut().expect("a list").push(json!({ "type": "user" }));
-        config["linux"]["namespaces"].as_array_mut().expect("a list").push(json!({ "type": "cgroup" }));
-        config["linux"]["uidMappings"] = map.clone();
-        config["linux"]["gidMappings"] = map;
-        config["linux"]["sysctl"] = json!({ "net.ipv4.ip_forward": "1" });
-        config["linux"]["seccomp"] = json!({
-            "defaultAction": "SCMP_ACT_ALLOW",
-            "syscalls": [{ "names": ["ptrace"], "action": "SCMP_ACT_ERRNO" }]
-        });
-        config["hooks"] =
-            json!({ "createRuntime": hook, "createContainer": [], "poststart": hook, "poststop": hook });
-        config["process"]["user"] = json!({ "uid": 1000, "gid": 1000, "additionalGids": [29] });
-        config["process"]["oomScoreAdj"] = json!(100);
-    })
 }
