@@ -1,7 +1,7 @@
 //! knarr's contracts: what the four programs say to each other, as plain data. Nothing here does I/O.
 //!
 //! - [`id`], [`status`], [`kind`]: the nouns that all of them share
-//! - [`exit`], [`log`], [`stdio`], [`frame`]: what shim and manager agree on, on disk and on the attach socket
+//! - [`exit`], [`processes`], [`log`], [`stdio`], [`frame`]: what shim and manager agree on, on disk and on the attach socket
 //! - [`v1`] (feature `grpc`): the daemon's API, generated from `knarr/v1/*.proto`
 #![forbid(unsafe_code)]
 
@@ -10,6 +10,7 @@ pub mod frame;
 pub mod id;
 pub mod kind;
 pub mod log;
+pub mod processes;
 pub mod status;
 pub mod stdio;
 

@@ -1,22 +1,24 @@
 //! `start`: makes the shim's socket, leaves a server behind that has it as its stdin, and prints the address. Clients may
-//! connect as soon as the address is known: the socket listens before there is anybody to accept.
+//! connect as soon as the address is known: the socket listens before the server accepts. A start that fails leaves neither
+//! socket nor server.
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use containerd_shim_protos::TASK_API_VERSION;
 use containerd_shim_protos::bootstrap_api::{BootstrapParams, BootstrapResult};
 use containerd_shim_protos::protobuf::Message;
 
 use crate::args::Args;
+use crate::record::{self, LiveProcess};
 use crate::settings::Settings;
-use crate::stdio::attach::bind_private;
+use crate::sockets::{bind_private, is_served};
 
 /// Beside the address, containerd's parameters have options of a few kilobytes.
 const MAX_PARAMETERS_BYTES: u64 = 1024 * 1024;
@@ -45,6 +47,14 @@ pub(crate) enum StartError {
     /// This very program cannot be run again.
     #[error("cannot start the shim's server")]
     Spawn(#[source] io::Error),
+    /// The bundle's record of its processes.
+    #[error("cannot keep the record of the shim's process in {}", bundle.display())]
+    Record {
+        /// The bundle.
+        bundle: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The address cannot be kept or told.
     #[error("cannot tell the shim's address")]
     Address(#[source] io::Error),
@@ -53,15 +63,37 @@ pub(crate) enum StartError {
 /// Carries out `start`.
 pub(crate) fn start(args: &Args, settings: &Settings) -> Result<(), StartError> {
     let speaks_protobuf = asks_for_protobuf(args);
-    let path = settings.socket.clone();
     let listener = listen(settings)?;
-    let spawned = spawn(args, settings, listener.into()).map_err(StartError::Spawn);
-    let told = spawned.and_then(|()| tell(settings, speaks_protobuf).map_err(StartError::Address));
+    let started = launch(args, settings, listener, speaks_protobuf);
+    if started.is_err() {
+        // No server listens there, and none will. The first error is the one to tell.
+        fs::remove_file(&settings.socket).ok();
+        record::forget(&settings.bundle).ok();
+    }
+    started
+}
+
+fn launch(
+    args: &Args,
+    settings: &Settings,
+    listener: UnixListener,
+    speaks_protobuf: bool,
+) -> Result<(), StartError> {
+    // First what may fail for want of space: a server that has been started would have to be ended again.
+    write_address(&settings.bundle, &settings.address()).map_err(StartError::Address)?;
+    let mut server = spawn(args, settings, listener.into()).map_err(StartError::Spawn)?;
+    let told = keep_record(settings, server.id())
+        .and_then(|()| tell(settings, speaks_protobuf).map_err(StartError::Address));
     if told.is_err() {
-        // Nobody will ever listen there.
-        fs::remove_file(path).ok();
+        // It is our child and not reaped: the pid is its own.
+        server.kill().and_then(|()| server.wait()).ok();
     }
     told
+}
+
+fn keep_record(settings: &Settings, server: u32) -> Result<(), StartError> {
+    let kept = record::new(server).and_then(|record| record::write(&settings.bundle, &record));
+    kept.map_err(|source| StartError::Record { bundle: settings.bundle.clone(), source })
 }
 
 /// containerd 2.3 writes its parameters to stdin and wants protobuf back. Older ones write options there, or nothing,
@@ -75,16 +107,19 @@ fn asks_for_protobuf(args: &Args) -> bool {
     parameters.instance_id == args.id && parameters.namespace == args.namespace
 }
 
-fn listen(settings: &Settings) -> Result<std::os::unix::net::UnixListener, StartError> {
+/// Refuses where a server is alive, also one whose socket's name is gone.
+fn listen(settings: &Settings) -> Result<UnixListener, StartError> {
     let path = &settings.socket;
-    if UnixStream::connect(path).is_ok() {
+    let is_alive = record::read(&settings.bundle)
+        .is_some_and(|record| LiveProcess::open(record.shim).is_ok_and(|process| process.is_some()));
+    if is_alive || is_served(path) {
         return Err(StartError::Runs { id: settings.id.clone(), socket: path.clone() });
     }
     let made = DirBuilder::new().recursive(true).mode(0o711).create(settings.socket_directory());
     made.and_then(|()| bind_private(path)).map_err(|source| StartError::Socket { path: path.clone(), source })
 }
 
-fn spawn(args: &Args, settings: &Settings, listener: OwnedFd) -> io::Result<()> {
+fn spawn(args: &Args, settings: &Settings, listener: OwnedFd) -> io::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["-namespace", &args.namespace, "-id", &args.id, "-address", &args.address]);
     command.arg("-bundle").arg(&settings.bundle);
@@ -98,7 +133,7 @@ fn spawn(args: &Args, settings: &Settings, listener: OwnedFd) -> io::Result<()> 
     if let Err(error) = spare(server.id()) {
         eprintln!("containerd-shim-knarr-v2: the shim's oom score stays: {error}");
     }
-    Ok(())
+    Ok(server)
 }
 
 /// When memory runs out, the manager is to live longer than its shims, and they longer than containers.
@@ -108,10 +143,8 @@ fn spare(pid: u32) -> io::Result<()> {
     fs::write(format!("/proc/{pid}/oom_score_adj"), (own + 1).min(MAX_OOM_SCORE).to_string())
 }
 
-/// The address goes into the bundle, where containerd 1.x looks for it when it has been restarted, and to stdout.
 fn tell(settings: &Settings, speaks_protobuf: bool) -> io::Result<()> {
     let address = settings.address();
-    write_address(&settings.bundle, &address)?;
     let answer = if speaks_protobuf {
         let (version, protocol) = (TASK_API_VERSION, "ttrpc".to_owned());
         let result = BootstrapResult { version, address, protocol, ..BootstrapResult::default() };
@@ -124,6 +157,7 @@ fn tell(settings: &Settings, speaks_protobuf: bool) -> io::Result<()> {
     stdout.flush()
 }
 
+/// containerd 1.x looks for the address in the bundle when it has been restarted.
 fn write_address(bundle: &Path, address: &str) -> io::Result<()> {
     let temporary = bundle.join(".address");
     fs::write(&temporary, address)?;

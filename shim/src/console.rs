@@ -11,12 +11,10 @@ use std::time::Duration;
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use rustix::termios::Winsize;
-use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
 use crate::descriptor::Descriptor;
-use crate::settings::hex;
-use crate::stdio::attach::bind_private;
+use crate::sockets::bind_private;
 
 /// The runtime sends the terminal before it ends; what is sent arrives at once on the same machine. This only keeps a
 /// runtime that sends nothing from being waited for.
@@ -49,10 +47,8 @@ pub(crate) struct ConsoleSocket {
 }
 
 impl ConsoleSocket {
-    /// A socket in `directory` for one process. The name is short, for a socket's path may have 107 bytes.
-    pub(crate) fn bind(directory: &Path, container: &str, exec: &str) -> Result<Self, ConsoleError> {
-        let digest = Sha256::new_with_prefix(container).chain_update([0]).chain_update(exec).finalize();
-        let path = directory.join(format!("{}.pty", hex(&digest[..8])));
+    /// A socket for one process.
+    pub(crate) fn bind(path: PathBuf) -> Result<Self, ConsoleError> {
         let bound = bind_private(&path).and_then(|listener| {
             listener.set_nonblocking(true)?;
             Ok(listener)

@@ -25,8 +25,14 @@ struct Journal {
     debug: bool,
 }
 
-/// Opens the journal of the server for `bundle`; without it, messages go to stderr.
-pub(crate) fn open(bundle: &Path, debug: bool) -> std::io::Result<()> {
+/// Opens the journal of the server for `bundle`. On a full disk, or without a bundle, there is none: a shim that cannot
+/// write messages can still do everything else.
+pub(crate) fn open(bundle: &Path, debug: bool) {
+    // It would be told here.
+    try_open(bundle, debug).ok();
+}
+
+fn try_open(bundle: &Path, debug: bool) -> std::io::Result<()> {
     let fifo = bundle.join("log");
     let is_fifo = fifo.symlink_metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
     let file = if is_fifo {

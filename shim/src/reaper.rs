@@ -79,7 +79,7 @@ impl Reaper {
         loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) => {
-                    self.dispatch(pid.as_raw_nonzero().get(), ExitStatus::from_raw(status.as_raw()));
+                    self.dispatch(pid.as_raw_nonzero().get(), status.as_raw());
                 }
                 Ok(None) | Err(Errno::CHILD) => return,
                 Err(Errno::INTR) => {}
@@ -88,7 +88,7 @@ impl Reaper {
         }
     }
 
-    fn dispatch(&self, pid: i32, status: ExitStatus) {
+    fn dispatch(&self, pid: i32, status: i32) {
         let Some(code) = exit_code(status) else { return };
         let exit = Exit { code, at: SystemTime::now() };
         let mut state = self.lock();
@@ -123,8 +123,9 @@ pub(crate) fn child_signal() -> std::io::Result<Signal> {
     signal(SignalKind::child())
 }
 
-/// The shell's number for an end; `None` for a stop or a continue, which are no ends.
-fn exit_code(status: ExitStatus) -> Option<u32> {
+/// The shell's number for an end, from a status as wait(2) encodes it; `None` for a stop or a continue, which are no ends.
+pub(crate) fn exit_code(status: i32) -> Option<u32> {
+    let status = ExitStatus::from_raw(status);
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal))?;
     u32::try_from(code).ok()
 }
@@ -133,8 +134,8 @@ fn exit_code(status: ExitStatus) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn exit(code: i32) -> ExitStatus {
-        ExitStatus::from_raw(code << 8)
+    fn exit(code: i32) -> i32 {
+        code << 8
     }
 
     #[tokio::test(flavor = "current_thread")]
@@ -162,8 +163,8 @@ mod tests {
 
     #[test]
     fn a_signal_ends_with_128_and_its_number() {
-        assert_eq!(exit_code(ExitStatus::from_raw(9)), Some(137));
+        assert_eq!(exit_code(9), Some(137));
         assert_eq!(exit_code(exit(42)), Some(42));
-        assert_eq!(exit_code(ExitStatus::from_raw(0x137f)), None, "a stop is no end");
+        assert_eq!(exit_code(0x137f), None, "a stop is no end");
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::descriptor::Descriptor;
 use crate::reaper::{Exit, Reaper};
+use crate::record::{self, LiveProcess};
 
 /// What is kept of a runtime's output: `ps` of 60 000 processes fits; the rest is read and thrown away.
 const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
@@ -26,11 +27,16 @@ const MAX_MESSAGE_BYTES: usize = 8 * 1024;
 /// READY=1 from it, or hand it descriptors that we do not have.
 const SERVICE_MANAGER: [&str; 4] = ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
 
+/// Marks the runtime's processes with the bundle that they work for, so that `delete` finds a call that has outlived its
+/// shim.
+const BUNDLE_VARIABLE: &str = "KNARR_SHIM_BUNDLE";
+
 /// Calls to the runtime, for one container.
 #[derive(Clone, Debug)]
 pub(crate) struct Runtime {
     binary: PathBuf,
     global: Vec<OsString>,
+    bundle: PathBuf,
     log: PathBuf,
     reaper: Arc<Reaper>,
 }
@@ -130,13 +136,14 @@ impl RuntimeError {
 impl Runtime {
     /// A runtime that logs into `bundle`.
     pub(crate) fn new(invocation: &Invocation, bundle: &Path, reaper: Arc<Reaper>) -> Self {
-        let log = bundle.join("log.json");
+        // A bundle that has been deleted cannot have a log; the runtime's last words are in its output, too.
+        let log = if bundle.is_dir() { bundle.join("log.json") } else { PathBuf::from("/dev/null") };
         let mut global: Vec<OsString> = ["--root".into(), invocation.root.clone().into_os_string()].into();
         global.extend(["--log".into(), log.clone().into_os_string(), "--log-format".into(), "json".into()]);
         if invocation.systemd_cgroup {
             global.push("--systemd-cgroup".into());
         }
-        Self { binary: invocation.binary.clone(), global, log, reaper }
+        Self { binary: invocation.binary.clone(), global, bundle: bundle.to_owned(), log, reaper }
     }
 
     /// Runs one operation to its end and returns what it wrote to stdout (nothing, with [`Streams::Container`]).
@@ -152,6 +159,7 @@ impl Runtime {
         let log_start = self.log.metadata().map_or(0, |metadata| metadata.len());
         let mut command = Command::new(&self.binary);
         command.args(&self.global).arg(operation).args(arguments);
+        command.env(BUNDLE_VARIABLE, &self.bundle);
         for variable in SERVICE_MANAGER {
             command.env_remove(variable);
         }
@@ -172,6 +180,24 @@ impl Runtime {
             .unwrap_or_else(|| format!("exit status {}", exit.code));
         Err(RuntimeError::Failed { operation, message })
     }
+}
+
+/// The calls for `bundle` that are under way, whichever process has made them.
+pub(crate) fn calls_for(bundle: &Path) -> io::Result<Vec<LiveProcess>> {
+    let mark = [BUNDLE_VARIABLE.as_bytes(), b"=", bundle.as_os_str().as_encoded_bytes()].concat();
+    let mut calls = Vec::new();
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        // Before the environment is looked at, so that both are the same process's.
+        let Some(stat) = record::stat(pid)? else { continue };
+        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        if environment.split(|byte| *byte == 0).any(|entry| entry == mark) {
+            calls.extend(LiveProcess::open(stat.identity)?);
+        }
+    }
+    Ok(calls)
 }
 
 /// Our ends of the runtime's streams.

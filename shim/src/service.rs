@@ -64,7 +64,7 @@ impl Task for TaskService {
         let state = process.state();
         let Request { terminal, stdin, stdout, stderr } = process.request.clone();
         Ok(api::StateResponse {
-            id: request.id,
+            id: container.id.clone(),
             bundle: container.bundle.to_string_lossy().into_owned(),
             pid: state.pid,
             status: wire_status(state.status).into(),

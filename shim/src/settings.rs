@@ -85,6 +85,33 @@ impl Settings {
     pub(crate) fn socket_directory(&self) -> &Path {
         self.socket.parent().unwrap_or(Path::new("/"))
     }
+
+    /// A file beside the sockets that is needed only while a process is made: in memory, so that a full disk does not
+    /// matter, and short, for a socket's path may have 107 bytes.
+    pub(crate) fn volatile_file(&self, exec_id: &str, extension: &str) -> PathBuf {
+        let exec = hex(&Sha256::digest(exec_id)[..8]);
+        self.socket_directory().join(format!("{}{exec}.{extension}", volatile_prefix(&self.bundle)))
+    }
+
+    /// Removes the short-lived files that a shim of this bundle left when it died.
+    ///
+    /// # Errors
+    /// The first; the others are removed all the same.
+    pub(crate) fn remove_volatile_files(&self) -> std::io::Result<()> {
+        let prefix = volatile_prefix(&self.bundle);
+        let entries = match std::fs::read_dir(self.socket_directory()) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let ours = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
+        ours.fold(Ok(()), |first, entry| first.and(std::fs::remove_file(entry.path())))
+    }
+}
+
+/// The beginning of the names of one bundle's short-lived files beside the sockets.
+fn volatile_prefix(bundle: &Path) -> String {
+    hex(&Sha256::digest(bundle.as_os_str().as_encoded_bytes())[..8]) + "-"
 }
 
 /// knarrd's state directory, from `<state>/shims/<short>.sock`.
@@ -111,7 +138,7 @@ fn runtime_beside_us() -> PathBuf {
 }
 
 /// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes
         .iter()

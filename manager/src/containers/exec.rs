@@ -16,7 +16,7 @@ use super::process::{InvalidProcess, key, overlay};
 use super::user::Account;
 use super::{Container, Containers, name, spec, user};
 use crate::error::Chain;
-use crate::shims::{ExecTask, Joined, Task, short};
+use crate::shims::{ExecTask, Task, TaskStdio, short};
 
 /// What is to run, and how.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +59,7 @@ impl Containers {
             false => KnarrStdio { attach: socket.to_string_lossy().into_owned(), log: None }.to_uri(),
         };
         let stdin = options.stdin && !options.detach;
-        let streams = Joined { uri, stdin, terminal: options.tty };
+        let streams = TaskStdio { uri, stdin, terminal: options.tty };
         let command = options.args.join(" ");
         self.publish(container, "exec_create", &[("execID", exec_id.clone()), ("command", command)]);
         task.exec(ExecTask { exec_id: exec_id.clone(), process_json, streams })

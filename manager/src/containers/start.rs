@@ -10,7 +10,7 @@ use super::error::{self, ContainerError};
 use super::model::{Exit, Life, Phase, UnixNs};
 use super::{Container, Containers, bundle, rootfs, spec, user};
 use crate::error::Chain;
-use crate::shims::{CreateTask, Joined, Task, shim_mount, short};
+use crate::shims::{CreateTask, Task, TaskStdio, shim_mount, short};
 use crate::snapshots::Mount;
 
 /// Docker's exit code of a container that could not be started for the machine's sake.
@@ -129,7 +129,7 @@ impl Containers {
         Ok(mounts)
     }
 
-    fn streams(&self, container: &Container) -> Joined {
+    fn streams(&self, container: &Container) -> TaskStdio {
         let logs = self.parts().logs;
         let config = &container.identity.config;
         let log = LogTarget {
@@ -139,7 +139,7 @@ impl Containers {
         };
         let attach = self.attach_socket(container).to_string_lossy().into_owned();
         let uri = KnarrStdio { attach, log: Some(log) }.to_uri();
-        Joined { uri, stdin: config.open_stdin, terminal: config.tty }
+        TaskStdio { uri, stdin: config.open_stdin, terminal: config.tty }
     }
 
     pub(super) fn attach_socket(&self, container: &Container) -> std::path::PathBuf {

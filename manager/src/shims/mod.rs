@@ -1,18 +1,27 @@
 //! Shims: started, found again, cleaned up after. One shim is one container's; it outlives knarrd. Nothing here knows
 //! what containers mean to people.
 
+#[allow(dead_code, reason = "recovery takes it up")]
+mod look;
+#[allow(dead_code, reason = "it serves look")]
+mod record;
 mod task;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use containerd_shim_protos::shim_async::{Client, TaskClient};
+use containerd_shim_protos::api::DeleteResponse;
+use containerd_shim_protos::protobuf::Message;
 use knarr_proto::id::ContainerId;
 use knarr_proto::kind::Kind;
 use tokio::process::Command;
 
-pub(crate) use task::{CreateTask, ExecTask, Joined, Task, TaskExit, TaskState, TaskStatus, shim_mount};
+#[allow(unused_imports, reason = "recovery takes them up")]
+pub(crate) use look::{ShimLook, SocketOwner, UnknownSocket};
+#[allow(unused_imports, reason = "recovery takes it up")]
+pub(crate) use record::Liveness;
+pub(crate) use task::{CreateTask, ExecTask, Task, TaskExit, TaskState, TaskStatus, TaskStdio, shim_mount};
 
 /// containerd's namespace that our containers are in; the shim puts it into its own cgroup's and log's names.
 const NAMESPACE: &str = "knarr";
@@ -48,9 +57,14 @@ pub(crate) enum ShimError {
     /// It did not come to an end.
     #[error("the shim did not {doing} within {} seconds", limit.as_secs())]
     TimedOut { doing: &'static str, limit: Duration },
-    /// Nobody listens on its socket.
+    /// No process listens on its socket, or the socket is not there. The shim may be alive all the same:
+    /// [`Shims::look`] asks the kernel.
     #[error("cannot reach the shim at {socket}")]
-    Connect { socket: PathBuf, source: ttrpc::Error },
+    Connect { socket: PathBuf, source: std::io::Error },
+    /// It is there and does not answer: stopped, stuck, or the machine is overloaded. This says nothing about what it
+    /// was asked about, and does not prove its death.
+    #[error("the shim did not {doing}: it has not answered for {} seconds", limit.as_secs())]
+    Silent { doing: &'static str, limit: Duration },
     /// The connection broke in the middle: the shim has ended.
     #[error("the shim ended while it was to {doing}")]
     Lost { doing: &'static str, source: ttrpc::Error },
@@ -65,7 +79,7 @@ impl ShimError {
         match self {
             Self::Spawn { .. } | Self::Refused { .. } => Kind::Internal,
             Self::TimedOut { .. } => Kind::DeadlineExceeded,
-            Self::Connect { .. } | Self::Lost { .. } => Kind::Unavailable,
+            Self::Connect { .. } | Self::Silent { .. } | Self::Lost { .. } => Kind::Unavailable,
             Self::Task { code: ttrpc::Code::NOT_FOUND, .. } => Kind::NotFound,
             Self::Task { code: ttrpc::Code::FAILED_PRECONDITION, .. } => Kind::FailedPrecondition,
             Self::Task { code: ttrpc::Code::INVALID_ARGUMENT, .. } => Kind::InvalidArgument,
@@ -97,28 +111,24 @@ impl Shims {
     /// Connects to the container's shim, if it is there.
     ///
     /// # Errors
-    /// [`ShimError::Connect`] when nobody listens.
+    /// [`ShimError::Connect`] when no process listens.
     pub(crate) async fn connect(&self, id: &ContainerId) -> Result<Task, ShimError> {
-        let socket = self.socket(id);
-        let client = Client::connect(&format!("unix://{}", socket.display()))
-            .await
-            .map_err(|source| ShimError::Connect { socket, source })?;
-        Ok(Task::new(id.clone(), TaskClient::new(client)))
+        Task::connect(&self.socket(id), id.as_str().to_owned()).await
     }
 
-    /// Cleans up what a dead shim left behind: processes, mounts, cgroups, the runtime's state, its socket.
+    /// Ends everything of the container and cleans up: processes, mounts, cgroups, the runtime's state, sockets, and
+    /// the shim's own server if it is still alive. How the container ended, if that is known: nothing is made up.
     ///
     /// # Errors
     /// [`ShimError`] when that could not be done; it can be tried again.
-    pub(crate) async fn clean_up(&self, id: &ContainerId, bundle: &Path) -> Result<(), ShimError> {
-        let done = self.call(id, bundle, "delete", CLEAN_UP_LIMIT).await;
-        match std::fs::remove_file(self.socket(id)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(container = %id, %error, "a dead shim's socket could not be removed");
-            }
-            _ => {}
-        }
-        done
+    pub(crate) async fn clean_up(
+        &self,
+        id: &ContainerId,
+        bundle: &Path,
+    ) -> Result<Option<TaskExit>, ShimError> {
+        let answer = self.call(id, bundle, "delete", CLEAN_UP_LIMIT).await?;
+        let ended = DeleteResponse::parse_from_bytes(&answer).unwrap_or_default();
+        Ok(ended.exited_at.is_some().then(|| task::exit_of(ended.exit_status, &ended.exited_at)))
     }
 
     async fn call(
@@ -127,15 +137,12 @@ impl Shims {
         bundle: &Path,
         action: &'static str,
         limit: Duration,
-    ) -> Result<(), ShimError> {
+    ) -> Result<Vec<u8>, ShimError> {
         let mut command = Command::new(&self.program);
         command.args(["-namespace", NAMESPACE, "-id", id.as_str(), "-address", "", "-publish-binary", ""]);
-        if action == "delete" {
-            command.arg("-bundle").arg(bundle);
-        }
+        // Not from inside the bundle: it may be gone, and then only the shim can say so.
+        command.arg("-bundle").arg(bundle).arg(action).current_dir("/");
         command
-            .arg(action)
-            .current_dir(bundle)
             .env("KNARR_SHIM_SOCKET", self.socket(id))
             .env("KNARR_RUNTIME", &self.runtime)
             .env("KNARR_RUNTIME_ROOT", &self.runtime_root)
@@ -146,7 +153,7 @@ impl Shims {
             .map_err(|_| ShimError::TimedOut { doing: action, limit })?
             .map_err(|source| ShimError::Spawn { program: self.program.clone(), source })?;
         if output.status.success() {
-            return Ok(());
+            return Ok(output.stdout);
         }
         let words = &output.stderr[output.stderr.len().saturating_sub(MAX_WORDS_BYTES)..];
         let words = String::from_utf8_lossy(words).trim().to_owned();

@@ -1,14 +1,18 @@
 //! One container's task, through its shim: containerd's Task v3 service in our own words and types.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use containerd_shim_protos::api;
 use containerd_shim_protos::protobuf::MessageField;
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::protobuf::well_known_types::timestamp::Timestamp;
-use containerd_shim_protos::shim_async::TaskClient;
+use containerd_shim_protos::shim_async::{Client, TaskClient};
 use containerd_shim_protos::types::{mount, task};
 use knarr_proto::id::ContainerId;
+use tokio::net::UnixStream;
+use tokio::time::{sleep, timeout};
+use ttrpc::asynchronous::transport::Socket;
 use ttrpc::context::{Context, with_duration};
 
 use super::ShimError;
@@ -17,19 +21,29 @@ use super::ShimError;
 const RUNTIME_LIMIT: Duration = Duration::from_secs(120);
 /// Calls that only ask or signal.
 const SHORT_LIMIT: Duration = Duration::from_secs(20);
+/// A shim is one process that only waits and passes on: when it has not said a word for so long, it is stopped or stuck.
+const SILENCE_LIMIT: Duration = Duration::from_secs(5);
+/// What a shim answers from its memory.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
+/// A process that survives SIGKILL for so long is stuck in the kernel.
+#[allow(dead_code, reason = "as Task::end")]
+const KILL_LIMIT: Duration = Duration::from_secs(30);
+#[allow(dead_code, reason = "as Task::end")]
+const SIGKILL: i32 = 9;
 /// The type of an exec's process specification, as containerd names it.
 const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 
 /// A connection to a container's shim; clones share it.
 #[derive(Clone)]
 pub(crate) struct Task {
-    id: ContainerId,
+    /// Empty when it is not known yet, for [`Task::identify`].
+    id: String,
     client: TaskClient,
 }
 
 /// Which streams a process has, all at one URI (`knarr_proto::stdio`).
 #[derive(Clone, Debug)]
-pub(crate) struct Joined {
+pub(crate) struct TaskStdio {
     /// The `knarr://` URI.
     pub(crate) uri: String,
     /// Whether the process can be sent input.
@@ -43,7 +57,7 @@ pub(crate) struct CreateTask {
     pub(crate) bundle: String,
     /// Type, source, target below the rootfs, options.
     pub(crate) rootfs: Vec<mount::Mount>,
-    pub(crate) streams: Joined,
+    pub(crate) streams: TaskStdio,
 }
 
 /// What one more process needs.
@@ -51,7 +65,7 @@ pub(crate) struct ExecTask {
     pub(crate) exec_id: String,
     /// The process as the runtime-spec writes it.
     pub(crate) process_json: Vec<u8>,
-    pub(crate) streams: Joined,
+    pub(crate) streams: TaskStdio,
 }
 
 /// How a process ended.
@@ -80,16 +94,33 @@ pub(crate) struct TaskState {
     pub(crate) exit: TaskExit,
 }
 
+#[allow(dead_code, reason = "what serves look waits for recovery")]
 impl Task {
-    pub(super) fn new(id: ContainerId, client: TaskClient) -> Self {
-        Self { id, client }
+    /// Connects to the shim that serves `socket`, for calls about the container `id`.
+    ///
+    /// # Errors
+    /// [`ShimError::Connect`] when no process listens there; [`ShimError::Silent`] when one does that accepts nothing.
+    pub(super) async fn connect(socket: &Path, id: String) -> Result<Self, ShimError> {
+        let stream = UnixStream::connect(socket).await.map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => {
+                ShimError::Connect { socket: socket.to_owned(), source }
+            }
+            // The queue of connections that it has not accepted is full.
+            _ => ShimError::Silent { doing: "accept a connection", limit: Duration::ZERO },
+        })?;
+        Ok(Self { id, client: TaskClient::new(Client::new(Socket::from(stream))) })
+    }
+
+    /// The same shim, for calls about this container.
+    pub(super) fn for_container(&self, id: &ContainerId) -> Self {
+        Self { id: id.as_str().to_owned(), client: self.client.clone() }
     }
 
     /// Makes the container's first process, up to the point where it waits for [`Task::start`]. Its pid.
     pub(crate) async fn create(&self, task: CreateTask) -> Result<u32, ShimError> {
-        let Joined { uri, stdin, terminal } = task.streams;
+        let TaskStdio { uri, stdin, terminal } = task.streams;
         let request = api::CreateTaskRequest {
-            id: self.id(),
+            id: self.id.clone(),
             bundle: task.bundle,
             rootfs: task.rootfs,
             terminal,
@@ -98,23 +129,24 @@ impl Task {
             stdout: uri,
             ..Default::default()
         };
-        let reply = self.client.create(with_duration(RUNTIME_LIMIT), &request).await;
-        reply.map(|reply| reply.pid).map_err(|error| failed("create the task", error))
+        let call = self.client.create(deadline(RUNTIME_LIMIT), &request);
+        self.within("create the task", RUNTIME_LIMIT, call).await.map(|reply| reply.pid)
     }
 
     /// Lets the first process, or an exec, run. Its pid.
     pub(crate) async fn start(&self, exec_id: &str) -> Result<u32, ShimError> {
-        let request = api::StartRequest { id: self.id(), exec_id: exec_id.to_owned(), ..Default::default() };
-        let reply = self.client.start(with_duration(RUNTIME_LIMIT), &request).await;
-        reply.map(|reply| reply.pid).map_err(|error| failed("start the process", error))
+        let request =
+            api::StartRequest { id: self.id.clone(), exec_id: exec_id.to_owned(), ..Default::default() };
+        let call = self.client.start(deadline(RUNTIME_LIMIT), &request);
+        self.within("start the process", RUNTIME_LIMIT, call).await.map(|reply| reply.pid)
     }
 
     /// Makes one more process; [`Task::start`] lets it run.
     pub(crate) async fn exec(&self, task: ExecTask) -> Result<(), ShimError> {
-        let Joined { uri, stdin, terminal } = task.streams;
+        let TaskStdio { uri, stdin, terminal } = task.streams;
         let spec = Any { type_url: PROCESS_TYPE.to_owned(), value: task.process_json, ..Default::default() };
         let request = api::ExecProcessRequest {
-            id: self.id(),
+            id: self.id.clone(),
             exec_id: task.exec_id,
             terminal,
             stdin: if stdin { uri.clone() } else { String::new() },
@@ -123,84 +155,150 @@ impl Task {
             spec: MessageField::some(spec),
             ..Default::default()
         };
-        let reply = self.client.exec(with_duration(RUNTIME_LIMIT), &request).await;
-        reply.map(drop).map_err(|error| failed("prepare the exec", error))
+        let call = self.client.exec(deadline(SHORT_LIMIT), &request);
+        self.within("prepare the exec", SHORT_LIMIT, call).await.map(drop)
     }
 
     /// Returns when the process has ended; takes as long as that takes.
     pub(crate) async fn wait(&self, exec_id: &str) -> Result<TaskExit, ShimError> {
-        let request = api::WaitRequest { id: self.id(), exec_id: exec_id.to_owned(), ..Default::default() };
+        let request =
+            api::WaitRequest { id: self.id.clone(), exec_id: exec_id.to_owned(), ..Default::default() };
         let reply = self.client.wait(Context::default(), &request).await;
         let reply = reply.map_err(|error| failed("wait for the process", error))?;
-        Ok(TaskExit { code: reply.exit_status, at: time(&reply.exited_at) })
+        Ok(exit_of(reply.exit_status, &reply.exited_at))
     }
 
     /// Forgets an ended process and everything that was made for it.
     pub(crate) async fn delete(&self, exec_id: &str) -> Result<TaskExit, ShimError> {
-        let request = api::DeleteRequest { id: self.id(), exec_id: exec_id.to_owned(), ..Default::default() };
-        let reply = self.client.delete(with_duration(RUNTIME_LIMIT), &request).await;
-        let reply = reply.map_err(|error| failed("delete the process", error))?;
-        Ok(TaskExit { code: reply.exit_status, at: time(&reply.exited_at) })
+        let request =
+            api::DeleteRequest { id: self.id.clone(), exec_id: exec_id.to_owned(), ..Default::default() };
+        let call = self.client.delete(deadline(RUNTIME_LIMIT), &request);
+        let reply = self.within("delete the process", RUNTIME_LIMIT, call).await?;
+        Ok(exit_of(reply.exit_status, &reply.exited_at))
     }
 
     /// Sends a signal to a process.
     pub(crate) async fn kill(&self, exec_id: &str, signal: i32) -> Result<(), ShimError> {
         let request = api::KillRequest {
-            id: self.id(),
+            id: self.id.clone(),
             exec_id: exec_id.to_owned(),
             signal: signal.unsigned_abs(),
             ..Default::default()
         };
-        let reply = self.client.kill(with_duration(SHORT_LIMIT), &request).await;
-        reply.map(drop).map_err(|error| failed("send the signal", error))
+        let call = self.client.kill(deadline(SHORT_LIMIT), &request);
+        self.within("send the signal", SHORT_LIMIT, call).await.map(drop)
     }
 
     /// Sets the size of a process's terminal.
     pub(crate) async fn resize(&self, exec_id: &str, columns: u32, rows: u32) -> Result<(), ShimError> {
         let request = api::ResizePtyRequest {
-            id: self.id(),
+            id: self.id.clone(),
             exec_id: exec_id.to_owned(),
             width: columns,
             height: rows,
             ..Default::default()
         };
-        let reply = self.client.resize_pty(with_duration(SHORT_LIMIT), &request).await;
-        reply.map(drop).map_err(|error| failed("resize the terminal", error))
+        let call = self.client.resize_pty(deadline(SHORT_LIMIT), &request);
+        self.within("resize the terminal", SHORT_LIMIT, call).await.map(drop)
     }
 
     /// Where the first process is.
+    ///
+    /// # Errors
+    /// [`ShimError::Silent`] when the shim does not answer in time, which says nothing about the process.
     pub(crate) async fn state(&self) -> Result<TaskState, ShimError> {
-        let request = api::StateRequest { id: self.id(), ..Default::default() };
-        let reply = self.client.state(with_duration(SHORT_LIMIT), &request).await;
-        let reply = reply.map_err(|error| failed("tell its state", error))?;
-        let status = match reply.status.enum_value_or_default() {
-            task::Status::CREATED => TaskStatus::Created,
-            task::Status::STOPPED => TaskStatus::Stopped,
-            task::Status::RUNNING | task::Status::PAUSED | task::Status::PAUSING | task::Status::UNKNOWN => {
-                TaskStatus::Running
-            }
-        };
-        let exit = TaskExit { code: reply.exit_status, at: time(&reply.exited_at) };
-        Ok(TaskState { status, pid: reply.pid, exit })
+        self.ask_state().await.map(|reply| state_in(&reply))
     }
 
-    /// Tells the shim to end. It closes the connection, maybe before it has answered: that is no error.
+    /// Which container the shim has, whatever the caller believes.
+    ///
+    /// # Errors
+    /// As [`Task::state`]; not found when it has none.
+    pub(super) async fn identify(&self) -> Result<(ContainerId, PathBuf, TaskState), ShimError> {
+        let reply = self.ask_state().await?;
+        let malformed = |_| ShimError::Task {
+            code: ttrpc::Code::INVALID_ARGUMENT,
+            message: format!("the shim has a container of the id {:?}", reply.id),
+        };
+        let id = reply.id.parse::<ContainerId>().map_err(malformed)?;
+        Ok((id, PathBuf::from(&reply.bundle), state_in(&reply)))
+    }
+
+    async fn ask_state(&self) -> Result<api::StateResponse, ShimError> {
+        let doing = "tell its state";
+        let request = api::StateRequest { id: self.id.clone(), ..Default::default() };
+        let asked = timeout(ASK_LIMIT, self.client.state(deadline(ASK_LIMIT), &request)).await;
+        let silent = |_| ShimError::Silent { doing, limit: ASK_LIMIT };
+        asked.map_err(silent)?.map_err(|error| failed(doing, error))
+    }
+
+    /// Kills the container, waits for its end, deletes it, and ends the shim.
+    ///
+    /// # Errors
+    /// [`ShimError`]; it can be repeated, and [`super::Shims::clean_up`] does the rest behind a dead shim.
+    pub(crate) async fn end(&self) -> Result<(), ShimError> {
+        match self.kill("", SIGKILL).await {
+            Err(error) if !error.is_not_found() => return Err(error),
+            _ => {}
+        }
+        let doing = "end its container";
+        let ended = timeout(KILL_LIMIT, self.wait("")).await;
+        match ended.map_err(|_| ShimError::TimedOut { doing, limit: KILL_LIMIT })? {
+            Err(error) if !error.is_not_found() => return Err(error),
+            _ => {}
+        }
+        match self.delete("").await {
+            Err(error) if !error.is_not_found() => return Err(error),
+            _ => {}
+        }
+        self.shutdown().await
+    }
+
+    /// Tells the shim to end. It closes the connection, maybe before it has answered: that is no error. A shim that has a
+    /// container goes on.
     pub(crate) async fn shutdown(&self) -> Result<(), ShimError> {
-        let request = api::ShutdownRequest { id: self.id(), now: false, ..Default::default() };
-        match self
-            .client
-            .shutdown(with_duration(SHORT_LIMIT), &request)
-            .await
-            .map_err(|error| failed("end", error))
-        {
+        let request = api::ShutdownRequest { id: self.id.clone(), now: false, ..Default::default() };
+        let call = self.client.shutdown(deadline(SHORT_LIMIT), &request);
+        match self.within("end", SHORT_LIMIT, call).await {
             Ok(_) | Err(ShimError::Lost { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    fn id(&self) -> String {
-        self.id.as_str().to_owned()
+    /// Makes a call that may take as long as `limit`. The shim has to stay responsive meanwhile: one that is stopped or
+    /// stuck is told as [`ShimError::Silent`] within seconds, while a slow runtime gets its time.
+    async fn within<T>(
+        &self,
+        doing: &'static str,
+        limit: Duration,
+        call: impl Future<Output = ttrpc::Result<T>>,
+    ) -> Result<T, ShimError> {
+        let answered = async {
+            tokio::pin!(call);
+            loop {
+                tokio::select! {
+                    reply = &mut call => return reply.map_err(|error| failed(doing, error)),
+                    () = sleep(SILENCE_LIMIT) => self.require_answer(doing).await?,
+                }
+            }
+        };
+        timeout(limit, answered).await.unwrap_or(Err(ShimError::TimedOut { doing, limit }))
     }
+
+    async fn require_answer(&self, doing: &'static str) -> Result<(), ShimError> {
+        let request = api::ConnectRequest { id: self.id.clone(), ..Default::default() };
+        match timeout(SILENCE_LIMIT, self.client.connect(Context::default(), &request)).await {
+            Ok(Ok(_) | Err(ttrpc::Error::RpcStatus(_))) => Ok(()),
+            Ok(Err(error)) => Err(failed(doing, error)),
+            Err(_) => Err(ShimError::Silent { doing, limit: SILENCE_LIMIT * 2 }),
+        }
+    }
+}
+
+/// The deadline that the shim is told: later than ours, whose error is ours to name. ttrpc's client reports its own as
+/// a text.
+fn deadline(limit: Duration) -> Context {
+    with_duration(limit + SILENCE_LIMIT)
 }
 
 fn failed(doing: &'static str, error: ttrpc::Error) -> ShimError {
@@ -213,6 +311,22 @@ fn failed(doing: &'static str, error: ttrpc::Error) -> ShimError {
         }
         source => ShimError::Lost { doing, source },
     }
+}
+
+fn state_in(reply: &api::StateResponse) -> TaskState {
+    let status = match reply.status.enum_value_or_default() {
+        task::Status::CREATED => TaskStatus::Created,
+        task::Status::STOPPED => TaskStatus::Stopped,
+        task::Status::RUNNING | task::Status::PAUSED | task::Status::PAUSING | task::Status::UNKNOWN => {
+            TaskStatus::Running
+        }
+    };
+    let exit = exit_of(reply.exit_status, &reply.exited_at);
+    TaskState { status, pid: reply.pid, exit }
+}
+
+pub(super) fn exit_of(code: u32, at: &MessageField<Timestamp>) -> TaskExit {
+    TaskExit { code, at: time(at) }
 }
 
 fn time(timestamp: &MessageField<Timestamp>) -> SystemTime {

@@ -1,7 +1,8 @@
 //! The container's cgroup, found through its first process: where its files are and who is in it. `v1` and `v2` read its
-//! metrics, `oom` watches it. Nothing here changes a container's cgroup.
+//! metrics, `oom` watches it, `own` ends it where the runtime cannot. Nothing else here changes a container's cgroup.
 
 pub(crate) mod oom;
+pub(crate) mod own;
 mod v1;
 mod v2;
 
@@ -60,7 +61,7 @@ fn read_names(path: &str) -> io::Result<String> {
 
 impl Cgroup {
     /// The cgroup that `pid` is in at this moment.
-    pub(crate) fn of(pid: u32) -> Result<Self, CgroupError> {
+    pub(crate) fn find(pid: u32) -> Result<Self, CgroupError> {
         let read = |path: &str| read_names(path).map_err(|source| CgroupError::Find { pid, source });
         let membership = read(&format!("/proc/{pid}/cgroup"))?;
         let mounts = read(MOUNTS)?;
@@ -120,19 +121,7 @@ impl Cgroup {
             }
         };
         exists(directory)?;
-        let (mut pids, mut below) = (Vec::new(), vec![directory.clone()]);
-        while let Some(directory) = below.pop() {
-            // One that goes meanwhile has no processes any more.
-            let text = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-            pids.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));
-            let Ok(entries) = fs::read_dir(directory) else { continue };
-            let directories =
-                entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-            below.extend(directories.map(|entry| entry.path()));
-        }
-        pids.sort_unstable();
-        pids.dedup();
-        Ok(pids)
+        Ok(own::members(directory))
     }
 
     /// A v1 controller's directory.

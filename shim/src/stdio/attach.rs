@@ -1,16 +1,15 @@
 //! The attach socket: serves a process's streams to any number of clients by the protocol in `knarr_proto::frame`.
 //! Who waits for whom is `fanout`'s to say; this moves the bytes.
 
+use std::fmt;
 use std::io;
-use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use knarr_proto::frame::{FrameKind, HEADER_BYTES, Header, Stream};
 use rustix::event::{PollFd, PollFlags};
-use rustix::fs::Mode;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
@@ -24,13 +23,16 @@ use super::stdin::Stdin;
 use crate::descriptor::{CHUNK_BYTES, watched};
 use crate::flag::Flag;
 use crate::journal;
+use crate::sockets::SocketName;
 
 /// A process's attach socket. It is there, and clients can connect, from [`Attach::bind`] until the process's streams
 /// have ended.
 #[derive(Debug)]
 pub(crate) struct Attach {
-    path: PathBuf,
-    listener: AsyncFd<UnixListener>,
+    name: Mutex<SocketName>,
+    listener: Mutex<Arc<AsyncFd<UnixListener>>>,
+    /// The listener has been replaced.
+    renewed: Notify,
     stdin: Arc<Stdin>,
     fanout: Mutex<Fanout>,
     /// Something for the clients' writers to look at: new frames, or the end.
@@ -43,13 +45,14 @@ pub(crate) struct Attach {
 }
 
 impl Attach {
-    /// Makes the socket, for this user alone. A socket left there by a shim that died is replaced.
-    pub(crate) fn bind(path: &Path, stdin: Arc<Stdin>) -> io::Result<Arc<Self>> {
-        let listener = bind_private(path)?;
-        listener.set_nonblocking(true)?;
+    /// Makes the socket, for this user alone. A socket left there by a shim that died is replaced. `bundle` remembers it
+    /// for `delete`.
+    pub(crate) fn bind(path: &Path, bundle: &Path, stdin: Arc<Stdin>) -> io::Result<Arc<Self>> {
+        let (listener, name) = SocketName::bind(path, bundle)?;
         Ok(Arc::new(Self {
-            path: path.to_owned(),
-            listener: watched(listener, Interest::READABLE)?,
+            name: Mutex::new(name),
+            listener: Mutex::new(Arc::new(listening(listener)?)),
+            renewed: Notify::new(),
             stdin,
             fanout: Mutex::default(),
             queued: Notify::new(),
@@ -60,46 +63,61 @@ impl Attach {
         }))
     }
 
+    /// Makes the socket anew if its name is gone and the streams have not ended.
+    pub(crate) fn renew(&self) -> io::Result<()> {
+        if self.ended.is_raised() {
+            return Ok(());
+        }
+        if let Some(listener) = lock(&self.name).renew()? {
+            *lock(&self.listener) = Arc::new(listening(listener)?);
+            self.renewed.notify_waiters();
+        }
+        Ok(())
+    }
+
     /// Accepts clients until the streams have ended, then lets each read what is queued for it: at most [`STALL_LIMIT`]
-    /// long without reading anything. The socket's name goes first, so that nobody comes too late.
+    /// long without reading anything. The socket's name goes first, so that no client comes too late.
     pub(crate) async fn serve(self: Arc<Self>) {
         loop {
+            let renewed = self.renewed.notified();
+            let listener = Arc::clone(&lock(&self.listener));
             tokio::select! {
-                ready = self.listener.readable() => match ready {
+                ready = listener.readable() => match ready {
                     Ok(mut ready) => {
                         self.accept_waiting();
                         ready.clear_ready();
                     }
                     Err(error) => {
-                        journal::warn(&format!("attach socket {}: {error}", self.path.display()));
+                        journal::warn(&format!("attach socket {self}: {error}"));
                         break;
                     }
                 },
+                () = renewed => {}
                 () = self.ended.raised() => break,
             }
         }
         self.accept_waiting();
-        self.remove_name();
-        let mut clients = std::mem::take(&mut *self.clients.lock().expect("nothing panics under this lock"));
+        if let Err(error) = lock(&self.name).remove() {
+            journal::warn(&format!("attach socket {self} stays: {error}"));
+        }
+        let mut clients = std::mem::take(&mut *lock(&self.clients));
         while clients.join_next().await.is_some() {}
     }
 
     /// Takes the clients that have connected up to this instant, so that output that follows reaches them.
     pub(crate) fn accept_waiting(self: &Arc<Self>) {
         loop {
-            match self.listener.get_ref().accept() {
+            let accepted = lock(&self.listener).get_ref().accept();
+            match accepted {
                 Ok((stream, _)) => {
                     if let Err(error) = self.admit(stream) {
-                        journal::warn(&format!(
-                            "attach socket {}: a client was refused: {error}",
-                            self.path.display()
-                        ));
+                        journal::warn(&format!("attach socket {self}: a client was refused: {error}"));
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
-                    journal::warn(&format!("attach socket {}: {error}", self.path.display()));
+                    journal::warn(&format!("attach socket {self}: {error}"));
                     return;
                 }
             }
@@ -116,7 +134,7 @@ impl Attach {
             .fanout()
             .join()
             .ok_or_else(|| io::Error::new(io::ErrorKind::QuotaExceeded, "there are too many clients"))?;
-        let mut clients = self.clients.lock().expect("nothing panics under this lock");
+        let mut clients = lock(&self.clients);
         // Those that have left.
         while clients.try_join_next().is_some() {}
         clients.spawn(Arc::clone(self).attend(client, stream));
@@ -133,7 +151,7 @@ impl Attach {
             outcome = self.receive(reader) => outcome,
         };
         if let Err(error) = outcome {
-            journal::debug(&format!("attach socket {}: a client left: {error}", self.path.display()));
+            journal::debug(&format!("attach socket {self}: a client left: {error}"));
         }
         self.fanout().leave(client);
         self.moved.notify_waiters();
@@ -202,10 +220,7 @@ impl Attach {
                 self.stdin.close();
             } else if let Err(error) = self.stdin.write(&payload).await {
                 // The process reads no more; the client may still want its output.
-                journal::debug(&format!(
-                    "attach socket {}: input was not taken: {error}",
-                    self.path.display()
-                ));
+                journal::debug(&format!("attach socket {self}: input was not taken: {error}"));
             }
             payload.clear();
             payload.shrink_to(CHUNK_BYTES);
@@ -240,16 +255,8 @@ impl Attach {
         self.ended.raise();
     }
 
-    fn remove_name(&self) {
-        if let Err(error) = std::fs::remove_file(&self.path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            journal::warn(&format!("attach socket {} stays: {error}", self.path.display()));
-        }
-    }
-
     fn fanout(&self) -> MutexGuard<'_, Fanout> {
-        self.fanout.lock().expect("nothing panics under this lock")
+        lock(&self.fanout)
     }
 }
 
@@ -261,14 +268,17 @@ fn has_hung_up(reader: &OwnedReadHalf) -> bool {
     rustix::event::poll(&mut poll, Some(&now)).is_ok() && poll[0].revents().contains(PollFlags::HUP)
 }
 
-/// A listening socket with mode 0600 from its first instant.
-pub(crate) fn bind_private(path: &Path) -> io::Result<UnixListener> {
-    if path.symlink_metadata().is_ok_and(|metadata| metadata.file_type().is_socket()) {
-        std::fs::remove_file(path)?;
+fn listening(listener: UnixListener) -> io::Result<AsyncFd<UnixListener>> {
+    listener.set_nonblocking(true)?;
+    watched(listener, Interest::READABLE)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nothing panics under these locks")
+}
+
+impl fmt::Display for Attach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        lock(&self.name).path().display().fmt(f)
     }
-    // There is one thread; nobody else makes a file meanwhile.
-    let before = rustix::process::umask(Mode::from_raw_mode(0o177));
-    let bound = UnixListener::bind(path);
-    rustix::process::umask(before);
-    bound
 }

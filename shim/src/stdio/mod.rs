@@ -9,7 +9,7 @@ mod target;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use knarr_proto::frame::Stream;
@@ -80,24 +80,25 @@ struct Gates {
 }
 
 impl Streams {
-    /// Opens everything that the request names, and returns with it the process's own ends. With a terminal there are
-    /// none: [`Streams::connect`] follows. The attach socket can be connected to when this returns.
+    /// Opens everything that `target` names, and returns with it the process's own ends. With a terminal there are none:
+    /// [`Streams::connect`] follows. The attach socket can be connected to when this returns.
     pub(crate) fn open(
-        request: &Request,
+        target: &Target,
+        has_terminal: bool,
         owner: PipeOwner,
+        bundle: &Path,
     ) -> Result<(Arc<Self>, ContainerStreams), StdioError> {
-        let target = Target::of(request).map_err(StdioError::Target)?;
         let mut ends = ContainerStreams::default();
         let stdin = Arc::new(if !target.has_stdin() {
             Stdin::none()
-        } else if request.terminal {
+        } else if has_terminal {
             Stdin::awaited()
         } else {
             let (theirs, ours) = pipe(owner, PipeEnd::Read)?;
             ends.stdin = Some(theirs);
             Stdin::pipe(ours)
         });
-        let opened = target.open(&stdin)?;
+        let opened = target.open(&stdin, bundle)?;
         let (drained, drained_gate) = mpsc::channel(1);
         let (ended, ended_gate) = mpsc::channel(1);
         let gates = Gates { drained, ended };
@@ -115,7 +116,7 @@ impl Streams {
         if let Some(input) = opened.input {
             lock(&streams.pumps).spawn(input.pump(stdin));
         }
-        if request.terminal {
+        if has_terminal {
             *lock(&streams.awaited) = opened.stdout.map(|sink| (sink, gates));
             return Ok((streams, ends));
         }
@@ -169,6 +170,11 @@ impl Streams {
         if let Some(mut drained) = drained {
             timeout(LINGER_LIMIT, drained.recv()).await.ok();
         }
+    }
+
+    /// Makes the attach socket anew if its name is gone.
+    pub(crate) fn renew_socket(&self) -> io::Result<()> {
+        self.attach.as_ref().map_or(Ok(()), |attach| attach.renew())
     }
 
     /// No more input, but for what its writers have on the way in a fifo.

@@ -109,8 +109,14 @@ impl Target {
         }
     }
 
+    /// Whether clients have to find it before the process is told to go. The caller's fifos and files are opened only
+    /// then: a writer that waits for its reader is to wait until there is a process to read, as under containerd's shim.
+    pub(crate) fn is_needed_before_start(&self) -> bool {
+        matches!(self, Self::Knarr { .. })
+    }
+
     /// Opens all of it.
-    pub(super) fn open(&self, stdin: &Arc<Stdin>) -> Result<Opened, StdioError> {
+    pub(super) fn open(&self, stdin: &Arc<Stdin>, bundle: &Path) -> Result<Opened, StdioError> {
         match self {
             Self::Paths { stdin, stdout, stderr } => {
                 let input = at_path(stdin.as_deref(), Input::open)?;
@@ -125,8 +131,8 @@ impl Target {
                         log.map(|log| Arc::new(Mutex::new(log)))
                     }
                 };
-                let attach =
-                    at_path(Some(Path::new(&stdio.attach)), |path| Attach::bind(path, Arc::clone(stdin)))?;
+                let bind = |path: &Path| Attach::bind(path, bundle, Arc::clone(stdin));
+                let attach = at_path(Some(Path::new(&stdio.attach)), bind)?;
                 let sink = |wanted: bool| {
                     let attach = attach.clone().filter(|_| wanted)?;
                     Some(Sink::Attach { attach, log: log.clone() })

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,24 +12,27 @@ use containerd_shim_protos::api::Mount;
 use containerd_shim_protos::events::task::{TaskCreate, TaskIO, TaskPaused, TaskResumed, TaskStart};
 use containerd_shim_protos::protobuf::MessageField;
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
+use knarr_proto::processes::{CgroupIdentity, ProcessRecord};
 use knarr_proto::status::{Event, Status};
-use tokio::sync::oneshot;
+use rustix::io::Errno;
+use rustix::process::Signal;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::config;
 use super::error::TaskError;
+use super::launch::Launch;
 use super::oom::OomTeller;
 use super::options::Options;
 use super::process::Process;
-use crate::cgroup::{Cgroup, CgroupError};
+use crate::cgroup::{Cgroup, CgroupError, own};
 use crate::chain::chain;
-use crate::console::ConsoleSocket;
 use crate::publisher::Publisher;
 use crate::reaper::{Exit, Reaper};
+use crate::record::{self, LiveProcess};
 use crate::runtime::{Runtime, RuntimeError, Streams};
 use crate::settings::Settings;
-use crate::stdio::{PipeOwner, Request, Streams as Stdio};
+use crate::stdio::{PipeOwner, Request};
 use crate::{exit, journal, mounts};
 
 /// The runtime has said that it is dead; the kernel needs a moment to say so, too.
@@ -79,6 +81,7 @@ pub(crate) struct Container {
     /// Whether its processes outlive the first one, which has no pid namespace of its own.
     pub(super) shares_pids: bool,
     cgroup: Option<Cgroup>,
+    own_cgroups: Vec<CgroupIdentity>,
 }
 
 impl Container {
@@ -92,36 +95,45 @@ impl Container {
         let runtime =
             Runtime::new(&options.invocation(&around.settings), &bundle, Arc::clone(&around.reaper));
         let owner = options.pipe_owner();
+        let init = Process::new(String::new(), stdio)?;
         let root = bundle.join("rootfs");
         mounts::mount_all(&rootfs, &root).map_err(TaskError::Mount)?;
-        let opened = match Stdio::open(&stdio, owner) {
-            Ok(opened) => opened,
-            Err(error) => {
-                unmount(&root);
-                return Err(TaskError::Stdio(error));
-            }
-        };
-        let init = Process::new(String::new(), stdio, opened);
+        if let Err(error) = init.open_streams(owner, &bundle) {
+            unmount(&root);
+            return Err(error);
+        }
         let mut arguments = vec![OsString::from("--bundle"), bundle.clone().into_os_string()];
         arguments.extend(options.create_flags().map(OsString::from));
         let launch = Launch { operation: "create", arguments, id: &id, pid_file: bundle.join("init.pid") };
         let exit = match launch.run(&runtime, &around, &init).await {
             Ok(exit) => exit,
             Err(error) => {
-                init.streams.close().await;
+                init.close_streams().await;
                 take_back(&runtime, &id, &error).await;
                 unmount(&root);
                 return Err(error);
             }
         };
+        let pid = init.state().pid;
         // A process that has ended already has taken its cgroup's name with it.
-        let cgroup = Cgroup::of(init.state().pid).ok();
+        let cgroup = Cgroup::find(pid).ok();
+        let own_cgroups = keep_record(&bundle, pid, cgroup.as_ref());
         let oom = cgroup.as_ref().and_then(|cgroup| OomTeller::of(cgroup, &id, &around.publisher));
-        // Nobody else has seen the process yet, so this is the first move.
+        // No other has seen the process yet, so this is the first move.
         init.advance(Event::InitReady, "create")?;
-        let execs = Mutex::default();
-        let container =
-            Arc::new(Self { id, bundle, init, around, runtime, owner, execs, oom, shares_pids, cgroup });
+        let container = Arc::new(Self {
+            id,
+            bundle,
+            init,
+            around,
+            runtime,
+            owner,
+            execs: Mutex::default(),
+            oom,
+            shares_pids,
+            cgroup,
+            own_cgroups,
+        });
         container.tell_create(rootfs);
         container.supervise(Arc::clone(&container.init), exit);
         Ok(container)
@@ -145,7 +157,9 @@ impl Container {
         let init = &self.init;
         let _turn = init.turn().await;
         init.require(Status::Created, "start")?;
-        init.streams.starting();
+        if let Some(streams) = init.streams() {
+            streams.starting();
+        }
         self.call("start", &[]).await?;
         init.advance(Event::Started, "start")?;
         let pid = init.state().pid;
@@ -159,15 +173,31 @@ impl Container {
         if self.init.state().exit.is_some() && !all {
             return Err(TaskError::Finished);
         }
-        let signal = signal.to_string();
-        let all = if all { Some("--all") } else { None };
+        let number = signal.to_string();
+        let flag = if all { Some("--all") } else { None };
         let arguments: Vec<&OsStr> =
-            all.into_iter().chain([self.id.as_str(), &signal]).map(OsStr::new).collect();
+            flag.into_iter().chain([self.id.as_str(), &number]).map(OsStr::new).collect();
         match self.runtime.run("kill", &arguments, Streams::Collected).await {
             Ok(_) => Ok(()),
-            Err(error) if error.is_gone() => Err(TaskError::Finished),
+            // The runtime knows it by a file, which may be lost. The kernel knows better.
+            Err(error) if error.is_gone() => self.signal_without_runtime(signal, all),
             Err(error) => Err(TaskError::Runtime(error)),
         }
+    }
+
+    fn signal_without_runtime(&self, number: u32, all: bool) -> Result<(), TaskError> {
+        let named = i32::try_from(number).ok().and_then(Signal::from_named_raw);
+        let signal = named.ok_or(TaskError::Signal(number))?;
+        let sent = self.init.signal(signal);
+        if all && !self.own_cgroups.is_empty() {
+            for (pid, _) in self.pids()? {
+                let Ok(Some(stat)) = record::stat(pid) else { continue };
+                if let Ok(Some(process)) = LiveProcess::open(stat.identity) {
+                    process.signal(signal).map_err(|error| TaskError::Kill(errno_of(&error)))?;
+                }
+            }
+        }
+        sent
     }
 
     /// Freezes all of its processes.
@@ -225,7 +255,7 @@ impl Container {
             }
         };
         match self.call("delete", force).await {
-            Err(TaskError::Runtime(error)) if error.is_gone() => {}
+            Err(TaskError::Runtime(error)) if error.is_gone() => self.end_without_runtime().await?,
             other => other?,
         }
         let exit = timeout(END_LIMIT, self.init.exit()).await;
@@ -237,10 +267,28 @@ impl Container {
         let execs: Vec<_> = self.execs().values().cloned().collect();
         let mut lingering = Vec::new();
         for process in std::iter::once(&self.init).chain(&execs) {
-            lingering.extend(process.streams.close().await);
+            lingering.extend(process.close_streams().await);
         }
         mounts::unmount_all(&self.bundle.join("rootfs")).map_err(TaskError::Mount)?;
         Ok((exit, lingering))
+    }
+
+    /// Ends what the runtime no longer knows: its state has been lost. What has ended already takes no time.
+    async fn end_without_runtime(&self) -> Result<(), TaskError> {
+        match self.init.signal(Signal::KILL) {
+            Err(error @ TaskError::Kill(_)) => return Err(error),
+            _ => {}
+        }
+        let (cgroups, since) = (self.own_cgroups.clone(), self.init.start_time());
+        let ended = tokio::task::spawn_blocking(move || own::end(&cgroups, since)).await;
+        ended.expect("it does not panic and is not aborted").map_err(TaskError::Leftover)
+    }
+
+    /// Makes the attach sockets anew whose names are gone.
+    pub(super) fn renew_sockets(&self) -> io::Result<()> {
+        let execs: Vec<_> = self.execs().values().cloned().collect();
+        let all = std::iter::once(&self.init).chain(&execs).filter_map(|process| process.streams());
+        all.fold(Ok(()), |first, streams| first.and(streams.renew_socket()))
     }
 
     /// The process of this exec id; the empty one is the first process's.
@@ -269,51 +317,22 @@ impl Container {
     }
 }
 
-/// A call to the runtime that leaves a process behind.
-pub(super) struct Launch<'a> {
-    pub(super) operation: &'static str,
-    pub(super) arguments: Vec<OsString>,
-    pub(super) id: &'a str,
-    pub(super) pid_file: PathBuf,
-}
-
-impl Launch<'_> {
-    /// Makes `process`; its end comes through what is returned.
-    pub(super) async fn run(
-        self,
-        runtime: &Runtime,
-        around: &Surroundings,
-        process: &Process,
-    ) -> Result<oneshot::Receiver<Exit>, TaskError> {
-        let Self { operation, mut arguments, id, pid_file } = self;
-        let directory = around.settings.socket_directory();
-        let console = match process.request.terminal {
-            true => Some(ConsoleSocket::bind(directory, id, &process.exec_id).map_err(TaskError::Console)?),
-            false => None,
-        };
-        if let Some(console) = &console {
-            arguments.extend(["--console-socket".into(), console.path().as_os_str().to_owned()]);
-        }
-        arguments.extend(["--pid-file".into(), pid_file.clone().into_os_string(), id.into()]);
-        let arguments: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
-        // One of an earlier run is not this run's.
-        fs::remove_file(&pid_file).ok();
-        let _hold = around.reaper.hold();
-        let streams = Streams::Container(process.take_ends());
-        runtime.run(operation, &arguments, streams).await.map_err(TaskError::Runtime)?;
-        let pid = read_pid(&pid_file).map_err(TaskError::PidFile)?;
-        let exit = around.reaper.watch(pid);
-        process.made(pid, &exit);
-        if let Some(console) = console {
-            process.connect(console.receive().await.map_err(TaskError::Console)?);
-        }
-        Ok(exit)
+/// Adds the first process and its cgroups to the bundle's record, for whoever has to end them without this shim. Returns
+/// the cgroups. Without the record everything else works.
+fn keep_record(bundle: &Path, pid: u32, cgroup: Option<&Cgroup>) -> Vec<CgroupIdentity> {
+    let cgroups = cgroup.map(|cgroup| cgroup.own(pid)).unwrap_or_default();
+    let kept = record::new(std::process::id()).and_then(|record| {
+        let init = Some(record::identify(pid)?);
+        record::write(bundle, &ProcessRecord { init, cgroups: cgroups.clone(), ..record })
+    });
+    if let Err(error) = kept {
+        journal::warn(&format!("the container's process is not recorded in the bundle: {error}"));
     }
+    cgroups
 }
 
-fn read_pid(path: &Path) -> io::Result<u32> {
-    let text = fs::read_to_string(path)?;
-    text.trim().parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+fn errno_of(error: &io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
 /// What a create that failed may have left with the runtime. A container of this name that was there before stays.

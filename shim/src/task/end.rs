@@ -28,7 +28,9 @@ impl Container {
             if is_first && this.shares_pids {
                 this.kill_rest().await;
             }
-            process.streams.process_exited().await;
+            if let Some(streams) = process.streams() {
+                streams.process_exited().await;
+            }
             if is_first {
                 this.record(&process, exit);
             }

@@ -91,6 +91,9 @@ pub(crate) enum TaskError {
     /// The cgroup.
     #[error("cannot measure the container")]
     Cgroup(#[source] CgroupError),
+    /// What is left of the container, whose runtime has lost its state.
+    #[error("cannot end what is left of the container")]
+    Leftover(#[source] std::io::Error),
     /// The process did not end although its container was deleted.
     #[error("the container's process {0} does not end")]
     Immortal(u32),
@@ -122,6 +125,7 @@ impl TaskError {
             | Self::Console(_)
             | Self::Exit(_)
             | Self::Kill(_)
+            | Self::Leftover(_)
             | Self::Immortal(_) => Kind::Internal,
         }
     }

@@ -2,25 +2,29 @@
 //! process only by its id.
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use containerd_shim_protos::events::task::{TaskExecAdded, TaskExecStarted};
 use knarr_proto::id::ContainerId;
 use knarr_proto::status::{Event, Status};
+use rustix::fs::MemfdFlags;
 use rustix::process::Signal;
 use serde_json::{Map, Value};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::container::{Container, Launch};
+use super::container::Container;
 use super::error::TaskError;
+use super::launch::Launch;
 use super::process::Process;
+use crate::journal;
 use crate::reaper::Exit;
-use crate::stdio::{Request, Streams};
+use crate::record::{self, LiveProcess};
+use crate::stdio::Request;
 
 /// The exit status of a process that never ran; containerd's shim says so, too.
 const NEVER_RAN: u32 = 255;
@@ -30,17 +34,17 @@ impl Container {
     pub(super) fn add_exec(&self, exec_id: &str, process: &[u8], stdio: Request) -> Result<(), TaskError> {
         exec_id.parse::<ContainerId>().map_err(TaskError::Id)?;
         self.require_live()?;
-        let mut process: Map<String, Value> = serde_json::from_slice(process)
+        let mut specification: Map<String, Value> = serde_json::from_slice(process)
             .map_err(|error| TaskError::Malformed("the process", Some(error)))?;
-        process.insert("terminal".to_owned(), Value::Bool(stdio.terminal));
+        specification.insert("terminal".to_owned(), Value::Bool(stdio.terminal));
         if self.execs().contains_key(exec_id) {
             return Err(TaskError::Exists(exec_id.to_owned()));
         }
-        let opened = Streams::open(&stdio, self.owner).map_err(TaskError::Stdio)?;
-        let text = serde_json::to_vec(&process).expect("it was JSON before");
-        write_private(&self.file_of(exec_id, "json"), &text)
-            .map_err(|source| TaskError::Bundle("the exec's process", source))?;
-        let process = Process::new(exec_id.to_owned(), stdio, opened);
+        let process = Process::new(exec_id.to_owned(), stdio)?;
+        if process.is_attached_before_start() {
+            process.open_streams(self.owner, &self.bundle)?;
+        }
+        process.specify(serde_json::to_vec(&specification).expect("it was JSON before"));
         self.execs().insert(exec_id.to_owned(), process);
         let (container_id, exec_id) = (self.id.clone(), exec_id.to_owned());
         let event = TaskExecAdded { container_id, exec_id, ..TaskExecAdded::default() };
@@ -53,21 +57,14 @@ impl Container {
         let _turn = exec.turn().await;
         exec.require(Status::Creating, "start")?;
         self.require_live()?;
-        exec.streams.starting();
-        let exec_id = exec.exec_id.as_str();
-        let (process, pid_file) = (self.file_of(exec_id, "json"), self.file_of(exec_id, "pid"));
-        let arguments: Vec<OsString> =
-            vec!["--detach".into(), "--process".into(), process.clone().into_os_string()];
-        let launch = Launch { operation: "exec", arguments, id: &self.id, pid_file: pid_file.clone() };
-        let launched = launch.run(&self.runtime, &self.around, exec).await;
-        // They have served; what is left of them goes with the bundle.
-        fs::remove_file(process).ok();
-        fs::remove_file(pid_file).ok();
+        let launched = self.launch_exec(exec).await;
         let exit = match launched {
             Ok(exit) => exit,
             Err(error) => {
-                // One that was made and then not taken over: nobody could ever reach it.
-                exec.signal(Signal::KILL).ok();
+                // One that was made and then not taken over: no client could ever reach it.
+                if exec.signal(Signal::KILL).is_err() && matches!(error, TaskError::PidFile(_)) {
+                    self.kill_unknown_children();
+                }
                 exec.ended(Exit { code: NEVER_RAN, at: SystemTime::now() });
                 return Err(error);
             }
@@ -82,6 +79,39 @@ impl Container {
         Ok(pid)
     }
 
+    /// The process's specification goes to the runtime in memory, and its pid file is beside the sockets: a disk that is
+    /// full must not keep anyone from looking into the container that has filled it.
+    async fn launch_exec(&self, exec: &Arc<Process>) -> Result<oneshot::Receiver<Exit>, TaskError> {
+        exec.open_streams(self.owner, &self.bundle)?.starting();
+        let memory = in_memory(&exec.take_specification())
+            .map_err(|source| TaskError::Bundle("the exec's process", source))?;
+        // By our own number: the runtime opens it, and inherits nothing.
+        let specification = format!("/proc/{}/fd/{}", std::process::id(), memory.as_raw_fd());
+        let pid_file = self.around.settings.volatile_file(&exec.exec_id, "pid");
+        let arguments: Vec<OsString> = vec!["--detach".into(), "--process".into(), specification.into()];
+        let launch = Launch { operation: "exec", arguments, id: &self.id, pid_file: pid_file.clone() };
+        let launched = launch.run(&self.runtime, &self.around, exec).await;
+        // No longer needed; a leftover is removed with the container.
+        fs::remove_file(pid_file).ok();
+        launched
+    }
+
+    /// An exec whose pid could not be read is our child and in the container's cgroup, and none that we know.
+    fn kill_unknown_children(&self) {
+        let known: Vec<u32> =
+            self.execs().values().chain([&self.init]).map(|process| process.state().pid).collect();
+        let Ok(pids) = self.pids() else { return };
+        for pid in pids.into_iter().map(|(pid, _)| pid).filter(|pid| !known.contains(pid)) {
+            let Ok(Some(stat)) = record::stat(pid) else { continue };
+            if stat.parent == std::process::id()
+                && let Ok(Some(process)) = LiveProcess::open(stat.identity)
+                && let Err(error) = process.signal(Signal::KILL)
+            {
+                journal::warn(&format!("process {pid} of an exec that failed goes on: {error}"));
+            }
+        }
+    }
+
     /// Forgets an exec that has ended or was never started; as [`Container::delete`].
     pub(super) async fn delete_exec(&self, exec: &Process) -> Result<(Exit, Vec<JoinHandle<()>>), TaskError> {
         let turn = exec.turn().await;
@@ -91,14 +121,13 @@ impl Container {
             (None, Status::Creating) => {
                 let exit = Exit { code: NEVER_RAN, at: SystemTime::now() };
                 exec.ended(exit);
-                fs::remove_file(self.file_of(&exec.exec_id, "json")).ok();
                 exit
             }
             (None, status) => return Err(TaskError::State { operation: "delete", status }),
         };
         drop(turn);
         self.execs().remove(&exec.exec_id);
-        Ok((exit, exec.streams.close().await.into_iter().collect()))
+        Ok((exit, exec.close_streams().await.into_iter().collect()))
     }
 
     fn require_live(&self) -> Result<(), TaskError> {
@@ -107,13 +136,10 @@ impl Container {
             status => Err(TaskError::State { operation: "exec in", status }),
         }
     }
-
-    fn file_of(&self, exec_id: &str, extension: &str) -> std::path::PathBuf {
-        self.bundle.join(format!("exec-{exec_id}.{extension}"))
-    }
 }
 
-fn write_private(path: &Path, text: &[u8]) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text)
+fn in_memory(bytes: &[u8]) -> std::io::Result<File> {
+    let mut file = File::from(rustix::fs::memfd_create("process.json", MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    Ok(file)
 }

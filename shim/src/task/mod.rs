@@ -7,18 +7,19 @@ mod container;
 mod end;
 mod error;
 mod exec;
+mod launch;
 mod oom;
 mod options;
 mod process;
 
-use std::fs;
 use std::io;
-use std::path::Path;
+use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use containerd_shim_protos::events::task::TaskDelete;
 use containerd_shim_protos::protobuf::MessageField;
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
+use knarr_proto::status::Status;
 use rustix::process::Signal;
 use tokio::task::JoinSet;
 
@@ -31,6 +32,8 @@ use crate::console;
 use crate::flag::Flag;
 use crate::journal;
 use crate::reaper::Exit;
+use crate::record;
+use crate::sockets::SocketName;
 use crate::stdio::Request;
 use crate::timestamp;
 
@@ -43,6 +46,8 @@ pub(crate) struct Tasks {
     lingering: Mutex<JoinSet<()>>,
     /// Raised when the shim is to end.
     pub(crate) ending: Flag,
+    /// The name by which clients find the shim.
+    socket: Mutex<SocketName>,
 }
 
 /// Where the one container is.
@@ -57,9 +62,9 @@ enum Slot {
 
 impl Tasks {
     /// No container yet.
-    pub(crate) fn new(around: Surroundings) -> Self {
+    pub(crate) fn new(around: Surroundings, socket: SocketName) -> Self {
         let (slot, lingering) = (Mutex::new(Slot::Empty), Mutex::default());
-        Self { around, slot, lingering, ending: Flag::default() }
+        Self { around, slot, lingering, ending: Flag::default(), socket: Mutex::new(socket) }
     }
 
     /// Makes the container. Its first process's pid.
@@ -172,7 +177,9 @@ impl Tasks {
     /// No more input for a process.
     pub(crate) fn close_stdin(&self, id: &str, exec_id: &str) -> Result<(), TaskError> {
         let (_, process) = self.process(id, exec_id)?;
-        process.streams.close_stdin();
+        if let Some(streams) = process.streams() {
+            streams.close_stdin();
+        }
         Ok(())
     }
 
@@ -225,9 +232,72 @@ impl Tasks {
         if matches!(*slot, Slot::Empty) {
             *slot = Slot::Closed;
             // Before the caller is answered: a new shim for this container may come at once.
-            remove_name(&self.around.settings.socket);
+            self.remove_names();
             self.ending.raise();
         }
+    }
+
+    /// Ends the shim that no client wants: one without a container, or with one that has ended, whose exit record stays.
+    /// Returns whether it may end.
+    pub(crate) fn abandon(&self) -> bool {
+        let mut slot = self.slot();
+        let is_ended = match &*slot {
+            Slot::Empty => true,
+            Slot::Made(container) => container.init.state().status == Status::Stopped,
+            Slot::Creating | Slot::Closed => false,
+        };
+        if is_ended {
+            *slot = Slot::Closed;
+            self.remove_names();
+        }
+        is_ended
+    }
+
+    fn remove_names(&self) {
+        let socket = self.socket();
+        if let Err(error) = socket.remove() {
+            journal::warn(&format!("socket {} stays: {error}", socket.path().display()));
+        }
+        if let Err(error) = record::forget(&self.around.settings.bundle) {
+            journal::warn(&format!("the record of the shim's process stays: {error}"));
+        }
+    }
+
+    /// Whether it has no container, and none is being made.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(*self.slot(), Slot::Empty)
+    }
+
+    /// Whether its container is being made or has not ended.
+    pub(crate) fn has_process(&self) -> bool {
+        match &*self.slot() {
+            Slot::Creating => true,
+            Slot::Made(container) => container.init.state().status != Status::Stopped,
+            Slot::Empty | Slot::Closed => false,
+        }
+    }
+
+    /// Whether clients that look for the shim's socket find it.
+    pub(crate) fn is_in_place(&self) -> bool {
+        self.socket().is_in_place()
+    }
+
+    /// Makes sockets anew whose names are gone. A new listener for the shim's own, if that was one of them.
+    pub(crate) fn renew_sockets(&self) -> io::Result<Option<UnixListener>> {
+        let container = match &*self.slot() {
+            Slot::Made(container) => Some(Arc::clone(container)),
+            _ => None,
+        };
+        let renewed = container.map_or(Ok(()), |container| container.renew_sockets());
+        let own = self.socket().renew()?;
+        if let Err(error) = renewed {
+            journal::warn(&format!("an attach socket cannot be made anew: {error}"));
+        }
+        Ok(own)
+    }
+
+    fn socket(&self) -> MutexGuard<'_, SocketName> {
+        self.socket.lock().expect("nothing panics under this lock")
     }
 
     /// Waits for the clients of deleted processes' streams.
@@ -237,10 +307,11 @@ impl Tasks {
         while clients.join_next().await.is_some() {}
     }
 
-    /// The container, if it is the one asked for.
+    /// The container, if it is the one asked for. No container has the empty id: it stands for whichever is here, for a
+    /// client that has found the socket and has lost its records.
     pub(crate) fn container(&self, id: &str) -> Result<Arc<Container>, TaskError> {
         match &*self.slot() {
-            Slot::Made(container) if container.id == id => Ok(Arc::clone(container)),
+            Slot::Made(container) if id.is_empty() || container.id == id => Ok(Arc::clone(container)),
             _ => Err(TaskError::NotCreated),
         }
     }
@@ -258,13 +329,5 @@ impl Tasks {
 
     fn slot(&self) -> MutexGuard<'_, Slot> {
         self.slot.lock().expect("nothing panics under this lock")
-    }
-}
-
-fn remove_name(path: &Path) {
-    if let Err(error) = fs::remove_file(path)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        journal::warn(&format!("socket {} stays: {error}", path.display()));
     }
 }

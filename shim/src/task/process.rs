@@ -1,19 +1,22 @@
 //! One process of a container, its first or an exec: its state, its streams, its end. How it is made is `container`'s.
 
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use knarr_proto::status::{Event, Status};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::sync::{MutexGuard as AsyncGuard, oneshot};
+use tokio::task::JoinHandle;
 
 use super::error::TaskError;
 use crate::descriptor::Descriptor;
 use crate::flag::Flag;
 use crate::reaper::Exit;
+use crate::record;
 use crate::runtime::ContainerStreams;
-use crate::stdio::{Request, Streams};
+use crate::stdio::{PipeOwner, Request, StdioError, Streams, Target};
 
 /// A process that a manager asked for.
 #[derive(Debug)]
@@ -22,13 +25,18 @@ pub(crate) struct Process {
     pub(crate) exec_id: String,
     /// Where the manager wants its streams.
     pub(crate) request: Request,
-    /// The streams themselves.
-    pub(crate) streams: Arc<Streams>,
+    target: Target,
+    /// Opened before the process is made: see [`Target::is_needed_before_start`].
+    streams: OnceLock<Arc<Streams>>,
+    /// An exec's specification, the runtime-spec's JSON, until it is made.
+    specification: Mutex<Vec<u8>>,
     /// The process's own ends, until it is made.
     ends: Mutex<Option<ContainerStreams>>,
     terminal: OnceLock<Arc<Descriptor>>,
-    /// For signals: a pid may be somebody else's as soon as the process has been reaped.
+    /// For signals: a pid may be another process's as soon as this one has been reaped.
     pidfd: OnceLock<OwnedFd>,
+    /// When it was started, by the kernel's clock.
+    start_time: OnceLock<u64>,
     state: Mutex<State>,
     exited: Flag,
     /// Held while the process is started, and while its exit is told: so a start is always told first.
@@ -47,24 +55,63 @@ pub(crate) struct State {
 }
 
 impl Process {
-    /// A process that is being made.
-    pub(crate) fn new(
-        exec_id: String,
-        request: Request,
-        opened: (Arc<Streams>, ContainerStreams),
-    ) -> Arc<Self> {
-        let (streams, ends) = opened;
-        Arc::new(Self {
+    /// A process that is to be made.
+    pub(crate) fn new(exec_id: String, request: Request) -> Result<Arc<Self>, TaskError> {
+        let target = Target::of(&request).map_err(|bad| TaskError::Stdio(StdioError::Target(bad)))?;
+        Ok(Arc::new(Self {
             exec_id,
             request,
-            streams,
-            ends: Mutex::new(Some(ends)),
+            target,
+            streams: OnceLock::new(),
+            specification: Mutex::default(),
+            ends: Mutex::default(),
             terminal: OnceLock::new(),
             pidfd: OnceLock::new(),
+            start_time: OnceLock::new(),
             state: Mutex::new(State { status: Status::Creating, pid: 0, exit: None }),
             exited: Flag::default(),
             turn: tokio::sync::Mutex::default(),
-        })
+        }))
+    }
+
+    /// Opens its streams, unless they are open; the attach socket is recorded in `bundle`.
+    pub(crate) fn open_streams(&self, owner: PipeOwner, bundle: &Path) -> Result<&Arc<Streams>, TaskError> {
+        if self.streams.get().is_none() {
+            let opened = Streams::open(&self.target, self.request.terminal, owner, bundle);
+            let (streams, ends) = opened.map_err(TaskError::Stdio)?;
+            *self.ends.lock().expect("nothing panics under this lock") = Some(ends);
+            // There is one thread, and it has just looked.
+            self.streams.set(streams).ok();
+        }
+        Ok(self.streams.get().expect("set above"))
+    }
+
+    /// What an exec is to run.
+    pub(crate) fn specify(&self, specification: Vec<u8>) {
+        *self.specification.lock().expect("nothing panics under this lock") = specification;
+    }
+
+    /// What it is to run, once.
+    pub(crate) fn take_specification(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.specification.lock().expect("nothing panics under this lock"))
+    }
+
+    /// Whether clients have to find its streams before it is started.
+    pub(crate) fn is_attached_before_start(&self) -> bool {
+        self.target.is_needed_before_start()
+    }
+
+    /// Its streams, once they are open.
+    pub(crate) fn streams(&self) -> Option<&Arc<Streams>> {
+        self.streams.get()
+    }
+
+    /// Gives its streams up. What is returned ends when the attach socket's clients have read all.
+    pub(crate) async fn close_streams(&self) -> Option<JoinHandle<()>> {
+        match self.streams() {
+            Some(streams) => streams.close().await,
+            None => None,
+        }
     }
 
     /// Its state at this moment.
@@ -97,7 +144,15 @@ impl Process {
         {
             // One create or start, one process.
             self.pidfd.set(pidfd).ok();
+            if let Ok(Some(stat)) = record::stat(pid) {
+                self.start_time.set(stat.identity.start_time).ok();
+            }
         }
+    }
+
+    /// When it was started, in ticks since boot; later than anything for one that had ended before it was looked at.
+    pub(crate) fn start_time(&self) -> u64 {
+        self.start_time.get().copied().unwrap_or(u64::MAX)
     }
 
     /// Sends a signal to this process alone.
@@ -145,7 +200,9 @@ impl Process {
 
     /// Its terminal has come.
     pub(crate) fn connect(&self, terminal: Arc<Descriptor>) {
-        self.streams.connect(&terminal);
+        if let Some(streams) = self.streams() {
+            streams.connect(&terminal);
+        }
         // One create or start, one terminal.
         self.terminal.set(terminal).ok();
     }
