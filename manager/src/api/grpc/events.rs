@@ -59,12 +59,9 @@ async fn tell(
 ) {
     loop {
         let event = match until.map(|until| until.duration_since(SystemTime::now())) {
-            None => subscription.next().await,
+            None => Some(subscription.next().await),
             Some(Err(_)) => subscription.next_past(),
-            Some(Ok(left)) => match tokio::time::timeout(left, subscription.next()).await {
-                Ok(event) => event,
-                Err(_) => return,
-            },
+            Some(Ok(left)) => tokio::time::timeout(left, subscription.next()).await.ok(),
         };
         let Some(event) = event.filter(|event| until.is_none_or(|until| event.time <= until)) else { return };
         if filter.matches(&event) && sender.send(Ok(message(&event))).await.is_err() {
