@@ -9,6 +9,7 @@ mod daemon;
 mod error;
 mod events;
 mod images;
+mod logging;
 mod lost;
 mod manual;
 mod notify;
@@ -22,6 +23,8 @@ mod unpack;
 
 use std::path::Path;
 use std::process::ExitCode;
+
+use knarr_proto::escape;
 
 /// The daemon waits most of its time; what blocks has its own threads.
 const WORKERS: usize = 2;
@@ -41,7 +44,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("knarrd: {}", error::Chain(&failure));
+            eprintln!("knarrd: {}", escape::line(&error::Chain(&failure).to_string()));
             ExitCode::FAILURE
         }
     }
@@ -58,10 +61,7 @@ enum Failure {
 }
 
 fn run(settings: settings::Settings) -> Result<(), Failure> {
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(&settings.log_level))
-        .with_writer(std::io::stderr)
-        .init();
+    logging::start(&settings.log_level);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     runtime
         .map_err(Failure::Runtime)?

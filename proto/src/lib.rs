@@ -1,10 +1,12 @@
 //! knarr's contracts: what the four programs say to each other, as plain data. Nothing here does I/O.
 //!
 //! - [`id`], [`status`], [`kind`]: the nouns that all of them share
+//! - [`escape`]: text from outside, made safe for a terminal or a log
 //! - [`exit`], [`processes`], [`log`], [`stdio`], [`frame`]: what shim and manager agree on, on disk and on the attach socket
 //! - [`v1`] (feature `grpc`): the daemon's API, generated from `knarr/v1/*.proto`
 #![forbid(unsafe_code)]
 
+pub mod escape;
 pub mod exit;
 pub mod frame;
 pub mod id;

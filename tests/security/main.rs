@@ -17,3 +17,4 @@ mod runtime_null;
 mod runtime_races;
 mod runtime_rootfs;
 mod runtime_seccomp;
+mod terminal_text;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use knarr_proto::escape;
 use knarr_proto::v1::{Event, SubscribeRequest};
 use serde_json::{Value, json};
 
@@ -33,8 +34,8 @@ pub(super) async fn run(args: EventsArgs, address: &Address) -> Result<u8, Error
     let mut events = client.events().subscribe(request).await?.into_inner();
     while let Some(event) = events.message().await? {
         output::line(&match &template {
-            Some(template) => template.render(&Subject::from(object(&event)))?,
-            None => line(&event, &zone),
+            Some(template) => template.render_row(&Subject::from(object(&event)))?,
+            None => escape::line(&line(&event, &zone)).into_owned(),
         })?;
     }
     Ok(DONE)

@@ -1,5 +1,6 @@
 //! `knarr inspect`, `knarr container inspect`, `knarr image inspect`
 
+use knarr_proto::escape;
 use knarr_proto::v1::InspectImageRequest;
 use serde::Serialize;
 use serde_json::Value;
@@ -40,7 +41,7 @@ pub(super) async fn run(
             }
         }
         None if found.is_empty() => {}
-        None => output::line(&pretty(&Value::Array(found)))?,
+        None => output::line(&escape::json(&pretty(&Value::Array(found))))?,
     }
     if failed { Err(Error::Reported) } else { Ok(DONE) }
 }

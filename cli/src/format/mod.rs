@@ -59,7 +59,7 @@ impl Format {
             Self::Rows(template) => {
                 let mut out = String::new();
                 for row in rows {
-                    out.push_str(&template.render(row)?);
+                    out.push_str(&template.render_row(row)?);
                     out.push('\n');
                 }
                 Ok(out)
@@ -67,7 +67,7 @@ impl Format {
             Self::Table(template) => {
                 let mut lines = vec![template.render_headers(columns.headers())?];
                 for row in rows {
-                    lines.push(template.render(row)?);
+                    lines.push(template.render_row(row)?);
                 }
                 Ok(table::align(&lines))
             }

@@ -55,6 +55,14 @@ pub(crate) fn with_default_tag(typed: &str) -> String {
     }
 }
 
+/// Whether this names a blob: an algorithm, and digits in hexadecimal.
+pub(crate) fn is_digest(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(algorithm, digits)| {
+        let named = !algorithm.is_empty() && algorithm.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        named && digits.len() >= 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
 /// The first 12 digits of an id or digest.
 pub(crate) fn short_id(id: &str) -> &str {
     let digits = id.strip_prefix("sha256:").unwrap_or(id);
@@ -88,6 +96,14 @@ mod tests {
             ("a@sha256:00", "a@sha256:00"),
         ] {
             assert_eq!(with_default_tag(typed), expected);
+        }
+    }
+
+    #[test]
+    fn a_reference_is_no_digest() {
+        assert!(is_digest(&format!("sha256:{}", "0f".repeat(32))));
+        for text in ["", "docker.io/library/alpine:latest", "localhost:5000", "sha256:", "a:b", "sha256:zz"] {
+            assert!(!is_digest(text), "{text}");
         }
     }
 

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use knarr_proto::escape;
 use knarr_proto::v1::{PullPhase, PullProgress};
 
-use crate::format::reference::short_id;
+use crate::format::reference::{is_digest, short_id};
 use crate::format::units::decimal_size;
 
 /// While bytes are counted: `0123456789ab: Downloading [=====>    ] 12.3MB/45MB`
@@ -29,12 +30,13 @@ impl Bars {
     /// Prints a line above the bars.
     pub(super) fn note(&self, line: &str) {
         // A terminal that has gone needs no line.
-        let _gone = self.all.println(line);
+        let _gone = self.all.println(escape::line(line));
     }
 
     /// Shows one step.
     pub(super) fn show(&mut self, progress: &PullProgress) {
-        if progress.digest.is_empty() {
+        // Until the registry has answered, a step is about the reference, and there is no blob to show.
+        if !is_digest(&progress.digest) {
             return;
         }
         let bar = self.by_digest.entry(progress.digest.clone()).or_insert_with(|| {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use knarr_proto::v1::{PullPhase, PullProgress};
 
-use crate::format::reference::short_id;
+use crate::format::reference::{is_digest, short_id};
 
 /// Which blobs have had their line.
 #[derive(Default)]
@@ -15,14 +15,14 @@ pub(in crate::commands) struct Lines {
 impl Lines {
     /// The line for this step, when it deserves one.
     pub(super) fn show(&mut self, progress: &PullProgress) -> Option<String> {
-        let words = words(progress.phase())?;
+        let words = words(progress.phase()).filter(|_| is_digest(&progress.digest))?;
         self.told.insert(progress.digest.clone()).then(|| format!("{}: {words}", short_id(&progress.digest)))
     }
 }
 
 /// Whether [`Lines`] could have something to say.
 pub(super) fn is_worth_a_line(progress: &PullProgress) -> bool {
-    words(progress.phase()).is_some()
+    words(progress.phase()).is_some() && is_digest(&progress.digest)
 }
 
 fn words(phase: PullPhase) -> Option<&'static str> {

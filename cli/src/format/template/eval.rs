@@ -1,5 +1,6 @@
 //! Walks a template's tree over a subject. It only reads; its output is text.
 
+use knarr_proto::escape;
 use serde_json::Value;
 
 use super::functions;
@@ -53,7 +54,11 @@ impl Scope<'_> {
             Node::Print(pipeline) => {
                 let value = self.pipeline(pipeline, dot)?;
                 if pipeline.variable.is_none() {
-                    self.out.push_str(&text(&value));
+                    let text = text(&value);
+                    self.out.push_str(&match self.mode {
+                        Mode::Row => escape::line(&text),
+                        Mode::Values | Mode::Headers => escape::lines(&text),
+                    });
                 }
             }
             Node::If { branches, otherwise } => {
@@ -170,7 +175,7 @@ impl Scope<'_> {
         }
         arguments.extend(piped);
         match self.mode {
-            Mode::Values => functions::call(name, &arguments),
+            Mode::Values | Mode::Row => functions::call(name, &arguments),
             Mode::Headers => functions::call_on_headers(name, arguments),
         }
     }
@@ -184,7 +189,7 @@ impl Scope<'_> {
         };
         let key = text(&key);
         Ok(Value::from(match self.mode {
-            Mode::Values => self.subject.labels.get(&key).cloned().unwrap_or_default(),
+            Mode::Values | Mode::Row => self.subject.labels.get(&key).cloned().unwrap_or_default(),
             Mode::Headers => key.rsplit('.').next().unwrap_or_default().replace(['-', '_'], " "),
         }))
     }

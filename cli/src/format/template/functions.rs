@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use knarr_proto::escape;
 use serde_json::Value;
 
 use super::TemplateError;
@@ -16,7 +17,7 @@ const NAMES: [&str; 21] = [
 /// Calls `name` on evaluated arguments.
 pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, TemplateError> {
     match (name, arguments) {
-        ("json", [value]) => Ok(Value::from(value.to_string())),
+        ("json", [value]) => Ok(Value::from(escape::json(&value.to_string()))),
         ("upper", [value]) => Ok(Value::from(text(value).to_uppercase())),
         ("lower", [value]) => Ok(Value::from(text(value).to_lowercase())),
         ("title", [value]) => Ok(Value::from(title(&text(value)))),

@@ -44,7 +44,10 @@ pub(crate) struct Subject {
 /// Whether values or column headers are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
+    /// Each as it is; what a terminal would obey is escaped.
     Values,
+    /// Each on its line: newlines and tabs are escaped, too, so that no value makes a row or a column.
+    Row,
     /// Functions leave their argument as it is, so that `{{lower .ID}}` is headed as `{{.ID}}`.
     Headers,
 }
@@ -76,6 +79,14 @@ impl Template {
     /// [`TemplateError::Evaluation`] for a field that the subject does not have, or a function used wrongly.
     pub(crate) fn render(&self, subject: &Subject) -> Result<String, TemplateError> {
         eval::render(&self.nodes, subject, Mode::Values)
+    }
+
+    /// Writes the template for one subject among others, each on its own line.
+    ///
+    /// # Errors
+    /// As [`Template::render`].
+    pub(crate) fn render_row(&self, subject: &Subject) -> Result<String, TemplateError> {
+        eval::render(&self.nodes, subject, Mode::Row)
     }
 
     /// Writes the template for a table's head: `headers` maps fields to their column's title.

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use knarr_proto::escape;
 use knarr_proto::kind::Kind;
 use tonic::{Code, Status};
 
@@ -36,7 +37,8 @@ pub(crate) fn code(kind: Kind) -> Code {
 
 /// An error of this kind, told with its causes.
 pub(crate) fn status(kind: Kind, error: &(dyn Error + 'static)) -> Status {
-    let mut message = Chain(error).to_string();
+    // It may quote what an image, a registry or another client chose, and ends on a terminal.
+    let mut message = escape::line(&Chain(error).to_string().replace('\n', " ")).into_owned();
     if message.len() > MAX_MESSAGE_BYTES {
         let end = (0..=MAX_MESSAGE_BYTES).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
         message.truncate(end);
