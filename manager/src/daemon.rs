@@ -1,4 +1,6 @@
-//! The daemon: locks, directories, socket, wiring, and an orderly end. It decides nothing about containers or images.
+//! The daemon: locks, directories, wiring, and an orderly end. It decides nothing about containers or images.
+
+mod sockets;
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -18,13 +20,16 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
-use crate::api::grpc::{ContainersService, EventsService, ImagesService, SnapshotsService, SystemService};
+use crate::api::grpc::{
+    Calls, ContainersService, EventsService, ImagesService, SnapshotsService, SystemService,
+};
 use crate::connections::{self, Connections};
 use crate::containers::{ContainerError, Containers, Parts};
 use crate::content::{Content, ContentError};
 use crate::error::Chain;
 use crate::events::{Events, Subject};
 use crate::images::{ImageError, Images, Options};
+use crate::limits::OpenFiles;
 use crate::settings::Settings;
 use crate::shims::Shims;
 use crate::snapshots::{Choice, SnapshotError, Snapshots};
@@ -33,6 +38,10 @@ use crate::{notify, recovery, schema};
 
 /// Requests of one connection at a time; a CLI has a handful, a dashboard some dozens.
 const MAX_STREAMS: u32 = 256;
+/// Calls that answer at once, of all clients; 16 connections full of them.
+const MAX_SHORT_CALLS: usize = 4096;
+/// Names, a path and some metadata.
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// A list of some thousand containers fits.
 const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
 const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
@@ -82,15 +91,16 @@ fn files(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DaemonEr
 pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
     make_directories(&settings)?;
     let locks = [lock(&settings.root, &settings.root)?, lock(&settings.state, &settings.state)?];
-    let listener = listen(&settings)?;
-    let nouns = Nouns::open(&settings)?;
+    let listener = sockets::listen(&settings)?;
+    let open_files = OpenFiles::raise();
+    let nouns = Nouns::open(&settings, open_files)?;
     recovery::run(&nouns.containers).await?;
     let pid_file = settings.state.join("knarrd.pid");
     fs::write(&pid_file, format!("{}\n", std::process::id())).map_err(files("write", &pid_file))?;
     nouns.events.publish(Subject::Daemon, "start", "knarrd", Default::default());
     let store = nouns.store.clone();
     let copying = tokio::spawn(async move { store.keep_copies().await });
-    let served = serve(&settings, &nouns, listener).await;
+    let served = serve(&settings, &nouns, Door { listener, open_files }).await;
     copying.abort();
     nouns.events.publish(Subject::Daemon, "stop", "knarrd", Default::default());
     nouns.containers.close().await;
@@ -103,6 +113,12 @@ pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
     served
 }
 
+/// Where clients come in, and how many.
+struct Door {
+    listener: UnixListener,
+    open_files: OpenFiles,
+}
+
 struct Nouns {
     store: Store,
     events: Arc<Events>,
@@ -112,7 +128,7 @@ struct Nouns {
 }
 
 impl Nouns {
-    fn open(settings: &Settings) -> Result<Self, DaemonError> {
+    fn open(settings: &Settings, open_files: OpenFiles) -> Result<Self, DaemonError> {
         let events = Arc::new(Events::new());
         let store = Store::of_root(&settings.root, schema::MIGRATIONS)?;
         let content = Content::open(&settings.root.join("content"))?;
@@ -124,6 +140,7 @@ impl Nouns {
             runtime: settings.runtime.clone(),
             runtime_root: settings.state.join("runtime"),
             sockets: settings.state.join("shims"),
+            open_files: open_files.inherited,
         };
         let boot_id = Path::new("/proc/sys/kernel/random/boot_id");
         let containers = Containers::new(Parts {
@@ -142,9 +159,11 @@ impl Nouns {
     }
 }
 
-async fn serve(settings: &Settings, nouns: &Nouns, listener: UnixListener) -> Result<(), DaemonError> {
+async fn serve(settings: &Settings, nouns: &Nouns, door: Door) -> Result<(), DaemonError> {
     let stopping = CancellationToken::new();
-    let connections = Connections::new();
+    let Door { listener, open_files } = door;
+    let connections = Connections::new(open_files.connections());
+    let calls = Calls::new(open_files.long_calls(), MAX_SHORT_CALLS);
     let (containers, images) = (nouns.containers.clone(), nouns.images.clone());
     let events = EventsService { events: Arc::clone(&nouns.events), stopping: stopping.clone() };
     let system = SystemService {
@@ -178,6 +197,8 @@ async fn serve(settings: &Settings, nouns: &Nouns, listener: UnixListener) -> Re
     let stop = stopping.clone();
     let serving = Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
+        .layer(calls)
         .add_service(containers)
         .add_service(EventsServer::new(events))
         .add_service(images)
@@ -289,44 +310,4 @@ fn lock(directory: &Path, named: &Path) -> Result<File, DaemonError> {
         file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
     written.map_err(files("write", &path))?;
     Ok(file)
-}
-
-/// systemd's socket if it gave us one, else our own; a client that connects now waits until recovery is done.
-fn listen(settings: &Settings) -> Result<UnixListener, DaemonError> {
-    let socket = &settings.socket;
-    let activated = listenfd::ListenFd::from_env().take_unix_listener(0).map_err(files("take", socket))?;
-    let listener = match activated {
-        Some(listener) => listener,
-        None => {
-            // We hold the lock of the state directory: whoever made this socket is gone.
-            match fs::remove_file(socket) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(files("replace", socket)(error));
-                }
-                _ => {}
-            }
-            let listener =
-                std::os::unix::net::UnixListener::bind(socket).map_err(files("listen on", socket))?;
-            fs::set_permissions(socket, fs::Permissions::from_mode(0o660))
-                .map_err(files("set the mode of", socket))?;
-            if let Some(group) = &settings.group {
-                let gid = group_id(group).ok_or_else(|| DaemonError::Group(group.clone()))?;
-                std::os::unix::fs::chown(socket, None, Some(gid))
-                    .map_err(files("set the group of", socket))?;
-            }
-            listener
-        }
-    };
-    listener
-        .set_nonblocking(true)
-        .and_then(|()| UnixListener::from_std(listener))
-        .map_err(files("listen on", socket))
-}
-
-fn group_id(name: &str) -> Option<u32> {
-    let groups = fs::read_to_string("/etc/group").ok()?;
-    groups.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next()? == name).then(|| fields.nth(1)?.parse().ok())?
-    })
 }

@@ -9,6 +9,7 @@ mod daemon;
 mod error;
 mod events;
 mod images;
+mod limits;
 mod logging;
 mod lost;
 mod manual;

@@ -16,6 +16,7 @@ mod info;
 mod journal;
 mod logs;
 mod mounts;
+mod open_files;
 mod publisher;
 mod reaper;
 mod record;
@@ -49,7 +50,10 @@ fn run() -> Result<(), Box<dyn Error>> {
     match args.action {
         Action::Version => info::print_version()?,
         Action::Info => info::print_info()?,
-        Action::Start => bootstrap::start(&args, &Settings::resolve(&args)?)?,
+        Action::Start => {
+            open_files::restore()?;
+            bootstrap::start(&args, &Settings::resolve(&args)?)?;
+        }
         Action::Serve => serve::serve(Settings::resolve(&args)?)?,
         Action::Delete => cleanup::clean_up(&Settings::resolve(&args)?)?,
     }

@@ -5,6 +5,7 @@ mod grpc_archives;
 mod grpc_events;
 mod grpc_images;
 mod grpc_pull;
+mod grpc_python;
 mod grpc_snapshots;
 mod grpc_system;
 mod imported;

@@ -1,6 +1,8 @@
 //! Attacks, run for real by code inside containers and images; each must fail.
 #![forbid(unsafe_code)]
 
+mod api_clients;
+mod api_socket;
 mod attacker;
 mod canary;
 mod hostile_layers;

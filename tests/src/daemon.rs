@@ -22,6 +22,8 @@ const READY_DEADLINE: Duration = Duration::from_secs(30);
 pub struct Daemon<'a> {
     scratch: &'a Scratch,
     server: Background,
+    /// A program that starts it in a certain way, with its arguments; mostly none.
+    starter: Vec<String>,
     flags: Vec<String>,
 }
 
@@ -37,8 +39,21 @@ impl<'a> Daemon<'a> {
     #[must_use]
     #[track_caller]
     pub fn start_with(scratch: &'a Scratch, flags: &[&str]) -> Self {
-        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let mut daemon = Self { scratch, server: launch(scratch, &flags), flags };
+        Self::launched(scratch, &[], flags)
+    }
+
+    /// As [`Self::start`], by a program that executes it: `prlimit --nofile=64`, `setpriv …`.
+    #[must_use]
+    #[track_caller]
+    pub fn start_under(scratch: &'a Scratch, starter: &[&str]) -> Self {
+        Self::launched(scratch, starter, &[])
+    }
+
+    #[track_caller]
+    fn launched(scratch: &'a Scratch, starter: &[&str], flags: &[&str]) -> Self {
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let (starter, flags) = (owned(starter), owned(flags));
+        let mut daemon = Self { scratch, server: launch(scratch, &starter, &flags), starter, flags };
         daemon.await_ready();
         daemon
     }
@@ -98,7 +113,7 @@ impl<'a> Daemon<'a> {
     #[track_caller]
     pub fn start_again(&mut self) {
         assert!(!self.server.is_running(), "knarrd still runs");
-        self.server = launch(self.scratch, &self.flags);
+        self.server = launch(self.scratch, &self.starter, &self.flags);
         self.await_ready();
     }
 
@@ -113,8 +128,15 @@ impl<'a> Daemon<'a> {
     }
 }
 
-fn launch(scratch: &Scratch, flags: &[String]) -> Background {
-    let mut command = scratch.command(programs::ours("knarrd"));
+fn launch(scratch: &Scratch, starter: &[String], flags: &[String]) -> Background {
+    let mut command = match starter {
+        [] => scratch.command(programs::ours("knarrd")),
+        [program, arguments @ ..] => {
+            let mut command = scratch.command(programs::tool(program));
+            command.args(arguments).arg(programs::ours("knarrd"));
+            command
+        }
+    };
     command.arg("--root").arg(scratch.directory("root"));
     command.arg("--state").arg(scratch.directory("state"));
     command.args(["--cgroup-parent", &scratch.cgroup_prefix()]).args(flags);

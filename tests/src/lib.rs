@@ -9,6 +9,7 @@
 //! - [`Docker`], [`Podman`]: Debian's dockerd and podman, private as well
 //! - [`Grpc`]: a client of that knarrd's API
 //! - [`Shim`], [`Attached`]: a shim of ours without a manager, and a client of its streams
+//! - [`python`]: Python with packages, for clients that are not ours
 //! - [`Pty`]: a program on a terminal; [`Receiver`]: where a runtime sends a descriptor
 //! - [`eventually`]: waiting for a state of the world with a deadline
 //! - [`strace`]: a program killed, or a system call failed, at a chosen call
@@ -32,6 +33,7 @@ pub mod podman;
 pub mod process;
 pub mod programs;
 pub mod pty;
+pub mod python;
 pub mod receiver;
 pub mod registry;
 pub mod require;

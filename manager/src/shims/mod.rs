@@ -43,6 +43,8 @@ pub(crate) struct Shims {
     pub(crate) runtime_root: PathBuf,
     /// Directory of the shims' sockets.
     pub(crate) sockets: PathBuf,
+    /// The soft limit of open files that containers have, when knarrd has raised its own.
+    pub(crate) open_files: Option<u64>,
 }
 
 /// A shim did not do what it was told.
@@ -146,6 +148,7 @@ impl Shims {
             .env("KNARR_SHIM_SOCKET", self.socket(id))
             .env("KNARR_RUNTIME", &self.runtime)
             .env("KNARR_RUNTIME_ROOT", &self.runtime_root)
+            .envs(self.open_files.map(|soft| ("KNARR_SHIM_OPEN_FILES", soft.to_string())))
             .stdin(Stdio::null())
             .kill_on_drop(true);
         let output = tokio::time::timeout(limit, command.output())

@@ -1,5 +1,6 @@
 //! The gRPC API knarr.v1: one file a service, and `status` as the only way from an error to a code.
 
+mod calls;
 mod containers;
 mod events;
 mod images;
@@ -10,6 +11,7 @@ mod system;
 mod transfers;
 mod translate;
 
+pub(crate) use calls::Calls;
 pub(crate) use containers::ContainersService;
 pub(crate) use events::EventsService;
 pub(crate) use images::ImagesService;

@@ -8,7 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::containers::Replies;
-use super::translate;
+use super::{calls, translate};
 use crate::containers::{
     AttachOptions, ContainerError, Containers, ExecOptions, Input, InputSink, LogPiece, LogReader, Piece,
     Session,
@@ -58,12 +58,17 @@ async fn send_logs(
     Ok(())
 }
 
+/// A stream's first message, which has to come soon: without it the call is nothing but a place that is taken.
+pub(super) async fn first<T>(requests: &mut Streaming<T>) -> Result<Option<T>, Status> {
+    tokio::time::timeout(calls::ARRIVAL_LIMIT, requests.message()).await.map_err(|_| calls::late())?
+}
+
 pub(super) async fn attach(
     containers: &Containers,
     mut requests: Streaming<v1::AttachRequest>,
 ) -> Result<Replies<v1::AttachReply>, Status> {
     let Some(v1::attach_request::Message::Open(open)) =
-        requests.message().await?.and_then(|first| first.message)
+        first(&mut requests).await?.and_then(|first| first.message)
     else {
         return Err(Status::invalid_argument("the first message must be `open`"));
     };
@@ -85,7 +90,7 @@ pub(super) async fn exec(
     mut requests: Streaming<v1::ExecRequest>,
 ) -> Result<Replies<v1::ExecReply>, Status> {
     let Some(v1::exec_request::Message::Open(open)) =
-        requests.message().await?.and_then(|first| first.message)
+        first(&mut requests).await?.and_then(|first| first.message)
     else {
         return Err(Status::invalid_argument("the first message must be `open`"));
     };
