@@ -21,6 +21,7 @@ mod shims;
 mod snapshots;
 mod store;
 mod unpack;
+mod verbs;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -53,7 +53,7 @@ fn what_is_saved_can_be_loaded() {
     let bytes = std::fs::read(&archive).expect("it was written");
     knarr.say(["rmi", NAME]);
     let outcome = process::run_with_input(&mut knarr.command(["load", "-q"]), &bytes).success();
-    assert_eq!(outcome.stdout, format!("{NAME}\n"));
+    assert_eq!(outcome.stdout, format!("Loaded image: {NAME}\n"), "--quiet only leaves out the progress");
     let refused = process::run_with_input(&mut knarr.command(["load"]), b"no archive").exits_with(1);
     assert_eq!(refused.stderr.lines().count(), 1, "{refused}");
     // A save that fails leaves no half archive.
@@ -66,6 +66,44 @@ fn what_is_saved_can_be_loaded() {
         .filter(|entry| entry.file_name().to_string_lossy().contains("none"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn load_says_what_the_archive_calls_its_images_and_nothing_else() {
+    require!(root);
+    let scratch = Scratch::new();
+    let daemon = Daemon::start(&scratch);
+    let knarr = daemon.knarr();
+    let archive = scratch.join("archive.tar");
+    let path = archive.to_str().expect("our own path");
+    let load = |image: &Image, names: &[&str], flags: &[&str]| {
+        image.write_docker_archive(&archive, names);
+        knarr.say([&["load", "-i", path], flags].concat())
+    };
+    let image = Image::busybox();
+    assert_eq!(
+        load(&image, &["a:1", "quay.io/b/c:2"], &[]),
+        "Loaded image: a:1\nLoaded image: quay.io/b/c:2"
+    );
+    assert_eq!(load(&image, &["d:3"], &[]), "Loaded image: d:3", "it had other names before");
+    assert_eq!(load(&image, &[], &[]), format!("Loaded image ID: {}", image.id()));
+    let nameless = Image::busybox().config("User", serde_json::json!("7"));
+    assert_eq!(load(&nameless, &[], &["-q"]), format!("Loaded image ID: {}", nameless.id()));
+    assert_eq!(load(&image, &["a:1"], &["-q"]), "Loaded image: a:1");
+}
+
+#[test]
+fn a_pull_that_never_begins_leaves_one_sentence() {
+    require!(root, tool("setsid"));
+    let scratch = Scratch::new();
+    let daemon = Daemon::start(&scratch);
+    for reference in ["127.0.0.1:1/library/alpine:latest", "localhost:1/a", "127.0.0.1:1/a@sha256:00"] {
+        let pty = Pty::spawn(&daemon.knarr().command(["pull", reference]));
+        let (status, seen) = pty.finish(Duration::from_secs(60));
+        assert_eq!(status.code(), Some(1), "{seen:?}");
+        assert!(!seen.contains("Waiting"), "{seen:?}");
+        assert_eq!(seen.trim_end().lines().count(), 1, "{seen:?}");
+    }
 }
 
 #[test]

@@ -202,3 +202,28 @@ fn ten_at_once_each_get_their_own() {
     }
     assert_eq!(knarr.say(["ps", "-aq"]), "");
 }
+
+#[test]
+fn a_container_for_once_goes_with_the_reader_of_its_output() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let daemon = Daemon::start(&scratch);
+    let knarr = daemon.knarr();
+    busybox::load(&scratch, &knarr);
+    let first_line_of = |args: &[&str]| {
+        let mut command = knarr.command([&["run"], args, &[NAME, "yes"]].concat());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("knarr can be started");
+        let mut line = [0; 2];
+        let mut stdout = child.stdout.take().expect("a pipe");
+        std::io::Read::read_exact(&mut stdout, &mut line).expect("a line");
+        drop(stdout);
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "as other programs in a pipe");
+        (line, output.status.code())
+    };
+    assert_eq!(first_line_of(&["--rm"]), (*b"y\n", Some(141)));
+    assert_eq!(knarr.say(["ps", "-aq"]), "", "nothing is left of it when knarr ends");
+    assert_eq!(first_line_of(&["--name", "stays"]), (*b"y\n", Some(141)));
+    assert_eq!(knarr.say(["ps", "--format", "{{.Names}}"]), "stays", "docker's runs on, too");
+}

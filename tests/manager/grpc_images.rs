@@ -8,11 +8,11 @@ use tonic::{Code, Status};
 
 use crate::imported;
 
-fn list(grpc: &Grpc, filters: &[(&str, &str)]) -> Result<Vec<v1::Image>, Status> {
+fn list(grpc: &Grpc, filters: &[(&str, &str)]) -> Result<Vec<v1::ImageSummary>, Status> {
     let filters =
         filters.iter().map(|(key, value)| v1::Filter { key: (*key).into(), value: (*value).into() });
     let request = v1::ListImagesRequest { filters: filters.collect() };
-    Ok(grpc.wait(grpc.images().list(request))?.into_inner().images)
+    grpc.list_images(request)
 }
 
 fn inspect(grpc: &Grpc, image: &str) -> Result<v1::Image, Status> {
@@ -42,11 +42,7 @@ fn remove_container(grpc: &Grpc, name: &str) {
 }
 
 fn snapshots(grpc: &Grpc) -> usize {
-    grpc.wait(grpc.snapshots().list(v1::ListSnapshotsRequest {}))
-        .expect("listed")
-        .into_inner()
-        .snapshots
-        .len()
+    grpc.list_snapshots().expect("listed").len()
 }
 
 fn blobs(daemon: &Daemon<'_>) -> usize {

@@ -18,8 +18,8 @@ fn an_image_s_layers_and_a_container_s_own_are_listed_counted_and_mountable() {
     let create = v1::CreateContainerRequest { name: "one".into(), config: Some(config) };
     let container = grpc.wait(grpc.containers().create(create)).expect("created").into_inner().id;
 
-    let list = grpc.wait(grpc.snapshots().list(v1::ListSnapshotsRequest {})).expect("listed").into_inner();
-    let [bottom, top, own] = list.snapshots.as_slice() else { panic!("{list:?}") };
+    let list = grpc.list_snapshots().expect("listed");
+    let [bottom, top, own] = list.as_slice() else { panic!("{list:?}") };
     assert_eq!((bottom.key.as_str(), bottom.parent.as_str()), (image.diff_ids[0].as_str(), ""));
     assert_eq!((top.parent.as_str(), top.kind()), (bottom.key.as_str(), v1::SnapshotKind::Committed));
     assert_eq!((own.key.as_str(), own.parent.as_str()), (container.as_str(), top.key.as_str()));

@@ -8,24 +8,24 @@ use tonic::Status;
 const PIECE_BYTES: usize = 100_000;
 
 /// Sends an archive.
-pub(crate) fn archive(grpc: &Grpc, bytes: &[u8]) -> Result<Vec<v1::Image>, Status> {
+pub(crate) fn archive(grpc: &Grpc, bytes: &[u8]) -> Result<Vec<v1::LoadedImage>, Status> {
     archive_for(grpc, bytes, "")
 }
 
 /// As [`archive`], for one platform.
-pub(crate) fn archive_for(grpc: &Grpc, bytes: &[u8], platform: &str) -> Result<Vec<v1::Image>, Status> {
+pub(crate) fn archive_for(grpc: &Grpc, bytes: &[u8], platform: &str) -> Result<Vec<v1::LoadedImage>, Status> {
     let open = Message::Open(v1::ImportOpen { platform: platform.to_owned() });
     let data = bytes.chunks(PIECE_BYTES).map(|piece| Message::Data(piece.to_vec()));
     send(grpc, std::iter::once(open).chain(data).collect())
 }
 
 /// Sends these messages and no others.
-pub(crate) fn send(grpc: &Grpc, messages: Vec<Message>) -> Result<Vec<v1::Image>, Status> {
+pub(crate) fn send(grpc: &Grpc, messages: Vec<Message>) -> Result<Vec<v1::LoadedImage>, Status> {
     let requests = messages.into_iter().map(|message| v1::ImportImagesRequest { message: Some(message) });
     let requests: Vec<_> = requests.collect();
     let mut images = grpc.images();
-    let reply = grpc.wait(images.import(tokio_stream::iter(requests)))?;
-    Ok(reply.into_inner().images)
+    let replies = grpc.gather(images.import(tokio_stream::iter(requests)))?;
+    Ok(replies.into_iter().flat_map(|reply| reply.images).collect())
 }
 
 /// Brings an image in under these names.
@@ -34,7 +34,14 @@ pub(crate) fn image(scratch: &Scratch, grpc: &Grpc, image: &Image, names: &[&str
     let path = scratch.join("imported.tar");
     image.write_docker_archive(&path, names);
     let bytes = std::fs::read(&path).expect("the archive");
-    let images = archive(grpc, &bytes).expect("imported");
-    let [image] = <[v1::Image; 1]>::try_from(images).expect("one image");
-    image
+    let loaded = archive(grpc, &bytes).expect("imported");
+    let [loaded] = loaded.as_slice() else { panic!("one image: {loaded:?}") };
+    inspect(grpc, &loaded.id)
+}
+
+/// Everything about an image that is here.
+#[track_caller]
+pub(crate) fn inspect(grpc: &Grpc, image: &str) -> v1::Image {
+    let request = v1::InspectImageRequest { image: image.to_owned() };
+    grpc.wait(grpc.images().inspect(request)).expect("there").into_inner().image.expect("an image")
 }

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
+use knarr_proto::v1;
 use knarr_proto::v1::containers_client::ContainersClient;
 use knarr_proto::v1::events_client::EventsClient;
 use knarr_proto::v1::images_client::ImagesClient;
@@ -12,6 +13,7 @@ use knarr_proto::v1::snapshots_client::SnapshotsClient;
 use knarr_proto::v1::system_client::SystemClient;
 use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Response, Status, Streaming};
 
 /// No call in a test is meant to take longer; one that hangs fails its test.
 const CALL_DEADLINE: Duration = Duration::from_secs(120);
@@ -46,6 +48,55 @@ impl Grpc {
     pub fn wait<T>(&self, call: impl Future<Output = T>) -> T {
         let bounded = async { tokio::time::timeout(CALL_DEADLINE, call).await };
         self.runtime.block_on(bounded).expect("knarrd answers in time")
+    }
+
+    /// Waits for a call, and for every reply of its stream.
+    ///
+    /// # Errors
+    /// What knarrd says, at once or in the middle.
+    #[track_caller]
+    pub fn gather<T>(
+        &self,
+        call: impl Future<Output = Result<Response<Streaming<T>>, Status>>,
+    ) -> Result<Vec<T>, Status> {
+        self.wait(async {
+            let mut stream = call.await?.into_inner();
+            let mut replies = Vec::new();
+            while let Some(reply) = stream.message().await? {
+                replies.push(reply);
+            }
+            Ok(replies)
+        })
+    }
+
+    /// All containers that match.
+    ///
+    /// # Errors
+    /// What knarrd says.
+    pub fn list_containers(
+        &self,
+        request: v1::ListContainersRequest,
+    ) -> Result<Vec<v1::ContainerSummary>, Status> {
+        let replies = self.gather(async { self.containers().list(request).await })?;
+        Ok(replies.into_iter().flat_map(|reply| reply.containers).collect())
+    }
+
+    /// All images that match.
+    ///
+    /// # Errors
+    /// What knarrd says.
+    pub fn list_images(&self, request: v1::ListImagesRequest) -> Result<Vec<v1::ImageSummary>, Status> {
+        let replies = self.gather(async { self.images().list(request).await })?;
+        Ok(replies.into_iter().flat_map(|reply| reply.images).collect())
+    }
+
+    /// All snapshots.
+    ///
+    /// # Errors
+    /// What knarrd says.
+    pub fn list_snapshots(&self) -> Result<Vec<v1::Snapshot>, Status> {
+        let replies = self.gather(async { self.snapshots().list(v1::ListSnapshotsRequest {}).await })?;
+        Ok(replies.into_iter().flat_map(|reply| reply.snapshots).collect())
     }
 
     /// The connection, for services that are not knarr's own.

@@ -20,7 +20,11 @@ pub(super) async fn run(args: ImagesArgs, address: &Address) -> Result<u8, Error
     let default = if args.digests { WITH_DIGESTS } else { COLUMNS.default };
     let format = Format::parse(if args.quiet { "{{.ID}}" } else { &args.format }, default)?;
     let client = Client::connect(address).await?;
-    let images = client.images().list(ListImagesRequest { filters }).await?.into_inner().images;
+    let mut replies = client.images().list(ListImagesRequest { filters }).await?.into_inner();
+    let mut images = Vec::new();
+    while let Some(reply) = replies.message().await? {
+        images.extend(reply.images);
+    }
     let view = View { now: Timestamp::now(), zone: TimeZone::system(), truncate: !args.no_trunc };
     let mut shown: Vec<_> = images.iter().flat_map(|image| rows(image, &view)).collect();
     if args.quiet {

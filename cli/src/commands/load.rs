@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use knarr_proto::v1::import_images_request::Message;
-use knarr_proto::v1::{Image, ImportImagesRequest, ImportOpen};
+use knarr_proto::v1::{ImportImagesRequest, ImportOpen, LoadedImage};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -39,8 +39,8 @@ pub(super) async fn run(args: LoadArgs, address: &Address) -> Result<u8, Error> 
     };
     let images = send(source, args.platform, address).await?;
     for image in &images {
-        for name in names(image) {
-            output::line(&if args.quiet { name } else { format!("Loaded image: {name}") })?;
+        for line in lines(image) {
+            output::line(&line)?;
         }
     }
     Ok(DONE)
@@ -89,16 +89,24 @@ fn pump(mut reader: impl Read, messages: &mpsc::Sender<ImportImagesRequest>) -> 
     }
 }
 
-async fn send(source: Source, platform: String, address: &Address) -> Result<Vec<Image>, Error> {
+async fn send(source: Source, platform: String, address: &Address) -> Result<Vec<LoadedImage>, Error> {
     let client = Client::connect(address).await?;
     let (sender, receiver) = mpsc::channel(READ_AHEAD);
     let open = ImportImagesRequest { message: Some(Message::Open(ImportOpen { platform })) };
     sender.try_send(open).expect("a new channel has room");
     // It ends with the archive or with the call, and is not awaited when the call fails: it may hang on standard input.
     let pump = tokio::task::spawn_blocking(move || source.pump(&sender));
-    let images = client.images().import(ReceiverStream::new(receiver)).await;
-    match images {
-        Ok(reply) => Ok(reply.into_inner().images),
+    let mut images = client.images();
+    let loaded = async {
+        let mut replies = images.import(ReceiverStream::new(receiver)).await?.into_inner();
+        let mut loaded = Vec::new();
+        while let Some(reply) = replies.message().await? {
+            loaded.extend(reply.images);
+        }
+        Ok::<_, tonic::Status>(loaded)
+    };
+    match loaded.await {
+        Ok(loaded) => Ok(loaded),
         Err(status) if pump.is_finished() => {
             // An archive that could not be read is cut short for the daemon; the reason is ours.
             pump.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
@@ -108,10 +116,28 @@ async fn send(source: Source, platform: String, address: &Address) -> Result<Vec
     }
 }
 
-/// As docker shows them: each reference, or the id of an image without any.
-fn names(image: &Image) -> Vec<String> {
+/// As docker has it, with --quiet and without: what the archive calls the image, or its id when it does not.
+fn lines(image: &LoadedImage) -> Vec<String> {
     match image.references.as_slice() {
-        [] => vec![format!("ID: {}", image.id)],
-        references => references.iter().map(|reference| short(reference)).collect(),
+        [] => vec![format!("Loaded image ID: {}", image.id)],
+        references => references.iter().map(|name| format!("Loaded image: {}", short(name))).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_loaded_is_told_in_dockers_words() {
+        let image = |references: &[&str]| LoadedImage {
+            id: "sha256:00".to_owned(),
+            references: references.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        assert_eq!(
+            lines(&image(&["docker.io/library/a:1", "quay.io/b/c:2"])),
+            ["Loaded image: a:1", "Loaded image: quay.io/b/c:2"]
+        );
+        assert_eq!(lines(&image(&[])), ["Loaded image ID: sha256:00"]);
     }
 }

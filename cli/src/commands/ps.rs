@@ -26,7 +26,11 @@ pub(super) async fn run(args: PsArgs, address: &Address) -> Result<u8, Error> {
     let names_state = filters.iter().any(|filter| matches!(filter.key.as_str(), "status" | "exited"));
     let request = ListContainersRequest { all: args.all || last.is_some() || names_state, filters };
     let client = Client::connect(address).await?;
-    let containers = client.containers().list(request).await?.into_inner().containers;
+    let mut replies = client.containers().list(request).await?.into_inner();
+    let mut containers = Vec::new();
+    while let Some(reply) = replies.message().await? {
+        containers.extend(reply.containers);
+    }
     let view = View { now: Timestamp::now(), zone: TimeZone::system(), truncate: !args.no_trunc };
     let shown = containers.iter().take(last.unwrap_or(usize::MAX));
     let rows: Vec<_> = shown.map(|container| row(container, &view)).collect();

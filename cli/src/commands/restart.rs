@@ -1,6 +1,6 @@
 //! `knarr restart`
 
-use knarr_proto::v1::{StartContainerRequest, StopContainerRequest};
+use knarr_proto::v1::RestartContainerRequest;
 
 use super::each;
 use crate::args::container::StopArgs;
@@ -12,14 +12,13 @@ pub(super) async fn run(args: StopArgs, address: &Address) -> Result<u8, Error> 
     let client = Client::connect(address).await?;
     each(args.containers, |container| {
         let mut containers = client.containers();
-        let stop = StopContainerRequest {
+        let request = RestartContainerRequest {
             container: container.clone(),
             timeout_seconds: args.timeout.map(|seconds| seconds.0),
             signal: args.signal.clone(),
         };
         async move {
-            containers.stop(stop).await?;
-            containers.start(StartContainerRequest { container: container.clone() }).await?;
+            containers.restart(request).await?;
             Ok(format!("{container}\n"))
         }
     })

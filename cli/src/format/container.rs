@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use knarr_proto::v1::{Container, ContainerState, NetworkMode};
+use knarr_proto::v1::{ContainerState, ContainerSummary, NetworkMode};
 use serde_json::json;
 
 use super::Columns;
@@ -50,13 +50,12 @@ pub(crate) struct View {
 }
 
 /// One row; fields in the order of their names, as docker's JSON has them.
-pub(crate) fn row(container: &Container, view: &View) -> Subject {
-    let config = container.config.clone().unwrap_or_default();
+pub(crate) fn row(container: &ContainerSummary, view: &View) -> Subject {
     let created = timestamp(container.created_at.as_ref());
     let command = command_line(&container.args);
-    let mounts = config.mounts.iter().map(|mount| match view.truncate {
-        true => ellipsis(&mount.source, MOUNT_WIDTH),
-        false => mount.source.clone(),
+    let mounts = container.mount_sources.iter().map(|source| match view.truncate {
+        true => ellipsis(source, MOUNT_WIDTH),
+        false => source.clone(),
     });
     let id = if view.truncate { short_id(&container.id) } else { &container.id };
     let command = if view.truncate { ellipsis(&command, COMMAND_WIDTH) } else { command };
@@ -65,18 +64,18 @@ pub(crate) fn row(container: &Container, view: &View) -> Subject {
         "CreatedAt": created.map(|time| go_time(time, &view.zone)).unwrap_or_default(),
         "ID": id,
         "Image": image_name(&container.image, view.truncate),
-        "Labels": labels_text(&config.labels),
+        "Labels": labels_text(&container.labels),
         "LocalVolumes": "0",
-        "Mounts": mounts.filter(|source| !source.is_empty()).collect::<Vec<_>>().join(","),
+        "Mounts": mounts.collect::<Vec<_>>().join(","),
         "Names": container.name,
-        "Networks": network_name(config.network()),
+        "Networks": network_name(container.network()),
         "Ports": "",
         "RunningFor": created.map(|time| ago(time, view.now)).unwrap_or_default(),
         "Size": "0B",
         "State": state_name(container.state()),
         "Status": status(container, view.now),
     });
-    Subject { fields, labels: config.labels }
+    Subject { fields, labels: container.labels.clone() }
 }
 
 /// The word for a state, docker's.
@@ -111,7 +110,7 @@ pub(crate) fn ago(time: Timestamp, now: Timestamp) -> String {
     format!("{} ago", human_duration(since(time, now)))
 }
 
-fn status(container: &Container, now: Timestamp) -> String {
+fn status(container: &ContainerSummary, now: Timestamp) -> String {
     let up = || {
         timestamp(container.started_at.as_ref())
             .map(|time| human_duration(since(time, now)))
@@ -174,7 +173,7 @@ fn image_name(image: &str, truncate: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use knarr_proto::v1::{ContainerConfig, ExitStatus};
+    use knarr_proto::v1::ExitStatus;
 
     use super::super::Format;
     use super::super::units::to_proto;
@@ -188,8 +187,8 @@ mod tests {
         Timestamp::from_second(now().as_second() - seconds_ago).ok().map(to_proto)
     }
 
-    fn sample(state: ContainerState) -> Container {
-        Container {
+    fn sample(state: ContainerState) -> ContainerSummary {
+        ContainerSummary {
             id: "4f1c".repeat(16),
             name: "web".to_owned(),
             image: "docker.io/library/alpine:3.20".to_owned(),
@@ -198,15 +197,12 @@ mod tests {
             started_at: at(65),
             exit: Some(ExitStatus { code: 137, finished_at: at(3), ..ExitStatus::default() }),
             args: ["sh", "-c", "echo a b; sleep 60"].map(str::to_owned).to_vec(),
-            config: Some(ContainerConfig {
-                labels: HashMap::from([("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())]),
-                ..ContainerConfig::default()
-            }),
-            ..Container::default()
+            labels: HashMap::from([("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())]),
+            ..ContainerSummary::default()
         }
     }
 
-    fn render(format: &str, container: &Container, truncate: bool) -> String {
+    fn render(format: &str, container: &ContainerSummary, truncate: bool) -> String {
         let view = View { now: now(), zone: TimeZone::UTC, truncate };
         let format = Format::parse(format, COLUMNS.default).expect("a template");
         format.render(COLUMNS, &[row(container, &view)]).expect("a table")

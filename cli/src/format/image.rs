@@ -1,6 +1,6 @@
 //! Images as rows of `images`.
 
-use knarr_proto::v1::Image;
+use knarr_proto::v1::ImageSummary;
 use serde_json::json;
 
 use super::Columns;
@@ -34,7 +34,7 @@ pub(crate) const WITH_DIGESTS: &str =
 const NONE: &str = "<none>";
 
 /// One row for each reference; one for an image without any.
-pub(crate) fn rows(image: &Image, view: &View) -> Vec<Subject> {
+pub(crate) fn rows(image: &ImageSummary, view: &View) -> Vec<Subject> {
     let named: Vec<(&str, &str)> = image
         .references
         .iter()
@@ -50,7 +50,7 @@ pub(crate) fn rows(image: &Image, view: &View) -> Vec<Subject> {
     vec![row(image, view, repository, NONE)]
 }
 
-fn row(image: &Image, view: &View, repository: &str, tag: &str) -> Subject {
+fn row(image: &ImageSummary, view: &View, repository: &str, tag: &str) -> Subject {
     let created = timestamp(image.created_at.as_ref());
     let digest = image
         .repo_digests
@@ -73,8 +73,7 @@ fn row(image: &Image, view: &View, repository: &str, tag: &str) -> Subject {
         "UniqueSize": "N/A",
         "VirtualSize": size,
     });
-    let labels = image.config.as_ref().map(|config| config.labels.clone()).unwrap_or_default();
-    Subject { fields, labels }
+    Subject { fields, labels: image.labels.clone() }
 }
 
 #[cfg(test)]
@@ -86,7 +85,7 @@ mod tests {
     use super::super::units::to_proto;
     use super::*;
 
-    fn render(format: &str, image: &Image) -> String {
+    fn render(format: &str, image: &ImageSummary) -> String {
         let now = Timestamp::from_second(1_795_478_346).expect("a time");
         let view = View { now, zone: TimeZone::UTC, truncate: true };
         let format = Format::parse(format, COLUMNS.default).expect("a template");
@@ -96,7 +95,7 @@ mod tests {
     #[test]
     fn an_image_has_a_line_for_each_of_its_names() {
         let created_at = Timestamp::from_second(1_795_478_346 - 21 * 86_400).ok().map(to_proto);
-        let mut image = Image {
+        let mut image = ImageSummary {
             id: format!("sha256:{}", "0123456789abcdef".repeat(4)),
             references: ["docker.io/library/alpine:latest", "localhost:5000/a/b:c"]
                 .map(str::to_owned)
@@ -104,7 +103,7 @@ mod tests {
             repo_digests: vec!["docker.io/library/alpine@sha256:ff".to_owned()],
             size_bytes: 7_834_000,
             created_at,
-            ..Image::default()
+            ..ImageSummary::default()
         };
         assert_eq!(
             render("", &image),

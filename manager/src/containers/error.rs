@@ -52,6 +52,14 @@ pub(crate) enum ContainerError {
     /// Something else about the request.
     #[error("{0}")]
     Request(&'static str),
+    /// A restart would remove it.
+    #[error("cannot restart container {0}: it is removed when it ends (--rm); run a new one")]
+    AutoRemoved(String),
+    /// The kernel does not let its process die.
+    #[error(
+        "container {0} does not die of SIGKILL: its process is stuck in the kernel, often in a broken mount"
+    )]
+    Unkillable(String),
     /// It would have to run.
     #[error("container {0} is not running")]
     NotRunning(String),
@@ -131,9 +139,12 @@ impl ContainerError {
             | Self::Request(_) => Kind::InvalidArgument,
             Self::NameTaken { .. } => Kind::AlreadyExists,
             Self::Spec(error) => error.kind(),
-            Self::NotRunning(_) | Self::Running(_) | Self::State { .. } | Self::Command { .. } => {
-                Kind::FailedPrecondition
-            }
+            Self::AutoRemoved(_)
+            | Self::NotRunning(_)
+            | Self::Running(_)
+            | Self::State { .. }
+            | Self::Command { .. } => Kind::FailedPrecondition,
+            Self::Unkillable(_) => Kind::DeadlineExceeded,
             Self::Image(error) => error.kind(),
             Self::Snapshot { source, .. } => source.kind(),
             Self::Store(error) => error.kind(),

@@ -45,9 +45,7 @@ impl Containers {
         let ended = tokio::time::timeout(KILL_LIMIT, life.wait_for(|life| !life.phase.is_live())).await;
         match ended {
             Ok(_) => Ok(()),
-            Err(_) => {
-                Err(ContainerError::Request("its process does not die of SIGKILL: it is stuck in the kernel"))
-            }
+            Err(_) => Err(ContainerError::Unkillable(container.name())),
         }
     }
 

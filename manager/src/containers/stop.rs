@@ -41,9 +41,7 @@ impl Containers {
             self.signal(&container, signal::KILL).await?;
             let ended = tokio::time::timeout(KILL_LIMIT, life.wait_for(|life| !life.phase.is_live())).await;
             if ended.is_err() {
-                return Err(ContainerError::Request(
-                    "its process does not die of SIGKILL: it is stuck in the kernel",
-                ));
+                return Err(ContainerError::Unkillable(container.name()));
             }
         }
         self.publish(&container, "stop", &[]);

@@ -21,7 +21,7 @@ use std::time::SystemTime;
 
 use oci_spec::image::ImageConfiguration;
 
-pub(crate) use archive::{Export, Input};
+pub(crate) use archive::{Export, Input, Loaded};
 pub(crate) use document::DocumentError;
 pub(crate) use error::ImageError;
 pub(crate) use list::Filters;
@@ -29,7 +29,7 @@ pub(crate) use platform::Platform;
 pub(crate) use pull::{Credentials, Phase, Progress, PullRequest, Pulled};
 pub(crate) use reference::Reference;
 pub(crate) use registry::RegistryError;
-pub(crate) use removal::Users;
+pub(crate) use removal::{Removed, Users};
 
 use crate::content::{Content, Digest};
 use crate::events::{Events, Subject};

@@ -45,7 +45,7 @@ pub(super) fn sweep(root: &Path, known: &Known<'_>) -> Result<Vec<i64>, Snapshot
         }
         match lost.set_aside(&directory) {
             Ok(kept) => {
-                tracing::warn!(number, kept = %kept.display(), "a snapshot without a record was set aside")
+                tracing::warn!(number, kept = %kept.display(), "a snapshot without a record was set aside");
             }
             Err(error) => tracing::warn!(number, %error, "a snapshot without a record stays"),
         }

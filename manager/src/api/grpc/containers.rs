@@ -7,7 +7,7 @@ use knarr_proto::v1::containers_server::Containers as Service;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{streams, translate};
+use super::{pieces, streams, translate};
 use crate::containers::{Containers, Filters, LogOptions, WaitCondition};
 
 /// A stream of replies.
@@ -18,6 +18,7 @@ pub(crate) struct ContainersService(pub(crate) Containers);
 
 #[tonic::async_trait]
 impl Service for ContainersService {
+    type ListStream = Replies<v1::ListContainersReply>;
     type LogsStream = Replies<v1::ContainerLogsReply>;
     type AttachStream = Replies<v1::AttachReply>;
     type ExecStream = Replies<v1::ExecReply>;
@@ -53,6 +54,23 @@ impl Service for ContainersService {
         Ok(Response::new(v1::StopContainerReply {}))
     }
 
+    async fn restart(
+        &self,
+        request: Request<v1::RestartContainerRequest>,
+    ) -> Result<Response<v1::RestartContainerReply>, Status> {
+        let request = request.into_inner();
+        let pid = self.0.restart(&request.container, request.timeout_seconds, &request.signal).await?;
+        Ok(Response::new(v1::RestartContainerReply { pid }))
+    }
+
+    async fn prune(
+        &self,
+        _: Request<v1::PruneContainersRequest>,
+    ) -> Result<Response<v1::PruneContainersReply>, Status> {
+        let deleted = self.0.prune().await?.into_iter().map(String::from).collect();
+        Ok(Response::new(v1::PruneContainersReply { deleted }))
+    }
+
     async fn kill(
         &self,
         request: Request<v1::KillContainerRequest>,
@@ -74,11 +92,12 @@ impl Service for ContainersService {
     async fn list(
         &self,
         request: Request<v1::ListContainersRequest>,
-    ) -> Result<Response<v1::ListContainersReply>, Status> {
+    ) -> Result<Response<Self::ListStream>, Status> {
         let request = request.into_inner();
         let filters = Filters::parse(translate::filters(request.filters))?;
-        let containers = self.0.list(request.all, &filters).into_iter().map(translate::container).collect();
-        Ok(Response::new(v1::ListContainersReply { containers }))
+        let containers = self.0.list(request.all, &filters).into_iter().map(|view| translate::summary(&view));
+        let replies = pieces::replies(containers, |containers| v1::ListContainersReply { containers });
+        Ok(Response::new(Box::pin(replies)))
     }
 
     async fn inspect(
@@ -94,11 +113,12 @@ impl Service for ContainersService {
         request: Request<v1::WaitContainerRequest>,
     ) -> Result<Response<v1::WaitContainerReply>, Status> {
         let request = request.into_inner();
-        let condition = match request.condition() {
-            v1::WaitCondition::NotRunning => WaitCondition::NotRunning,
-            v1::WaitCondition::NextExit => WaitCondition::NextExit,
-            v1::WaitCondition::Removed => WaitCondition::Removed,
-        };
+        let condition =
+            match translate::known(request.condition, "condition", "not running, next exit and removed")? {
+                v1::WaitCondition::NotRunning => WaitCondition::NotRunning,
+                v1::WaitCondition::NextExit => WaitCondition::NextExit,
+                v1::WaitCondition::Removed => WaitCondition::Removed,
+            };
         let exit = self.0.wait(&request.container, condition).await?;
         Ok(Response::new(v1::WaitContainerReply { exit: Some(translate::exit(exit)) }))
     }

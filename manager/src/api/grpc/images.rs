@@ -6,10 +6,10 @@ use oci_spec::image::{Config, History};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::containers::Replies;
-use super::{transfers, translate};
+use super::{pieces, transfers, translate};
 use crate::containers::Containers;
-use crate::content::Digest;
 use crate::images::{Credentials, Filters, Image, ImageError, Images, Platform, PullRequest};
+use crate::verbs;
 
 /// The service, on the noun; the containers say which images are in use.
 pub(crate) struct ImagesService {
@@ -20,6 +20,8 @@ pub(crate) struct ImagesService {
 #[tonic::async_trait]
 impl Service for ImagesService {
     type PullStream = Replies<v1::PullImageReply>;
+    type ListStream = Replies<v1::ListImagesReply>;
+    type ImportStream = Replies<v1::ImportImagesReply>;
     type ExportStream = Replies<v1::ExportImagesReply>;
 
     async fn pull(
@@ -38,10 +40,12 @@ impl Service for ImagesService {
     async fn list(
         &self,
         request: Request<v1::ListImagesRequest>,
-    ) -> Result<Response<v1::ListImagesReply>, Status> {
+    ) -> Result<Response<Self::ListStream>, Status> {
         let filters = Filters::parse(translate::filters(request.into_inner().filters))?;
-        let images = self.images.list(&filters).await?.into_iter().map(message).collect();
-        Ok(Response::new(v1::ListImagesReply { images }))
+        let images = self.images.list(&filters).await?;
+        let summaries = images.into_iter().flat_map(|image| summaries(&image));
+        let replies = pieces::replies(summaries, |images| v1::ListImagesReply { images });
+        Ok(Response::new(Box::pin(replies)))
     }
 
     async fn inspect(
@@ -66,17 +70,28 @@ impl Service for ImagesService {
         request: Request<v1::RemoveImageRequest>,
     ) -> Result<Response<v1::RemoveImageReply>, Status> {
         let request = request.into_inner();
-        let users = |id: &Digest| self.containers.users_of(id);
-        let removed = self.images.remove(&request.image, request.force, users).await?;
+        let removed =
+            verbs::remove_image(&self.images, &self.containers, &request.image, request.force).await?;
         Ok(Response::new(v1::RemoveImageReply { untagged: removed.untagged, deleted: removed.deleted }))
+    }
+
+    async fn prune(
+        &self,
+        request: Request<v1::PruneImagesRequest>,
+    ) -> Result<Response<v1::PruneImagesReply>, Status> {
+        let all = request.into_inner().all;
+        let removed = verbs::prune_images(&self.images, &self.containers, all).await?;
+        Ok(Response::new(v1::PruneImagesReply { untagged: removed.untagged, deleted: removed.deleted }))
     }
 
     async fn import(
         &self,
         request: Request<Streaming<v1::ImportImagesRequest>>,
-    ) -> Result<Response<v1::ImportImagesReply>, Status> {
-        let images = transfers::import(&self.images, request.into_inner()).await?;
-        Ok(Response::new(v1::ImportImagesReply { images: images.into_iter().map(message).collect() }))
+    ) -> Result<Response<Self::ImportStream>, Status> {
+        let loaded = transfers::import(&self.images, request.into_inner()).await?;
+        let loaded = loaded.into_iter().flat_map(|loaded| transfers::loaded(&loaded));
+        let replies = pieces::replies(loaded, |images| v1::ImportImagesReply { images });
+        Ok(Response::new(Box::pin(replies)))
     }
 
     async fn export(
@@ -93,12 +108,46 @@ pub(super) fn platform(text: &str) -> Result<Option<Platform>, ImageError> {
     if text.is_empty() { Ok(None) } else { Ok(Some(text.parse()?)) }
 }
 
+/// An image for a list: bounded, however large it is; once for each of its references' pieces.
+fn summaries(image: &Image) -> Vec<v1::ImageSummary> {
+    let config = &image.config;
+    let labels = config.config().as_ref().and_then(|config| config.labels().as_ref());
+    let summary = |references: &[String]| v1::ImageSummary {
+        id: image.id.to_string(),
+        references: references.to_vec(),
+        repo_digests: image.repo_digests.iter().take(pieces::MAX_REFERENCES).cloned().collect(),
+        created_at: created_at(image),
+        size_bytes: image.size_bytes,
+        compressed_bytes: image.compressed_bytes,
+        platform: Some(platform_message(image)),
+        labels: labels.map(pieces::labels).unwrap_or_default(),
+    };
+    match image.references.as_slice() {
+        [] => vec![summary(&[])],
+        references => references.chunks(pieces::MAX_REFERENCES).map(summary).collect(),
+    }
+}
+
+fn created_at(image: &Image) -> Option<prost_types::Timestamp> {
+    image.config.created().as_deref().and_then(|time| time.parse().ok())
+}
+
+fn platform_message(image: &Image) -> v1::Platform {
+    let platform = &image.platform;
+    v1::Platform {
+        os: pieces::text(&platform.os),
+        architecture: pieces::text(&platform.architecture),
+        variant: pieces::text(&platform.variant),
+    }
+}
+
 pub(super) fn message(image: Image) -> v1::Image {
     let config = &image.config;
     let history = config.history().iter().flatten().map(history).collect();
     v1::Image {
         id: image.id.to_string(),
-        created_at: config.created().as_deref().and_then(|time| time.parse().ok()),
+        created_at: created_at(&image),
+        platform: Some(platform_message(&image)),
         size_bytes: image.size_bytes,
         compressed_bytes: image.compressed_bytes,
         config: Some(config.config().as_ref().map(runtime_half).unwrap_or_default()),
@@ -108,11 +157,6 @@ pub(super) fn message(image: Image) -> v1::Image {
         history,
         references: image.references,
         repo_digests: image.repo_digests,
-        platform: Some(v1::Platform {
-            os: image.platform.os,
-            architecture: image.platform.architecture,
-            variant: image.platform.variant,
-        }),
         media_type: image.media_type,
     }
 }

@@ -4,6 +4,7 @@ mod calls;
 mod containers;
 mod events;
 mod images;
+mod pieces;
 mod snapshots;
 mod status;
 mod streams;

@@ -4,6 +4,8 @@ use knarr_proto::v1;
 use knarr_proto::v1::snapshots_server::Snapshots as Service;
 use tonic::{Request, Response, Status};
 
+use super::containers::Replies;
+use super::pieces;
 use crate::snapshots::{Kind, Snapshot, Snapshots};
 
 /// The service, on the noun.
@@ -11,12 +13,12 @@ pub(crate) struct SnapshotsService(pub(crate) Snapshots);
 
 #[tonic::async_trait]
 impl Service for SnapshotsService {
-    async fn list(
-        &self,
-        _: Request<v1::ListSnapshotsRequest>,
-    ) -> Result<Response<v1::ListSnapshotsReply>, Status> {
-        let snapshots = self.0.list().await?.into_iter().map(message).collect();
-        Ok(Response::new(v1::ListSnapshotsReply { snapshots }))
+    type ListStream = Replies<v1::ListSnapshotsReply>;
+
+    async fn list(&self, _: Request<v1::ListSnapshotsRequest>) -> Result<Response<Self::ListStream>, Status> {
+        let snapshots = self.0.list().await?.into_iter().map(message);
+        let replies = pieces::replies(snapshots, |snapshots| v1::ListSnapshotsReply { snapshots });
+        Ok(Response::new(Box::pin(replies)))
     }
 
     async fn stat(

@@ -8,7 +8,8 @@ use tonic::{Status, Streaming};
 
 use super::containers::Replies;
 use super::images::{message, platform};
-use crate::images::{Export, Image, Images, Input, Phase, Progress, PullRequest, Pulled};
+use super::{pieces, streams};
+use crate::images::{Export, Images, Input, Loaded, Phase, Progress, PullRequest, Pulled};
 
 /// Messages under way to one client.
 const UNDER_WAY: usize = 16;
@@ -70,8 +71,8 @@ fn done(pulled: Pulled) -> v1::PullImageReply {
 pub(super) async fn import(
     images: &Images,
     mut requests: Streaming<v1::ImportImagesRequest>,
-) -> Result<Vec<Image>, Status> {
-    let first = requests.message().await?.and_then(|first| first.message);
+) -> Result<Vec<Loaded>, Status> {
+    let first = streams::first(&mut requests).await?.and_then(|first| first.message);
     let Some(v1::import_images_request::Message::Open(open)) = first else {
         return Err(Status::invalid_argument("the first message must be `open`"));
     };
@@ -81,6 +82,18 @@ pub(super) async fn import(
     // What is wrong with the stream is the reason for what is wrong with the archive.
     fed?;
     Ok(imported?)
+}
+
+/// What the archive calls an image, in bounded pieces.
+pub(super) fn loaded(loaded: &Loaded) -> Vec<v1::LoadedImage> {
+    let image = |references: &[String]| v1::LoadedImage {
+        id: loaded.id.to_string(),
+        references: references.to_vec(),
+    };
+    match loaded.references.as_slice() {
+        [] => vec![image(&[])],
+        references => references.chunks(pieces::MAX_REFERENCES).map(image).collect(),
+    }
 }
 
 async fn feed(mut requests: Streaming<v1::ImportImagesRequest>, input: Input) -> Result<(), Status> {

@@ -3,16 +3,43 @@
 use std::time::{Duration, SystemTime};
 
 use knarr_proto::frame::Stream;
+use knarr_proto::kind::Kind;
 use knarr_proto::v1;
 use prost_types::Timestamp;
+use tonic::Status;
 
-use crate::containers::ContainerError;
+use super::{pieces, status};
 use crate::containers::model::{
     Config, Exit, Mount, MountKind, Network, Phase, Resources, TerminalSize, Ulimit, UnixNs, View,
 };
 
-pub(super) fn config(config: v1::ContainerConfig) -> Result<Config, ContainerError> {
-    let network = match config.network() {
+/// A choice that this knarrd does not have, made by a client that is newer or wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("the {what} {number} is unknown to this knarrd, which has {known}")]
+pub(super) struct UnknownChoice {
+    what: &'static str,
+    number: i32,
+    known: &'static str,
+}
+
+impl From<UnknownChoice> for Status {
+    fn from(error: UnknownChoice) -> Self {
+        status::status(Kind::InvalidArgument, &error)
+    }
+}
+
+/// What an enumeration's number stands for. One that is unknown is refused: the first choice, which the generated
+/// getters take instead, is not what the client meant.
+pub(super) fn known<E: TryFrom<i32>>(
+    number: i32,
+    what: &'static str,
+    known: &'static str,
+) -> Result<E, UnknownChoice> {
+    E::try_from(number).map_err(|_| UnknownChoice { what, number, known })
+}
+
+pub(super) fn config(config: v1::ContainerConfig) -> Result<Config, Status> {
+    let network = match known(config.network, "network", "none and host")? {
         v1::NetworkMode::Host => Network::Host,
         v1::NetworkMode::Unspecified | v1::NetworkMode::None => Network::None,
     };
@@ -50,8 +77,8 @@ pub(super) fn config(config: v1::ContainerConfig) -> Result<Config, ContainerErr
     })
 }
 
-fn mount(mount: v1::Mount) -> Result<Mount, ContainerError> {
-    let kind = match mount.r#type() {
+fn mount(mount: v1::Mount) -> Result<Mount, Status> {
+    let kind = match known(mount.r#type, "type of mount", "bind and tmpfs")? {
         v1::MountType::Bind => MountKind::Bind {
             source: mount.source,
             propagation: mount.propagation,
@@ -61,7 +88,10 @@ fn mount(mount: v1::Mount) -> Result<Mount, ContainerError> {
             MountKind::Tmpfs { size_bytes: mount.tmpfs_size_bytes, mode: mount.tmpfs_mode }
         }
         v1::MountType::Unspecified => {
-            return Err(ContainerError::Request("a mount needs a type: bind or tmpfs"));
+            return Err(Status::invalid_argument(format!(
+                "the mount at {:?} needs a type: bind or tmpfs",
+                pieces::text(&mount.target)
+            )));
         }
     };
     Ok(Mount { kind, target: mount.target, read_only: mount.read_only })
@@ -84,20 +114,55 @@ pub(super) fn size(size: v1::TerminalSize) -> TerminalSize {
     TerminalSize { rows: size.rows, columns: size.columns }
 }
 
-pub(super) fn container(view: View) -> v1::Container {
-    let View { identity, life, bundle } = view;
-    let state = match life.phase {
+fn state(phase: Phase) -> v1::ContainerState {
+    match phase {
         Phase::Creating | Phase::Created | Phase::Starting => v1::ContainerState::Created,
         Phase::Running => v1::ContainerState::Running,
         Phase::Exited => v1::ContainerState::Exited,
         Phase::Removing => v1::ContainerState::Removing,
-    };
+    }
+}
+
+fn network(network: Network) -> v1::NetworkMode {
+    match network {
+        Network::None => v1::NetworkMode::None,
+        Network::Host => v1::NetworkMode::Host,
+    }
+}
+
+/// A container for a list: bounded, however large it is.
+pub(super) fn summary(view: &View) -> v1::ContainerSummary {
+    let (identity, life) = (&view.identity, &view.life);
+    let sources = identity.config.mounts.iter().filter_map(|mount| match &mount.kind {
+        MountKind::Bind { source, .. } => Some(source.as_str()),
+        MountKind::Tmpfs { .. } => None,
+    });
+    let exit = life.exit.clone().map(|last| Exit { error: pieces::text(&last.error), ..last });
+    v1::ContainerSummary {
+        id: identity.id.to_string(),
+        name: identity.name.clone(),
+        image: pieces::text(&identity.config.image),
+        image_id: identity.image_id.clone(),
+        state: state(life.phase).into(),
+        created_at: Some(unix(identity.created_at)),
+        started_at: life.started_at.map(unix),
+        exit: exit.map(self::exit),
+        pid: life.pid,
+        args: pieces::texts(identity.process.args.iter().map(String::as_str)),
+        labels: pieces::labels(&identity.config.labels),
+        mount_sources: pieces::texts(sources),
+        network: network(identity.config.network).into(),
+    }
+}
+
+pub(super) fn container(view: View) -> v1::Container {
+    let View { identity, life, bundle } = view;
     v1::Container {
         id: identity.id.to_string(),
         name: identity.name.clone(),
         image: identity.config.image.clone(),
         image_id: identity.image_id.clone(),
-        state: state.into(),
+        state: state(life.phase).into(),
         created_at: Some(unix(identity.created_at)),
         started_at: life.started_at.map(unix),
         exit: life.exit.map(exit),
@@ -112,10 +177,7 @@ pub(super) fn container(view: View) -> v1::Container {
 
 fn config_back(config: &Config) -> v1::ContainerConfig {
     let config = config.clone();
-    let network = match config.network {
-        Network::None => v1::NetworkMode::None,
-        Network::Host => v1::NetworkMode::Host,
-    };
+    let network = network(config.network);
     let resources = config.resources;
     v1::ContainerConfig {
         image: config.image,
@@ -227,6 +289,22 @@ mod tests {
         let time = Timestamp { seconds: 1_795_428_000, nanos: 5 };
         assert!(record_time(time).ends_with(".000000005Z"), "{}", record_time(time));
         assert_eq!(record_time(time).len(), "2026-11-23T10:00:00.123456789Z".len());
+    }
+
+    #[test]
+    fn a_choice_that_is_not_known_is_refused_by_name() {
+        let mount = |r#type| v1::Mount { r#type, target: "/t".into(), ..v1::Mount::default() };
+        for (sent, word) in [
+            (v1::ContainerConfig { network: 7, ..v1::ContainerConfig::default() }, "network 7"),
+            (v1::ContainerConfig { network: -1, ..v1::ContainerConfig::default() }, "network -1"),
+            (v1::ContainerConfig { mounts: vec![mount(9)], ..v1::ContainerConfig::default() }, "mount 9"),
+            (v1::ContainerConfig { mounts: vec![mount(0)], ..v1::ContainerConfig::default() }, "/t"),
+        ] {
+            let status = config(sent).expect_err(word);
+            assert_eq!(status.code(), tonic::Code::InvalidArgument);
+            assert!(status.message().contains(word), "{status:?}");
+        }
+        assert!(known::<v1::WaitCondition>(3, "condition", "three").is_err());
     }
 
     #[test]

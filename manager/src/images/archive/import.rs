@@ -6,10 +6,19 @@ use std::sync::Arc;
 use super::found::{Finder, Found};
 use super::input::Output;
 use super::intake::Intake;
+use crate::content::Digest;
 use crate::error::Chain;
 use crate::images::assemble::{Assembly, Teller};
 use crate::images::leases::Lease;
-use crate::images::{Action, Image, ImageError, Images, Platform};
+use crate::images::{Action, ImageError, Images, Platform};
+
+/// An image that came in an archive.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    pub(crate) id: Digest,
+    /// What the archive calls it; it may have had other references before.
+    pub(crate) references: Vec<String>,
+}
 
 impl Images {
     /// Makes the images of an archive, under the references it has for them. With `platform`, only those for it.
@@ -22,7 +31,7 @@ impl Images {
         &self,
         archive: Output,
         platform: Option<Platform>,
-    ) -> Result<Vec<Image>, ImageError> {
+    ) -> Result<Vec<Loaded>, ImageError> {
         let images = self.clone();
         // Apart from the caller, who may leave: what came in has to be swept then.
         let importing = tokio::spawn(async move {
@@ -42,7 +51,7 @@ impl Images {
         archive: Output,
         platform: Option<Platform>,
         lease: &Arc<Lease>,
-    ) -> Result<Vec<Image>, ImageError> {
+    ) -> Result<Vec<Loaded>, ImageError> {
         let (content, held) = (self.shared.content.clone(), Arc::clone(lease));
         let found = tokio::task::spawn_blocking(move || {
             let intake = Intake::read(archive, &content, &held)?;
@@ -58,11 +67,14 @@ impl Images {
                 self.unpack_layer(&layer, &teller).await?;
             }
         }
-        let mut images = Vec::with_capacity(found.len());
+        let mut loaded = Vec::with_capacity(found.len());
         for image in found {
-            images.push(self.assemble(assembly(image), &teller).await?.0);
+            let assembly = assembly(image);
+            let references = assembly.references.clone();
+            let image = self.assemble(assembly, &teller).await?.0;
+            loaded.push(Loaded { id: image.id, references });
         }
-        Ok(images)
+        Ok(loaded)
     }
 }
 

@@ -19,6 +19,7 @@ mod tests;
 
 pub(crate) use error::ArchiveError;
 pub(crate) use export::Export;
+pub(crate) use import::Loaded;
 pub(crate) use input::Input;
 
 /// The names that tell what an archive is.

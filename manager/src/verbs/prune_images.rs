@@ -1,0 +1,40 @@
+//! Removing all images that no container needs.
+
+use knarr_proto::kind::Kind;
+
+use super::remove_image;
+use crate::containers::Containers;
+use crate::images::{Filters, ImageError, Images, Removed};
+
+/// Removes images that no container was made from: those without a reference, or with `all` any.
+///
+/// # Errors
+/// [`ImageError`], when all that could be removed is; an image that has found a user meanwhile is no error.
+pub(crate) async fn prune_images(
+    images: &Images,
+    containers: &Containers,
+    all: bool,
+) -> Result<Removed, ImageError> {
+    let dangling = ("dangling".to_owned(), "true".to_owned());
+    let filters = Filters::parse(if all { None } else { Some(dangling) })?;
+    let (mut removed, mut failed) = (Removed::default(), None);
+    for image in images.list(&filters).await? {
+        let users = containers.users_of(&image.id);
+        if !users.running.is_empty() || !users.stopped.is_empty() {
+            continue;
+        }
+        let id = [image.id.to_string()];
+        let names = if image.references.is_empty() { &id[..] } else { &image.references };
+        for name in names {
+            match remove_image(images, containers, name, false).await {
+                Ok(gone) => {
+                    removed.untagged.extend(gone.untagged);
+                    removed.deleted.extend(gone.deleted);
+                }
+                Err(error) if matches!(error.kind(), Kind::NotFound | Kind::FailedPrecondition) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+    }
+    failed.map_or(Ok(removed), Err)
+}
