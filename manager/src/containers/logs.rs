@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -16,6 +16,7 @@ use rustix::fs::inotify;
 use tokio::io::unix::AsyncFd;
 
 use super::error::{ContainerError, files};
+use super::tail::{Beginnings, skip_to_tail};
 use super::{Container, Containers, bundle};
 
 /// What is read at one go, so that a long log is neither in memory at once nor read in tiny steps.
@@ -33,6 +34,17 @@ pub(crate) struct LogOptions {
     pub(crate) until: Option<String>,
     /// The last so many lines only.
     pub(crate) tail: Option<u64>,
+}
+
+impl LogOptions {
+    /// Whether a stream's output is asked for; asking for neither is asking for both.
+    pub(super) fn wants(&self, stream: Stream) -> bool {
+        let both = self.stdout == self.stderr;
+        match stream {
+            Stream::Stdout => both || self.stdout,
+            Stream::Stderr => both || self.stderr,
+        }
+    }
 }
 
 /// A piece of output, at most [`MAX_CONTENT_BYTES`] and a newline.
@@ -63,14 +75,21 @@ struct Files {
     path: PathBuf,
     max_files: u32,
     open: VecDeque<Open>,
+    /// The number of the first one that is open, counted from where reading began.
+    front: usize,
+    /// What is left out there, for a tail.
+    beginnings: Beginnings,
     opened_once: bool,
 }
 
-struct Open {
-    reader: BufReader<File>,
+/// One file of the log.
+pub(super) struct Open {
+    pub(super) reader: BufReader<File>,
     inode: (u64, u64),
+    /// Behind the last whole record.
+    pub(super) offset: u64,
     /// The beginning of a record whose end is not written yet.
-    rest: Vec<u8>,
+    pub(super) rest: Vec<u8>,
 }
 
 impl Containers {
@@ -94,7 +113,14 @@ impl LogReader {
     /// Of the log in `bundle`, as far as it is now.
     pub(super) fn new(bundle: &Path, max_files: u32, options: &LogOptions) -> Self {
         let path = bundle.join(bundle::LOG);
-        let files = Files { path, max_files, open: VecDeque::new(), opened_once: false };
+        let files = Files {
+            path,
+            max_files,
+            open: VecDeque::new(),
+            front: 0,
+            beginnings: Beginnings::default(),
+            opened_once: false,
+        };
         Self { files, options: options.clone(), follow: None }
     }
 
@@ -124,6 +150,21 @@ impl LogReader {
             }
             if let Some(follow) = self.follow.as_mut().filter(|_| batch.at_end) {
                 follow.changed().await.map_err(files("watch the log", &self.files.path))?;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+impl LogReader {
+    /// All pieces that are there now.
+    pub(super) fn read_all(mut self) -> io::Result<Vec<LogPiece>> {
+        let mut pieces = Vec::new();
+        loop {
+            let batch = self.files.read(&self.options)?;
+            pieces.extend(batch.pieces);
+            if batch.at_end || batch.past_until {
+                return Ok(pieces);
             }
         }
     }
@@ -197,9 +238,10 @@ impl Files {
             self.opened_once = true;
             self.open = self.newer_than(None)?;
             if let Some(lines) = options.tail {
-                self.skip_to_tail(lines)?;
+                self.beginnings = skip_to_tail(&mut self.open, options, lines)?;
             }
         }
+        let beginnings = self.beginnings;
         let mut batch = Batch { pieces: Vec::new(), at_end: false, past_until: false };
         let mut bytes = 0;
         while bytes < BATCH_BYTES && !batch.past_until {
@@ -208,12 +250,16 @@ impl Files {
                 batch.at_end = self.open.is_empty();
                 if batch.at_end { break } else { continue }
             };
+            let place = (self.front, current.offset);
             match current.next_line()? {
                 Some(line) => {
                     bytes += line.len();
-                    take(&line, options, &mut batch);
+                    take(&line, options, &mut batch, |stream| beginnings.leave_out(stream, place));
                 }
-                None if self.open.len() > 1 => drop(self.open.pop_front()),
+                None if self.open.len() > 1 => {
+                    self.open.pop_front();
+                    self.front += 1;
+                }
                 None => {
                     let newer = self.newer_than(self.open.front().map(|open| open.inode))?;
                     batch.at_end = newer.is_empty();
@@ -253,89 +299,40 @@ impl Files {
                 found.push_front(Open {
                     reader: BufReader::with_capacity(64 * 1024, file),
                     inode: this,
+                    offset: 0,
                     rest: Vec::new(),
                 });
             }
         }
         Ok(found)
     }
-
-    /// Leaves only the last `lines` lines to be read. A line may be many records, and lies in one file or goes over.
-    fn skip_to_tail(&mut self, lines: u64) -> io::Result<()> {
-        let mut wanted = lines;
-        for index in (0..self.open.len()).rev() {
-            let ends = self.open[index].line_ends()?;
-            // What follows the last newline is a line too, if it is of the newest file.
-            let unfinished = index + 1 == self.open.len() && ends.unfinished;
-            let count = ends.after.len() as u64 + u64::from(unfinished);
-            if count >= wanted {
-                let skipped = usize::try_from(count - wanted).unwrap_or(usize::MAX);
-                let start = match skipped {
-                    0 => 0,
-                    // Beyond the last complete line there is only the unfinished one.
-                    _ => ends.after.get(skipped - 1).copied().unwrap_or(ends.end),
-                };
-                self.open[index].reader.seek(SeekFrom::Start(start))?;
-                self.open.drain(..index);
-                return Ok(());
-            }
-            wanted -= count;
-        }
-        Ok(())
-    }
-}
-
-#[derive(Default)]
-struct LineEnds {
-    /// The offset after each complete line.
-    after: Vec<u64>,
-    /// The offset after the last record.
-    end: u64,
-    unfinished: bool,
 }
 
 impl Open {
     /// The next whole record with its newline; `None` when there is none yet.
-    fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
+    pub(super) fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
         let limit = MAX_RECORD_BYTES.saturating_sub(self.rest.len() as u64).max(1);
         self.reader.by_ref().take(limit).read_until(b'\n', &mut self.rest)?;
         let whole = self.rest.ends_with(b"\n") || self.rest.len() as u64 >= MAX_RECORD_BYTES;
-        Ok(whole.then(|| std::mem::take(&mut self.rest)))
-    }
-
-    /// Reads the file once through, and comes back to where it was.
-    fn line_ends(&mut self) -> io::Result<LineEnds> {
-        let mut ends = LineEnds::default();
-        while let Some(line) = self.next_line()? {
-            ends.end += line.len() as u64;
-            match Record::parse(line.strip_suffix(b"\n").unwrap_or(&line)) {
-                Some(Record { tag: Tag::Full, .. }) => {
-                    ends.after.push(ends.end);
-                    ends.unfinished = false;
-                }
-                Some(_) => ends.unfinished = true,
-                None => {}
-            }
+        if !whole {
+            return Ok(None);
         }
-        self.rest.clear();
-        self.reader.seek(SeekFrom::Start(0))?;
-        Ok(ends)
+        self.offset += self.rest.len() as u64;
+        Ok(Some(std::mem::take(&mut self.rest)))
     }
 }
 
-fn take(line: &[u8], options: &LogOptions, batch: &mut Batch) {
+fn take(line: &[u8], options: &LogOptions, batch: &mut Batch, is_left_out: impl Fn(Stream) -> bool) {
     // A torn record, of a machine that lost power: left out.
     let Some(record) = Record::parse(line.strip_suffix(b"\n").unwrap_or(line)) else { return };
     if options.until.as_deref().is_some_and(|until| record.time > until) {
         batch.past_until = true;
         return;
     }
-    let both = options.stdout == options.stderr;
-    let wanted = match record.stream {
-        Stream::Stdout => both || options.stdout,
-        Stream::Stderr => both || options.stderr,
-    };
-    if !wanted || options.since.as_deref().is_some_and(|since| record.time < since) {
+    if !options.wants(record.stream)
+        || is_left_out(record.stream)
+        || options.since.as_deref().is_some_and(|since| record.time < since)
+    {
         return;
     }
     let mut data = record.content.to_vec();

@@ -26,6 +26,7 @@ mod spec;
 mod start;
 mod stop;
 mod table;
+mod tail;
 mod user;
 mod wait;
 
