@@ -152,7 +152,7 @@ impl Nouns {
             events: Arc::clone(&events),
             shims,
             logs: settings.container_logs,
-            cgroup_parent: settings.cgroup_parent.clone(),
+            cgroups: settings.cgroups.clone(),
             boot_id: fs::read_to_string(boot_id).map_err(files("read", boot_id))?.trim().to_owned(),
         });
         Ok(Self { store, events, images, snapshots, containers })
@@ -174,6 +174,7 @@ async fn serve(settings: &Settings, nouns: &Nouns, door: Door) -> Result<(), Dae
         state: settings.state.clone(),
         runtime: settings.runtime.clone(),
         shim: settings.shim.clone(),
+        cgroup_driver: settings.cgroups.driver(),
     };
     let images = ImagesServer::new(ImagesService { images, containers: containers.clone() })
         .max_decoding_message_size(MAX_REQUEST_BYTES)

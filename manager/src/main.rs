@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod cgroups;
 mod connections;
 mod containers;
 mod content;
@@ -22,6 +23,7 @@ mod snapshots;
 mod store;
 mod unpack;
 mod verbs;
+mod untrusted;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -65,8 +67,9 @@ enum Failure {
 fn run(settings: settings::Settings) -> Result<(), Failure> {
     logging::start(&settings.log_level);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
-    runtime
-        .map_err(Failure::Runtime)?
-        .block_on(daemon::run(settings))
-        .map_err(|error| Failure::Daemon(Box::new(error)))
+    let runtime = runtime.map_err(Failure::Runtime)?;
+    let ended = runtime.block_on(daemon::run(settings));
+    // A thread that looks at a directory of the host may never come back.
+    runtime.shutdown_background();
+    ended.map_err(|error| Failure::Daemon(Box::new(error)))
 }

@@ -1,17 +1,16 @@
 //! What knarrd was told: flags, then environment, then `/etc/knarr/knarrd.toml`, then defaults. Read once, in `main`,
 //! and handed down as a value; nothing else reads the environment.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 use serde::Deserialize;
 
+use crate::cgroups::{self, Cgroups, InvalidCgroups};
+
 /// Where the configuration file is looked for when none is named; it need not exist.
 const DEFAULT_FILE: &str = "/etc/knarr/knarrd.toml";
-
-/// Containers are found by it in `systemd-cgls` and in /sys/fs/cgroup.
-const DEFAULT_CGROUP_PARENT: &str = "/knarr";
 
 /// A container's log: 10 MiB × 5 files, so that no container fills the disk by talking.
 const DEFAULT_LOG_MAX_SIZE_BYTES: u64 = 10 * 1024 * 1024;
@@ -40,8 +39,8 @@ pub(crate) struct Settings {
     pub(crate) insecure_registries: Vec<String>,
     /// A `tracing` filter, for example `info` or `knarrd=debug`.
     pub(crate) log_level: String,
-    /// The cgroup below which every container has its own.
-    pub(crate) cgroup_parent: PathBuf,
+    /// Who makes containers' cgroups, and where.
+    pub(crate) cgroups: Cgroups,
     /// How much of a container's output is kept.
     pub(crate) container_logs: LogLimits,
     /// Owner group of the socket: its members are as mighty as root.
@@ -71,6 +70,9 @@ pub(crate) enum SettingsError {
     /// A value that makes no sense.
     #[error("{setting} is {value:?}, but must be {expected}")]
     Value { setting: &'static str, value: String, expected: &'static str },
+    /// Cgroups that cannot be.
+    #[error(transparent)]
+    Cgroups(#[from] InvalidCgroups),
 }
 
 /// knarr's container manager. It serves the gRPC API knarr.v1 on a unix socket.
@@ -106,9 +108,12 @@ struct Flags {
     /// What is logged to stderr: error, warn, info, debug, trace, or a filter as for RUST_LOG [default: info]
     #[arg(long, env = "KNARR_LOG_LEVEL", value_name = "LEVEL")]
     log_level: Option<String>,
-    /// Cgroup below which every container has its own [default: /knarr]
-    #[arg(long, env = "KNARR_CGROUP_PARENT", value_name = "PATH")]
-    cgroup_parent: Option<PathBuf>,
+    /// Cgroup below which every container has its own [default: /knarr], or slice for the driver systemd [default: system.slice]
+    #[arg(long, env = "KNARR_CGROUP_PARENT", value_name = "PATH|SLICE")]
+    cgroup_parent: Option<String>,
+    /// What makes containers' cgroups: cgroupfs or systemd [default: systemd where it is pid 1]
+    #[arg(long, env = "KNARR_CGROUP_DRIVER", value_name = "DRIVER")]
+    cgroup_driver: Option<String>,
     /// A container's log file is rotated at this size [default: 10485760]
     #[arg(long, env = "KNARR_CONTAINER_LOG_MAX_SIZE", value_name = "BYTES")]
     container_log_max_size: Option<u64>,
@@ -133,7 +138,8 @@ struct File {
     shim: Option<String>,
     insecure_registries: Vec<String>,
     log_level: Option<String>,
-    cgroup_parent: Option<PathBuf>,
+    cgroup_parent: Option<String>,
+    cgroup_driver: Option<String>,
     container_log_max_size: Option<u64>,
     container_log_max_files: Option<u32>,
     group: Option<String>,
@@ -168,6 +174,9 @@ impl Settings {
             true => file.insecure_registries,
             false => flags.insecure_registries,
         };
+        let driver = flags.cgroup_driver.or(file.cgroup_driver);
+        let parent = flags.cgroup_parent.or(file.cgroup_parent);
+        let cgroups = Cgroups::choose(driver.as_deref(), parent.as_deref(), cgroups::is_systemd_here)?;
         let runtime = flags.runtime.or(file.runtime).unwrap_or_else(|| "knarr-runtime".into());
         let shim = flags.shim.or(file.shim).unwrap_or_else(|| "containerd-shim-knarr-v2".into());
         Ok(Self {
@@ -178,7 +187,7 @@ impl Settings {
             shim: program(&shim),
             insecure_registries,
             log_level: flags.log_level.or(file.log_level).unwrap_or_else(|| "info".into()),
-            cgroup_parent: cgroup_parent(flags.cgroup_parent.or(file.cgroup_parent))?,
+            cgroups,
             container_logs: LogLimits {
                 max_size_bytes: above_zero("container-log-max-size", max_size_bytes)?,
                 max_files: above_zero("container-log-max-files", max_files)?,
@@ -192,20 +201,6 @@ impl Settings {
 /// knarrd's command line, for its manual page.
 pub(crate) fn command_line() -> clap::Command {
     Flags::command()
-}
-
-/// An absolute path that leads nowhere else; it is taken as below the root of each cgroup hierarchy.
-fn cgroup_parent(path: Option<PathBuf>) -> Result<PathBuf, SettingsError> {
-    let path = path.unwrap_or_else(|| DEFAULT_CGROUP_PARENT.into());
-    let is_plain = path.components().skip(1).all(|part| matches!(part, Component::Normal(_)));
-    if path.is_absolute() && is_plain {
-        return Ok(path);
-    }
-    Err(SettingsError::Value {
-        setting: "cgroup-parent",
-        value: path.display().to_string(),
-        expected: "an absolute path without ..",
-    })
 }
 
 impl File {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod busybox;
+mod contradictions;
 mod exec;
 mod help;
 mod images;

@@ -32,7 +32,8 @@ fn remove(grpc: &Grpc, image: &str, force: bool) -> Result<v1::RemoveImageReply,
 
 fn create(grpc: &Grpc, name: &str, image: &str) -> String {
     let config = v1::ContainerConfig { image: image.to_owned(), ..v1::ContainerConfig::default() };
-    let request = v1::CreateContainerRequest { name: name.to_owned(), config: Some(config) };
+    let request =
+        v1::CreateContainerRequest { name: name.to_owned(), config: Some(config), ..Default::default() };
     grpc.wait(grpc.containers().create(request)).expect("created").into_inner().id
 }
 

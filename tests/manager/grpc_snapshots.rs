@@ -15,7 +15,8 @@ fn an_image_s_layers_and_a_container_s_own_are_listed_counted_and_mountable() {
     let two = Image::busybox().layer(Layer::new().file("big", 0o644, &[7; 1 << 20]));
     let image = imported::image(&scratch, &grpc, &two, &["two:1"]);
     let config = v1::ContainerConfig { image: "two:1".into(), ..v1::ContainerConfig::default() };
-    let create = v1::CreateContainerRequest { name: "one".into(), config: Some(config) };
+    let create =
+        v1::CreateContainerRequest { name: "one".into(), config: Some(config), ..Default::default() };
     let container = grpc.wait(grpc.containers().create(create)).expect("created").into_inner().id;
 
     let list = grpc.list_snapshots().expect("listed");

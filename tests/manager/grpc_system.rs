@@ -27,7 +27,8 @@ fn info_counts_what_is_here_and_names_the_machine() {
     assert_eq!((info().images, info().containers), (0, 0));
     imported::image(&scratch, &grpc, &Image::busybox(), &["busybox:1", "busybox:2"]);
     let config = v1::ContainerConfig { image: "busybox:1".into(), ..v1::ContainerConfig::default() };
-    let create = v1::CreateContainerRequest { name: "one".into(), config: Some(config) };
+    let create =
+        v1::CreateContainerRequest { name: "one".into(), config: Some(config), ..Default::default() };
     grpc.wait(grpc.containers().create(create)).expect("created");
 
     let info = info();

@@ -6,6 +6,8 @@ mod api_socket;
 mod attacker;
 mod canary;
 mod hostile_layers;
+mod manager_files;
+mod manager_images;
 mod runtime_benign;
 mod runtime_binary;
 mod runtime_config;

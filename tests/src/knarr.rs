@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::image::Image;
 use crate::process::{self, Outcome};
 use crate::programs;
 use crate::scratch::Scratch;
@@ -29,6 +30,18 @@ impl<'a> Knarr<'a> {
         let mut command = self.scratch.command(programs::ours("knarr"));
         command.env("KNARR_HOST", format!("unix://{}", self.socket.display())).args(args);
         command
+    }
+
+    /// Brings an image to knarrd as an archive, under this name.
+    ///
+    /// # Panics
+    /// When the scratch directory cannot be written.
+    #[track_caller]
+    pub fn load(&self, image: &Image, name: &str) {
+        let archive = self.scratch.join(format!("{}.tar", name.replace(['/', ':'], "-")));
+        image.write_docker_archive(&archive, &[name]);
+        self.say(["load", "-q", "-i", archive.to_str().expect("our own path")]);
+        std::fs::remove_file(archive).expect("our own file");
     }
 
     /// Runs it to the end, without input.

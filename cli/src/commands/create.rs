@@ -38,8 +38,9 @@ impl Wanted {
     pub(super) fn new(args: CreateArgs, streams: Streams) -> Result<Self, Error> {
         let config = config::build(&args.options, &args.image_and_command, streams, terminal::size())?;
         let name = args.options.identity.name;
+        let platform = args.options.image.platform.clone();
         Ok(Self {
-            request: CreateContainerRequest { name, config: Some(config) },
+            request: CreateContainerRequest { name, config: Some(config), platform },
             pull: args.options.image.pull,
             platform: args.options.image.platform,
             quiet: args.options.image.quiet,

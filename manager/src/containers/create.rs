@@ -1,6 +1,7 @@
 //! Making a container: resolve the image, check everything, record the intent, make snapshot and bundle, record that it
 //! is there. Nothing is pulled and nothing is started.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use knarr_proto::id::ContainerId;
@@ -8,18 +9,23 @@ use rusqlite::Transaction;
 
 use super::error::ContainerError;
 use super::model::{Config, Identity, Life, Phase, UnixNs};
-use super::process::{self, ImageDefaults};
+use super::process::{self, ImageDefaults, Resolved};
+use super::spec::RootfsFacts;
+use super::spec::target::MountTarget;
 use super::user::Account;
 use super::{Container, Containers, bundle, name, spec, table};
 use crate::content::Digest;
 use crate::error::Chain;
-use crate::images::Image;
+use crate::images::{Image, Platform};
 use crate::shims::short;
 
 /// Attempts at a made-up name that nobody has: with the numbers in it, never all taken in practice.
 const NAME_ATTEMPTS: u32 = 64;
 /// Labels, environment and arguments of a container, together: they are kept in memory and sent with every list.
 const MAX_CONFIG_BYTES: usize = 1024 * 1024;
+
+/// So many volumes of one image are worth a line each.
+const MAX_VOLUME_WARNINGS: usize = 16;
 
 /// A container that was made.
 #[derive(Clone, Debug)]
@@ -30,27 +36,44 @@ pub(crate) struct Created {
     pub(crate) warnings: Vec<String>,
 }
 
+/// What is said of a creation besides the container's configuration.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CreateOptions {
+    /// Empty for one that is made up.
+    pub(crate) name: String,
+    /// What the image has to be built for, when that was asked for.
+    pub(crate) platform: Option<Platform>,
+}
+
 impl Containers {
-    /// Makes a container; an empty `name` is made up.
+    /// Makes a container.
     ///
     /// # Errors
     /// [`ContainerError`]; nothing is left behind then.
-    pub(crate) async fn create(&self, name: String, config: Config) -> Result<Created, ContainerError> {
+    pub(crate) async fn create(
+        &self,
+        options: CreateOptions,
+        config: Config,
+    ) -> Result<Created, ContainerError> {
         let this = self.clone();
-        self.to_the_end(async move { this.create_now(name, config).await }).await
+        self.to_the_end(async move { this.create_now(options, config).await }).await
     }
 
-    async fn create_now(&self, name: String, config: Config) -> Result<Created, ContainerError> {
-        if !name.is_empty() {
-            name::check(&name)?;
+    async fn create_now(&self, options: CreateOptions, config: Config) -> Result<Created, ContainerError> {
+        if !options.name.is_empty() {
+            name::check(&options.name)?;
         }
         if serde_json::to_vec(&config).map_or(true, |json| json.len() > MAX_CONFIG_BYTES) {
             return Err(ContainerError::Request("the container's configuration is larger than 1 MiB"));
         }
+        let targets = spec::mounts::requested_targets(&config)?;
         let image = self.parts().images.resolve(&config.image).await?;
-        let process = process::resolve(&config, defaults(&image))?;
-        let warnings = warnings(&config, &process.volumes);
-        let container = self.reserve(name, |id, name| Identity {
+        let other_platform = check_platform(&config.image, &image.platform, options.platform.as_ref())?;
+        let Resolved { process, mut warnings } = process::resolve(&config, defaults(&image))?;
+        warnings.extend(other_platform);
+        warnings.extend(contradictions(&config));
+        warnings.extend(kept_volumes(&process.volumes, &targets));
+        let container = self.reserve(options.name, |id, name| Identity {
             id,
             name,
             image_id: image.id.to_string(),
@@ -97,18 +120,34 @@ impl Containers {
 
     async fn make(&self, container: &Container, parent: Option<&Digest>) -> Result<(), ContainerError> {
         let parts = self.parts();
-        let identity = Arc::clone(&container.identity);
-        // Whatever can be wrong with the request is found before anything is made; the user is looked up at start.
-        let placeholder = Account { uid: 0, gid: 0, groups: Vec::new(), home: None };
-        spec::build(&identity, &placeholder, &container.bundle, &parts.cgroup_parent)?;
-        let life = Life::creating();
+        self.check_spec(container).await?;
+        let (identity, life) = (Arc::clone(&container.identity), Life::creating());
         let inserted = move |tx: &Transaction<'_>| table::insert(tx, &identity, &life);
         parts.store.write_unsynced("record a new container", inserted).await?;
         let snapshot = parts.snapshots.prepare(container.id().as_str(), parent);
-        bundle::make(&container.bundle)?;
-        spec::mounts::make_sources(&container.identity.config)?;
-        snapshot.await.map_err(|source| ContainerError::Snapshot { doing: "make", source })?;
+        let (identity, directory) = (Arc::clone(&container.identity), container.bundle.clone());
+        let files = tokio::task::spawn_blocking(move || -> Result<(), ContainerError> {
+            bundle::make(&directory)?;
+            Ok(spec::mounts::make_sources(&identity.config)?)
+        });
+        let (snapshot, files) = tokio::join!(snapshot, files);
+        files??;
+        snapshot.map_err(|source| ContainerError::Snapshot { doing: "make", source })?;
         self.enter(container, Life { phase: Phase::Created, ..Life::creating() }).await
+    }
+
+    /// Finds whatever is wrong with the request before anything is made; the user is looked up at start. Sources on the
+    /// host may be on a mount that hangs.
+    async fn check_spec(&self, container: &Container) -> Result<(), ContainerError> {
+        let (identity, directory) = (Arc::clone(&container.identity), container.bundle.clone());
+        let cgroups = self.parts().cgroups.clone();
+        tokio::task::spawn_blocking(move || {
+            let account = Account { uid: 0, gid: 0, groups: Vec::new(), home: None };
+            let placeholder = RootfsFacts { account, volumes: Vec::new() };
+            spec::build(&identity, &placeholder, &directory, &cgroups).map(drop)
+        })
+        .await?
+        .map_err(ContainerError::from)
     }
 
     /// Undoes a creation; what cannot be undone now is undone at the next start of knarrd, by its row.
@@ -134,14 +173,81 @@ fn defaults(image: &Image) -> ImageDefaults {
     }
 }
 
-fn warnings(config: &Config, volumes: &[String]) -> Vec<String> {
+/// Whether an image for `offered` may be used: not when another platform was asked for. The warning of one that this
+/// machine cannot run by itself.
+fn check_platform(
+    reference: &str,
+    offered: &Platform,
+    wanted: Option<&Platform>,
+) -> Result<Option<String>, ContainerError> {
+    if let Some(wanted) = wanted {
+        return match wanted.fit(offered) {
+            Some(_) => Ok(None),
+            None => Err(ContainerError::Platform {
+                reference: reference.to_owned(),
+                offered: offered.to_string(),
+                wanted: wanted.to_string(),
+            }),
+        };
+    }
+    let here = Platform::here();
+    let runs_here =
+        here.fit(offered).is_some() || (&here.os, &here.architecture) == (&offered.os, &offered.architecture);
+    Ok((!runs_here).then(|| {
+        format!("the image is for {offered}, this machine is {here}: its programs run only with an emulator")
+    }))
+}
+
+/// What is asked for and has no effect beside something else that is asked for; docker takes it, too, but is silent.
+fn contradictions(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
-    for volume in volumes {
-        if !config.mounts.iter().any(|mount| mount.target == *volume) {
-            warnings.push(format!(
-                "the image declares the volume {volume}: its files stay in the container and are removed with it"
-            ));
-        }
+    if config.privileged && !config.cap_drop.is_empty() {
+        warnings.push("dropped capabilities have no effect: the container is privileged".to_owned());
+    }
+    if config.stdin_once && !config.open_stdin {
+        warnings.push("stdin is to be closed after its first client, but is not open".to_owned());
     }
     warnings
+}
+
+fn kept_volumes(volumes: &[String], targets: &[MountTarget]) -> Vec<String> {
+    let is_mounted = |volume: &str| targets.iter().any(|target| target.as_path() == Path::new(volume));
+    let kept = volumes.iter().filter(|volume| !is_mounted(volume));
+    kept.map(|volume| {
+        format!(
+            "the image declares the volume {volume}: its files stay in the container and are removed with it"
+        )
+    })
+    .take(MAX_VOLUME_WARNINGS)
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn platform(text: &str) -> Platform {
+        text.parse().expect(text)
+    }
+
+    #[test]
+    fn an_image_of_another_platform_is_never_used_silently() {
+        let here = Platform::here();
+        let other = if here.architecture == "amd64" { "linux/arm64" } else { "linux/amd64" };
+        let check = |offered: &Platform, wanted: Option<&Platform>| check_platform("web", offered, wanted);
+        assert_eq!(check(&here, None).expect("ours"), None);
+        let warning = check(&platform(other), None).expect("docker only warns").expect("a warning");
+        assert!(warning.contains(other), "{warning}");
+        for (offered, wanted) in [
+            (here.clone(), platform(other)),
+            (platform(other), here.clone()),
+            (platform("windows/amd64"), platform("linux/amd64")),
+            (platform("linux/amd64/v3"), platform("linux/amd64")),
+        ] {
+            let error = check(&offered, Some(&wanted)).expect_err("it was asked for another");
+            assert_eq!(error.kind(), knarr_proto::kind::Kind::NotFound, "so that it is pulled");
+            assert!(error.to_string().contains(&wanted.to_string()), "{error}");
+        }
+        assert_eq!(check(&platform("linux/arm/v6"), Some(&platform("linux/arm/v7"))).expect("older"), None);
+    }
 }

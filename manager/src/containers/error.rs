@@ -14,6 +14,7 @@ use crate::images::ImageError;
 use crate::shims::ShimError;
 use crate::snapshots::SnapshotError;
 use crate::store::StoreError;
+use crate::untrusted::UntrustedFileError;
 
 /// A container verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -72,9 +73,17 @@ pub(crate) enum ContainerError {
     /// The command in the container cannot be executed; the runtime's words.
     #[error("{message}")]
     Command { reason: CommandReason, message: String },
+    /// The image is here, but for another platform than was asked for. Docker's words.
+    #[error(
+        "image {reference} was found but its platform ({offered}) does not match the specified platform ({wanted})"
+    )]
+    Platform { reference: String, offered: String, wanted: String },
     /// The image is not here, or not whole.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// A place in its file system that an image's volume leads to.
+    #[error("cannot look at the container's volumes")]
+    Volumes(#[from] UntrustedFileError),
     /// Its file system.
     #[error("cannot {doing} the container's snapshot")]
     Snapshot { doing: &'static str, source: SnapshotError },
@@ -129,12 +138,13 @@ impl ContainerError {
     /// What kind of failure this is.
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            Self::NotFound(_) => Kind::NotFound,
+            Self::NotFound(_) | Self::Platform { .. } => Kind::NotFound,
             Self::Ambiguous(_)
             | Self::Name(_)
             | Self::Process(_)
             | Self::User(_)
             | Self::Signal(_)
+            | Self::Volumes(_)
             | Self::Filter { .. }
             | Self::Request(_) => Kind::InvalidArgument,
             Self::NameTaken { .. } => Kind::AlreadyExists,

@@ -1,11 +1,9 @@
 //! One more process in a running container. It is watched and cleaned up whether or not its client stays.
 
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use knarr_proto::stdio::KnarrStdio;
 use oci_spec::runtime::Process as SpecProcess;
-use rustix::fs::{Mode, OFlags};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 
@@ -17,6 +15,7 @@ use super::user::Account;
 use super::{Container, Containers, name, spec, user};
 use crate::error::Chain;
 use crate::shims::{ExecTask, Task, TaskStdio, short};
+use crate::untrusted::UntrustedRoot;
 
 /// What is to run, and how.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +49,20 @@ impl Containers {
         options: ExecOptions,
     ) -> Result<Session, ContainerError> {
         let task = container.running_task()?;
+        let joined = self.exec_in(container, task, options).await;
+        // What fails because the container has ended or is being removed meanwhile is not the command's fault.
+        joined.map_err(|error| match container.running_task() {
+            Ok(_) => error,
+            Err(not_running) => not_running,
+        })
+    }
+
+    async fn exec_in(
+        &self,
+        container: &Arc<Container>,
+        task: Task,
+        options: ExecOptions,
+    ) -> Result<Session, ContainerError> {
         let process = self.exec_process(container, &options).await?;
         let process_json = serde_json::to_vec(&process).expect("a process of our own types is JSON");
         let exec_id = name::new_id().to_string();
@@ -93,10 +106,8 @@ impl Containers {
         let rootfs = container.bundle.join("rootfs");
         let user = if options.user.is_empty() { identity.process.user.clone() } else { options.user.clone() };
         let account = tokio::task::spawn_blocking(move || -> Result<Account, ContainerError> {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let root = rustix::fs::open(&rootfs, flags, Mode::empty())
-                .map_err(|errno| files("look into", rootfs)(errno.into()))?;
-            Ok(user::look_up(root.as_fd(), &user, &identity.config.group_add)?)
+            let root = UntrustedRoot::open(&rootfs).map_err(files("look into", rootfs))?;
+            Ok(user::look_up(&root, &user, &identity.config.group_add)?)
         })
         .await??;
         let identity = &container.identity;

@@ -34,6 +34,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use knarr_proto::id::ContainerId;
 use rusqlite::Transaction;
@@ -42,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use attach::{AttachOptions, Input, InputSink, Piece, Session};
+pub(crate) use create::CreateOptions;
 pub(crate) use error::{CommandReason, ContainerError};
 pub(crate) use exec::ExecOptions;
 pub(crate) use list::Filters;
@@ -50,12 +52,16 @@ use model::{Identity, Life, Phase, View};
 pub(crate) use table::SCHEMA_1;
 pub(crate) use wait::WaitCondition;
 
+use crate::cgroups::Cgroups;
 use crate::events::{Events, Subject};
 use crate::images::Images;
 use crate::settings::LogLimits;
 use crate::shims::{Shims, Task};
 use crate::snapshots::Snapshots;
 use crate::store::Store;
+
+/// How long verbs under way may take when knarrd stops; a look at a directory of the host can take for ever.
+const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 
 /// What the containers are made with.
 pub(crate) struct Parts {
@@ -69,8 +75,8 @@ pub(crate) struct Parts {
     pub(crate) events: Arc<Events>,
     pub(crate) shims: Shims,
     pub(crate) logs: LogLimits,
-    /// The cgroup below which every container has its own.
-    pub(crate) cgroup_parent: PathBuf,
+    /// Who makes the containers' cgroups, and where.
+    pub(crate) cgroups: Cgroups,
     /// The kernel's, so that a reboot is noticed.
     pub(crate) boot_id: String,
 }
@@ -134,11 +140,13 @@ impl Containers {
         self.find(text).map(|container| container.view())
     }
 
-    /// Stops watching; containers go on. Returns when verbs under way are done.
+    /// Stops watching; containers go on. Returns when verbs under way are done, or hang: recovery then undoes them.
     pub(crate) async fn close(&self) {
         self.shared.stopping.cancel();
-        self.shared.tasks.close();
-        self.shared.tasks.wait().await;
+        let is_first = self.shared.tasks.close();
+        if is_first && tokio::time::timeout(CLOSE_LIMIT, self.shared.tasks.wait()).await.is_err() {
+            tracing::warn!(verbs = self.shared.tasks.len(), "stopping in the middle of what does not end");
+        }
     }
 
     fn parts(&self) -> &Parts {

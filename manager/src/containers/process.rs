@@ -1,10 +1,15 @@
-//! The first process: what was asked for, laid over what the image says, by docker's rules. Pure.
+//! The first process: what was asked for, laid over what the image says, by docker's rules. Pure. What was asked for and
+//! cannot be is refused; what an image says and cannot be is left out with a warning where docker leaves it out, too.
 
 use super::model::{Config, Process};
 use super::signal::{self, InvalidSignal};
+use super::spec::volumes::usable_volumes;
 
 /// What a program finds in PATH when nobody says otherwise: docker's.
 pub(crate) const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Arguments, environment, user, directory and volumes together: execve(2) takes 2 MiB, and they are kept in memory.
+const MAX_PROCESS_BYTES: usize = 1024 * 1024;
 
 /// The runtime half of an image's configuration.
 #[derive(Clone, Debug, Default)]
@@ -36,13 +41,25 @@ pub(crate) enum InvalidProcess {
     /// The stop signal is none.
     #[error("the stop signal cannot be used")]
     Signal(#[from] InvalidSignal),
+    /// Too much of it, the image's part included.
+    #[error(
+        "the command, environment and volumes of the container have {bytes} bytes together with the image's, more than {MAX_PROCESS_BYTES}"
+    )]
+    TooLarge { bytes: usize },
+}
+
+/// A process that can be run, and what of the image's configuration was left out.
+#[derive(Clone, Debug)]
+pub(crate) struct Resolved {
+    pub(crate) process: Process,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Lays `config` over `image`.
 ///
 /// # Errors
 /// [`InvalidProcess`] when what comes out cannot be run.
-pub(crate) fn resolve(config: &Config, image: ImageDefaults) -> Result<Process, InvalidProcess> {
+pub(crate) fn resolve(config: &Config, image: ImageDefaults) -> Result<Resolved, InvalidProcess> {
     let entrypoint = config.entrypoint.clone().unwrap_or(image.entrypoint);
     // Docker: whoever replaces the entrypoint does not want the image's arguments for the old one.
     let cmd = match (&config.entrypoint, config.command.is_empty()) {
@@ -63,16 +80,31 @@ pub(crate) fn resolve(config: &Config, image: ImageDefaults) -> Result<Process, 
     if !working_dir.starts_with('/') {
         return Err(InvalidProcess::WorkingDir(working_dir));
     }
-    let signal = [&config.stop_signal, &image.stop_signal].into_iter().find(|text| !text.is_empty());
-    let user = if config.user.is_empty() { image.user } else { config.user.clone() };
-    let process = Process {
-        args,
-        env: environment(config, &image.env)?,
-        working_dir,
-        user,
-        stop_signal: signal.map_or(Ok(signal::TERM), |text| signal::parse(text))?,
-        volumes: image.volumes,
+    let (volumes, mut warnings) = usable_volumes(&image.volumes);
+    let stop_signal = match (config.stop_signal.as_str(), image.stop_signal.as_str()) {
+        ("", "") => signal::TERM,
+        ("", of_image) => signal::parse(of_image).unwrap_or_else(|error| {
+            warnings.push(format!("the image's stop signal is left out, SIGTERM is used: {error}"));
+            signal::TERM
+        }),
+        (asked_for, _) => signal::parse(asked_for)?,
     };
+    let user = if config.user.is_empty() { image.user } else { config.user.clone() };
+    let process =
+        Process { args, env: environment(config, &image.env)?, working_dir, user, stop_signal, volumes };
+    check_texts(&process)?;
+    Ok(Resolved { process, warnings })
+}
+
+/// What could not cross execve(2), or is too much.
+fn check_texts(process: &Process) -> Result<(), InvalidProcess> {
+    let lists = [&process.args, &process.env, &process.volumes];
+    let bytes = lists.into_iter().flatten().map(|text| text.len() + 1).sum::<usize>()
+        + process.user.len()
+        + process.working_dir.len();
+    if bytes > MAX_PROCESS_BYTES {
+        return Err(InvalidProcess::TooLarge { bytes });
+    }
     for (what, texts) in [("the command", &process.args), ("the environment", &process.env)] {
         if texts.iter().any(|text| text.contains('\0')) {
             return Err(InvalidProcess::Nul { what });
@@ -81,7 +113,7 @@ pub(crate) fn resolve(config: &Config, image: ImageDefaults) -> Result<Process, 
     if process.working_dir.contains('\0') || process.user.contains('\0') {
         return Err(InvalidProcess::Nul { what: "the working directory or the user" });
     }
-    Ok(process)
+    Ok(())
 }
 
 fn environment(config: &Config, image: &[String]) -> Result<Vec<String>, InvalidProcess> {
@@ -143,7 +175,7 @@ mod tests {
             cmd: strings(&["cmd"]),
             ..ImageDefaults::default()
         };
-        resolve(&config, image).map(|process| process.args)
+        resolve(&config, image).map(|resolved| resolved.process.args)
     }
 
     #[test]
@@ -167,7 +199,7 @@ mod tests {
         };
         let image =
             ImageDefaults { env: strings(&["PATH=/p", "A=1", "GONE=x", "junk", "=j"]), ..Default::default() };
-        let process = resolve(&config, image).expect("ok");
+        let process = resolve(&config, image).expect("ok").process;
         assert_eq!(process.env, ["PATH=/p", "TERM=xterm", "A=2", "NEW=n=m"]);
     }
 
@@ -176,7 +208,7 @@ mod tests {
         let config = |change: fn(&mut Config)| {
             let mut config = Config { command: strings(&["x"]), ..Config::default() };
             change(&mut config);
-            resolve(&config, ImageDefaults::default())
+            resolve(&config, ImageDefaults::default()).map(|resolved| resolved.process)
         };
         assert!(config(|config| config.command = vec!["a\0b".into()]).is_err());
         assert!(config(|config| config.env = vec!["=x".into()]).is_err());
@@ -185,5 +217,40 @@ mod tests {
         assert!(config(|config| config.user = "a\0".into()).is_err());
         assert!(config(|config| config.stop_signal = "SIGNOPE".into()).is_err());
         assert_eq!(config(|config| config.stop_signal = "INT".into()).expect("ok").stop_signal, 2);
+    }
+
+    #[test]
+    fn an_images_odd_fields_are_left_out_or_refused_by_name() {
+        let config = Config { command: strings(&["x"]), ..Config::default() };
+        let image = |change: fn(&mut ImageDefaults)| {
+            let mut image = ImageDefaults::default();
+            change(&mut image);
+            resolve(&config, image)
+        };
+        let odd_signal = image(|image| image.stop_signal = "SIGNOPE".into()).expect("taken, as docker does");
+        assert_eq!(odd_signal.process.stop_signal, signal::TERM);
+        assert!(odd_signal.warnings[0].contains("SIGNOPE"), "{:?}", odd_signal.warnings);
+        let odd_volume = image(|image| image.volumes = strings(&["/sys", "/data/"])).expect("taken");
+        assert_eq!(odd_volume.process.volumes, ["/data"]);
+        assert!(odd_volume.warnings[0].contains("/sys"), "{:?}", odd_volume.warnings);
+        let relative = image(|image| image.working_dir = "w".into());
+        assert!(matches!(relative, Err(InvalidProcess::WorkingDir(_))));
+        let nul = image(|image| image.env = vec!["A=\0".into()]);
+        assert!(matches!(nul, Err(InvalidProcess::Nul { .. })));
+    }
+
+    #[test]
+    fn what_an_image_adds_counts_as_what_was_asked_for() {
+        let sized = |bytes: usize| {
+            let config = Config { command: strings(&["x"]), ..Config::default() };
+            resolve(
+                &config,
+                ImageDefaults { env: vec![format!("A={}", "v".repeat(bytes))], ..Default::default() },
+            )
+        };
+        assert!(sized(MAX_PROCESS_BYTES - 1024).is_ok());
+        assert!(matches!(sized(MAX_PROCESS_BYTES), Err(InvalidProcess::TooLarge { .. })));
+        let many = ImageDefaults { cmd: vec![String::from("a"); MAX_PROCESS_BYTES], ..Default::default() };
+        assert!(matches!(resolve(&Config::default(), many), Err(InvalidProcess::TooLarge { .. })));
     }
 }

@@ -9,12 +9,17 @@ use rustix::fs::{Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
 use crate::snapshots::Mount;
+use crate::untrusted::UntrustedRoot;
 
 /// Opens the root of what `mounts` would show.
 ///
 /// # Errors
 /// The kernel's, or that the mount is of a kind that is not understood.
-pub(super) fn open(mounts: &[Mount]) -> io::Result<OwnedFd> {
+pub(super) fn open(mounts: &[Mount]) -> io::Result<UntrustedRoot> {
+    open_mount(mounts).map(UntrustedRoot::new)
+}
+
+fn open_mount(mounts: &[Mount]) -> io::Result<OwnedFd> {
     let unknown = || io::Error::new(io::ErrorKind::Unsupported, "the snapshot is neither overlay nor bind");
     let [mount] = mounts else { return Err(unknown()) };
     match mount.kind.as_str() {

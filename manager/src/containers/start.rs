@@ -8,6 +8,8 @@ use tokio::net::UnixStream;
 
 use super::error::{self, ContainerError};
 use super::model::{Exit, Life, Phase, UnixNs};
+use super::spec::RootfsFacts;
+use super::spec::volumes::volume_roots;
 use super::{Container, Containers, bundle, rootfs, spec, user};
 use crate::error::Chain;
 use crate::shims::{CreateTask, Task, TaskStdio, shim_mount, short};
@@ -97,6 +99,7 @@ impl Containers {
             bundle: container.bundle.to_string_lossy().into_owned(),
             rootfs: rootfs.collect(),
             streams: self.streams(container),
+            systemd_cgroup: parts.cgroups.is_systemd(),
         };
         task.create(create).await.map_err(error::of_start)?;
         let created = began.elapsed();
@@ -112,17 +115,14 @@ impl Containers {
         let mounts = mounts.map_err(|source| ContainerError::Snapshot { doing: "find", source })?;
         let (identity, directory, view) =
             (Arc::clone(&container.identity), container.bundle.clone(), mounts.clone());
-        let cgroup_parent = self.parts().cgroup_parent.clone();
+        let cgroups = self.parts().cgroups.clone();
         tokio::task::spawn_blocking(move || {
             let root =
                 rootfs::open(&view).map_err(error::files("look into the root filesystem of", &directory))?;
-            let account = user::look_up(
-                std::os::fd::AsFd::as_fd(&root),
-                &identity.process.user,
-                &identity.config.group_add,
-            )?;
+            let account = user::look_up(&root, &identity.process.user, &identity.config.group_add)?;
+            let volumes = volume_roots(&root, &identity.process.volumes)?;
             drop(root);
-            let spec = spec::build(&identity, &account, &directory, &cgroup_parent)?;
+            let spec = spec::build(&identity, &RootfsFacts { account, volumes }, &directory, &cgroups)?;
             bundle::write(&directory, &identity, &spec)
         })
         .await??;

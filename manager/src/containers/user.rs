@@ -1,12 +1,10 @@
 //! Who a process runs as: user and group texts looked up in the container's own `/etc/passwd` and `/etc/group`.
-//! Those files came with the image: they are opened beneath the rootfs only, must be plain files, and are read as a
-//! stream up to a bound. A number is never looked up as a name, and nobody becomes root who did not ask for it.
+//! Those files came with the image and the container may have changed them: see [`UntrustedRoot`]. They are read as a
+//! stream up to a bound. A number is never looked up as a name, and no text leads to root that does not say so.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use crate::untrusted::{UntrustedFileError, UntrustedRoot};
 
 /// The largest passwd or group file that is read; the largest in public images are some hundred KiB.
 const MAX_FILE_BYTES: u64 = 10 * 1024 * 1024;
@@ -40,42 +38,26 @@ pub(crate) enum UserError {
     /// Not `user`, `uid`, `user:group` or `uid:gid`.
     #[error("invalid user {0:?}: write user, uid, user:group or uid:gid, with ids from 0 to {MAX_ID}")]
     Syntax(String),
-    /// The image's file is no file, or cannot be read.
+    /// More groups than a process may have.
+    #[error("more than {MAX_GROUPS} groups are asked for")]
+    TooManyGroups,
+    /// The container's file is not what it should be.
+    #[error("cannot look users up in /{file} of the container")]
+    File { file: &'static str, source: UntrustedFileError },
+    /// The container's file cannot be read.
     #[error("cannot read {file} of the container")]
     Read { file: &'static str, source: std::io::Error },
-    /// The image's file is too much.
-    #[error("{file} of the container is larger than {MAX_FILE_BYTES} bytes")]
-    TooLarge { file: &'static str },
 }
 
 /// Looks `user` and the `extra` groups up below `rootfs`.
 ///
 /// # Errors
 /// [`UserError`]; nothing falls back to root.
-pub(crate) fn look_up(rootfs: BorrowedFd<'_>, user: &str, extra: &[String]) -> Result<Account, UserError> {
-    let passwd = open(rootfs, "etc/passwd")?;
-    let group = open(rootfs, "etc/group")?;
-    resolve(passwd, group, user, extra)
-}
-
-fn open(rootfs: BorrowedFd<'_>, file: &'static str) -> Result<Option<File>, UserError> {
-    let failed = |source: std::io::Error| UserError::Read { file, source };
-    // A FIFO must not block us, a device must not act, and a link must end in the image.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let opened = match rustix::fs::openat2(rootfs.as_fd(), file, flags, Mode::empty(), within) {
-        Ok(opened) => File::from(opened),
-        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
-        Err(errno) => return Err(failed(errno.into())),
+pub(crate) fn look_up(rootfs: &UntrustedRoot, user: &str, extra: &[String]) -> Result<Account, UserError> {
+    let open = |file: &'static str| {
+        rootfs.read(file, MAX_FILE_BYTES).map_err(|source| UserError::File { file, source })
     };
-    let metadata = opened.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(failed(std::io::Error::other("not a regular file")));
-    }
-    if metadata.len() > MAX_FILE_BYTES {
-        return Err(UserError::TooLarge { file });
-    }
-    Ok(Some(opened))
+    resolve(open("etc/passwd")?, open("etc/group")?, user, extra)
 }
 
 /// The same in files that are open already, or that the container does not have.
@@ -88,26 +70,27 @@ pub(crate) fn resolve<P: Read, G: Read>(
     spec: &str,
     extra: &[String],
 ) -> Result<Account, UserError> {
+    // As docker has it, a half that is left empty is as if it were not there: "1000:" is "1000", and ":5" is root with
+    // group 5.
     let (user, group_text) = match spec.split_once(':') {
         None => (spec, None),
-        Some(("", _) | (_, "")) => return Err(UserError::Syntax(spec.to_owned())),
-        Some((user, group)) => (user, Some(group)),
+        Some((user, group)) => (user, Some(group).filter(|group| !group.is_empty())),
     };
-    let wanted = if user.is_empty() { Wanted::Id(0) } else { Wanted::parse(user, spec)? };
+    let wanted = if user.is_empty() { UserOrGroup::Id(0) } else { UserOrGroup::parse(user, spec)? };
     let entry = match passwd {
         Some(passwd) => find_user(passwd, wanted)?,
         None => None,
     };
     let (uid, primary, home, name) = match (entry, wanted) {
         (Some(entry), _) => (entry.uid, entry.gid, Some(entry.home), Some(entry.name)),
-        (None, Wanted::Id(uid)) => (uid, 0, None, None),
-        (None, Wanted::Name(name)) => return Err(UserError::NoUser(name.to_owned())),
+        (None, UserOrGroup::Id(uid)) => (uid, 0, None, None),
+        (None, UserOrGroup::Name(name)) => return Err(UserError::NoUser(name.to_owned())),
     };
     // Docker: membership counts only when no group was asked for.
     let member = if group_text.is_none() { name.as_deref() } else { None };
-    let mut names: Vec<Wanted<'_>> = Vec::new();
+    let mut names: Vec<UserOrGroup<'_>> = Vec::new();
     for text in group_text.into_iter().chain(extra.iter().map(String::as_str)) {
-        names.push(Wanted::parse(text, text)?);
+        names.push(UserOrGroup::parse(text, text)?);
     }
     let (mut found, memberships) = match group {
         Some(group) => find_groups(group, &names, member)?,
@@ -116,14 +99,17 @@ pub(crate) fn resolve<P: Read, G: Read>(
     for (slot, wanted) in found.iter_mut().zip(&names) {
         *slot = match (*slot, wanted) {
             (Some(gid), _) => Some(gid),
-            (None, Wanted::Id(gid)) => Some(*gid),
-            (None, Wanted::Name(name)) => return Err(UserError::NoGroup((*name).to_owned())),
+            (None, UserOrGroup::Id(gid)) => Some(*gid),
+            (None, UserOrGroup::Name(name)) => return Err(UserError::NoGroup((*name).to_owned())),
         };
     }
     let mut chosen = found.into_iter().flatten();
     let gid = if group_text.is_some() { chosen.next().unwrap_or(primary) } else { primary };
+    if extra.len() >= MAX_GROUPS {
+        return Err(UserError::TooManyGroups);
+    }
     let mut groups = vec![gid];
-    for gid in memberships.into_iter().chain(chosen) {
+    for gid in chosen.chain(memberships) {
         if !groups.contains(&gid) && groups.len() < MAX_GROUPS {
             groups.push(gid);
         }
@@ -132,12 +118,12 @@ pub(crate) fn resolve<P: Read, G: Read>(
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Wanted<'a> {
+enum UserOrGroup<'a> {
     Id(u32),
     Name(&'a str),
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> UserOrGroup<'a> {
     fn parse(text: &'a str, whole: &str) -> Result<Self, UserError> {
         if text.is_empty() || text.contains(['\n', '\0']) {
             return Err(UserError::Syntax(whole.to_owned()));
@@ -157,15 +143,15 @@ struct UserEntry {
 }
 
 /// passwd(5): `name:password:UID:GID:GECOS:directory:shell`. The first match counts.
-fn find_user(passwd: impl Read, wanted: Wanted<'_>) -> Result<Option<UserEntry>, UserError> {
+fn find_user(passwd: impl Read, wanted: UserOrGroup<'_>) -> Result<Option<UserEntry>, UserError> {
     let mut found = None;
     each_line(passwd, "/etc/passwd", |line| {
         let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
         let [name, _, uid, gid, _, home, ..] = fields.as_slice() else { return true };
         let (Some(uid), Some(gid)) = (id(uid), id(gid)) else { return true };
         let matches = match wanted {
-            Wanted::Id(wanted) => wanted == uid,
-            Wanted::Name(wanted) => wanted.as_bytes() == *name,
+            UserOrGroup::Id(wanted) => wanted == uid,
+            UserOrGroup::Name(wanted) => wanted.as_bytes() == *name,
         };
         if matches {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -179,7 +165,7 @@ fn find_user(passwd: impl Read, wanted: Wanted<'_>) -> Result<Option<UserEntry>,
 /// group(5): `name:password:GID:user,user…`. Gives the gid of each wanted group, and those that `member` is in.
 fn find_groups(
     group: impl Read,
-    wanted: &[Wanted<'_>],
+    wanted: &[UserOrGroup<'_>],
     member: Option<&str>,
 ) -> Result<(Vec<Option<u32>>, Vec<u32>), UserError> {
     let mut found = vec![None; wanted.len()];
@@ -189,7 +175,7 @@ fn find_groups(
         let [name, _, gid, rest @ ..] = fields.as_slice() else { return true };
         let Some(gid) = id(gid) else { return true };
         for (slot, wanted) in found.iter_mut().zip(wanted) {
-            if let Wanted::Name(text) = wanted
+            if let UserOrGroup::Name(text) = wanted
                 && text.as_bytes() == *name
                 && slot.is_none()
             {
@@ -269,6 +255,31 @@ mod tests {
         assert_eq!(resolve("web", &[]).expect("web").home.as_deref(), Some("/srv"));
     }
 
+    /// What dockerd's own look-up makes of the same texts and files.
+    #[test]
+    fn a_half_that_is_left_empty_is_as_if_it_were_not_there() {
+        for (text, expected) in [
+            ("1000:", (1000, 0, vec![0])),
+            ("33:", (33, 34, vec![34, 4, 29])),
+            ("web:", (33, 34, vec![34, 4, 29])),
+            (":5", (0, 5, vec![5])),
+            (":audio", (0, 29, vec![29])),
+            (":", (0, 0, vec![0, 4])),
+            ("007:", (7, 7, vec![7])),
+        ] {
+            assert_eq!(numbers(text, &[]), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn groups_that_are_asked_for_are_never_left_out_silently() {
+        let many: Vec<String> = (0..MAX_GROUPS).map(|gid| gid.to_string()).collect();
+        let none = || None::<&[u8]>;
+        assert!(matches!(super::resolve(none(), none(), "1:1", &many), Err(UserError::TooManyGroups)));
+        let fitting = super::resolve(none(), none(), "1:9999", &many[1..]).expect("they fit");
+        assert_eq!(fitting.groups.len(), MAX_GROUPS);
+    }
+
     #[test]
     fn nobody_becomes_root_by_a_trick() {
         for user in [
@@ -283,10 +294,10 @@ mod tests {
             "2147483648",
             "4294967296",
             "99999999999999999999",
-            "1:",
-            ":1",
-            ":",
             "web:nope",
+            "nobody:",
+            "-1:",
+            "1:-1",
             "1:4294967296",
             "big",
             "root\n",
@@ -317,20 +328,18 @@ mod tests {
     }
 
     #[test]
-    fn links_devices_and_pipes_in_the_image_do_not_lead_outside() {
-        let directory = std::env::temp_dir().join(format!("knarrd-user-{}", std::process::id()));
-        std::fs::create_dir_all(directory.join("etc")).expect("a scratch directory");
-        std::os::unix::fs::symlink("/etc/hostname-of-nobody", directory.join("etc/group")).expect("a link");
-        let passwd = directory.join("etc/passwd");
-        rustix::fs::mknodat(rustix::fs::CWD, &passwd, rustix::fs::FileType::Fifo, Mode::from(0o600), 0)
-            .expect("a FIFO");
-        let rootfs = File::open(&directory).expect("the directory");
-        let on_a_pipe = look_up(rootfs.as_fd(), "root", &[]);
-        std::fs::remove_file(&passwd).expect("removed");
-        std::fs::write(&passwd, PASSWD).expect("written");
-        let with_a_dangling_group_link = look_up(rootfs.as_fd(), "web", &[]);
-        std::fs::remove_dir_all(&directory).expect("cleaned up");
-        assert!(matches!(on_a_pipe, Err(UserError::Read { .. })));
-        assert_eq!(with_a_dangling_group_link.expect("web").uid, 33);
+    fn users_are_only_looked_up_in_regular_files() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let etc = directory.path().join("etc");
+        std::fs::create_dir(&etc).expect("made");
+        std::os::unix::fs::symlink("/etc/hostname-of-nobody", etc.join("group")).expect("a link");
+        let rootfs = UntrustedRoot::open(directory.path()).expect("the directory");
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, etc.join("passwd"), fifo, 0o600.into(), 0).expect("a FIFO");
+        let error = look_up(&rootfs, "root", &[]).expect_err("a FIFO");
+        assert!(matches!(error, UserError::File { file: "etc/passwd", .. }), "{error:?}");
+        std::fs::remove_file(etc.join("passwd")).expect("removed");
+        std::fs::write(etc.join("passwd"), PASSWD).expect("written");
+        assert_eq!(look_up(&rootfs, "web", &[]).expect("a dangling link is no file").uid, 33);
     }
 }

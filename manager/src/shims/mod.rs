@@ -53,6 +53,9 @@ pub(crate) enum ShimError {
     /// Its program cannot be run.
     #[error("cannot run the shim {program}: is knarr installed completely?")]
     Spawn { program: PathBuf, source: std::io::Error },
+    /// The container's directory, in which it is to run, has been deleted.
+    #[error("the container's directory {} is gone: remove the container and make it again", bundle.display())]
+    NoBundle { bundle: PathBuf },
     /// It said why not.
     #[error("the shim could not {doing}: {words}")]
     Refused { doing: &'static str, words: String },
@@ -80,6 +83,7 @@ impl ShimError {
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::Spawn { .. } | Self::Refused { .. } => Kind::Internal,
+            Self::NoBundle { .. } => Kind::FailedPrecondition,
             Self::TimedOut { .. } => Kind::DeadlineExceeded,
             Self::Connect { .. } | Self::Silent { .. } | Self::Lost { .. } => Kind::Unavailable,
             Self::Task { code: ttrpc::Code::NOT_FOUND, .. } => Kind::NotFound,
@@ -153,8 +157,15 @@ impl Shims {
             .kill_on_drop(true);
         let output = tokio::time::timeout(limit, command.output())
             .await
-            .map_err(|_| ShimError::TimedOut { doing: action, limit })?
-            .map_err(|source| ShimError::Spawn { program: self.program.clone(), source })?;
+            .map_err(|_| ShimError::TimedOut { doing: action, limit })?;
+        let output = match output {
+            Ok(output) => output,
+            // To the kernel a working directory and a program that are not there are the same error.
+            Err(_) if !tokio::fs::try_exists(bundle).await.unwrap_or(true) => {
+                return Err(ShimError::NoBundle { bundle: bundle.to_owned() });
+            }
+            Err(source) => return Err(ShimError::Spawn { program: self.program.clone(), source }),
+        };
         if output.status.success() {
             return Ok(output.stdout);
         }

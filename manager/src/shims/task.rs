@@ -32,6 +32,8 @@ const KILL_LIMIT: Duration = Duration::from_secs(30);
 const SIGKILL: i32 = 9;
 /// The type of an exec's process specification, as containerd names it.
 const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
+/// The type of a runc shim's options, as containerd names it.
+const OPTIONS_TYPE: &str = "types.containerd.io/containerd.runc.v1.Options";
 
 /// A connection to a container's shim; clones share it.
 #[derive(Clone)]
@@ -58,6 +60,8 @@ pub(crate) struct CreateTask {
     /// Type, source, target below the rootfs, options.
     pub(crate) rootfs: Vec<mount::Mount>,
     pub(crate) streams: TaskStdio,
+    /// The runtime asks systemd for the container's cgroup.
+    pub(crate) systemd_cgroup: bool,
 }
 
 /// What one more process needs.
@@ -123,6 +127,7 @@ impl Task {
             id: self.id.clone(),
             bundle: task.bundle,
             rootfs: task.rootfs,
+            options: runtime_options(task.systemd_cgroup),
             terminal,
             stdin: if stdin { uri.clone() } else { String::new() },
             stderr: if terminal { String::new() } else { uri.clone() },
@@ -299,6 +304,15 @@ impl Task {
 /// a text.
 fn deadline(limit: Duration) -> Context {
     with_duration(limit + SILENCE_LIMIT)
+}
+
+/// The options that the shim passes on to the runtime, in the JSON form that it takes; without any it has its defaults.
+fn runtime_options(systemd_cgroup: bool) -> MessageField<Any> {
+    if !systemd_cgroup {
+        return MessageField::none();
+    }
+    let value = br#"{"systemd_cgroup":true}"#.to_vec();
+    MessageField::some(Any { type_url: OPTIONS_TYPE.to_owned(), value, ..Default::default() })
 }
 
 fn failed(doing: &'static str, error: ttrpc::Error) -> ShimError {

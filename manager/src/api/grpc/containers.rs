@@ -8,7 +8,7 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{pieces, streams, translate};
-use crate::containers::{Containers, Filters, LogOptions, WaitCondition};
+use crate::containers::{Containers, CreateOptions, Filters, LogOptions, WaitCondition};
 
 /// A stream of replies.
 pub(super) type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -29,7 +29,8 @@ impl Service for ContainersService {
     ) -> Result<Response<v1::CreateContainerReply>, Status> {
         let request = request.into_inner();
         let config = translate::config(request.config.unwrap_or_default())?;
-        let created = self.0.create(request.name, config).await?;
+        let platform = translate::platform(&request.platform)?;
+        let created = self.0.create(CreateOptions { name: request.name, platform }, config).await?;
         Ok(Response::new(v1::CreateContainerReply {
             id: created.id.to_string(),
             name: created.name,

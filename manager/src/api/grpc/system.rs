@@ -23,6 +23,7 @@ pub(crate) struct SystemService {
     pub(crate) state: PathBuf,
     pub(crate) runtime: PathBuf,
     pub(crate) shim: PathBuf,
+    pub(crate) cgroup_driver: &'static str,
 }
 
 #[tonic::async_trait]
@@ -60,7 +61,7 @@ impl Service for SystemService {
             root_path: self.root.display().to_string(),
             state_path: self.state.display().to_string(),
             cgroup_version: cgroup_version().to_owned(),
-            cgroup_driver: "cgroupfs".to_owned(),
+            cgroup_driver: self.cgroup_driver.to_owned(),
             kernel_version: kernel(),
             operating_system: operating_system(),
             architecture: std::env::consts::ARCH.to_owned(),

@@ -12,6 +12,7 @@ use super::{pieces, status};
 use crate::containers::model::{
     Config, Exit, Mount, MountKind, Network, Phase, Resources, TerminalSize, Ulimit, UnixNs, View,
 };
+use crate::images::{ImageError, Platform};
 
 /// A choice that this knarrd does not have, made by a client that is newer or wrong.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,14 @@ pub(super) fn config(config: v1::ContainerConfig) -> Result<Config, Status> {
             .map(|ulimit| Ulimit { name: ulimit.name, soft: ulimit.soft, hard: ulimit.hard })
             .collect(),
     })
+}
+
+/// The platform that a client asked for; none when the text is empty.
+pub(super) fn platform(text: &str) -> Result<Option<Platform>, ImageError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(ImageError::from)
 }
 
 fn mount(mount: v1::Mount) -> Result<Mount, Status> {

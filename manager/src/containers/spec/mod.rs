@@ -3,9 +3,12 @@
 
 pub(crate) mod capabilities;
 mod devices;
+mod masks;
 pub(crate) mod mounts;
 mod resources;
 mod seccomp;
+pub(crate) mod target;
+pub(crate) mod volumes;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,12 +16,14 @@ use std::path::{Path, PathBuf};
 use knarr_proto::kind::Kind;
 use oci_spec::runtime::{
     Linux, LinuxNamespace, LinuxNamespaceType, Process as SpecProcess, Root, Spec, User,
-    get_default_maskedpaths, get_default_readonly_paths,
 };
 
 use super::model::{Config, Identity, Network, TerminalSize};
 use super::process::key;
 use super::user::Account;
+use crate::cgroups::Cgroups;
+use target::{InvalidTarget, MountTarget};
+use volumes::VolumeRoot;
 
 /// The configuration cannot be turned into a container.
 #[derive(Debug, thiserror::Error)]
@@ -27,8 +32,11 @@ pub(crate) enum SpecError {
     #[error("invalid capability {0:?}: names are as in capabilities(7), or ALL")]
     Capability(String),
     /// The mount's place in the container.
-    #[error("invalid mount target {0:?}: it needs to be an absolute path below / without ..")]
-    Target(String),
+    #[error(transparent)]
+    Target(#[from] InvalidTarget),
+    /// Two mounts for one place; docker's words.
+    #[error("Duplicate mount point: {0}")]
+    DuplicateTarget(MountTarget),
     /// The mount's source on the host.
     #[error("invalid mount source {0:?}: it needs to be an absolute path")]
     Source(String),
@@ -72,17 +80,25 @@ impl SpecError {
     }
 }
 
+/// What was looked up in the container's own files for this run.
+#[derive(Clone, Debug)]
+pub(crate) struct RootfsFacts {
+    pub(crate) account: Account,
+    /// Where the image's volumes are.
+    pub(crate) volumes: Vec<VolumeRoot>,
+}
+
 /// The whole configuration.
 ///
 /// # Errors
 /// [`SpecError`] names what was asked for and cannot be.
 pub(crate) fn build(
     identity: &Identity,
-    account: &Account,
+    facts: &RootfsFacts,
     bundle: &Path,
-    cgroup_parent: &Path,
+    cgroups: &Cgroups,
 ) -> Result<Spec, SpecError> {
-    let Identity { config, process, .. } = identity;
+    let config = &identity.config;
     let hostname = hostname(identity)?;
     let mut root = Root::default();
     root.set_path("rootfs".into());
@@ -90,11 +106,11 @@ pub(crate) fn build(
     let mut spec = Spec::default();
     spec.set_version("1.0.2".to_owned());
     spec.set_root(Some(root));
-    spec.set_process(Some(first_process(identity, account)?));
-    spec.set_mounts(Some(mounts::of(config, process, bundle)?));
+    spec.set_process(Some(first_process(identity, &facts.account)?));
+    spec.set_mounts(Some(mounts::mount_table(config, &facts.volumes, bundle)?));
     // With the host's network its name comes along, as in docker; a name of one's own is still the container's.
     spec.set_hostname(Some(hostname));
-    spec.set_linux(Some(linux(identity, cgroup_parent)?));
+    spec.set_linux(Some(linux(identity, cgroups)?));
     spec.set_annotations(None);
     Ok(spec)
 }
@@ -168,10 +184,10 @@ pub(crate) fn set_size(process: &mut SpecProcess, size: Option<TerminalSize>) {
     }
 }
 
-fn linux(identity: &Identity, cgroup_parent: &Path) -> Result<Linux, SpecError> {
+fn linux(identity: &Identity, cgroups: &Cgroups) -> Result<Linux, SpecError> {
     let config = &identity.config;
     let mut linux = Linux::default();
-    linux.set_cgroups_path(Some(cgroup_parent.join(identity.id.as_str())));
+    linux.set_cgroups_path(Some(cgroups.path(&identity.id)));
     linux.set_namespaces(Some(namespaces(config.network)));
     linux.set_resources(Some(resources::of(config)?));
     linux.set_sysctl(sysctls(config)?);
@@ -182,14 +198,8 @@ fn linux(identity: &Identity, cgroup_parent: &Path) -> Result<Linux, SpecError> 
         linux.set_devices(Some(devices::of_the_host()));
         linux.set_seccomp(None);
     } else {
-        let mut masked = get_default_maskedpaths();
-        for path in ["/proc/interrupts", "/proc/asound", "/sys/devices/virtual/powercap", "/sys/firmware"] {
-            if !masked.iter().any(|known| known == path) {
-                masked.push(path.to_owned());
-            }
-        }
-        linux.set_masked_paths(Some(masked));
-        linux.set_readonly_paths(Some(get_default_readonly_paths()));
+        linux.set_masked_paths(Some(masks::masked_paths()));
+        linux.set_readonly_paths(Some(masks::readonly_paths()));
         let capabilities = capabilities::of(config)?.bounding().clone().unwrap_or_default();
         linux.set_seccomp(Some(seccomp::default_profile(&capabilities)));
     }
@@ -259,7 +269,9 @@ mod tests {
 
     fn built(change: impl FnOnce(&mut Config)) -> Result<serde_json::Value, SpecError> {
         let account = Account { uid: 5, gid: 6, groups: vec![6, 7], home: Some("/h".into()) };
-        let spec = build(&identity(change), &account, Path::new("/bundle"), Path::new("/knarr"))?;
+        let facts = RootfsFacts { account, volumes: Vec::new() };
+        let cgroups = Cgroups::Cgroupfs { parent: "/knarr".into() };
+        let spec = build(&identity(change), &facts, Path::new("/bundle"), &cgroups)?;
         Ok(serde_json::to_value(spec).expect("a specification is JSON"))
     }
 

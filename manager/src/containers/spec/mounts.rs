@@ -1,50 +1,82 @@
 //! What a container finds mounted: the kernel's file systems as in docker, its own three files of `/etc`, and what
 //! was asked for. Sources on the host are checked here, before anything is made.
 
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::path::Path;
 
 use oci_spec::runtime::Mount as SpecMount;
 
 use super::SpecError;
-use crate::containers::model::{Config, Mount, MountKind, Process};
+use super::target::MountTarget;
+use super::volumes::VolumeRoot;
+use crate::containers::model::{Config, Mount, MountKind};
 
 /// The size of /dev/shm: docker's 64 MiB.
 const SHM_OPTIONS: &[&str] = &["nosuid", "noexec", "nodev", "mode=1777", "size=67108864"];
 const PROPAGATIONS: [&str; 7] = ["", "rprivate", "private", "rslave", "slave", "rshared", "shared"];
+/// The container's own files of `/etc`, with their names in the bundle.
+pub(super) const OWN_FILES: [(&str, &str); 3] =
+    [("/etc/resolv.conf", "resolv.conf"), ("/etc/hostname", "hostname"), ("/etc/hosts", "hosts")];
 /// Mounts of one container; docker has no bound, the kernel's default for a namespace is 100,000.
-const MAX_MOUNTS: usize = 1000;
+pub(crate) const MAX_MOUNTS: usize = 1000;
 
-/// The whole mount table, in order: a deeper target comes after a shallower one, so that none hides another.
-pub(super) fn of(config: &Config, process: &Process, bundle: &Path) -> Result<Vec<SpecMount>, SpecError> {
+/// Where the mounts that were asked for go, in their order: each place once.
+///
+/// # Errors
+/// [`SpecError::DuplicateTarget`] for a place that is asked for twice, in whatever spelling and by whatever flag.
+pub(crate) fn requested_targets(config: &Config) -> Result<Vec<MountTarget>, SpecError> {
     if config.mounts.len() > MAX_MOUNTS {
         return Err(SpecError::TooManyMounts { count: config.mounts.len(), max: MAX_MOUNTS });
     }
-    let mut requested = Vec::new();
+    let mut seen = HashSet::new();
+    let mut targets = Vec::new();
     for mount in &config.mounts {
-        let target = check_target(&mount.target)?;
-        requested.push((target, requested_mount(mount)?));
+        let target: MountTarget = mount.target.parse()?;
+        if !seen.insert(target.clone()) {
+            return Err(SpecError::DuplicateTarget(target));
+        }
+        targets.push(target);
     }
-    let is_requested = |target: &str| requested.iter().any(|(requested, _)| requested == target);
-    let mut mounts: Vec<SpecMount> =
-        kernel(config).into_iter().filter(|mount| !is_requested(target_of(mount))).collect();
-    for (target, file) in
-        [("/etc/resolv.conf", "resolv.conf"), ("/etc/hostname", "hostname"), ("/etc/hosts", "hosts")]
-    {
-        if !is_requested(target) {
+    Ok(targets)
+}
+
+/// The whole mount table, in order: a deeper target comes after a shallower one, so that none hides another.
+pub(super) fn mount_table(
+    config: &Config,
+    volumes: &[VolumeRoot],
+    bundle: &Path,
+) -> Result<Vec<SpecMount>, SpecError> {
+    let targets = requested_targets(config)?;
+    let mut placed: Vec<(usize, SpecMount)> = Vec::new();
+    for (target, mount) in targets.iter().zip(&config.mounts) {
+        placed.push((target.depth(), requested_mount(target, mount)?));
+    }
+    let is_requested = |path: &Path| targets.iter().any(|target| target.as_path() == path);
+    // With a read-only root these are read-only too, as in docker: they would be the one place to write to.
+    let access = if config.read_only_rootfs { "ro" } else { "rw" };
+    for (target, file) in OWN_FILES {
+        if !is_requested(Path::new(target)) {
             let source = bundle.join("etc").join(file);
-            mounts.push(mount(target, "bind", &source.to_string_lossy(), &["rbind", "rprivate"]));
+            let own = mount(target, "bind", &source.to_string_lossy(), &["rbind", "rprivate", access]);
+            placed.push((Path::new(target).components().count(), own));
         }
     }
-    // An image's VOLUMEs live on the container's own snapshot for now; with a read-only rootfs that would not do.
+    // An image's VOLUMEs live on the container's own snapshot for now; with a read-only root that would not do.
     if config.read_only_rootfs {
-        for volume in process.volumes.iter().filter(|volume| volume.starts_with('/') && !is_requested(volume))
-        {
-            mounts.push(mount(volume, "tmpfs", "tmpfs", &["nosuid", "nodev", "mode=755"]));
-        }
+        let volumes = volumes.iter().filter(|volume| !is_requested(volume.target.as_path()));
+        placed.extend(volumes.map(|volume| (volume.target.depth(), volume_mount(volume))));
     }
-    requested.sort_by_key(|(target, _)| target.matches('/').count());
-    mounts.extend(requested.into_iter().map(|(_, mount)| mount));
-    Ok(mounts)
+    placed.sort_by_key(|(depth, _)| *depth);
+    let kernels = kernel(config).into_iter().filter(|mount| !is_requested(mount.destination()));
+    Ok(kernels.chain(placed.into_iter().map(|(_, mount)| mount)).collect())
+}
+
+/// Memory that begins with what the image has in that place, and with its owner and mode: nothing of the image is hidden.
+fn volume_mount(volume: &VolumeRoot) -> SpecMount {
+    let owner =
+        [format!("mode={:o}", volume.mode), format!("uid={}", volume.uid), format!("gid={}", volume.gid)];
+    let [mode, uid, gid] = &owner;
+    mount(&volume.target.to_string(), "tmpfs", "tmpfs", &["nosuid", "nodev", "tmpcopyup", mode, uid, gid])
 }
 
 /// Makes the host directories that were asked to be made (docker's `-v`).
@@ -83,7 +115,8 @@ fn kernel(config: &Config) -> Vec<SpecMount> {
     ]
 }
 
-fn requested_mount(wanted: &Mount) -> Result<SpecMount, SpecError> {
+fn requested_mount(target: &MountTarget, wanted: &Mount) -> Result<SpecMount, SpecError> {
+    let target = target.to_string();
     let read_only = if wanted.read_only { "ro" } else { "rw" };
     match &wanted.kind {
         MountKind::Bind { source, propagation, create_source } => {
@@ -92,7 +125,7 @@ fn requested_mount(wanted: &Mount) -> Result<SpecMount, SpecError> {
             }
             check_source(source, *create_source)?;
             let propagation = if propagation.is_empty() { "rprivate" } else { propagation };
-            Ok(mount(&wanted.target, "bind", source, &["rbind", propagation, read_only]))
+            Ok(mount(&target, "bind", source, &["rbind", propagation, read_only]))
         }
         MountKind::Tmpfs { size_bytes, mode } => {
             let mode = format!("mode={:o}", if *mode == 0 { 0o1777 } else { *mode & 0o7777 });
@@ -101,19 +134,9 @@ fn requested_mount(wanted: &Mount) -> Result<SpecMount, SpecError> {
             if *size_bytes > 0 {
                 options.push(&size);
             }
-            Ok(mount(&wanted.target, "tmpfs", "tmpfs", &options))
+            Ok(mount(&target, "tmpfs", "tmpfs", &options))
         }
     }
-}
-
-fn check_target(target: &str) -> Result<String, SpecError> {
-    let path = Path::new(target);
-    let climbs = path.components().any(|component| component == std::path::Component::ParentDir);
-    let normal: PathBuf = path.components().collect();
-    if !path.is_absolute() || climbs || target.contains('\0') || normal == Path::new("/") {
-        return Err(SpecError::Target(target.to_owned()));
-    }
-    Ok(normal.to_string_lossy().into_owned())
 }
 
 fn check_source(source: &str, create: bool) -> Result<(), SpecError> {
@@ -125,10 +148,6 @@ fn check_source(source: &str, create: bool) -> Result<(), SpecError> {
         Err(_) if create => Ok(()),
         Err(cause) => Err(SpecError::NoSource { path: source.into(), source: cause }),
     }
-}
-
-fn target_of(mount: &SpecMount) -> &str {
-    mount.destination().to_str().unwrap_or_default()
 }
 
 fn mount(target: &str, kind: &str, source: &str, options: &[&str]) -> SpecMount {
@@ -150,17 +169,25 @@ mod tests {
         Mount { kind, target: target.into(), read_only: true }
     }
 
-    fn of(mounts: Vec<Mount>) -> Result<Vec<SpecMount>, SpecError> {
+    fn tmpfs(target: &str) -> Mount {
+        Mount { kind: MountKind::Tmpfs { size_bytes: 0, mode: 0 }, target: target.into(), read_only: false }
+    }
+
+    fn table(mounts: Vec<Mount>) -> Result<Vec<SpecMount>, SpecError> {
         let config = Config { mounts, ..Config::default() };
-        super::of(&config, &Process::default(), Path::new("/b"))
+        mount_table(&config, &[], Path::new("/b"))
+    }
+
+    fn at<'a>(mounts: &'a [SpecMount], target: &str) -> Vec<&'a SpecMount> {
+        mounts.iter().filter(|mount| mount.destination() == Path::new(target)).collect()
     }
 
     #[test]
     fn a_requested_mount_replaces_the_usual_one_at_its_place() {
-        let mounts = of(vec![bind("/etc", "/dev/shm/"), bind("/etc", "/etc/hosts")]).expect("ok");
+        let mounts = table(vec![bind("/etc", "/dev/shm/"), bind("/etc", "//etc/./hosts")]).expect("ok");
         let sources = |target: &str| -> Vec<String> {
-            let at = mounts.iter().filter(|mount| target_of(mount).trim_end_matches('/') == target);
-            at.map(|mount| mount.source().as_ref().expect("a source").display().to_string()).collect()
+            let sources = at(&mounts, target).into_iter().map(|mount| mount.source().clone());
+            sources.map(|source| source.expect("a source").display().to_string()).collect()
         };
         assert_eq!(sources("/dev/shm"), ["/etc"]);
         assert_eq!(sources("/etc/hosts"), ["/etc"]);
@@ -169,9 +196,16 @@ mod tests {
 
     #[test]
     fn a_deeper_mount_comes_after_a_shallower_one() {
-        let mounts = of(vec![bind("/etc", "/a/b/c"), bind("/etc", "/a")]).expect("ok");
-        let position = |target| mounts.iter().position(|mount| target_of(mount) == target).expect(target);
-        assert!(position("/a") < position("/a/b/c"));
+        let mounts = table(vec![bind("/etc", "/a/b/c"), bind("/etc", "/a//")]).expect("ok");
+        let position = |target| mounts.iter().position(|mount| mount.destination() == Path::new(target));
+        assert!(position("/a").expect("/a") < position("/a/b/c").expect("/a/b/c"));
+    }
+
+    #[test]
+    fn a_mount_over_etc_does_not_hide_the_containers_own_files() {
+        let mounts = table(vec![bind("/usr", "/etc")]).expect("ok");
+        let position = |target| mounts.iter().position(|mount| mount.destination() == Path::new(target));
+        assert!(position("/etc").expect("/etc") < position("/etc/hosts").expect("/etc/hosts"));
     }
 
     #[test]
@@ -183,8 +217,43 @@ mod tests {
             ("etc", "/a"),
             ("/nowhere/at/all", "/a"),
         ] {
-            let error = of(vec![bind(source, target)]).expect_err(source).to_string();
+            let error = table(vec![bind(source, target)]).expect_err(source).to_string();
             assert!(error.contains(source) || error.contains(target), "{error}");
         }
+    }
+
+    #[test]
+    fn one_place_is_given_out_once_whatever_its_spelling_and_kind() {
+        for (one, other) in [
+            (bind("/etc", "/a"), bind("/usr", "/a")),
+            (bind("/etc", "/a"), bind("/etc", "/a/")),
+            (bind("/etc", "/a"), tmpfs("/./a")),
+            (tmpfs("/a"), tmpfs("//a")),
+            (tmpfs("/a/b/."), bind("/etc", "/a//b")),
+        ] {
+            let error = table(vec![one, bind("/etc", "/between"), other]).expect_err("twice").to_string();
+            assert!(error.starts_with("Duplicate mount point: /a"), "{error}");
+        }
+        assert!(table(vec![bind("/etc", "/a"), bind("/etc", "/a/b"), bind("/etc", "/A")]).is_ok());
+    }
+
+    #[test]
+    fn a_read_only_root_leaves_nothing_to_write_to_and_hides_nothing() {
+        let config = Config { read_only_rootfs: true, mounts: vec![tmpfs("/asked")], ..Config::default() };
+        let volume =
+            |target: &str| VolumeRoot { target: target.parse().expect(target), mode: 0o750, uid: 5, gid: 6 };
+        let volumes = [volume("/data"), volume("/asked")];
+        let mounts = mount_table(&config, &volumes, Path::new("/b")).expect("ok");
+        for file in ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"] {
+            let options = at(&mounts, file)[0].options().clone().expect("options");
+            assert!(options.contains(&"ro".to_owned()), "{file}: {options:?}");
+        }
+        let data = at(&mounts, "/data")[0].options().clone().expect("options");
+        for option in ["tmpcopyup", "mode=750", "uid=5", "gid=6"] {
+            assert!(data.contains(&option.to_owned()), "{option}: {data:?}");
+        }
+        assert_eq!(at(&mounts, "/asked").len(), 1, "what was asked for wins over the image");
+        let writable = mount_table(&Config::default(), &volumes, Path::new("/b")).expect("ok");
+        assert!(at(&writable, "/data").is_empty());
     }
 }
