@@ -7,4 +7,8 @@ mod runtime_bed;
 mod runtime_faults;
 mod runtime_kernels;
 mod runtime_killed;
+mod shim_bed;
+mod shim_faults;
+mod shim_killed;
+mod shim_lost;
 mod sweep;

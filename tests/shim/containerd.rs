@@ -68,3 +68,18 @@ fn containerd_cleans_up_after_a_shim_that_was_killed() {
     drop(containerd);
     scratch.assert_nothing_left();
 }
+
+#[test]
+fn input_that_ends_before_an_exec_is_started_reaches_it_whole() {
+    require!(root, tool("containerd"), tool("ctr"), tool("busybox"));
+    let scratch = Scratch::new();
+    let containerd = start(&scratch, "typed", "sleep 600");
+    for (number, input) in [b"hello\n".to_vec(), Vec::new(), vec![b'x'; 200_000]].into_iter().enumerate() {
+        let exec_id = format!("exec-{number}");
+        let mut exec = containerd.command(["tasks", "exec", "--exec-id", &exec_id, "typed", "cat"]);
+        let exec = process::run_with_input(&mut exec, &input).success();
+        assert!(exec.stdout.as_bytes() == input, "{} of {} bytes came back", exec.stdout.len(), input.len());
+    }
+    containerd.ctr(["tasks", "kill", "--signal", "SIGKILL", "typed"]).success();
+    await_status(&containerd, "typed", Some("STOPPED"));
+}

@@ -4,6 +4,7 @@
 mod containerd;
 mod contract;
 mod ends;
+mod full_disk;
 mod runtimes;
 mod streams;
 mod terminal;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -195,4 +196,29 @@ fn a_client_gets_all_of_an_exec_that_is_deleted_at_once() {
         shim.delete(&exec_id).expect("deleted");
         assert_eq!(client.finish().text(), "alive\n", "{exec_id}");
     }
+}
+
+#[test]
+fn a_fifo_is_opened_when_its_process_is_started() {
+    require!(root, tool("busybox"), tool("mkfifo"));
+    let scratch = Scratch::new();
+    let bundle = Bundle::busybox(&scratch, "web").args(["sleep", "600"]);
+    let shim = Shim::start(&scratch, &bundle);
+    shim.run(Stdio::default());
+    let stdin = scratch.join("in");
+    process::run(scratch.command(programs::tool("mkfifo")).arg(&stdin)).success();
+    let stdio = Stdio { stdin: stdin.display().to_string(), ..Stdio::files(scratch.path()) };
+    shim.exec("one", "cat", stdio).expect("added");
+    const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let open = || OpenOptions::new().write(true).custom_flags(NONBLOCK).open(&stdin);
+    assert!(open().is_err(), "nothing reads an exec's input before it is started");
+    shim.begin("one").expect("started");
+    open().expect("now it is read").write_all(b"typed").expect("room");
+    shim.close_stdin("one").expect("closed");
+    assert_eq!(shim.wait("one"), 0);
+    assert_eq!(fs::read_to_string(scratch.join("out")).expect("there"), "typed");
+    let missing = Stdio { stdin: scratch.join("none").display().to_string(), ..Stdio::default() };
+    shim.exec("two", "cat", missing).expect("added: its fifo is looked for at the start");
+    assert!(shim.begin("two").is_err());
+    assert_eq!(shim.delete("two").expect("one that never ran can be deleted"), 255);
 }

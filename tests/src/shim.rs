@@ -62,6 +62,7 @@ pub struct Shim<'a> {
     /// The task service.
     pub task: TaskClient,
     pid: Pid,
+    is_forgotten: bool,
 }
 
 impl<'a> Shim<'a> {
@@ -79,18 +80,34 @@ impl<'a> Shim<'a> {
     #[must_use]
     #[track_caller]
     pub fn start_with(scratch: &'a Scratch, bundle: &Bundle, environment: &[(&str, &Path)]) -> Self {
-        let socket = scratch.directory("state/shims").join(format!("{}.sock", bundle.id()));
-        let own = |(key, value): &(&str, &Path)| ((*key).to_owned(), (*value).to_owned());
-        let mut all: Vec<_> = environment.iter().map(own).collect();
-        all.push(("KNARR_SHIM_SOCKET".to_owned(), socket.clone()));
-        let (bundle, id) = (bundle.path().to_owned(), bundle.id().to_owned());
-        let told = process::run(&mut call(scratch, &bundle, &id, &all, "start")).success().stdout;
+        let told = process::run(&mut action(scratch, bundle, environment, "start")).success().stdout;
+        let socket = socket_of(scratch, bundle);
         assert_eq!(told, format!("unix://{}", socket.display()), "the address, for containerd 1.x");
-        let task = TaskClient::new(Client::connect(&told).expect("the shim listens when it has told where"));
+        Self::connect(scratch, bundle, environment).expect("the shim answers")
+    }
+
+    /// Connects to the bundle's shim, which runs.
+    ///
+    /// # Errors
+    /// When none answers.
+    pub fn connect(
+        scratch: &'a Scratch,
+        bundle: &Bundle,
+        environment: &[(&str, &Path)],
+    ) -> ttrpc::Result<Self> {
+        let socket = socket_of(scratch, bundle);
+        let task = TaskClient::new(Client::connect(&format!("unix://{}", socket.display()))?);
+        let (bundle, id) = (bundle.path().to_owned(), bundle.id().to_owned());
         let request = api::ConnectRequest { id: id.clone(), ..Default::default() };
-        let connected = task.connect(limit(), &request).expect("the shim answers");
+        let connected = task.connect(limit(), &request)?;
         let pid = Pid::from_raw(connected.shim_pid.cast_signed()).expect("a shim has a pid");
-        Self { scratch, bundle, id, environment: all, task, pid }
+        let environment = variables(environment, &socket);
+        Ok(Self { scratch, bundle, id, environment, task, pid, is_forgotten: false })
+    }
+
+    /// Closes the connection and ends nothing: the shim is dead, or the test ends it by other means.
+    pub fn forget(mut self) {
+        self.is_forgotten = true;
     }
 
     /// The server's pid.
@@ -206,9 +223,17 @@ impl<'a> Shim<'a> {
     /// When it fails.
     #[track_caller]
     pub fn wait(&self, exec_id: &str) -> u32 {
+        self.try_wait(exec_id).expect("the process ends")
+    }
+
+    /// Wait. The exit status.
+    ///
+    /// # Errors
+    /// The service's.
+    pub fn try_wait(&self, exec_id: &str) -> ttrpc::Result<u32> {
         let request =
             api::WaitRequest { id: self.id.clone(), exec_id: exec_id.to_owned(), ..Default::default() };
-        self.task.wait(limit(), &request).expect("the process ends").exit_status
+        self.task.wait(limit(), &request).map(|reply| reply.exit_status)
     }
 
     /// State's status.
@@ -273,7 +298,7 @@ impl<'a> Shim<'a> {
 
 impl Drop for Shim<'_> {
     fn drop(&mut self) {
-        if UnixStream::connect(self.socket()).is_err() {
+        if self.is_forgotten || UnixStream::connect(self.socket()).is_err() {
             return;
         }
         // Whatever fails here shows as a leftover of the scratch directory.
@@ -324,6 +349,26 @@ pub fn refused<T: std::fmt::Debug>(result: ttrpc::Result<T>) -> (Code, String) {
         Err(ttrpc::Error::RpcStatus(status)) => (status.code(), status.message().to_owned()),
         other => panic!("not refused: {other:?}"),
     }
+}
+
+/// The program with an action for a bundle (`start`, `delete`, `serve`), not run yet, as knarrd calls it.
+#[must_use]
+pub fn action(scratch: &Scratch, bundle: &Bundle, environment: &[(&str, &Path)], action: &str) -> Command {
+    let environment = variables(environment, &socket_of(scratch, bundle));
+    call(scratch, bundle.path(), bundle.id(), &environment, action)
+}
+
+/// Where a bundle's shim has its socket.
+#[must_use]
+pub fn socket_of(scratch: &Scratch, bundle: &Bundle) -> PathBuf {
+    scratch.directory("state/shims").join(format!("{}.sock", bundle.id()))
+}
+
+fn variables(environment: &[(&str, &Path)], socket: &Path) -> Vec<(String, PathBuf)> {
+    let own = |(key, value): &(&str, &Path)| ((*key).to_owned(), (*value).to_owned());
+    let mut all: Vec<_> = environment.iter().map(own).collect();
+    all.push(("KNARR_SHIM_SOCKET".to_owned(), socket.to_owned()));
+    all
 }
 
 fn call(

@@ -250,6 +250,24 @@ fn count(log: &str, mut program: Option<String>) -> [BTreeMap<String, u32>; 2] {
     split
 }
 
+/// The command with its own calls logged, for [`count_calls`].
+#[must_use]
+pub fn logged(command: &Command, log: &Path) -> Command {
+    wrapped(Watch::Program, log, command, |_| ())
+}
+
+/// How often each call is in a log of [`logged`].
+///
+/// # Panics
+/// When there is no log.
+#[must_use]
+#[track_caller]
+pub fn count_calls(log: &Path) -> BTreeMap<String, u32> {
+    let text = fs::read(log).expect("strace wrote its log");
+    let [own, _] = count(&String::from_utf8_lossy(&text), None);
+    own
+}
+
 fn wrapped(watch: Watch, log: &Path, command: &Command, options: impl FnOnce(&mut Command)) -> Command {
     let mut strace = Command::new(programs::tool("strace"));
     strace.args(["-qq", "-s", "0", "-o"]).arg(log);
