@@ -2,7 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod hung_mounts;
+mod manager_bed;
+mod manager_faults;
 mod manager_killed;
+mod manager_verbs;
 mod runtime_bed;
 mod runtime_faults;
 mod runtime_kernels;

@@ -94,6 +94,11 @@ impl<'a> Daemon<'a> {
         Knarr::new(self.scratch, &self.socket())
     }
 
+    /// Whether it runs.
+    pub fn is_running(&mut self) -> bool {
+        self.server.is_running()
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.server.kill();

@@ -198,6 +198,14 @@ impl Background {
         self.child.wait().expect("our child can be waited for");
     }
 
+    /// SIGTERM, and `kill -9` where that does not end it.
+    pub fn stop_or_kill(&mut self) {
+        signal(self.pid(), Signal::TERM);
+        if wait(&mut self.child, STOP_DEADLINE).is_none() {
+            self.kill();
+        }
+    }
+
     /// SIGTERM, and its exit status.
     ///
     /// # Panics
@@ -219,9 +227,6 @@ impl Drop for Background {
         if !self.is_running() {
             return;
         }
-        signal(self.pid(), Signal::TERM);
-        if wait(&mut self.child, STOP_DEADLINE).is_none() {
-            self.kill();
-        }
+        self.stop_or_kill();
     }
 }

@@ -4,9 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use rustix::process::Pid;
 
@@ -80,8 +79,6 @@ const HARMLESS: [&str; 62] = [
     "stat",
     "statx",
 ];
-/// How long strace may take until it holds a process.
-const ATTACH_LIMIT: Duration = Duration::from_secs(20);
 
 /// Whose system calls are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,71 +141,12 @@ impl Point {
     }
 
     fn inject_when(&self, when: &str, fault: Fault, watch: Watch, command: &Command) -> Command {
-        let rules = self.rules(fault, when);
         wrapped(watch, Path::new("/dev/null"), command, |strace| {
-            strace.args(rules);
+            strace.args(["-e", &format!("trace={}", self.call)]);
+            strace.args(["-e", &injection(&self.call, fault, when)]);
         })
     }
 
-    fn rules(&self, fault: Fault, when: &str) -> [String; 4] {
-        let what = match fault {
-            Fault::Kill => "signal=KILL".to_owned(),
-            Fault::Error(name) => format!("error={name}"),
-        };
-        let call = &self.call;
-        let [option, rule] = ["-e".to_owned(), format!("inject={call}:{what}:when={when}")];
-        [option.clone(), format!("trace={call}"), option, rule]
-    }
-}
-
-/// strace at work on a process that it has not started. When it goes out of scope, the process goes on without it.
-#[derive(Debug)]
-pub struct Tracer {
-    _strace: Background,
-}
-
-impl Tracer {
-    /// Waits until `point`, counted from now, and then has the fault happen there. With [`Watch::Family`] to the children
-    /// that the process makes from now on as well, each by its own count. `log` is a file to be made.
-    ///
-    /// # Panics
-    /// When strace cannot attach.
-    #[must_use]
-    #[track_caller]
-    pub fn inject(point: &Point, fault: Fault, watch: Watch, pid: Pid, log: &Path) -> Self {
-        Self::attach(&point.rules(fault, &point.number.to_string()), watch, pid, log)
-    }
-
-    fn attach(rules: &[String], watch: Watch, pid: Pid, log: &Path) -> Self {
-        let said = log.with_extension("strace");
-        fs::remove_file(&said).ok();
-        let mut strace = Command::new(programs::tool("strace"));
-        strace.args(["-s", "0", "-o"]).arg(log).args(rules);
-        if watch == Watch::Family {
-            strace.arg("-f");
-        }
-        let mut strace = Background::start(strace.arg("-p").arg(pid.as_raw_nonzero().to_string()), &said);
-        eventually(ATTACH_LIMIT, || {
-            let text = fs::read_to_string(&said).unwrap_or_default();
-            assert!(strace.is_running(), "strace did not attach: {text}");
-            text.contains(" attached").then_some(())
-        });
-        Self { _strace: strace }
-    }
-}
-
-/// Lists the calls that a running process makes during `action`, and its children's: as [`calls`].
-///
-/// # Panics
-/// When strace cannot attach or wrote no log.
-#[track_caller]
-pub fn calls_during(pid: Pid, watch: Watch, log: &Path, action: impl FnOnce()) -> [BTreeMap<String, u32>; 2] {
-    let tracer = Tracer::attach(&[], watch, pid, log);
-    action();
-    drop(tracer);
-    let text = fs::read(log).expect("strace wrote its log");
-    let program = (watch == Watch::Family).then(|| pid.as_raw_nonzero().to_string());
-    count(&String::from_utf8_lossy(&text), program)
 }
 
 /// Runs the command and lists the system calls that it made, each name with how often the busiest process called it:
@@ -220,11 +158,12 @@ pub fn calls_during(pid: Pid, watch: Watch, log: &Path, action: impl FnOnce()) -
 pub fn calls(command: &Command, watch: Watch, log: &Path) -> [BTreeMap<String, u32>; 2] {
     process::run(&mut wrapped(watch, log, command, |_| ())).success();
     let text = fs::read(log).expect("strace wrote its log");
-    count(&String::from_utf8_lossy(&text), None)
+    count(&String::from_utf8_lossy(&text))
 }
 
-/// Counts the calls in strace's log, those of `program` first; without one, of the first process in it.
-fn count(log: &str, mut program: Option<String>) -> [BTreeMap<String, u32>; 2] {
+/// Counts the calls in strace's log, those of the first process in it first.
+fn count(log: &str) -> [BTreeMap<String, u32>; 2] {
+    let mut program: Option<String> = None;
     let mut counts: BTreeMap<(String, String), u32> = BTreeMap::new();
     for line in log.lines() {
         // Only with a family to watch does each line begin with a pid.
@@ -250,6 +189,94 @@ fn count(log: &str, mut program: Option<String>) -> [BTreeMap<String, u32>; 2] {
     split
 }
 
+/// strace on a program that runs already: on all its threads, and on its children until they become other programs.
+#[derive(Debug)]
+pub struct Tracer {
+    strace: Background,
+    log: PathBuf,
+}
+
+impl Tracer {
+    /// Writes down which of these calls process `pid` makes, until [`Self::calls`].
+    #[must_use]
+    #[track_caller]
+    pub fn record(pid: Pid, calls: &[&str], log: &Path) -> Self {
+        Self::attach(pid, log, |strace| {
+            // Calls that this machine's kernel has not are left out.
+            strace.args(["-e", &format!("trace=?{}", calls.join(",?"))]);
+        })
+    }
+
+    /// Meets process `pid` with a fault at the point: at the first of its threads that gets there.
+    #[must_use]
+    #[track_caller]
+    pub fn inject(pid: Pid, point: &Point, fault: Fault) -> Self {
+        Self::attach(pid, Path::new("/dev/null"), |strace| {
+            strace.args(["-e", &format!("trace={}", point.call)]);
+            strace.args(["-e", &injection(&point.call, fault, &point.number.to_string())]);
+        })
+    }
+
+    #[track_caller]
+    fn attach(pid: Pid, log: &Path, options: impl FnOnce(&mut Command)) -> Self {
+        let mut strace = Command::new(programs::tool("strace"));
+        strace.args(["-f", "-b", "execve", "-qq", "-s", "0", "-o"]).arg(log);
+        options(&mut strace);
+        strace.args(["-p", &pid.as_raw_nonzero().to_string()]);
+        let mut strace = Background::start(&mut strace, Path::new("/dev/null"));
+        eventually(process::DEADLINE, || {
+            assert!(strace.is_running(), "strace cannot attach to {pid:?}");
+            is_traced(pid).then_some(())
+        });
+        Self { strace, log: log.to_owned() }
+    }
+
+    /// Lets the program go on by itself.
+    pub fn detach(mut self) {
+        if self.strace.is_running() {
+            self.strace.stop_or_kill();
+        }
+    }
+
+    /// Detaches, and returns how often the busiest thread made each call.
+    ///
+    /// # Panics
+    /// When nothing was recorded.
+    #[must_use]
+    #[track_caller]
+    pub fn calls(self) -> BTreeMap<String, u32> {
+        let log = self.log.clone();
+        self.detach();
+        let mut busiest: BTreeMap<String, u32> = BTreeMap::new();
+        let text = fs::read(&log).expect("strace wrote its log");
+        for (call, count) in count(&String::from_utf8_lossy(&text)).into_iter().flatten() {
+            let most = busiest.entry(call).or_default();
+            *most = count.max(*most);
+        }
+        busiest
+    }
+}
+
+/// All threads of a process have a tracer.
+fn is_traced(pid: Pid) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()));
+    tasks.is_ok_and(|tasks| {
+        tasks.flatten().all(|task| {
+            let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+            status.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"))
+        })
+    })
+}
+
+/// strace's words for a fault at these of a call.
+fn injection(call: &str, fault: Fault, when: &str) -> String {
+    let what = match fault {
+        Fault::Kill => "signal=KILL".to_owned(),
+        Fault::Error(name) => format!("error={name}"),
+    };
+    format!("inject={call}:{what}:when={when}")
+}
+
 /// The command with its own calls logged, for [`count_calls`].
 #[must_use]
 pub fn logged(command: &Command, log: &Path) -> Command {
@@ -264,7 +291,7 @@ pub fn logged(command: &Command, log: &Path) -> Command {
 #[track_caller]
 pub fn count_calls(log: &Path) -> BTreeMap<String, u32> {
     let text = fs::read(log).expect("strace wrote its log");
-    let [own, _] = count(&String::from_utf8_lossy(&text), None);
+    let [own, _] = count(&String::from_utf8_lossy(&text));
     own
 }
 

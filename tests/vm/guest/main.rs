@@ -3,8 +3,10 @@
 #![forbid(unsafe_code)]
 
 mod cgroupfs;
+mod installed;
 mod moved;
 mod null;
+mod suites;
 mod systemd;
 mod user;
 
@@ -16,16 +18,23 @@ type Check = (&'static str, fn());
 
 fn main() -> ExitCode {
     let parameters = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    let layout = parameters.split_whitespace().find_map(|word| word.strip_prefix("knarr.layout="));
-    let checks: Vec<Check> = match layout {
-        Some("v1") => systemd::V1.to_vec(),
-        Some("v2-without-systemd") => [cgroupfs::V2, moved::V2, null::V2].concat(),
-        _ => [cgroupfs::V2, moved::V2, null::V2, systemd::V2, user::V2].concat(),
-    };
+    let parameter = |name: &str| parameters.split_whitespace().find_map(|word| word.strip_prefix(name));
     // For whoever works on one of them.
-    let only = parameters.split_whitespace().find_map(|word| word.strip_prefix("knarr.only="));
+    let only = parameter("knarr.only=");
+    let failed = match parameter("knarr.layout=") {
+        Some("v1") => run(systemd::V1, only),
+        Some("v2-without-systemd") => run(&[cgroupfs::V2, moved::V2, null::V2].concat(), only),
+        Some("engine") => run(installed::FIRST, only) + suites::run(parameters.contains("knarr.full"), only),
+        Some("engine-again") => run(installed::AFTER_POWER_FAILED, only),
+        _ => run(&[cgroupfs::V2, moved::V2, null::V2, systemd::V2, user::V2].concat(), only),
+    };
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Returns how many failed.
+fn run(checks: &[Check], only: Option<&str>) -> usize {
     let mut failed = 0;
-    for (name, check) in checks.into_iter().filter(|(name, _)| only.is_none_or(|only| name.contains(only))) {
+    for (name, check) in checks.iter().filter(|(name, _)| only.is_none_or(|only| name.contains(only))) {
         let begun = std::time::Instant::now();
         match catch_unwind(check) {
             Ok(()) => println!("ok {name} {:?}", begun.elapsed()),
@@ -35,5 +44,5 @@ fn main() -> ExitCode {
             }
         }
     }
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    failed
 }
