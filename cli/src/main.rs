@@ -8,6 +8,7 @@ mod connect;
 mod daemon;
 mod error;
 mod format;
+mod inherited;
 mod options;
 mod output;
 mod session;
@@ -24,7 +25,8 @@ fn main() -> ExitCode {
         Ok(command_line) => command_line,
         Err(refused) => return refused.show(),
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime.and_then(|runtime| inherited::settle(&runtime).map(|()| runtime)) {
         Ok(runtime) => runtime,
         Err(error) => {
             output::note(&format!("knarr: cannot start: {error}"));

@@ -10,6 +10,7 @@ mod daemon;
 mod error;
 mod events;
 mod images;
+mod inherited;
 mod limits;
 mod logging;
 mod lost;
@@ -22,8 +23,8 @@ mod shims;
 mod snapshots;
 mod store;
 mod unpack;
-mod verbs;
 mod untrusted;
+mod verbs;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ use knarr_proto::escape;
 const WORKERS: usize = 2;
 
 fn main() -> ExitCode {
+    inherited::settle();
     // Not for people: knarrd calls itself so for one layer at a time, and packages ask for its manual page.
     let mut arguments = std::env::args_os().skip(1);
     if let (Some(word), Some(argument)) = (arguments.next(), arguments.next()) {
@@ -67,7 +69,9 @@ enum Failure {
 fn run(settings: settings::Settings) -> Result<(), Failure> {
     logging::start(&settings.log_level);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
-    let runtime = runtime.map_err(Failure::Runtime)?;
+    let runtime = runtime
+        .and_then(|runtime| inherited::handle_signals(&runtime).map(|()| runtime))
+        .map_err(Failure::Runtime)?;
     let ended = runtime.block_on(daemon::run(settings));
     // A thread that looks at a directory of the host may never come back.
     runtime.shutdown_background();

@@ -1,8 +1,11 @@
 //! What is true of the host, found out once. Nothing here changes it.
 #![forbid(unsafe_code)]
 
+use std::path::Path;
+
 use crate::args::Rootless;
 use crate::cgroup::{CgroupError, Layout};
+use crate::spec::{NamespaceKind, Spec};
 use crate::sys::file;
 
 /// The facts that plans depend on.
@@ -39,4 +42,21 @@ impl Host {
 pub(crate) fn is_in_user_namespace() -> bool {
     let text = file::read_text("/proc/self/uid_map".as_ref(), file::MAX_PROC_BYTES);
     text.is_ok_and(|text| !text.split_whitespace().eq(["0", "0", "4294967295"]))
+}
+
+/// Whether a file of a namespace is of the one that we are in ourselves. What cannot be looked at is not.
+pub(crate) fn is_own_namespace(kind: NamespaceKind, file: &Path) -> bool {
+    let identity = |path: &Path| rustix::fs::stat(path).ok().map(|status| (status.st_dev, status.st_ino));
+    let own = identity(&Path::new("/proc/self/ns").join(kind.file_name()));
+    own.is_some() && own == identity(file)
+}
+
+/// Takes the namespaces off the list that are given by path and are our own: the container shares those with us, and
+/// must have none of what a container has in a namespace of its own: kernel settings, a host name, mounts. A user namespace
+/// stays, since one that was asked for is a protection: the kernel refuses to join it.
+pub(crate) fn leave_out_own_namespaces(spec: &mut Spec) {
+    spec.linux.namespaces.retain(|one| {
+        let is_own = !one.path.is_empty() && is_own_namespace(one.kind, Path::new(&one.path));
+        !is_own || one.kind == NamespaceKind::User
+    });
 }

@@ -13,6 +13,7 @@ mod descriptor;
 mod exit;
 mod flag;
 mod info;
+mod inherited;
 mod journal;
 mod logs;
 mod mounts;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
+    inherited::settle();
     let args = Args::parse(std::env::args_os().skip(1))?;
     match args.action {
         Action::Version => info::print_version()?,

@@ -4,6 +4,8 @@
 mod hung_mounts;
 mod manager_bed;
 mod manager_faults;
+mod damaged_state;
+mod inherited;
 mod manager_killed;
 mod manager_verbs;
 mod runtime_bed;

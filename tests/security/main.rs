@@ -18,6 +18,7 @@ mod runtime_leaks;
 mod runtime_lifecycle;
 mod runtime_mounts;
 mod runtime_null;
+mod runtime_own_namespaces;
 mod runtime_races;
 mod runtime_rootfs;
 mod runtime_seccomp;

@@ -309,3 +309,73 @@ fn hooks_that_can_never_run_are_refused_by_place() {
         assert!(said.contains(named), "{named}: {said}");
     }
 }
+
+/// The container's mounts are there by then: a hook that looks into its directory by a relative path sees them, and what it
+/// makes below them does not land in the bundle.
+#[test]
+fn a_create_container_hook_begins_in_the_built_root() {
+    require!(root, tool("busybox"));
+    differs!("crun" => "1.8.1 calls it in the bundle");
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let seen = scratch.join("seen");
+    let line = format!(
+        "(pwd; ls -d ./proc/1 dev/pts proc/self; touch dev/made; cd sys; ls -d kernel) >{} 2>&1",
+        seen.display()
+    );
+    for no_pivot in [false, true] {
+        let bundle = Bundle::busybox(&scratch, "one").script("ls /dev/made").edit(|config| {
+            config["hooks"]["createContainer"] = json!([shell(&line)]);
+        });
+        let mut run = runtime.command(["run", "--bundle"]);
+        run.arg(bundle.path()).args(no_pivot.then_some("--no-pivot")).arg("one");
+        let outcome = runtime.finish(&mut run).success();
+        assert_eq!(outcome.stdout, "/dev/made\n", "{outcome}");
+        let expected = format!("{}\n./proc/1\ndev/pts\nproc/self\nkernel\n", bundle.rootfs().display());
+        assert_eq!(fs::read_to_string(&seen).expect("it ran"), expected);
+        assert!(!bundle.rootfs().join("dev/made").exists(), "it landed in the bundle");
+    }
+}
+
+/// Without `env` a hook has the environment of the runtime, PATH included, as under runc and crun; a list, even an empty
+/// one, is all of it. startContainer hooks, which are the container's programs, have the container's; no hook of the host has
+/// anything of that (CVE-2025-23266).
+#[test]
+fn a_hook_without_an_environment_has_the_runtimes() {
+    require!(root, tool("busybox"));
+    differs!("runc" => "1.1.5 gives createContainer hooks the container's environment",
+        "runc-head" => "1.5 too", "crun" => "1.8.1 calls startContainer otherwise");
+    let kinds = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+    for (env, of_runtime, of_container, own) in [
+        (json!(null), true, true, false),
+        (json!([]), false, false, false),
+        (json!(["OWN=1", "PATH=/bin"]), false, false, true),
+    ] {
+        let scratch = Scratch::new();
+        let runtime = Runtime::new(&scratch);
+        let bundle = Bundle::busybox(&scratch, "one").edit(|config| {
+            config["process"]["env"] = json!(["PATH=/bin", "CONTAINERS=1", "LD_PRELOAD=/evil.so"]);
+            for kind in kinds {
+                let place = if kind == "startContainer" {
+                    String::new()
+                } else {
+                    scratch.path().display().to_string()
+                };
+                config["hooks"][kind] = json!([shell(&format!("/bin/busybox env >{place}/{kind}"))]);
+                config["hooks"][kind][0]["env"] = env.clone();
+            }
+        });
+        let mut run = runtime.verb("run", &bundle);
+        runtime.finish(run.env("CALLERS", "1")).success();
+        for kind in kinds {
+            let path = if kind == "startContainer" { bundle.rootfs().join(kind) } else { scratch.join(kind) };
+            let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{kind}: {error}"));
+            let is_inside = kind == "startContainer";
+            let has = |name: &str| text.lines().any(|line| line.starts_with(name));
+            assert_eq!(has("CALLERS=1"), of_runtime && !is_inside, "{kind} {env}: {text}");
+            assert_eq!(has("CONTAINERS=1"), of_container && is_inside, "{kind} {env}: {text}");
+            assert_eq!(has("LD_PRELOAD="), of_container && is_inside, "{kind} {env}: {text}");
+            assert_eq!(has("OWN=1"), own, "{kind} {env}: {text}");
+        }
+    }
+}

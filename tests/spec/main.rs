@@ -10,6 +10,7 @@ mod corpus;
 mod devices;
 mod hooks;
 mod idmap;
+mod mount_words;
 mod mountinfo;
 mod mounts;
 mod namespaces;

@@ -84,3 +84,56 @@ fn relative_paths_are_refused() {
         assert!(said.contains(field) && said.contains("etc/passwd"), "{said}");
     }
 }
+
+/// A mount over the root is left behind when the root is entered: what was asked for is had otherwise, or refused.
+#[test]
+fn a_readonly_path_that_is_the_root_makes_the_root_readonly() {
+    require!(root, tool("busybox"));
+    differs!("crun" => "1.8.1 leaves it writable without a word");
+    for path in ["/", "/.", "//", "/usr/..", "/link", "/link/link/", "/chain"] {
+        let scratch = Scratch::new();
+        let script = "touch /x /usr/x 2>/dev/null || echo closed; touch /dev/shm/x && echo open; cat /link/etc/passwd | head -1";
+        let bundle = Bundle::busybox(&scratch, "one").script(script).edit(|config| {
+            config["linux"]["readonlyPaths"] = json!([path]);
+        });
+        std::os::unix::fs::symlink("/", bundle.rootfs().join("link")).expect("a link");
+        std::os::unix::fs::symlink("usr/../link", bundle.rootfs().join("chain")).expect("a link");
+        let seen = Runtime::new(&scratch).run(&bundle).success();
+        assert_eq!(seen.stdout, "closed\nopen\nroot:x:0:0:root:/root:/bin/sh\n", "{path}: {seen}");
+    }
+}
+
+#[test]
+fn a_masked_path_that_is_the_root_is_refused() {
+    require!(root, tool("busybox"));
+    differs!("runc" => "1.1.5 masks nothing without a word", "crun" => "1.8.1 neither");
+    for path in ["/", "/./", "/usr/..", "/proc/../"] {
+        let said = refusal(|config| config["linux"]["maskedPaths"] = json!(["/proc/keys", path]));
+        assert!(said.contains("can't mask path") && said.contains("the root itself"), "{path}: {said}");
+    }
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    let bundle =
+        Bundle::busybox(&scratch, "one").edit(|config| config["linux"]["maskedPaths"] = json!(["/link"]));
+    std::os::unix::fs::symlink("..", bundle.rootfs().join("link")).expect("a link");
+    let outcome = runtime.run(&bundle);
+    assert!(!outcome.status.success() && outcome.stderr.contains("the root itself"), "{outcome}");
+}
+
+/// The directory of the root shown elsewhere is no root, though it is the same directory.
+#[test]
+fn the_root_shown_elsewhere_is_a_path_like_others() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let bundle = Bundle::busybox(&scratch, "one")
+        .script("touch /again/x || echo closed; touch /x && echo open; ls /hidden");
+    let rootfs = bundle.rootfs();
+    let bundle = bundle.edit(|config| {
+        for place in ["/again", "/hidden"] {
+            crate::mounts::add(config, place, "none", &rootfs.display().to_string(), &["bind"]);
+        }
+        config["linux"]["readonlyPaths"] = json!(["/again"]);
+        config["linux"]["maskedPaths"] = json!(["/hidden"]);
+    });
+    assert_eq!(Runtime::new(&scratch).run(&bundle).success().stdout, "closed\nopen\n");
+}

@@ -124,3 +124,35 @@ fn without_a_word_about_it_no_mount_follows_a_shared_host() {
     let following: Vec<_> = seen.iter().filter(|(_, entry)| !entry.propagation.is_empty()).collect();
     assert!(following.is_empty(), "{following:#?}");
 }
+
+/// As under runc and crun: what names no propagation follows `rootfsPropagation`, whichever process opens the source.
+#[test]
+fn a_bind_that_names_no_propagation_has_that_of_the_root() {
+    require!(root, tool("busybox"), tool("unshare"));
+    for (of_root, wanted) in [
+        ("rslave", "seen\n"),
+        ("slave", "seen\n"),
+        ("rshared", "seen\nhost: seen\n"),
+        ("rprivate", ""),
+        ("private", ""),
+    ] {
+        if crate::is("runc") && !of_root.starts_with('r') {
+            continue;
+        }
+        for options in [&["rbind"][..], &["bind", "rw"]] {
+            let scratch = Scratch::new();
+            let seen = both_sides(&scratch, options, of_root);
+            assert_eq!(seen.stdout, wanted, "{of_root} {options:?}: {seen}");
+        }
+    }
+}
+
+#[test]
+fn a_named_propagation_holds_against_that_of_the_root() {
+    require!(root, tool("busybox"), tool("unshare"));
+    for (options, of_root) in [(["rbind", "rprivate"], "rslave"), (["rbind", "private"], "rshared")] {
+        let scratch = Scratch::new();
+        let seen = both_sides(&scratch, &options, of_root);
+        assert_eq!(seen.stdout, "", "{of_root} {options:?}: {seen}");
+    }
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::process::Pid;
 
+use crate::deranged::{self, Attribute};
 use crate::eventually::holds_within;
 use crate::knarr::Knarr;
 use crate::process::Background;
@@ -47,6 +48,14 @@ impl<'a> Daemon<'a> {
     #[track_caller]
     pub fn start_under(scratch: &'a Scratch, starter: &[&str]) -> Self {
         Self::launched(scratch, starter, &[])
+    }
+
+    /// As [`Self::start`], by a caller with these attributes.
+    #[must_use]
+    #[track_caller]
+    pub fn start_deranged(scratch: &'a Scratch, attributes: &[Attribute]) -> Self {
+        let script = deranged::script(attributes);
+        Self::launched(scratch, &["perl", "-e", &script], &[])
     }
 
     #[track_caller]

@@ -11,6 +11,7 @@
 //! - [`Shim`], [`Attached`]: a shim of ours without a manager, and a client of its streams
 //! - [`python`]: Python with packages, for clients that are not ours
 //! - [`Pty`]: a program on a terminal; [`Receiver`]: where a runtime sends a descriptor
+//! - [`deranged`]: callers with odd process attributes
 //! - [`eventually`]: waiting for a state of the world with a deadline
 //! - [`strace`]: a program killed, or a system call failed, at a chosen call
 //! - [`require!`]: what a test needs of the machine, or it is skipped loudly and counted
@@ -23,6 +24,7 @@ pub mod bundle;
 pub mod cgroup;
 pub mod containerd;
 pub mod daemon;
+pub mod deranged;
 pub mod docker;
 pub mod eventually;
 pub mod grpc;

@@ -4,6 +4,13 @@ use super::flags::{Flag, Takes};
 use super::verbs::{GLOBAL_FLAGS, VERBS, Verb};
 use crate::spec;
 
+/// What callers of other runtimes ask about a bundle.
+const NOTES: &str = "
+NOTES:
+   A bind mount that names no propagation has that of linux.rootfsPropagation, or is private.
+   A hook without env has the environment of this program; one with env, even an empty one, has that alone.
+";
+
 /// Named `runc version` when called as runc, since go-runc looks for those words.
 #[must_use]
 pub fn version(program: &str) -> String {
@@ -42,6 +49,9 @@ pub fn of_verb(program: &str, verb: &Verb) -> String {
     );
     flags(&mut text, verb.flags);
     line(&mut text, "--help, -h", "show help");
+    if matches!(verb.name, "create" | "run" | "restore") {
+        text.push_str(NOTES);
+    }
     text
 }
 

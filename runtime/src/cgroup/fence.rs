@@ -116,6 +116,7 @@ impl Fence {
     pub fn check(plan: &CgroupPlan) -> Result<(), CgroupError> {
         present(&plan.paths, |_, directory| rustix::fs::access(directory, Access::EXISTS))?
             .into_iter()
+            .filter(|(path, ())| !is_anothers(plan, path))
             .try_for_each(|(path, ())| check_unused(Cgroup::new(path, &OnceCell::new())))
     }
 
@@ -127,6 +128,7 @@ impl Fence {
     ) -> Result<(), CgroupError> {
         for path in &plan.paths.hierarchies {
             match make(path, made) {
+                Ok(false) if is_anothers(plan, path) => {}
                 Ok(is_new) => {
                     let directory = OnceCell::new();
                     // What systemd has made has the placeholder in it.
@@ -287,6 +289,15 @@ impl Fence {
     pub(super) fn v1(&self, controller: &str) -> Option<Cgroup<'_>> {
         self.cgroups().find(|cgroup| cgroup.path.controllers.iter().any(|name| name == controller))
     }
+}
+
+/// A cgroup of that name is there which we may not enter, and nothing there was asked for (rootless): like one that we may
+/// not make, it is left out.
+fn is_anothers(plan: &CgroupPlan, path: &CgroupPath) -> bool {
+    let may_enter = || {
+        rustix::fs::accessat(CWD, path.directory().join("cgroup.procs"), Access::WRITE_OK, AtFlags::EACCESS)
+    };
+    plan.forgives(path) && may_enter().is_err()
 }
 
 /// A cgroup that was there before must be empty and running, and so must those inside it: ours would mix with whatever

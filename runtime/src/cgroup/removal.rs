@@ -29,6 +29,12 @@ impl CgroupPaths {
         }
     }
 
+    /// Whether anything runs in one of the cgroups, as far as they can be looked into.
+    #[must_use]
+    pub fn has_processes(&self) -> bool {
+        Fence::open(self).and_then(|fence| fence.pids()).is_ok_and(|pids| !pids.is_empty())
+    }
+
     /// False at the first that is in use, or cannot be removed for another reason: whoever is in one is in the others,
     /// the freezer among them, which is needed to kill a fork bomb.
     fn remove_empty(&self) -> bool {

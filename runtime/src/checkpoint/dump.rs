@@ -55,6 +55,7 @@ pub fn dump(
     if state_directory.join(NOTIFY_DIRECTORY).is_dir() {
         crate::notify::show(&mut spec, state_directory);
     }
+    crate::host::leave_out_own_namespaces(&mut spec);
     let plan = Plan::new(&spec, Path::new(&state.bundle))?;
     require_mount_namespace(&plan)?;
     let init = state.init.ok_or(CheckpointError::NoProcess)?;

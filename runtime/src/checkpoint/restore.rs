@@ -76,7 +76,7 @@ pub fn restore(
     match make(request, options, &decided, &mut undo) {
         Ok(created) => Ok(created),
         Err(error) => {
-            undo.undo(&decided.spec.hooks, request.log);
+            undo.undo(&decided.spec.hooks, &request.bundle.path, request.log);
             Err(error)
         }
     }
@@ -215,8 +215,9 @@ impl Progress<'_> {
         match notice.script.as_str() {
             "setup-namespaces" => {
                 let text = self.state.oci("creating", notice.pid);
-                hooks::run(HookKind::Prestart, &self.spec.hooks, &text)?;
-                hooks::run(HookKind::CreateRuntime, &self.spec.hooks, &text)?;
+                let bundle = Some(self.request.bundle.path.as_path());
+                hooks::run(HookKind::Prestart, &self.spec.hooks, &text, bundle)?;
+                hooks::run(HookKind::CreateRuntime, &self.spec.hooks, &text, bundle)?;
             }
             "orphan-pts-master" => {
                 let terminal = notice.descriptor.ok_or(CheckpointError::Malformed)?;

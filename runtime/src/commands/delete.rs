@@ -8,22 +8,26 @@ use knarr_proto::id::ContainerId;
 use knarr_proto::status::Status;
 
 use super::CommandError;
-use crate::args::DeleteArgs;
-use crate::cgroup::CgroupPaths;
+use crate::args::{DeleteArgs, Globals};
+use crate::cgroup::{self, CgroupPaths, Driver};
 use crate::hooks;
-use crate::output::Log;
+use crate::host::Host;
+use crate::output::{Chain, Log};
 use crate::spec::{Spec, SpecError};
-use crate::state::{Directory, Process, State, StateError};
+use crate::state::{CONFIG, Directory, Process, State, StateError};
 use crate::sys::{Errno, pidfd};
 
 /// runc waits 100 times 100 ms; a process that SIGKILL does not end by then hangs in the kernel.
 const DEATH_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[inline(never)]
-pub(super) fn run(root: &Path, args: &DeleteArgs, log: &Log) -> Result<(), CommandError> {
+pub(super) fn run(globals: &Globals, args: &DeleteArgs, log: &Log) -> Result<(), CommandError> {
+    let root = globals.root.as_path();
     let state = match State::load(root, &args.id) {
         Ok(state) => state,
-        Err(StateError::NotFound(id)) => return without_state(root, &id, args.force),
+        Err(error @ (StateError::NotFound(_) | StateError::Parse { .. } | StateError::Version { .. })) => {
+            return without_state(globals, args, error, log);
+        }
         Err(error) => return Err(error.into()),
     };
     let status = state.observe(root)?.status;
@@ -36,14 +40,54 @@ pub(super) fn run(root: &Path, args: &DeleteArgs, log: &Log) -> Result<(), Comma
     destroy(root, &state, log)
 }
 
-/// A directory without a state belongs to a creator that got no further.
-fn without_state(root: &Path, id: &ContainerId, force: bool) -> Result<(), CommandError> {
-    match Directory::open(root, id) {
-        Ok(directory) if !directory.is_claimed()? => directory.remove()?,
-        Ok(_) | Err(StateError::NotFound(_)) => {}
-        Err(error) => return Err(error.into()),
+/// A directory without a state that can be read: its creator got no further, or something has damaged it. What runs is
+/// found without it, and only `--force` ends it.
+fn without_state(
+    globals: &Globals,
+    args: &DeleteArgs,
+    error: StateError,
+    log: &Log,
+) -> Result<(), CommandError> {
+    let is_missing = matches!(error, StateError::NotFound(_));
+    let directory = match Directory::open(&globals.root, &args.id) {
+        Ok(directory) => directory,
+        Err(StateError::NotFound(_)) if args.force => return Ok(()),
+        Err(other) => return Err(other.into()),
+    };
+    // It will write a state, or end and leave the directory to the next `delete`.
+    if directory.is_claimed()? {
+        return if args.force && is_missing { Ok(()) } else { Err(error.into()) };
     }
-    if force { Ok(()) } else { Err(StateError::NotFound(id.clone()).into()) }
+    let rebuilt = rebuild(globals, &args.id);
+    match (rebuilt, args.force) {
+        (Some(state), true) => {
+            log.warning(&format!("{}: what is left of the container is found by its cgroups", Chain(&error)));
+            destroy(&globals.root, &state, log)
+        }
+        (rebuilt, false)
+            if !is_missing || rebuilt.as_ref().is_some_and(|state| state.cgroups.has_processes()) =>
+        {
+            Err(error.into())
+        }
+        (_, force) => {
+            directory.remove()?;
+            if force { Ok(()) } else { Err(error.into()) }
+        }
+    }
+}
+
+/// A state that is enough to end a container: the one before, or what the kept configuration says of its cgroups.
+fn rebuild(globals: &Globals, id: &ContainerId) -> Option<State> {
+    if let Some(earlier) = State::load_earlier(&globals.root, id).ok().filter(|state| state.id == *id) {
+        return Some(earlier);
+    }
+    let spec = Spec::load_kept(&globals.root.join(id.as_str()).join(CONFIG)).ok()?;
+    // systemd's form of the path has two colons.
+    let is_systemd = globals.systemd_cgroup || spec.linux.cgroups_path.split(':').count() == 3;
+    let driver = if is_systemd { Driver::Systemd } else { Driver::Cgroupfs };
+    let host = Host::probe(globals.rootless).ok()?;
+    let cgroups = cgroup::plan(&spec, id, &host, driver).ok()?.paths;
+    Some(State::of_cgroups(id.clone(), cgroups, !spec.hooks.poststop.is_empty()))
 }
 
 fn end(process: Option<Process>, cgroups: &CgroupPaths) -> Result<(), CommandError> {
@@ -81,7 +125,7 @@ pub(super) fn destroy(root: &Path, state: &State, log: &Log) -> Result<(), Comma
     }
     Directory::open(root, &state.id)?.remove()?;
     if let Some(spec) = spec {
-        hooks::run_poststop(&spec.hooks, &state.oci("stopped", 0), log);
+        hooks::run_poststop(&spec.hooks, &state.oci("stopped", 0), Path::new(&state.bundle), log);
     }
     Ok(())
 }

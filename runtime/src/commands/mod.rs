@@ -58,7 +58,7 @@ pub fn run(invocation: &Invocation, sealed: Result<(), SealError>, log: &Log) ->
         }
         Command::Start(id) => start::run(root, id)?,
         Command::Kill(args) => kill::run(root, args)?,
-        Command::Delete(args) => delete::run(root, args, log)?,
+        Command::Delete(args) => delete::run(&invocation.globals, args, log)?,
         Command::Exec(args) => {
             return exec::run(&invocation.globals, args, log)
                 .map_err(|error| CommandError::Exec(Box::new(error)));

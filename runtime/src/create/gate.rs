@@ -57,7 +57,9 @@ pub fn start(root: &Path, state: &State) -> Result<(), StartError> {
         // has ended, nobody reads the gate any more.
         retry_on_intr(|| poll(&mut [PollFd::new(&gate, PollFlags::empty())], None))
             .map_err(|source| StartError::Gate { source })?;
-        if let Err(error) = hooks::run(HookKind::Poststart, &spec.hooks, &state.oci("running", observed.pid))
+        let text = state.oci("running", observed.pid);
+        if let Err(error) =
+            hooks::run(HookKind::Poststart, &spec.hooks, &text, Some(Path::new(&state.bundle)))
         {
             if let Some(init) = init {
                 // It may have ended by itself; the hook's failure is the one to tell.

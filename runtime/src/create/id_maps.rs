@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use super::{CreateError, outside};
 use crate::plan::{Ids, mappings};
 use crate::spec::IdMapping;
-use crate::sys::Errno;
+use crate::sys::{Errno, exec};
 
 /// Writes both maps.
 pub(super) fn write(ids: &Ids, pid: u32) -> Result<(), CreateError> {
@@ -37,6 +37,7 @@ fn by_program(program: &'static str, pid: u32, mappings: &[IdMapping]) -> Result
     for range in mappings {
         command.args([range.container_id, range.host_id, range.size].map(|number| number.to_string()));
     }
+    exec::default_signals(&mut command);
     let output = command.output().map_err(|source| CreateError::MapProgram { program, source })?;
     match output.status.success() {
         true => Ok(()),

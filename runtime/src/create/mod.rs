@@ -22,7 +22,7 @@ use knarr_proto::id::ContainerId;
 
 use crate::cgroup::{self, Driver, Fence};
 use crate::hooks::{self, HookKind};
-use crate::host::Host;
+use crate::host::{Host, leave_out_own_namespaces};
 use crate::network;
 use crate::notify::{self, Notify, Watcher};
 use crate::null;
@@ -164,13 +164,14 @@ pub fn create(request: &CreateRequest<'_>, mut spec: Spec) -> Result<Created, Cr
         Err(error) => {
             // Whatever it is that failed then, that is why.
             let is_oom = undo.fence.as_ref().is_some_and(Fence::has_oom_kills);
-            undo.undo(&decided.spec.hooks, request.log);
+            undo.undo(&decided.spec.hooks, &request.bundle.path, request.log);
             Err(if is_oom { CreateError::OutOfMemory } else { error })
         }
     }
 }
 
-pub(crate) fn decide(request: &CreateRequest<'_>, spec: Spec) -> Result<Decided, CreateError> {
+pub(crate) fn decide(request: &CreateRequest<'_>, mut spec: Spec) -> Result<Decided, CreateError> {
+    leave_out_own_namespaces(&mut spec);
     let plan = Plan::new(&spec, &request.bundle.path)?;
     hooks::check(&spec.hooks)?;
     if let Some(process) = &spec.process {
@@ -249,7 +250,8 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     channel.go()?;
     if request.start == Start::AtOnce {
         await_execution(channel)?;
-        hooks::run(HookKind::Poststart, &decided.spec.hooks, &state.oci("running", pid))?;
+        let text = state.oci("running", pid);
+        hooks::run(HookKind::Poststart, &decided.spec.hooks, &text, Some(&request.bundle.path))?;
     }
     let Child { pid, pidfd } = undo.keep()?;
     Ok(Created { pid, pidfd, master, notify, warnings: warnings(decided, &state) })

@@ -1,6 +1,7 @@
 //! Answering the child's requests until it is ready; the same for a container's first process and for `exec`.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use super::{Child, CreateError, Decided, Options, outside, sources};
 use crate::handshake::{CreatorEnd, Failure, Message, Phase};
@@ -39,8 +40,9 @@ impl Served<'_> {
                 Message::Hooks => {
                     let hooks = self.hooks.ok_or(CreateError::Order)?;
                     let text = self.state.oci("creating", self.child.pid);
-                    hooks::run(HookKind::Prestart, hooks, &text)?;
-                    hooks::run(HookKind::CreateRuntime, hooks, &text)?;
+                    let bundle = Some(Path::new(&self.state.bundle));
+                    hooks::run(HookKind::Prestart, hooks, &text, bundle)?;
+                    hooks::run(HookKind::CreateRuntime, hooks, &text, bundle)?;
                     channel.go()?;
                 }
                 Message::Console(terminal) => {

@@ -1,7 +1,7 @@
 //! What has been done to the host so far, and how it is taken back: the last change first.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
@@ -46,7 +46,7 @@ pub(crate) struct Undo {
 impl Undo {
     /// Takes everything back, and calls the poststop hooks as `delete` does. What cannot be taken back stays recorded in the
     /// state, for `delete --force`; the error that led here is the one to tell.
-    pub(crate) fn undo(self, hooks: &Hooks, log: &Log) {
+    pub(crate) fn undo(self, hooks: &Hooks, bundle: &Path, log: &Log) {
         if let Some(path) = self.pid_file {
             std::fs::remove_file(path).ok();
         }
@@ -63,7 +63,7 @@ impl Undo {
             _ => false,
         };
         if let Some(stopped) = self.stopped.filter(|_| is_gone) {
-            hooks::run_poststop(hooks, &stopped, log);
+            hooks::run_poststop(hooks, &stopped, bundle, log);
         }
     }
 

@@ -4,6 +4,7 @@
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use rustix::fs::{MemfdFlags, OFlags, memfd_create};
 use rustix::io::Errno;
 
 use crate::spec::Hook;
-use crate::sys::{errno_of, pidfd};
+use crate::sys::{errno_of, exec, pidfd};
 
 /// How much of each of stdout and stderr an error repeats; more is read and dropped, so that the hook never blocks.
 const OUTPUT_MAX_BYTES: usize = 4096;
@@ -88,12 +89,17 @@ fn describe(status: ExitStatus) -> String {
 }
 
 /// Runs the hook to its end.
-pub(super) fn call(hook: &Hook, state: &[u8], timeout: Option<Duration>) -> Result<(), HookFailure> {
+pub(super) fn call(
+    hook: &Hook,
+    state: &[u8],
+    directory: Option<&Path>,
+    timeout: Option<Duration>,
+) -> Result<(), HookFailure> {
     let supervise = |source| HookFailure::Supervise { path: hook.path.clone(), source };
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     let stdin = state_file(state).map_err(supervise)?;
-    let mut child =
-        spawn(hook, stdin).map_err(|source| HookFailure::Start { path: hook.path.clone(), source })?;
+    let mut child = spawn(hook, stdin, directory)
+        .map_err(|source| HookFailure::Start { path: hook.path.clone(), source })?;
     let mut captured = Captured::of(&mut child);
     let ended = wait(&child, &mut captured, deadline);
     if ended != Ok(Ended::Exited) {
@@ -118,13 +124,19 @@ fn state_file(state: &[u8]) -> Result<OwnedFd, Errno> {
     Ok(file.into())
 }
 
-fn spawn(hook: &Hook, stdin: OwnedFd) -> io::Result<Child> {
+fn spawn(hook: &Hook, stdin: OwnedFd, directory: Option<&Path>) -> io::Result<Child> {
     let mut command = Command::new(&hook.path);
     if let Some((name, arguments)) = hook.args.split_first() {
         command.arg0(name).args(arguments);
     }
-    command.env_clear();
-    command.envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
+    if let Some(env) = &hook.env {
+        command.env_clear().envs(env.iter().filter_map(|entry| entry.split_once('=')));
+    }
+    if let Some(directory) = directory {
+        // A bundle may be gone by the time of its container's deletion.
+        command.current_dir(if directory.is_dir() { directory } else { Path::new("/") });
+    }
+    exec::default_signals(&mut command);
     command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 

@@ -2,11 +2,16 @@
 //!
 //! Which side calls which: the creator `prestart`, `createRuntime` (before the child pivots), `poststart`, `poststop`;
 //! the child `createContainer` (in the container's namespaces, before pivot_root, so that host paths still resolve) and
-//! `startContainer` (after pivot_root, when start was asked, right before exec). A hook never inherits a descriptor, an
-//! environment or an unbounded time from us.
+//! `startContainer` (after pivot_root, when start was asked, right before exec).
+//!
+//! What a hook inherits is as under runc: the runtime's environment unless it has `env`, which may be empty; the runtime's
+//! limits and file mode mask; default signal actions and no blocked signal; the bundle as its directory for those that the
+//! creator calls, the root filesystem for createContainer, `/` for startContainer. The container's own environment reaches
+//! startContainer hooks alone, which are programs of the container (CVE-2025-23266). No hook inherits a descriptor.
 
 mod call;
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::output::{Chain, Log};
@@ -135,34 +140,44 @@ fn check_one(kind: &'static str, index: usize, hook: &Hook) -> Result<(), HookEr
         Some(seconds) if seconds <= 0 => return Err(HookError::Timeout { kind, index, seconds }),
         Some(_) | None => {}
     }
-    match hook.env.iter().find(|entry| entry.find('=').is_none_or(|at| at == 0)) {
+    match hook.env.iter().flatten().find(|entry| entry.find('=').is_none_or(|at| at == 0)) {
         Some(entry) => Err(HookError::Environment { kind, index, entry: entry.clone() }),
         None => Ok(()),
     }
 }
 
-/// Calls the hooks of one place in order, each with `state` (the JSON of the container's state) on its stdin. The first
-/// failure ends the sequence, and the container (runtime-spec, "Lifecycle"; its earlier versions had a failed `poststart`
+/// Calls the hooks of one place in order, each with `state` (the JSON of the container's state) on its stdin, in `directory`
+/// or else in ours. The first failure ends the sequence, and the container (runtime-spec, "Lifecycle"; its earlier versions had a failed `poststart`
 /// warned about, which runc never did).
 ///
 /// # Errors
 /// [`HookError::Failed`].
-pub fn run(kind: HookKind, hooks: &Hooks, state: &[u8]) -> Result<(), HookError> {
-    kind.among(hooks).iter().enumerate().try_for_each(|(index, hook)| run_one(kind, index, hook, state))
+pub fn run(kind: HookKind, hooks: &Hooks, state: &[u8], directory: Option<&Path>) -> Result<(), HookError> {
+    let mut hooks = kind.among(hooks).iter().enumerate();
+    hooks.try_for_each(|(index, hook)| run_one((kind, index), hook, state, directory))
 }
 
 /// Calls all poststop hooks: no container is left to end, so that the specification has failures logged.
-pub fn run_poststop(hooks: &Hooks, state: &[u8], log: &Log) {
+pub fn run_poststop(hooks: &Hooks, state: &[u8], directory: &Path, log: &Log) {
     for (index, hook) in hooks.poststop.iter().enumerate() {
-        if let Err(error) = run_one(HookKind::Poststop, index, hook, state) {
+        if let Err(error) = run_one((HookKind::Poststop, index), hook, state, Some(directory)) {
             log.warning(&Chain(&error).to_string());
         }
     }
 }
 
-fn run_one(kind: HookKind, index: usize, hook: &Hook, state: &[u8]) -> Result<(), HookError> {
+fn run_one(
+    (kind, index): (HookKind, usize),
+    hook: &Hook,
+    state: &[u8],
+    directory: Option<&Path>,
+) -> Result<(), HookError> {
     let timeout = hook.timeout.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
-    call::call(hook, state, timeout).map_err(|source| HookError::Failed { kind: kind.name(), index, source })
+    call::call(hook, state, directory, timeout).map_err(|source| HookError::Failed {
+        kind: kind.name(),
+        index,
+        source,
+    })
 }
 
 #[cfg(test)]

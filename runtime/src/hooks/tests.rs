@@ -10,7 +10,7 @@ fn shell(script: &str) -> Hook {
     Hook {
         path: "/bin/sh".to_owned(),
         args: vec!["hook".to_owned(), "-c".to_owned(), script.to_owned()],
-        env: Vec::new(),
+        env: None,
         timeout: None,
     }
 }
@@ -20,7 +20,7 @@ fn prestart(hook: Hook) -> Hooks {
 }
 
 fn failure(hook: Hook) -> String {
-    let error = run(HookKind::Prestart, &prestart(hook), b"{}").unwrap_err();
+    let error = run(HookKind::Prestart, &prestart(hook), b"{}", None).unwrap_err();
     assert_eq!(error.to_string(), "error running prestart hook #0");
     std::error::Error::source(&error).unwrap().to_string()
 }
@@ -50,13 +50,13 @@ fn the_state_arrives_on_stdin_whole_even_when_it_is_larger_than_a_pipe() {
     let scratch = Scratch::new("state");
     let state = vec![b'x'; 300_000];
     let hook = shell(&format!("cat > {}", scratch.file("out").display()));
-    run(HookKind::Prestart, &prestart(hook), &state).unwrap();
+    run(HookKind::Prestart, &prestart(hook), &state, None).unwrap();
     assert_eq!(fs::read(scratch.file("out")).unwrap(), state);
 }
 
 #[test]
 fn a_hook_that_does_not_read_its_state_is_no_failure() {
-    run(HookKind::Prestart, &prestart(shell("exec <&-; exit 0")), &vec![b'x'; 300_000]).unwrap();
+    run(HookKind::Prestart, &prestart(shell("exec <&-; exit 0")), &vec![b'x'; 300_000], None).unwrap();
 }
 
 #[test]
@@ -65,8 +65,8 @@ fn arguments_and_environment_are_given_exactly_and_nothing_else_is() {
     let script = format!("echo \"$0 $1\" > {0}; env >> {0}", scratch.file("out").display());
     let mut hook = shell(&script);
     hook.args.extend(["zero".to_owned(), "one".to_owned()]);
-    hook.env = vec!["PATH=/usr/bin:/bin".to_owned(), "A=b=c".to_owned()];
-    run(HookKind::Prestart, &prestart(hook), b"{}").unwrap();
+    hook.env = Some(vec!["PATH=/usr/bin:/bin".to_owned(), "A=b=c".to_owned()]);
+    run(HookKind::Prestart, &prestart(hook), b"{}", None).unwrap();
     let text = fs::read_to_string(scratch.file("out")).unwrap();
     let mut lines: Vec<_> =
         text.lines().filter(|line| !line.starts_with("PWD=") && !line.starts_with("_=")).collect();
@@ -107,7 +107,7 @@ fn what_a_hook_leaves_in_the_background_is_not_waited_for() {
     let scratch = Scratch::new("background");
     let before = Instant::now();
     let hook = shell(&format!("sleep 30 & echo $! > {}", scratch.file("pid").display()));
-    run(HookKind::Prestart, &prestart(hook), b"{}").unwrap();
+    run(HookKind::Prestart, &prestart(hook), b"{}", None).unwrap();
     assert!(before.elapsed() < Duration::from_secs(20));
     let pid = fs::read_to_string(scratch.file("pid")).unwrap().trim().parse().unwrap();
     rustix::process::kill_process(
@@ -119,8 +119,7 @@ fn what_a_hook_leaves_in_the_background_is_not_waited_for() {
 
 #[test]
 fn a_program_that_is_not_there_is_named() {
-    let missing =
-        Hook { path: "/nonexistent/hook".to_owned(), args: Vec::new(), env: Vec::new(), timeout: None };
+    let missing = Hook { path: "/nonexistent/hook".to_owned(), args: Vec::new(), env: None, timeout: None };
     assert_eq!(failure(missing), "cannot start \"/nonexistent/hook\"");
 }
 
@@ -129,7 +128,7 @@ fn the_first_failure_ends_the_sequence() {
     let scratch = Scratch::new("sequence");
     let touch = shell(&format!("> {}", scratch.file("second").display()));
     let hooks = Hooks { create_runtime: vec![shell("exit 1"), touch], ..Hooks::default() };
-    let error = run(HookKind::CreateRuntime, &hooks, b"{}").unwrap_err();
+    let error = run(HookKind::CreateRuntime, &hooks, b"{}", None).unwrap_err();
     assert_eq!(error.to_string(), "error running createRuntime hook #0");
     assert!(!scratch.file("second").exists());
 }
@@ -154,7 +153,7 @@ fn hooks_that_can_never_run_are_refused_by_the_plan() {
     );
     assert_eq!(with(|hook| hook.timeout = Some(1)), Ok(()));
     assert_eq!(
-        with(|hook| hook.env = vec!["=x".to_owned()]),
+        with(|hook| hook.env = Some(vec!["=x".to_owned()])),
         refused("hooks.poststart[1].env: \"=x\" is not of the form KEY=value")
     );
 }

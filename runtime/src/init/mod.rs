@@ -11,6 +11,8 @@ mod wait;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::fs::Mode;
+
 use crate::cgroup::{CgroupPaths, Entrance};
 use crate::handshake::{ChannelError, ChildEnd, Failure, Phase};
 use crate::hooks::{self, HookError, HookKind};
@@ -164,9 +166,9 @@ impl<'a> Isolated<'a> {
             mount_label: init.mount_label,
             cwd: &init.plan.process.cwd,
         };
-        rustix::process::umask(rustix::fs::Mode::empty());
+        let callers_umask = rustix::process::umask(Mode::empty());
         let mut built = rootfs::build(&init.plan.root, &around)?;
-        run_outer_hooks(&init, channel)?;
+        run_outer_hooks(&init, channel, callers_umask)?;
         let console = console(&init, &built.tree, built.devpts(), channel)?;
         if !init.plan.sysctls.is_empty() {
             let procfs = built.take_procfs()?;
@@ -182,12 +184,14 @@ impl<'a> Isolated<'a> {
     }
 }
 
-fn run_outer_hooks(init: &Init<'_>, channel: &ChildEnd) -> Result<(), InitError> {
+fn run_outer_hooks(init: &Init<'_>, channel: &ChildEnd, callers_umask: Mode) -> Result<(), InitError> {
     if !init.hooks.prestart.is_empty() || !init.hooks.create_runtime.is_empty() {
         channel.hooks()?;
     }
     if !init.hooks.create_container.is_empty() {
-        hooks::run(HookKind::CreateContainer, init.hooks, &(init.state)("creating"))?;
+        rustix::process::umask(callers_umask);
+        hooks::run(HookKind::CreateContainer, init.hooks, &(init.state)("creating"), None)?;
+        rustix::process::umask(Mode::empty());
     }
     Ok(())
 }
@@ -235,10 +239,10 @@ fn start_hooks(
     }
     let environment: Vec<String> = environment.collect();
     let mut start_container = hooks.start_container.clone();
-    for hook in start_container.iter_mut().filter(|hook| hook.env.is_empty()) {
-        hook.env.clone_from(&environment);
+    for hook in &mut start_container {
+        hook.env.get_or_insert_with(|| environment.clone());
     }
     let hooks = Hooks { start_container, ..Hooks::default() };
-    hooks::run(HookKind::StartContainer, &hooks, &state("created"))?;
+    hooks::run(HookKind::StartContainer, &hooks, &state("created"), None)?;
     Ok(())
 }

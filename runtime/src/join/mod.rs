@@ -7,20 +7,20 @@ mod enter;
 mod sub_cgroups;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use knarr_proto::status::Status;
 
 use crate::cgroup::{CgroupError, Entrance, Fence, refuge};
 use crate::create::{Child, CreateError, Options, Served, await_execution, inherited, outside};
 use crate::handshake::{CreatorEnd, Failure};
-use crate::host::is_in_user_namespace;
+use crate::host::{is_in_user_namespace, is_own_namespace};
 use crate::output::Log;
 use crate::plan::{PlanError, Process};
 use crate::process::launch::{Launch, UserNamespace};
 use crate::process::policies::{Policies, PolicyError};
 use crate::security::seccomp::{self, Program};
-use crate::spec::{self, NamespaceKind, Spec, SpecError};
+use crate::spec::{self, Linux, Namespace, NamespaceKind, Spec, SpecError};
 use crate::state::{State, StateError};
 use crate::sys::file::open_directory;
 use crate::sys::{Errno, pidfd};
@@ -115,7 +115,23 @@ struct Decided {
     kinds: Vec<NamespaceKind>,
 }
 
-fn decide(request: &ExecRequest<'_>) -> Result<Decided, ExecError> {
+/// One that the configuration gives by path may be the host's: only what the process is in counts.
+fn kinds(linux: &Linux, init: BorrowedFd<'_>) -> Result<Vec<NamespaceKind>, ExecError> {
+    if linux.namespaces.iter().all(|one| one.path.is_empty()) {
+        return Ok(linux.namespaces.iter().map(|one| one.kind).collect());
+    }
+    let gone = |_| ExecError::Stopped;
+    let directory = PathBuf::from(format!("/proc/{}/ns", pidfd::pid_of(init).map_err(gone)?));
+    let is_shared = |one: &Namespace| {
+        !one.path.is_empty() && is_own_namespace(one.kind, &directory.join(one.kind.file_name()))
+    };
+    let kinds = linux.namespaces.iter().filter(|one| !is_shared(one)).map(|one| one.kind).collect();
+    // It has that pid still, so it had it meanwhile.
+    pidfd::pid_of(init).map_err(gone)?;
+    Ok(kinds)
+}
+
+fn decide(request: &ExecRequest<'_>, init: BorrowedFd<'_>) -> Result<Decided, ExecError> {
     let mut warnings = Vec::new();
     let (process, linux) = (request.process, &request.spec.linux);
     Ok(Decided {
@@ -123,7 +139,7 @@ fn decide(request: &ExecRequest<'_>) -> Result<Decided, ExecError> {
         warnings,
         seccomp: linux.seccomp.as_ref().map(seccomp::compile).transpose().map_err(CreateError::from)?,
         policies: Policies::parse(Some(process), linux)?,
-        kinds: linux.namespaces.iter().map(|namespace| namespace.kind).collect(),
+        kinds: kinds(linux, init)?,
     })
 }
 
@@ -138,7 +154,7 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
         Status::Paused | Status::Created | Status::Running => {}
     }
     let init = request.state.open_init()?.ok_or(ExecError::Stopped)?;
-    let decided = decide(request)?;
+    let decided = decide(request, init.as_fd())?;
     let entrance = entrance(request, init.as_fd())?;
     let inherited = inherited(request.options.preserve_fds)?;
     let has = |kind| decided.kinds.contains(&kind);

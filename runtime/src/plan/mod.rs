@@ -18,6 +18,7 @@ pub mod process;
 mod properties;
 pub mod sysctls;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 pub use namespaces::Namespaces;
@@ -26,11 +27,14 @@ pub use process::Process;
 
 use crate::spec::{IdMapping, NamespaceKind, Spec};
 use crate::sys::mount::Reach;
-use mounts::{IdSource, Mount, MountKind};
+use mounts::{IdSource, Mount, MountKind, Place};
 use sysctls::Sysctl;
 
 /// sethostname's bound (`__NEW_UTS_LEN`).
 const HOST_NAME_MAX_BYTES: usize = 64;
+
+/// Of `maskedPaths` and of `readonlyPaths`: each that is there is a mount, of which there are no more either.
+const PATHS_MAX: usize = 10_000;
 
 /// Nanoseconds in a second, which an offset's must be below.
 const SECOND_NANOS: u32 = 1_000_000_000;
@@ -136,6 +140,8 @@ pub enum PlanError {
     Mapping { field: &'static str, reason: &'static str },
     #[error("config.json has {count} mounts, more than {most}")]
     TooManyMounts { count: usize, most: usize },
+    #[error("linux.{field} has {count} paths, more than {most}")]
+    TooManyPaths { field: &'static str, count: usize, most: usize },
     #[error("cannot mount on {destination:?}: it is the root itself")]
     MountOnRoot { destination: String },
     #[error("the mount at {destination} has no type and no bind option")]
@@ -239,7 +245,7 @@ fn root(spec: &Spec, bundle: &Path, namespaces: &Namespaces) -> Result<Root, Pla
         "" => None,
         word => Some(options::propagation(word).ok_or_else(|| PlanError::Propagation(word.to_owned()))?),
     };
-    let mounts = mounts::plan(&spec.mounts, bundle, &path)?;
+    let mounts = mounts::plan(&spec.mounts, Place { bundle, root: &path, propagation })?;
     let needs_user_namespace =
         |mount: &&Mount| mount.id_map.as_ref().is_some_and(|map| matches!(map.source, IdSource::Container));
     if let (false, Some(mount)) =
@@ -261,13 +267,17 @@ fn root(spec: &Spec, bundle: &Path, namespaces: &Namespaces) -> Result<Root, Pla
 }
 
 fn absolute(field: &'static str, paths: &[String]) -> Result<Vec<String>, PlanError> {
+    if paths.len() > PATHS_MAX {
+        return Err(PlanError::TooManyPaths { field, count: paths.len(), most: PATHS_MAX });
+    }
     let mut planned = Vec::with_capacity(paths.len());
+    let mut known = HashSet::with_capacity(paths.len());
     for (index, path) in paths.iter().enumerate() {
         if !path.starts_with('/') {
             return Err(PlanError::RelativePath { field, index, path: path.clone() });
         }
         let below = mounts::below_root(path);
-        if !planned.contains(&below) {
+        if known.insert(below.clone()) {
             planned.push(below);
         }
     }

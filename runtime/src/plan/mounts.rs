@@ -140,12 +140,21 @@ impl Attributes {
     }
 }
 
-pub(super) fn plan(mounts: &[spec::Mount], bundle: &Path, root: &Path) -> Result<Vec<Mount>, PlanError> {
+/// Which places the mounts are planned for.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) bundle: &'a Path,
+    pub(super) root: &'a Path,
+    /// `linux.rootfsPropagation`.
+    pub(super) propagation: Option<(u64, Reach)>,
+}
+
+pub(super) fn plan(mounts: &[spec::Mount], place: Place<'_>) -> Result<Vec<Mount>, PlanError> {
     if mounts.len() > MOUNTS_MAX {
         return Err(PlanError::TooManyMounts { count: mounts.len(), most: MOUNTS_MAX });
     }
     let placed = |(index, mount)| {
-        plan_one(mount, bundle, root).map_err(|error| PlanError::Mount { index, source: Box::new(error) })
+        plan_one(mount, place).map_err(|error| PlanError::Mount { index, source: Box::new(error) })
     };
     mounts.iter().enumerate().map(placed).collect()
 }
@@ -163,7 +172,19 @@ struct Sorted {
     data: Vec<(String, Option<String>)>,
 }
 
-fn plan_one(mount: &spec::Mount, bundle: &Path, root: &Path) -> Result<Mount, PlanError> {
+/// What a bind mount has that names no propagation: that of the root filesystem, as under runc and crun, so that with
+/// `slave` it shows what is mounted on the host later. Otherwise it is private: a copy is a peer of its source, and what
+/// the container mounts below it must not appear on the host unasked.
+fn unnamed_propagation(of_root: Option<(u64, Reach)>) -> Vec<(u64, Reach)> {
+    match of_root {
+        Some((libc::MS_SHARED, _)) => Vec::new(),
+        Some((libc::MS_SLAVE, _)) => vec![(libc::MS_SLAVE, Reach::Tree)],
+        _ => vec![(libc::MS_PRIVATE, Reach::Tree)],
+    }
+}
+
+fn plan_one(mount: &spec::Mount, place: Place<'_>) -> Result<Mount, PlanError> {
+    let Place { bundle, root, .. } = place;
     let asked = Path::new(&mount.destination);
     // As runc: the host's path of a place below the root means that place.
     let below = asked.strip_prefix(root).ok().and_then(Path::to_str).unwrap_or(&mount.destination);
@@ -181,7 +202,10 @@ fn plan_one(mount: &spec::Mount, bundle: &Path, root: &Path) -> Result<Mount, Pl
     if id_map.is_some() && !matches!(kind, MountKind::Bind { .. }) {
         return Err(PlanError::IdMapOfFilesystem { destination: mount.destination.clone() });
     }
-    let Sorted { attributes, recursive, propagation, .. } = sorted;
+    let Sorted { attributes, recursive, mut propagation, .. } = sorted;
+    if propagation.is_empty() && matches!(kind, MountKind::Bind { .. }) {
+        propagation = unnamed_propagation(place.propagation);
+    }
     Ok(Mount { destination, kind, attributes, recursive, propagation, id_map })
 }
 
@@ -207,7 +231,9 @@ fn sort(options: &[String]) -> Sorted {
             Some((Word::Attribute { set, clear }, Reach::One)) => sorted.attributes.add(set, clear),
             Some((Word::Attribute { set, clear }, Reach::Tree)) => sorted.recursive.add(set, clear),
             Some((Word::Propagation(flag), reach)) => sorted.propagation.push((flag, reach)),
-            Some((Word::Bind, reach)) => sorted.bind = Some(reach),
+            // As mount(2)'s MS_BIND and MS_REC they add up, in whatever order.
+            Some((Word::Bind, reach)) if sorted.bind != Some(Reach::Tree) => sorted.bind = Some(reach),
+            Some((Word::Bind, _)) => {}
             Some((Word::IdMap, reach)) => sorted.id_map = Some(reach),
             Some((Word::Remount, _)) => sorted.remount = true,
             Some((Word::CopyUp, _)) => sorted.copies_up = true,
@@ -295,7 +321,26 @@ mod tests {
             uid_mappings: Vec::new(),
             gid_mappings: Vec::new(),
         };
-        plan_one(&mount, Path::new("/bundle"), Path::new("/bundle/rootfs"))
+        let (bundle, root) = (Path::new("/bundle"), Path::new("/bundle/rootfs"));
+        plan_one(&mount, Place { bundle, root, propagation: None })
+    }
+
+    #[test]
+    fn words_for_a_bind_add_up_in_any_order() {
+        for (options, expected) in [
+            (&["bind"][..], Reach::One),
+            (&["rbind"], Reach::Tree),
+            (&["rbind", "bind"], Reach::Tree),
+            (&["bind", "rbind"], Reach::Tree),
+            (&["rbind", "ro", "bind", "bind"], Reach::Tree),
+            (&[], Reach::Tree),
+        ] {
+            let MountKind::Bind { reach, .. } = mount("/a", "bind", "/b", options).expect("valid").kind
+            else {
+                panic!("a bind")
+            };
+            assert_eq!(reach, expected, "{options:?}");
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) enum Entry {
     Leave(OwnedFd),
 }
 
-/// Copies the mount tree at the working directory and puts the copy in its place.
+/// Copies the mount tree at the working directory, puts the copy in its place, and makes it the working directory.
 pub(super) fn bind_root(propagation: Option<(u64, Reach)>) -> Result<Tree, RootError> {
     // Mounts of the container must not appear on the host, whatever the host's own mounts are (R30).
     let (flag, reach) = match propagation {
@@ -46,6 +46,8 @@ pub(super) fn bind_root(propagation: Option<(u64, Reach)>) -> Result<Tree, RootE
     let root = rustix::mount::open_tree(CWD, c".", flags).map_err(|source| RootError::Bind { source })?;
     rustix::mount::move_mount(&root, c"", CWD, c".", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .map_err(|source| RootError::Bind { source })?;
+    // The working directory is below the copy still, where nothing of the container will be: createContainer hooks start in it.
+    rustix::process::fchdir(&root).map_err(|source| RootError::Bind { source })?;
     if propagation.is_none() {
         // Nothing that is mounted on the host later shows up in the container (and criu finds no master of the root).
         let private = Change { propagation: libc::MS_PRIVATE, ..Change::default() };
@@ -80,7 +82,7 @@ pub(crate) fn enter(tree: &Tree, root: &crate::plan::Root, entry: &Entry) -> Res
             .map_err(|source| RootError::Readonly { path: "/".to_owned(), source })?;
     }
     match entry {
-        Entry::Pivot => pivot(tree, root.propagation.is_some()).map_err(failed)?,
+        Entry::Pivot => pivot(root.propagation.is_some()).map_err(failed)?,
         Entry::Move => {
             hide_kernel_files(&root.path).map_err(failed)?;
             replace(tree).map_err(failed)?;
@@ -93,11 +95,10 @@ pub(crate) fn enter(tree: &Tree, root: &crate::plan::Root, entry: &Entry) -> Res
     Ok(())
 }
 
-/// pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one, from where it is taken away; no
+/// pivot_root(2), "pivot_root(".", ".")", from the new root, where [`bind_root`] has brought us: the old root ends up on top of the new one, from where it is taken away; no
 /// directory for it is needed.
-fn pivot(tree: &Tree, host_may_be_shared: bool) -> Result<(), Errno> {
+fn pivot(host_may_be_shared: bool) -> Result<(), Errno> {
     let host = host_may_be_shared.then(|| open_directory(c"/")).transpose()?;
-    rustix::process::fchdir(tree)?;
     rustix::process::pivot_root(c".", c".")?;
     if let Some(host) = host {
         // Otherwise the unmount would travel to the host.

@@ -10,12 +10,16 @@ use crate::plan::mounts::{Attributes, Filesystem};
 use crate::sys::Errno;
 use crate::sys::mount::Reach;
 
-/// Makes `path` read-only where it is there; mounts below it stay as they are, as under runc.
+/// Makes `path` read-only where it is there; mounts below it stay as they are, as under runc. A mount over the root itself
+/// would be left behind when the root is entered, so that it is the root which becomes read-only then.
 pub(super) fn make_readonly(tree: &Tree, path: &str) -> Result<(), Errno> {
     let target = match tree.resolve(path, Links::Follow) {
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
         opened => opened?,
     };
+    if tree.is_root(target.as_fd())? {
+        return set_readonly(tree.as_fd());
+    }
     let copy = copy_tree(target.as_fd(), Reach::Tree)?;
     attach(copy.as_fd(), target.as_fd())?;
     set_readonly(copy.as_fd())
@@ -30,6 +34,10 @@ pub(super) fn mask(tree: &Tree, paths: &[String], mount_label: &str) -> Result<(
             Err(Errno::NOENT | Errno::NOTDIR) => continue,
             opened => opened.map_err(failed)?,
         };
+        // A mask over it would be left behind, too.
+        if tree.is_root(target.as_fd()).map_err(failed)? {
+            return Err(RootError::MaskRoot { path: format!("/{path}") });
+        }
         let mask = if is_directory(target.as_fd()).map_err(failed)? {
             next(&mut empty, || empty_directory(mount_label).map_err(failed))
         } else {

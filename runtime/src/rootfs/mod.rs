@@ -51,6 +51,8 @@ pub(crate) enum RootError {
     HostNull { source: Errno },
     #[error("can't mask path {path:?}")]
     Mask { path: String, source: Errno },
+    #[error("can't mask path {path:?}: it is the root itself; mask what it holds")]
+    MaskRoot { path: String },
     #[error("can't make {path:?} read-only")]
     Readonly { path: String, source: Errno },
     #[error("cannot create the working directory {path:?}")]

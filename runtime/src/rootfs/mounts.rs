@@ -245,10 +245,6 @@ fn changes(mount: &Mount, own: Attributes) -> Vec<(Change<'static>, Reach)> {
         .map(|(Attributes { set, clear }, reach)| (Change { set, clear, ..Change::default() }, reach))
         .collect();
     let propagate = |propagation| Change { propagation, ..Change::default() };
-    // A copy is a peer of its source, and what the container mounts below it must not appear on the host.
-    if matches!(mount.kind, MountKind::Bind { .. }) && mount.propagation.is_empty() {
-        changes.push((propagate(libc::MS_PRIVATE), Reach::Tree));
-    }
     changes.extend(mount.propagation.iter().map(|(propagation, reach)| (propagate(*propagation), *reach)));
     changes
 }

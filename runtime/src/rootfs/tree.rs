@@ -4,7 +4,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags};
 
 use crate::sys::Errno;
@@ -122,6 +122,20 @@ impl Tree {
             (Links::Follow, Some(left)) => self.make(next.trim_matches('/'), links, kind, left),
             _ => Err(Errno::LOOP),
         }
+    }
+
+    /// Whether a descriptor is of the root itself: of the same directory in the same mount.
+    pub(crate) fn is_root(&self, opened: BorrowedFd<'_>) -> Result<bool, Errno> {
+        let place = |descriptor: BorrowedFd<'_>| {
+            let status = rustix::fs::statx(
+                descriptor,
+                c"",
+                AtFlags::EMPTY_PATH,
+                StatxFlags::INO | StatxFlags::MNT_ID,
+            )?;
+            Ok::<_, Errno>((status.stx_mnt_id, status.stx_ino))
+        };
+        Ok(place(opened)? == place(self.0.as_fd())?)
     }
 
     /// The parent of `path`, made if it is not there, and the last name.

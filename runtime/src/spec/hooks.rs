@@ -36,9 +36,9 @@ pub struct Hook {
     /// argv, with argv[0]; empty means the path alone.
     #[serde(default, deserialize_with = "null_is_default")]
     pub args: Vec<String>,
-    /// `KEY=value`; nothing is inherited.
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub env: Vec<String>,
+    /// `KEY=value`, and nothing else; absent means the environment of whoever calls it.
+    #[serde(default)]
+    pub env: Option<Vec<String>>,
     /// Seconds until it is killed; must be above zero when given.
     #[serde(default)]
     pub timeout: Option<i64>,

@@ -126,6 +126,18 @@ impl NamespaceKind {
     }
 }
 
+impl NamespaceKind {
+    /// Its name in `/proc/PID/ns`.
+    #[must_use]
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Network => "net",
+            Self::Mount => "mnt",
+            other => other.name(),
+        }
+    }
+}
+
 /// A device node to make.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -3,11 +3,12 @@
 //! The creator holds a flock on the directory for as long as it works. The kernel drops it when the creator dies,
 //! whatever killed it, so "is being created" is never a lie.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use knarr_proto::id::ContainerId;
-use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::record::{FILE_NAME, NEW_FILE_NAME, State, write_private};
@@ -20,6 +21,8 @@ use crate::sys::errno_of;
 pub struct Claim {
     directory: OwnedFd,
     path: PathBuf,
+    /// Whether a state is in force.
+    is_recorded: Cell<bool>,
 }
 
 impl Claim {
@@ -41,7 +44,7 @@ impl Claim {
             Err(source) => return Err(StateError::Make { path, source }),
         }
         match lock(&path) {
-            Ok(directory) => Ok(Self { directory, path }),
+            Ok(directory) => Ok(Self { directory, path, is_recorded: Cell::new(false) }),
             Err(error) => {
                 // Nothing is in it yet; the error is the one to tell.
                 rustix::fs::unlinkat(CWD, &path, AtFlags::REMOVEDIR).ok();
@@ -117,14 +120,21 @@ impl Claim {
 pub struct Prepared<'a>(&'a Claim);
 
 impl Prepared<'_> {
-    /// Replaces what is remembered.
+    /// Replaces what is remembered. The state before stays under the other name, which names the cgroups, too: `delete
+    /// --force` finds what runs by it when this one is damaged.
     ///
     /// # Errors
     /// [`StateError::Write`].
     pub fn record(self) -> Result<(), StateError> {
-        let directory = self.0.dir();
-        rustix::fs::renameat(directory, NEW_FILE_NAME, directory, FILE_NAME)
-            .map_err(|source| self.0.not_written(source))
+        let (directory, is_second) = (self.0.dir(), self.0.is_recorded.replace(true));
+        let flags = if is_second { RenameFlags::EXCHANGE } else { RenameFlags::empty() };
+        let rename = |flags| rustix::fs::renameat_with(directory, NEW_FILE_NAME, directory, FILE_NAME, flags);
+        match rename(flags) {
+            // Not every filesystem exchanges.
+            Err(Errno::INVAL | Errno::NOSYS) => rename(RenameFlags::empty()),
+            renamed => renamed,
+        }
+        .map_err(|source| self.0.not_written(source))
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! state.json    the State: written beside, then renamed, so that there is always a whole one
+//! .state.json   the one before, with the cgroups' paths, for when that one is damaged
 //! config.json   the configuration as it was when the container was made
 //! exec.fifo     the start gate, while the process waits for `start`
 //! notify/       the sd_notify socket, if our caller had one
@@ -53,10 +54,10 @@ pub enum StateError {
     Write { path: PathBuf, source: Errno },
     #[error("cannot remove {path}")]
     Remove { path: PathBuf, source: Errno },
-    #[error("{path} is not the state of a container")]
+    #[error("{path} is not the state of a container; `delete --force` ends what is left of it")]
     Parse { path: PathBuf, source: serde_json::Error },
     #[error(
-        "{path} was written by another version of this program ({found}, this is {VERSION}); delete the container with that one"
+        "{path} was written by another version of this program ({found}, this is {VERSION}); delete the container with that one, or with `delete --force`"
     )]
     Version { path: PathBuf, found: u32 },
     #[error("cannot tell the state of process {pid}")]

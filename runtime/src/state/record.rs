@@ -129,13 +129,25 @@ impl State {
     /// [`StateError::NotFound`] when there is no such container or it has no state yet, [`StateError::Parse`] and
     /// [`StateError::Version`] when the file is not ours.
     pub fn load(root: &Path, id: &ContainerId) -> Result<Self, StateError> {
+        Self::load_file(root, id, FILE_NAME)
+    }
+
+    /// Reads the state before the present one, which has the cgroups, but as a rule no process.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_earlier(root: &Path, id: &ContainerId) -> Result<Self, StateError> {
+        Self::load_file(root, id, NEW_FILE_NAME)
+    }
+
+    fn load_file(root: &Path, id: &ContainerId, name: &str) -> Result<Self, StateError> {
         let directory = root.join(id.as_str());
         // A symbolic link among the containers is none: what is done to it would be done to another.
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = rustix::fs::open(&directory, flags, Mode::empty());
-        let text = opened
-            .and_then(|opened| file::read_text_at(opened.as_fd(), Path::new(FILE_NAME), MAX_STATE_BYTES));
-        let path = directory.join(FILE_NAME);
+        let text =
+            opened.and_then(|opened| file::read_text_at(opened.as_fd(), Path::new(name), MAX_STATE_BYTES));
+        let path = directory.join(name);
         match text {
             Ok(text) => Self::parse(&text, path),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Err(StateError::NotFound(id.clone())),
@@ -157,6 +169,28 @@ impl State {
                 (Ok(_), Err(source)) | (Err(source), _) => Err(StateError::Parse { path, source }),
                 (Ok(_), Ok(state)) => Ok(state),
             },
+        }
+    }
+
+    /// What is known of a container whose own state is lost, from when the paths of its cgroups are found.
+    #[must_use]
+    pub fn of_cgroups(id: ContainerId, cgroups: CgroupPaths, has_poststop_hooks: bool) -> Self {
+        Self {
+            version: VERSION,
+            id,
+            bundle: String::new(),
+            rootfs: String::new(),
+            created: String::new(),
+            owner: 0,
+            annotations: BTreeMap::new(),
+            cgroups,
+            resctrl: None,
+            creator: None,
+            init: None,
+            has_pid_namespace: false,
+            has_poststart_hooks: false,
+            has_poststop_hooks,
+            descriptors: Vec::new(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::ffi::{CStr, c_char, c_int};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::descriptor;
+use super::{descriptor, signal};
 
 /// What the program was called with, where the kernel laid it: the arguments, the first of them the program's name, and
 /// the environment. Valid as long as the process.
@@ -63,12 +63,18 @@ pub unsafe fn begin(
     // SAFETY: by our caller's contract.
     let argv = unsafe { std::slice::from_raw_parts(argv, count + 1) };
     open_standard_streams();
-    // Who reads our output may leave: that is an error to handle, not our end in the middle of a change.
-    // SAFETY: SIG_IGN is a valid action for this signal.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    signal::begin();
+    keep_own_rights();
     let code = main(Arguments { argv, environment });
     // Which writes what standard output still holds.
     std::process::exit(code.into())
+}
+
+/// The caller's file mode mask is kept, but what we make must stay open to ourselves: a directory that a mask of 0777 closed to
+/// its own maker is of no use to anybody but root.
+fn keep_own_rights() {
+    let inherited = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    rustix::process::umask(inherited - Mode::RWXU);
 }
 
 /// Puts /dev/null where a standard stream is closed: a file that we open must not become one.

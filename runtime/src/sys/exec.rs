@@ -3,8 +3,11 @@
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use super::entry::Arguments;
+use super::signal::restore_defaults;
 use super::{Errno, checked};
 
 /// execve. Returns only when it fails.
@@ -37,6 +40,16 @@ pub fn execute_descriptor(file: BorrowedFd<'_>, arguments: Arguments) -> Result<
         )
     })?;
     Err(Errno::NOEXEC)
+}
+
+/// Has a program begin with every signal's default action and none blocked, instead of the caller's choices and ours.
+pub fn default_signals(command: &mut Command) {
+    let restore = || {
+        restore_defaults();
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes system calls alone: it takes no lock and allocates nothing.
+    unsafe { command.pre_exec(restore) };
 }
 
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {

@@ -65,8 +65,24 @@ pub fn receive(signals: &OwnedFd) -> Result<i32, Errno> {
     Ok(i32::from_ne_bytes([record[0], record[1], record[2], record[3]]))
 }
 
+/// Makes of the caller's signal dispositions and mask, which exec keeps, what this program relies on.
+///
+/// - SIGCHLD is not ignored: the kernel would reap our children before we have their exit status.
+/// - SIGPIPE and SIGXFSZ are: that our reader has left, or that the caller's limit of file sizes is reached, is an error to
+///   handle, not our end in the middle of a change.
+/// - None is blocked.
+pub(super) fn begin() {
+    for (number, action) in
+        [(libc::SIGCHLD, libc::SIG_DFL), (libc::SIGPIPE, libc::SIG_IGN), (libc::SIGXFSZ, libc::SIG_IGN)]
+    {
+        // SAFETY: both are valid actions for each of these signals.
+        unsafe { libc::signal(number, action) };
+    }
+    block(&SignalSet::empty());
+}
+
 /// Gives every signal its default action again, and blocks none. What is ignored or blocked stays so across exec, which
-/// would make the container inherit choices of whoever called us (we ourselves ignore SIGPIPE).
+/// would make the container inherit the caller's choices and ours. (crun does the same; runc 1.1 leaves the mask.)
 pub fn restore_defaults() {
     for number in 1..=64 {
         // SAFETY: SIG_DFL is a valid action for each signal; for SIGKILL, SIGSTOP and the C library's own the call

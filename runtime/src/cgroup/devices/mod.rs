@@ -16,6 +16,10 @@ const WRITE: u8 = 2;
 const MAKE: u8 = 4;
 const ALL: u8 = READ | WRITE | MAKE;
 
+/// The kernel looks through all of them for each that is added, and again whenever a node is opened (v1); a program for
+/// more of them would be too long (v2).
+const EXCEPTIONS_MAX: usize = 10_000;
+
 /// Kinds of nodes that rules can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
@@ -79,6 +83,11 @@ impl DeviceList {
             let field = format!("devices[{index}]");
             let bad = |problem: String| CgroupError::BadLimit { what: fields.name(&field), problem };
             list.apply(rule).map_err(bad)?;
+        }
+        if list.exceptions.len() > EXCEPTIONS_MAX {
+            let problem =
+                format!("the rules come to more than {EXCEPTIONS_MAX} devices of their own; use ranges");
+            return Err(CgroupError::BadLimit { what: fields.name("devices"), problem });
         }
         for (kind, major, minor, access) in DEFAULTS {
             let device = Device { kind, major, minor };

@@ -13,6 +13,9 @@ use super::{CgroupError, CgroupPaths, Version};
 use crate::spec::{Memory, Resources};
 use crate::sys::file;
 
+/// Each is a write to a file of the kernel's, which may look through all that were made before.
+const SETTINGS_MAX: usize = 10_000;
+
 /// What is to be written, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
@@ -119,7 +122,7 @@ impl Limits {
             planner.put("rdma", "rdma", rdma.clone(), rdma)?;
         }
         planner.unified(resources)?;
-        Ok(planner.limits)
+        planner.bounded()
     }
 
     /// All limits but those in one controller's files, whoever asked for them.
@@ -188,6 +191,17 @@ impl Planner<'_> {
         }
         self.put("net_cls", "net_cls", v1::net_cls(network, self.fields), Vec::new())?;
         self.put("net_prio", "net_prio", v1::net_prio(network, self.fields)?, Vec::new())
+    }
+
+    fn bounded(self) -> Result<Limits, CgroupError> {
+        let mut settings = self.limits.knots.iter().flat_map(|knot| &knot.settings);
+        match settings.nth(SETTINGS_MAX) {
+            None => Ok(self.limits),
+            Some(first) => {
+                let problem = format!("there are more than {SETTINGS_MAX} limits, each of which is a write");
+                Err(CgroupError::BadLimit { what: first.field.clone(), problem })
+            }
+        }
     }
 
     fn unified(&mut self, resources: &Resources) -> Result<(), CgroupError> {
