@@ -169,7 +169,7 @@ async fn serve(settings: &Settings, nouns: &Nouns, door: Door) -> Result<(), Dae
     let system = SystemService {
         containers: containers.clone(),
         images: images.clone(),
-        snapshotter: nouns.snapshots.snapshotter(),
+        snapshots: nouns.snapshots.clone(),
         root: settings.root.clone(),
         state: settings.state.clone(),
         runtime: settings.runtime.clone(),

@@ -3,6 +3,7 @@
 //! - [`id`], [`status`], [`kind`]: the nouns that all of them share
 //! - [`escape`]: text from outside, made safe for a terminal or a log
 //! - [`exit`], [`processes`], [`log`], [`stdio`], [`frame`]: what shim and manager agree on, on disk and on the attach socket
+//! - [`overlay`]: long lists of layers, as shim and manager mount them
 //! - [`v1`] (feature `grpc`): the daemon's API, generated from `knarr/v1/*.proto`
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ pub mod frame;
 pub mod id;
 pub mod kind;
 pub mod log;
+pub mod overlay;
 pub mod processes;
 pub mod status;
 pub mod stdio;

@@ -1,21 +1,19 @@
 //! Mounts what the caller lists at the bundle's rootfs, and takes it away again. It makes nothing up: without a list the
 //! rootfs is the runtime's business.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use containerd_shim_protos::api::Mount;
+use knarr_proto::overlay::{MAX_MOUNT_DATA_BYTES, relative_options};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
     UnmountFlags,
 };
-
-/// mount(2) takes one page of options, its last byte for the zero.
-const MAX_MOUNT_DATA_BYTES: usize = 4095;
 
 /// A rootfs has a handful of mounts on top of each other; more than this is a loop in the making.
 const MAX_MOUNTS: usize = 64;
@@ -134,7 +132,7 @@ impl Options {
         let data = self.data.join(",");
         let (source, kind) = (mount.source.as_str(), mount.type_.as_str());
         if data.len() > MAX_MOUNT_DATA_BYTES && kind == "overlay" {
-            self.mount_deep_overlay(source, rootfs)?;
+            self.mount_long_overlay(source, rootfs)?;
         } else {
             let data = CString::new(data).expect("checked for zero bytes");
             rustix::mount::mount(source, rootfs, kind, self.flags, Some(data.as_c_str()))?;
@@ -150,9 +148,21 @@ impl Options {
         Ok(())
     }
 
-    /// An overlay of so many layers that they do not fit in mount(2)'s page: one option at a time, and `lowerdir+`
-    /// (Linux 6.5) for each layer.
-    fn mount_deep_overlay(&self, source: &str, rootfs: &Path) -> Result<(), Errno> {
+    /// An overlay whose options do not fit in mount(2)'s page: with names relative to the directory that its layers
+    /// have in common, which every kernel takes, or, where even those are too long, by Linux 6.5's own way.
+    fn mount_long_overlay(&self, source: &str, rootfs: &Path) -> Result<(), Errno> {
+        if let Some(relative) = relative_options(&self.data) {
+            let data = relative.options.join(",");
+            if data.len() <= MAX_MOUNT_DATA_BYTES {
+                let data = CString::new(data).expect("checked for zero bytes");
+                return mount_from(&relative.directory, source, rootfs, (self.flags, &data));
+            }
+        }
+        self.mount_layer_by_layer(source, rootfs)
+    }
+
+    /// One option at a time, and `lowerdir+` for each layer. Linux before 6.5 refuses it at the end.
+    fn mount_layer_by_layer(&self, source: &str, rootfs: &Path) -> Result<(), Errno> {
         let context = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
         rustix::mount::fsconfig_set_string(&context, "source", source)?;
         for option in &self.data {
@@ -181,6 +191,27 @@ impl Options {
         let empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         rustix::mount::move_mount(&made, "", rustix::fs::CWD, rootfs, empty)
     }
+}
+
+/// Mounts an overlay from the working directory `directory`, which is that of one thread only.
+fn mount_from(
+    directory: &Path,
+    source: &str,
+    rootfs: &Path,
+    (flags, data): (MountFlags, &CStr),
+) -> Result<(), Errno> {
+    let errno = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+    let rootfs = std::path::absolute(rootfs).map_err(errno)?;
+    let apart = || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)
+            .map_err(|error| Errno::from_raw_os_error(error as i32))?;
+        rustix::process::chdir(directory)?;
+        rustix::mount::mount(source, &rootfs, "overlay", flags, data)
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, apart).map_err(errno)?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 fn flag_named(option: &str) -> Option<(bool, MountFlags)> {
@@ -264,5 +295,40 @@ mod tests {
         for text in ["loop", "X-containerd.mkdir.path=/x"] {
             assert!(matches!(options(text), Err(MountError::Option(_))), "{text}");
         }
+    }
+
+    #[test]
+    fn more_layers_than_fit_in_a_page_are_mounted_by_every_way() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIP: mounts need root");
+            return;
+        }
+        // /tmp may be an overlay itself, on which none can stand; /dev/shm is a tmpfs.
+        let directory = tempfile::tempdir_in("/dev/shm").expect("a directory");
+        let deep = directory.path().join("deep".repeat(40));
+        let at = |name: &str| deep.join(name).display().to_string();
+        let layers: Vec<String> = (0..300).map(|number| at(&number.to_string())).collect();
+        for path in layers.iter().chain(&[at("upper"), at("work"), at("rootfs")]) {
+            fs::create_dir_all(path).expect("a directory");
+        }
+        fs::write(deep.join("299/lowest"), "").expect("a file");
+        let list = [
+            format!("upperdir={}", at("upper")),
+            format!("workdir={}", at("work")),
+            format!("lowerdir={}", layers.join(":")),
+        ];
+        let options = Options::of(&list).expect("good");
+        assert!(options.data.join(",").len() > MAX_MOUNT_DATA_BYTES);
+        let rootfs = PathBuf::from(at("rootfs"));
+        let before = std::env::current_dir().expect("a directory");
+        let ways: [fn(&Options, &str, &Path) -> Result<(), Errno>; 2] =
+            [Options::mount_long_overlay, Options::mount_layer_by_layer];
+        for mounted in ways {
+            mounted(&options, "overlay", &rootfs).expect("mounted");
+            assert!(rootfs.join("lowest").exists());
+            unmount_all(&rootfs).expect("unmounted");
+            assert!(!rootfs.join("lowest").exists());
+        }
+        assert_eq!(std::env::current_dir().expect("a directory"), before);
     }
 }

@@ -1,11 +1,12 @@
 //! Programs killed at bad moments: nothing is lost, nothing stays behind.
 #![forbid(unsafe_code)]
 
+mod damaged_state;
+mod full_disk;
 mod hung_mounts;
+mod inherited;
 mod manager_bed;
 mod manager_faults;
-mod damaged_state;
-mod inherited;
 mod manager_killed;
 mod manager_verbs;
 mod runtime_bed;

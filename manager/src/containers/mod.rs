@@ -189,7 +189,7 @@ impl Containers {
     /// Records where `container` is now, on disk and then in memory.
     async fn enter(&self, container: &Container, life: Life) -> Result<(), ContainerError> {
         let (id, row) = (container.identity.id.clone(), life.clone());
-        let store = &self.parts().store;
+        let store = self.parts().store.for_removal();
         let doing = "record a container's state";
         let updated = move |tx: &Transaction<'_>| table::update(tx, &id, &row);
         // A power cut ends every process. It may take the intent to start one, and anything about a container that

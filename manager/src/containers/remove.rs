@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use knarr_proto::id::ContainerId;
+use knarr_proto::kind::Kind;
 
 use super::error::{ContainerError, files};
 use super::model::{Life, Phase};
@@ -65,7 +66,12 @@ impl Containers {
             Phase::Running => return Err(ContainerError::Running(container.name())),
             Phase::Created | Phase::Exited | Phase::Removing => {}
         }
-        self.enter(container, Life { phase: Phase::Removing, ..life }).await?;
+        let removing = Life { phase: Phase::Removing, ..life };
+        match self.enter(container, removing.clone()).await {
+            // Removing its files makes the room, and can be asked for again if it is interrupted.
+            Err(error) if error.kind() == Kind::ResourceExhausted => self.show(container, removing),
+            entered => entered?,
+        }
         self.discard(container).await?;
         self.publish(container, "destroy", &[]);
         Ok(())
@@ -97,7 +103,8 @@ impl Containers {
             Err(source) => return Err(ContainerError::Snapshot { doing: "remove", source }),
         }
         let id = container.id().clone();
-        parts.store.write_unsynced("forget a container", move |tx| table::delete(tx, &id)).await?;
+        let store = parts.store.for_removal();
+        store.write_unsynced("forget a container", move |tx| table::delete(tx, &id)).await?;
         self.forget(container);
         if let Err(error) = parts.images.released(&container.identity.image_id).await {
             tracing::warn!(container = %container.id(), error = %Chain(&error), "what only it needed was not collected");

@@ -9,6 +9,10 @@ use std::path::PathBuf;
 use tokio::sync::OwnedMutexGuard;
 
 use super::{Algorithm, Content, ContentError, Digest, Hasher, failed, sync_directory};
+use crate::files::{has_room, is_disk_full};
+
+/// After so many bytes, the disk is asked whether there is room for more.
+const ASK_BYTES: u64 = 1 << 20;
 
 /// A blob being written. Dropped without [`Ingest::commit`], a named one stays for the next try, an unnamed one goes.
 pub(crate) struct Ingest {
@@ -17,6 +21,8 @@ pub(crate) struct Ingest {
     path: PathBuf,
     hasher: Hasher,
     written_bytes: u64,
+    /// Since the disk was last asked whether there is room.
+    unasked_bytes: u64,
     goal: Goal,
 }
 
@@ -44,7 +50,7 @@ impl Ingest {
             written_bytes = 0;
         }
         let goal = Goal::Blob { digest, size_bytes, _turn: turn };
-        Ok(Self { content, file, path, hasher, written_bytes, goal })
+        Ok(Self { content, file, path, hasher, written_bytes, unasked_bytes: 0, goal })
     }
 
     pub(super) fn unnamed(content: Content, name: &str, limit_bytes: u64) -> Result<Self, ContentError> {
@@ -52,7 +58,7 @@ impl Ingest {
         let file = open(&path, false)?;
         let hasher = Hasher::new(Algorithm::Sha256);
         let goal = Goal::Unnamed { limit_bytes, committed: false };
-        Ok(Self { content, file, path, hasher, written_bytes: 0, goal })
+        Ok(Self { content, file, path, hasher, written_bytes: 0, unasked_bytes: 0, goal })
     }
 
     /// How many bytes are here: where a download goes on.
@@ -94,10 +100,31 @@ impl Ingest {
             }
             Goal::Blob { .. } | Goal::Unnamed { .. } => {}
         }
-        self.file.write_all(bytes).map_err(failed("write", &self.path))?;
+        self.unasked_bytes += bytes.len() as u64;
+        if self.unasked_bytes >= ASK_BYTES {
+            self.unasked_bytes = 0;
+            let has_room = has_room(&self.file, 0)
+                .map_err(io::Error::from)
+                .map_err(failed("look for room for", &self.path))?;
+            if !has_room {
+                return self.no_room(io::ErrorKind::StorageFull.into());
+            }
+        }
+        if let Err(error) = self.file.write_all(bytes) {
+            return self.no_room(error);
+        }
         self.hasher.update(bytes);
         self.written_bytes = total;
         Ok(())
+    }
+
+    /// Gives the space of a download back when it has filled the disk: what is kept for the next try would be in the way
+    /// of everything else.
+    fn no_room(&mut self, error: io::Error) -> Result<(), ContentError> {
+        if is_disk_full(&error) {
+            self.restart()?;
+        }
+        Err(failed("write", &self.path)(error))
     }
 
     /// The digest of the bytes that are here.

@@ -21,6 +21,7 @@ use std::time::{Duration, SystemTime};
 
 use knarr_proto::kind::Kind;
 
+use crate::files::kind_of_io;
 pub(crate) use digest::{Algorithm, Digest, Hasher, InvalidDigest};
 pub(crate) use ingest::Ingest;
 
@@ -108,15 +109,6 @@ impl ContentError {
             Self::Io { source, .. } => kind_of_io(source),
             Self::Task(_) => Kind::Internal,
         }
-    }
-}
-
-/// A full disk is the user's to solve, everything else is ours.
-#[must_use]
-pub(crate) fn kind_of_io(error: &io::Error) -> Kind {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::ResourceExhausted,
-        _ => Kind::Internal,
     }
 }
 

@@ -11,6 +11,7 @@ use super::document::{self, Descriptor, Document, DocumentError, MAX_DOCUMENT_BY
 use super::records::{self, Record};
 use super::{Action, Image, ImageError, Images, Phase, Progress};
 use crate::content::Digest;
+use crate::error::Chain;
 use crate::snapshots::SnapshotError;
 use crate::unpack::{self, UnpackError};
 
@@ -175,20 +176,26 @@ impl Images {
         let count = |bytes| teller.count(&layer.blob, Phase::Unpacking, bytes);
         let unpacked = unpack::unpack(task, cancelled, count).await;
         if let Err(source) = unpacked {
-            // The first error is the one to tell; the next start sweeps what cannot be removed now.
-            drop(shared.snapshots.remove(&key).await);
+            self.give_up(&key).await;
             self.doubt(&layer.blob.digest, &source).await?;
             return Err(ImageError::Unpack { digest: layer.blob.digest.clone(), source });
         }
         match shared.snapshots.commit(&key, &layer.chain_id).await {
             Ok(()) | Err(SnapshotError::Exists { .. }) => {}
             Err(error) => {
-                drop(shared.snapshots.remove(&key).await);
+                self.give_up(&key).await;
                 return Err(error.into());
             }
         }
         teller.phase(&layer.blob, Phase::Complete, layer.blob.size_bytes).await;
         Ok(true)
+    }
+
+    /// Removes what was unpacked of a layer. The error that ended the unpacking is the one to return.
+    async fn give_up(&self, key: &str) {
+        if let Err(error) = self.shared.snapshots.remove(key).await {
+            tracing::warn!(snapshot = key, error = %Chain(&error), "half a layer stays until the next start");
+        }
     }
 
     /// A blob that does not unpack may have decayed on disk: then it goes, so that the next pull fetches it again.

@@ -49,6 +49,7 @@ impl Images {
         let is_gone = self
             .shared
             .store
+            .for_removal()
             .write("remove an image", move |tx| {
                 for reference in &references {
                     records::untag(tx, reference)?;

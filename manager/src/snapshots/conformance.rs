@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, XattrFlags};
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
+use rustix::mount::MountFlags;
 
 use super::*;
 use crate::content::Digest;
@@ -74,7 +74,7 @@ impl Bed {
     }
 }
 
-/// Mounts without a place, as the shim does with one.
+/// Mounts as the shim does, but where no other process sees it.
 fn shown(mount: &Mount) -> OwnedFd {
     if mount.kind == "bind" {
         return rustix::fs::open(
@@ -84,20 +84,11 @@ fn shown(mount: &Mount) -> OwnedFd {
         )
         .expect("the directory");
     }
-    let context = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).expect("overlay");
-    for option in &mount.options {
-        match option.split_once('=') {
-            Some(("lowerdir", layers)) => {
-                for layer in layers.split(':') {
-                    rustix::mount::fsconfig_set_string(&context, "lowerdir+", layer).expect("a lower layer");
-                }
-            }
-            Some((name, value)) => rustix::mount::fsconfig_set_string(&context, name, value).expect(name),
-            None => rustix::mount::fsconfig_set_flag(&context, option.as_str()).expect(option),
-        }
-    }
-    rustix::mount::fsconfig_create(&context).expect("an overlay");
-    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).expect("a mount")
+    let (read_only, options): (Vec<_>, Vec<_>) =
+        mount.options.iter().cloned().partition(|option| option == "ro");
+    let flags = if read_only.is_empty() { MountFlags::empty() } else { MountFlags::RDONLY };
+    let place = tempfile::tempdir().expect("a directory");
+    detached::in_own_namespace(|| detached::overlay_at(place.path(), &options, flags)).expect("an overlay")
 }
 
 impl View {
@@ -355,7 +346,7 @@ fn space_is_counted_once_and_holes_not_at_all() {
         assert_eq!(usage.inodes, 3);
         assert!((1 << 20..2 << 20).contains(&usage.size_bytes), "{usage:?}");
         bed.active("container", Some(&base), |view| view.write("c", "x"));
-        let used = tree::usage(&bed.snapshots.layout("container").expect("there").upper()).expect("counted");
+        let used = trees::usage(&bed.snapshots.layout("container").expect("there").upper()).expect("counted");
         // A copy is whole by itself; an overlay has only what it changed.
         assert_eq!(used.inodes, if bed.choice == Choice::Native { 4 } else { 1 });
     });

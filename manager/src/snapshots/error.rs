@@ -1,11 +1,11 @@
 //! What can go wrong with snapshots.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use knarr_proto::kind::Kind;
 
-use crate::content::kind_of_io;
+use crate::files::FileError;
 use crate::store::StoreError;
 
 /// Why a snapshot could not be had, made or removed.
@@ -62,15 +62,8 @@ pub(crate) enum SnapshotError {
         key: String,
     },
     /// The file system refused.
-    #[error("cannot {doing} {}", path.display())]
-    Io {
-        /// What we were doing.
-        doing: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// The reason.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The record could not be read or written.
     #[error("the snapshot's record failed")]
     Store(#[from] StoreError),
@@ -91,14 +84,9 @@ impl SnapshotError {
             | Self::OtherSnapshotter { .. }
             | Self::NotActive { .. }
             | Self::InUse { .. } => Kind::FailedPrecondition,
-            Self::Io { source, .. } => kind_of_io(source),
+            Self::File(source) => source.kind(),
             Self::Store(source) => source.kind(),
             Self::Task(_) => Kind::Internal,
         }
     }
-}
-
-/// Shorthand for `map_err`: what was done, to which file.
-pub(super) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SnapshotError {
-    move |source| SnapshotError::Io { doing, path: path.to_owned(), source }
 }

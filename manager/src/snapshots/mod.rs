@@ -1,19 +1,21 @@
 //! Snapshots: the file systems of images (committed, keyed by chain id) and containers (active, keyed by container id).
 //! This module owns their directories and their table; how a directory becomes a file system is the [`Snapshotter`]'s.
 //!
-//! A directory's name is a number, given once. It is made before its row is written and removed after its row is gone,
-//! so a directory without a row is rubbish as long as no rows are missing (`orphans`). Nothing here mounts.
+//! A directory's name is a number, given once. It is made before its row is written, and a committed one is removed after
+//! its row is gone: so a directory without a row is rubbish as long as no rows are missing (`orphans`).
 
+mod choice;
 #[cfg(test)]
 mod conformance;
-mod copy;
+mod detached;
+mod directory;
 mod error;
 mod native;
 mod orphans;
 mod overlay;
+mod probe;
 mod records;
 mod snapshotter;
-mod tree;
 
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File};
@@ -25,35 +27,23 @@ use std::time::SystemTime;
 
 use rusqlite::Transaction;
 
-pub(crate) use copy::metadata as copy_metadata;
+pub(crate) use choice::Choice;
+pub(crate) use detached::view;
 pub(crate) use error::SnapshotError;
-pub(crate) use native::Native;
-pub(crate) use overlay::{Overlay, view};
 pub(crate) use records::{Kind, Snapshot};
 pub(crate) use snapshotter::{Layout, Mount, Snapshotter};
-pub(crate) use tree::{Usage, list, open_below, remove_below};
 
 use crate::content::Digest;
+use crate::files::failed;
 use crate::lost::Lost;
 use crate::store::{Store, StoreError};
-use error::failed;
+use crate::trees::{self, Usage};
+use choice::Chosen;
 
 pub(crate) use records::SCHEMA_1;
 
 /// Keys of snapshots that a layer is being unpacked into. A space is in no container id, so they cannot meet.
 const UNPACK_PREFIX: &str = "unpack ";
-
-/// Which snapshotter to use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Choice {
-    /// overlayfs where the kernel and the file system can, otherwise native; what was chosen once stays.
-    #[default]
-    Automatic,
-    /// overlayfs or an error.
-    Overlayfs,
-    /// Plain copies.
-    Native,
-}
 
 /// The snapshots; clones share them.
 #[derive(Clone)]
@@ -64,7 +54,7 @@ pub(crate) struct Snapshots {
 struct Shared {
     root: PathBuf,
     store: Store,
-    snapshotter: Box<dyn Snapshotter>,
+    chosen: Chosen,
     next_number: AtomicI64,
 }
 
@@ -73,42 +63,61 @@ impl Snapshots {
     ///
     /// # Errors
     /// [`SnapshotError::Root`] for a path that overlayfs cannot be told, [`SnapshotError::Unsupported`] when the chosen
-    /// snapshotter does not work here or the records are another's; [`SnapshotError::Io`], [`SnapshotError::Store`].
+    /// snapshotter does not work here or the records are another's; [`SnapshotError::File`], [`SnapshotError::Store`].
     pub(crate) fn open(root: &Path, store: Store, choice: Choice) -> Result<Self, SnapshotError> {
         let is_separator = |byte: &u8| b",:\\".contains(byte);
         if root.as_os_str().as_encoded_bytes().iter().any(is_separator) {
             return Err(SnapshotError::Root { root: root.to_owned() });
         }
         DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(failed("make directory", root))?;
-        let interrupted = store.write_blocking("drop interrupted snapshots", |tx| {
-            records::drop_interrupted(tx, UNPACK_PREFIX)
-        })?;
         let known = store.read_blocking("list snapshots", records::list)?;
-        let snapshotter = choose(root, choice, known.first().map(|first| first.snapshotter.as_str()))?;
-        let named = known.iter().map(|snapshot| snapshot.number).collect();
-        let known_numbers = orphans::Known { numbers: named, interrupted, history: store.history() };
-        let numbers = orphans::sweep(root, &known_numbers)?;
-        let last = known.iter().map(|snapshot| snapshot.number).chain(numbers).max().unwrap_or(0);
+        // Interrupted unpacking starts from nothing: its files are not known to be whole.
+        let (interrupted, known): (Vec<_>, Vec<_>) =
+            known.into_iter().partition(|snapshot| snapshot.key.starts_with(UNPACK_PREFIX));
+        let numbers = |snapshots: &[Snapshot]| snapshots.iter().map(|snapshot| snapshot.number).collect();
+        let on_disk = orphans::sweep(
+            root,
+            &orphans::Known {
+                numbers: numbers(&known),
+                interrupted: numbers(&interrupted),
+                history: store.history(),
+            },
+        )?;
+        // After the sweep, which writes nothing: what it gave back may be the room for that.
+        if !interrupted.is_empty() {
+            store.for_removal().write_blocking("drop interrupted snapshots", |tx| {
+                records::drop_interrupted(tx, UNPACK_PREFIX)
+            })?;
+        }
+        // Last, for it needs room as well.
+        let chosen = choice::choose(root, choice, known.first().map(|first| first.snapshotter.as_str()))?;
+        let last = known.iter().map(|snapshot| snapshot.number).chain(on_disk).max().unwrap_or(0);
         let next_number = AtomicI64::new(last + 1);
-        Ok(Self { shared: Arc::new(Shared { root: root.to_owned(), store, snapshotter, next_number }) })
+        Ok(Self { shared: Arc::new(Shared { root: root.to_owned(), store, chosen, next_number }) })
     }
 
     /// The snapshotter's name, "overlayfs" or "native".
     #[must_use]
     pub(crate) fn snapshotter(&self) -> &'static str {
-        self.shared.snapshotter.name()
+        self.shared.chosen.snapshotter.name()
+    }
+
+    /// What the administrator should know of this choice: that snapshots are whole copies, and why.
+    #[must_use]
+    pub(crate) fn warning(&self) -> Option<&str> {
+        self.shared.chosen.warning.as_deref()
     }
 
     /// Whether a snapshot's own directory holds only what it changes.
     #[must_use]
     pub(crate) fn is_layered(&self) -> bool {
-        self.shared.snapshotter.is_layered()
+        self.shared.chosen.snapshotter.is_layered()
     }
 
     /// Makes an active snapshot `key` on top of the committed `parent` (nothing when `None`), and says how to mount it.
     ///
     /// # Errors
-    /// [`SnapshotError::Exists`], [`SnapshotError::NoParent`], [`SnapshotError::Io`], [`SnapshotError::Store`].
+    /// [`SnapshotError::Exists`], [`SnapshotError::NoParent`], [`SnapshotError::File`], [`SnapshotError::Store`].
     pub(crate) async fn prepare(
         &self,
         key: &str,
@@ -133,7 +142,7 @@ impl Snapshots {
     /// Turns active snapshot `key` into the committed snapshot `chain_id`. All of it is on disk before its row says so.
     ///
     /// # Errors
-    /// [`SnapshotError::NotFound`], [`SnapshotError::NotActive`], [`SnapshotError::Exists`], [`SnapshotError::Io`],
+    /// [`SnapshotError::NotFound`], [`SnapshotError::NotActive`], [`SnapshotError::Exists`], [`SnapshotError::File`],
     /// [`SnapshotError::Store`].
     pub(crate) async fn commit(&self, key: &str, chain_id: &Digest) -> Result<(), SnapshotError> {
         let (key, chain_id) = (key.to_owned(), chain_id.clone());
@@ -143,7 +152,7 @@ impl Snapshots {
     /// Removes snapshot `key` with everything in it.
     ///
     /// # Errors
-    /// [`SnapshotError::NotFound`], [`SnapshotError::InUse`] when another stands on it; [`SnapshotError::Io`] when the
+    /// [`SnapshotError::NotFound`], [`SnapshotError::InUse`] when another stands on it; [`SnapshotError::File`] when the
     /// record is gone but files are left, which the next start sweeps; [`SnapshotError::Store`].
     pub(crate) async fn remove(&self, key: &str) -> Result<(), SnapshotError> {
         let key = key.to_owned();
@@ -172,14 +181,17 @@ impl Snapshots {
     /// What snapshot `key` alone uses, without its parents.
     ///
     /// # Errors
-    /// [`SnapshotError::NotFound`], [`SnapshotError::Io`], [`SnapshotError::Store`].
+    /// [`SnapshotError::NotFound`], [`SnapshotError::File`], [`SnapshotError::Store`].
     pub(crate) async fn usage(&self, key: &str) -> Result<Usage, SnapshotError> {
         let key = key.to_owned();
         self.blocking(move |snapshots| {
             let snapshot = snapshots.stat_blocking(&key)?;
             match snapshot.usage {
                 Some(usage) => Ok(usage),
-                None => tree::usage(&snapshots.directory(snapshot.number).join("fs")),
+                None => {
+                    let directory = snapshots.directory(snapshot.number).join("fs");
+                    Ok(trees::usage(&directory).map_err(failed("count", directory))?)
+                }
             }
         })
         .await
@@ -233,10 +245,10 @@ impl Snapshots {
     /// Removes the committed snapshots on which nothing stands and that `kept` does not name. Blocks.
     pub(crate) fn collect_blocking(&self, kept: &HashSet<Digest>) -> Result<Vec<String>, SnapshotError> {
         let kept: HashSet<String> = kept.iter().map(ToString::to_string).collect();
-        let gone =
-            self.shared.store.write_blocking("collect snapshots", |tx| records::delete_unused(tx, &kept))?;
+        let store = self.shared.store.for_removal();
+        let gone = store.write_blocking("collect snapshots", |tx| records::delete_unused(tx, &kept))?;
         for (number, _) in &gone {
-            tree::remove(&self.directory(*number))?;
+            removed(&self.directory(*number))?;
         }
         Ok(gone.into_iter().map(|(_, key)| key).collect())
     }
@@ -272,7 +284,7 @@ impl Snapshots {
         let made = self.make(key, &layout, number, parents.first().copied());
         if made.is_err() {
             // The first error is the one to tell; what is left has no row, and the next start sweeps it.
-            drop(tree::remove(&layout.directory));
+            drop(removed(&layout.directory));
         }
         made.map(|()| layout)
     }
@@ -284,13 +296,13 @@ impl Snapshots {
         number: i64,
         parent: Option<i64>,
     ) -> Result<(), SnapshotError> {
-        self.shared.snapshotter.prepare(layout)?;
+        self.shared.chosen.snapshotter.prepare(layout)?;
         let row = records::New {
             number,
             key: key.to_owned(),
             parent,
             created_at: SystemTime::now(),
-            snapshotter: self.shared.snapshotter.name(),
+            snapshotter: self.shared.chosen.snapshotter.name(),
         };
         // Without its row the directory is rubbish, whether or not it got as far as the disk.
         let inserted =
@@ -320,12 +332,11 @@ impl Snapshots {
             return Err(SnapshotError::Exists { key: name });
         }
         let layout = self.layout(key)?;
-        self.shared.snapshotter.commit(&layout)?;
+        self.shared.chosen.snapshotter.commit(&layout)?;
         // One syncfs for a layer's thousands of files, and the root for the directory's own name.
         let directory = File::open(&layout.directory).map_err(failed("open snapshot", &layout.directory))?;
-        rustix::fs::syncfs(&directory)
-            .map_err(|errno| failed("sync snapshot", &layout.directory)(errno.into()))?;
-        let usage = tree::usage(&layout.upper())?;
+        rustix::fs::syncfs(&directory).map_err(failed("sync snapshot", &layout.directory))?;
+        let usage = trees::usage(&layout.upper()).map_err(failed("count", layout.upper()))?;
         let number = snapshot.number;
         let renamed = self
             .shared
@@ -341,15 +352,19 @@ impl Snapshots {
     }
 
     fn remove_blocking(&self, key: &str) -> Result<(), SnapshotError> {
+        let (store, snapshot) = (self.shared.store.for_removal(), self.stat_blocking(key)?);
+        let directory = self.directory(snapshot.number);
         let delete = |tx: &Transaction<'_>| records::delete(tx, key);
-        // What a power cut leaves of an active one, its owner removes again; a committed one has to be whole or gone.
-        let removed = if self.stat_blocking(key)?.kind == Kind::Active {
-            self.shared.store.write_unsynced_blocking("remove a snapshot", delete)
+        // An active one gives its space back before anything is written: the disk may be full of it. If this is
+        // interrupted, its owner removes it again. A committed one has to be whole or gone.
+        let deleted = if snapshot.kind == Kind::Active {
+            removed(&directory)?;
+            store.write_unsynced_blocking("remove a snapshot", delete)
         } else {
-            self.shared.store.write_blocking("remove a snapshot", delete)
+            store.write_blocking("remove a snapshot", delete)
         };
-        match removed {
-            Ok(Some(number)) => tree::remove(&self.directory(number)),
+        match deleted {
+            Ok(Some(_)) => removed(&directory),
             Ok(None) => Err(SnapshotError::NotFound { key: key.to_owned() }),
             Err(error) if is_constraint(&error, rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => {
                 Err(SnapshotError::InUse { key: key.to_owned() })
@@ -380,7 +395,7 @@ impl Snapshots {
     }
 
     fn mounts_of(&self, layout: &Layout) -> Vec<Mount> {
-        self.shared.snapshotter.mounts(layout)
+        self.shared.chosen.snapshotter.mounts(layout)
     }
 }
 
@@ -389,18 +404,7 @@ fn is_constraint(error: &StoreError, code: i32) -> bool {
     source.sqlite_error().is_some_and(|error| error.extended_code == code)
 }
 
-fn choose(root: &Path, choice: Choice, used: Option<&str>) -> Result<Box<dyn Snapshotter>, SnapshotError> {
-    let wanted = match (choice, used) {
-        (Choice::Automatic, Some("native")) | (Choice::Native, None | Some("native")) => Choice::Native,
-        (Choice::Automatic | Choice::Overlayfs, Some("overlayfs")) | (Choice::Overlayfs, None) => {
-            Choice::Overlayfs
-        }
-        (Choice::Automatic, None) => Choice::Automatic,
-        (_, Some(used)) => return Err(SnapshotError::OtherSnapshotter { used: used.to_owned() }),
-    };
-    match (wanted, overlay::probe(root)) {
-        (Choice::Native, _) | (Choice::Automatic, Err(_)) => Ok(Box::new(Native)),
-        (Choice::Automatic | Choice::Overlayfs, Ok(())) => Ok(Box::new(Overlay)),
-        (Choice::Overlayfs, Err(error)) => Err(error),
-    }
+/// Removes a snapshot's directory; that it is gone already is no error.
+fn removed(directory: &Path) -> Result<(), SnapshotError> {
+    Ok(trees::remove(directory).map_err(failed("remove", directory))?)
 }

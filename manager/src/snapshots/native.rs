@@ -1,10 +1,9 @@
 //! Snapshots by copying: each is whole by itself. Slow and large, but it works on any file system.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
-
-use super::error::failed;
-use super::{Layout, Mount, SnapshotError, Snapshotter, copy};
+use super::directory::make_directory;
+use super::{Layout, Mount, SnapshotError, Snapshotter};
+use crate::files::failed;
+use crate::trees;
 
 /// A copy of what is below; blocks are shared where the file system can (FICLONE).
 pub(crate) struct Native;
@@ -20,11 +19,10 @@ impl Snapshotter for Native {
 
     fn prepare(&self, layout: &Layout) -> Result<(), SnapshotError> {
         let upper = layout.upper();
-        for (path, mode) in [(&layout.directory, 0o700), (&upper, 0o755)] {
-            DirBuilder::new().mode(mode).create(path).map_err(failed("make directory", path))?;
-        }
+        make_directory(&layout.directory, 0o700)?;
+        make_directory(&upper, 0o755)?;
         match layout.lower.first() {
-            Some(below) => copy::tree(below, &upper),
+            Some(below) => Ok(trees::copy_tree(below, &upper).map_err(failed("copy", below))?),
             None => Ok(()),
         }
     }

@@ -5,7 +5,8 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::{SnapshotError, failed, tree};
+use super::{SnapshotError, removed};
+use crate::files::failed;
 use crate::lost::Lost;
 use crate::store::History;
 
@@ -38,7 +39,7 @@ pub(super) fn sweep(root: &Path, known: &Known<'_>) -> Result<Vec<i64>, Snapshot
         let is_rubbish =
             known.interrupted.contains(number) || (*known.history == History::Whole && unknown.len() <= FEW);
         if is_rubbish && !mounted.contains(number) {
-            if let Err(error) = tree::remove(&directory) {
+            if let Err(error) = removed(&directory) {
                 tracing::warn!(number, error = %crate::error::Chain(&error), "an orphaned snapshot stays");
             }
             continue;

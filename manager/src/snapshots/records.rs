@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{OptionalExtension, Row, Transaction, named_params};
 
-use super::Usage;
+use crate::trees::Usage;
 
 pub(crate) const SCHEMA_1: &str = "
 CREATE TABLE snapshots (
@@ -136,10 +136,9 @@ pub(super) fn delete(tx: &Transaction<'_>, key: &str) -> rusqlite::Result<Option
 }
 
 /// Interrupted unpacking starts from nothing: its files are not known to be whole. Returns the numbers.
-pub(super) fn drop_interrupted(tx: &Transaction<'_>, prefix: &str) -> rusqlite::Result<HashSet<i64>> {
-    tx.prepare("DELETE FROM snapshots WHERE kind = 2 AND substr(key, 1, length(?1)) = ?1 RETURNING number")?
-        .query_map([prefix], |row| row.get(0))?
-        .collect()
+pub(super) fn drop_interrupted(tx: &Transaction<'_>, prefix: &str) -> rusqlite::Result<()> {
+    tx.execute("DELETE FROM snapshots WHERE kind = 2 AND substr(key, 1, length(?1)) = ?1", [prefix])?;
+    Ok(())
 }
 
 /// Deletes committed leaves outside `kept`, then what became a leaf by it, down to the bottom.

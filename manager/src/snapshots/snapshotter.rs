@@ -65,13 +65,13 @@ pub(crate) trait Snapshotter: Send + Sync {
     /// owner, mode, times and extended attributes are those of the snapshot below.
     ///
     /// # Errors
-    /// [`SnapshotError::Io`]; what was made is then left for the caller to remove.
+    /// [`SnapshotError::File`]; what was made is then left for the caller to remove.
     fn prepare(&self, layout: &Layout) -> Result<(), SnapshotError>;
 
     /// Brings `layout.directory` into the shape that others can stand on. It is not mounted any more.
     ///
     /// # Errors
-    /// [`SnapshotError::Io`].
+    /// [`SnapshotError::File`].
     fn commit(&self, layout: &Layout) -> Result<(), SnapshotError>;
 
     /// How to mount it.

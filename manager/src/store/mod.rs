@@ -11,6 +11,7 @@ mod lineage;
 mod migrate;
 mod open;
 mod readers;
+mod reserve;
 mod salvage;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ pub(crate) use error::StoreError;
 pub(crate) use migrate::Migrations;
 pub(crate) use open::History;
 use readers::Readers;
+use reserve::Reserve;
 
 /// Only another process can hold the database's lock: an administrator's sqlite3, for as long as a person waits.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,6 +34,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(crate) struct Store {
     shared: Arc<Shared>,
+    /// Whether a write that finds the disk full may use the reserved room.
+    may_use_reserve: bool,
 }
 
 struct Shared {
@@ -42,6 +46,7 @@ struct Shared {
     history: History,
     /// Told after every write.
     changed: Notify,
+    reserve: Reserve,
 }
 
 impl Store {
@@ -51,7 +56,7 @@ impl Store {
     /// [`StoreError::Open`], [`StoreError::TooNew`] or [`StoreError::Migrate`].
     #[cfg(test)]
     pub(crate) fn open(path: &Path, migrations: &Migrations) -> Result<Self, StoreError> {
-        Self::open_as(path, migrations, History::Whole)
+        Self::open_as(path, migrations, History::Whole, Reserve::at_start(path))
     }
 
     /// Whether the records name everything that is below the root.
@@ -59,20 +64,34 @@ impl Store {
         &self.shared.history
     }
 
-    fn open_as(path: &Path, migrations: &Migrations, history: History) -> Result<Self, StoreError> {
+    fn open_as(
+        path: &Path,
+        migrations: &Migrations,
+        history: History,
+        reserve: Reserve,
+    ) -> Result<Self, StoreError> {
         let failed = |source| StoreError::Open { path: path.to_owned(), source };
         let mut writer = Connection::open(path).map_err(failed)?;
         configure(&writer).map_err(failed)?;
         migrate::apply(&mut writer, path, migrations)?;
+        reserve.keep();
         Ok(Self {
+            may_use_reserve: false,
             shared: Arc::new(Shared {
                 path: path.to_owned(),
                 writer: Mutex::new(writer),
                 readers: Readers::new(path.to_owned()),
                 history,
                 changed: Notify::new(),
+                reserve,
             }),
         })
+    }
+
+    /// The same records, for writes that remove something or tell how it ended: those succeed on a full disk, too.
+    #[must_use]
+    pub(crate) fn for_removal(&self) -> Self {
+        Self { may_use_reserve: true, ..self.clone() }
     }
 
     /// Runs `operation` in one immediate transaction, on a thread that may block. `doing` completes the sentence
@@ -83,7 +102,7 @@ impl Store {
     pub(crate) async fn write<T, F>(&self, doing: &'static str, operation: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error> + Send + 'static,
+        F: Fn(&Transaction<'_>) -> Result<T, rusqlite::Error> + Send + 'static,
     {
         let store = self.clone();
         off_thread(doing, move || store.write_blocking(doing, operation)).await
@@ -101,7 +120,7 @@ impl Store {
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error> + Send + 'static,
+        F: Fn(&Transaction<'_>) -> Result<T, rusqlite::Error> + Send + 'static,
     {
         let store = self.clone();
         off_thread(doing, move || store.write_unsynced_blocking(doing, operation)).await
@@ -114,7 +133,7 @@ impl Store {
     pub(crate) fn write_blocking<T>(
         &self,
         doing: &'static str,
-        operation: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
+        operation: impl Fn(&Transaction<'_>) -> Result<T, rusqlite::Error>,
     ) -> Result<T, StoreError> {
         let written = self.transact("FULL", operation);
         self.shared.changed.notify_one();
@@ -128,7 +147,7 @@ impl Store {
     pub(crate) fn write_unsynced_blocking<T>(
         &self,
         doing: &'static str,
-        operation: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
+        operation: impl Fn(&Transaction<'_>) -> Result<T, rusqlite::Error>,
     ) -> Result<T, StoreError> {
         let written = self.transact("NORMAL", operation);
         self.shared.changed.notify_one();
@@ -138,7 +157,25 @@ impl Store {
     fn transact<T>(
         &self,
         synchronous: &str,
-        operation: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
+        operation: impl Fn(&Transaction<'_>) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, rusqlite::Error> {
+        let reserve = &self.shared.reserve;
+        match self.attempt(synchronous, &operation) {
+            Err(error) if self.may_use_reserve && is_disk_full(&error) && reserve.give_back() => {
+                self.attempt(synchronous, &operation)
+            }
+            Ok(value) => {
+                reserve.keep();
+                Ok(value)
+            }
+            failed => failed,
+        }
+    }
+
+    fn attempt<T>(
+        &self,
+        synchronous: &str,
+        operation: &impl Fn(&Transaction<'_>) -> Result<T, rusqlite::Error>,
     ) -> Result<T, rusqlite::Error> {
         // A panic in an operation rolled its transaction back, so the connection is still good.
         let mut writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -177,6 +214,14 @@ impl Store {
             operation(&transaction).map_err(failed)
         })
     }
+}
+
+/// SQLite tells a log that cannot grow by the one, a file that cannot be made by the others.
+fn is_disk_full(error: &rusqlite::Error) -> bool {
+    let Some(failure) = error.sqlite_error() else { return false };
+    failure.code == rusqlite::ErrorCode::DiskFull
+        || [rusqlite::ffi::SQLITE_IOERR_SHMSIZE, rusqlite::ffi::SQLITE_IOERR_SHMOPEN]
+            .contains(&failure.extended_code)
 }
 
 async fn off_thread<T: Send + 'static>(

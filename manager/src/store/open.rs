@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::lineage::Lineage;
+use super::reserve::Reserve;
 use super::salvage::salvage;
 use super::{Migrations, Store, StoreError};
 use crate::lost::Lost;
@@ -54,6 +55,8 @@ impl Store {
     /// [`StoreError`] where the file system refuses, and for a database of a newer knarrd. Damage is no error.
     pub(crate) fn of_root(root: &Path, migrations: &Migrations) -> Result<Self, StoreError> {
         let path = root.join(FILE_NAME);
+        // Looking at a database makes files, too.
+        let reserve = Reserve::at_start(&path);
         let expected = Lineage::of_root(root);
         let own = look(&path)?;
         let copy = match look(&root.join(COPY_NAME)) {
@@ -78,7 +81,7 @@ impl Store {
         if let History::Broken(reason) = &history {
             tracing::error!(reason, "records may be missing: nothing is removed for want of one");
         }
-        let store = Self::open_as(&path, migrations, history)?;
+        let store = Self::open_as(&path, migrations, history, reserve)?;
         store.begin(root, &Lineage { revision, ..lineage });
         Ok(store)
     }

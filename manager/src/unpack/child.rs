@@ -10,13 +10,14 @@ use std::process::ExitCode;
 use rustix::process::Signal;
 
 use super::archive::Archive;
+use super::budget::Budget;
 use super::confine;
 use super::error::LayerError;
 use super::message::{Plan, Removal, Report};
 use super::place::Placer;
 use super::remove::Remover;
 use super::stream;
-use super::tree::Tree;
+use super::tree::{MAX_OPEN, Tree};
 use crate::content::Digest;
 
 /// So many compressed bytes are worth a word.
@@ -44,6 +45,9 @@ fn run(plan: &Plan) -> Result<(), LayerError> {
         plan.diff_id.parse().map_err(|_| LayerError::Sandbox(format!("{} is no digest", plan.diff_id)))?;
     let blob = std::io::stdin().as_fd().try_clone_to_owned().map(File::from);
     let blob = blob.map_err(|error| LayerError::Sandbox(format!("there is no layer: {error}")))?;
+    let blob_bytes = blob.metadata().map(|metadata| metadata.len());
+    let blob_bytes =
+        blob_bytes.map_err(|error| LayerError::Sandbox(format!("there is no layer: {error}")))?;
     let place = confine::enter(plan)?;
     let mut told = 0;
     let (stream, workers) = stream::start(blob, expected.algorithm(), plan.limits, move |read| {
@@ -57,7 +61,8 @@ fn run(plan: &Plan) -> Result<(), LayerError> {
         Removal::Whiteouts(_) => Remover::Whiteouts,
         Removal::Deletion => Remover::deletion(),
     };
-    Placer::new(Tree::new(place.root, place.lower)?, remover).place_all(&mut archive)?;
+    let tree = Tree::new(place.root, place.lower, Budget::new(plan.limits, blob_bytes), MAX_OPEN)?;
+    Placer::new(tree, remover).place_all(&mut archive)?;
     let found = workers.finish(archive.finish()?);
     if found == expected { Ok(()) } else { Err(LayerError::wrong_digest(&expected, &found)) }
 }

@@ -53,7 +53,7 @@ fn failed(doing: &'static str) -> impl FnOnce(Errno) -> LayerError {
 pub(super) fn enter(plan: &Plan) -> Result<Place, LayerError> {
     own_mounts()?;
     let lower = match &plan.removal {
-        Removal::Whiteouts(lower) => look_below(lower, &plan.work)?,
+        Removal::Whiteouts(lower) => look_below(lower)?,
         Removal::Deletion => None,
     };
     become_root(&plan.root)?;
@@ -75,12 +75,12 @@ fn own_mounts() -> Result<(), LayerError> {
         .map_err(failed("making mounts private"))
 }
 
-fn look_below(lower: &[PathBuf], work: &std::path::Path) -> Result<Option<OwnedFd>, LayerError> {
+fn look_below(lower: &[PathBuf]) -> Result<Option<OwnedFd>, LayerError> {
     if lower.is_empty() {
         return Ok(None);
     }
     let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
-    view(lower, work).map(Some).map_err(|error| failed("looking at the layers below")(errno(error)))
+    view(lower).map(Some).map_err(|error| failed("looking at the layers below")(errno(error)))
 }
 
 /// Devices and setuid programs may be made in here, not used.
@@ -143,15 +143,15 @@ fn restrict_calls() -> Result<(), Box<dyn std::error::Error>> {
 #[rustfmt::skip]
 const ALLOWED: &[libc::c_long] = &[
     // Read, write, look.
-    libc::SYS_read, libc::SYS_write, libc::SYS_writev, libc::SYS_pwrite64, libc::SYS_lseek, libc::SYS_close,
-    libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statx, libc::SYS_getdents64, libc::SYS_readlinkat,
-    libc::SYS_fcntl, libc::SYS_copy_file_range,
+    libc::SYS_read, libc::SYS_write, libc::SYS_writev, libc::SYS_pread64, libc::SYS_pwrite64, libc::SYS_lseek,
+    libc::SYS_close, libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statx, libc::SYS_fstatfs,
+    libc::SYS_getdents64, libc::SYS_readlinkat, libc::SYS_fcntl, libc::SYS_copy_file_range,
     // Make and remove.
     libc::SYS_openat, libc::SYS_openat2, libc::SYS_mkdirat, libc::SYS_mknodat, libc::SYS_symlinkat, libc::SYS_linkat,
     libc::SYS_unlinkat, libc::SYS_renameat2, libc::SYS_ftruncate,
     // Owners, modes, times, attributes.
     libc::SYS_fchown, libc::SYS_fchownat, libc::SYS_fchmod, libc::SYS_fchmodat, libc::SYS_utimensat,
-    libc::SYS_fsetxattr, libc::SYS_fgetxattr, libc::SYS_flistxattr,
+    libc::SYS_fsetxattr, libc::SYS_fgetxattr, libc::SYS_flistxattr, libc::SYS_fremovexattr,
     // Memory and threads.
     libc::SYS_brk, libc::SYS_mmap, libc::SYS_munmap, libc::SYS_mremap, libc::SYS_mprotect, libc::SYS_madvise,
     libc::SYS_clone, libc::SYS_futex, libc::SYS_set_robust_list, libc::SYS_rseq, libc::SYS_sigaltstack,

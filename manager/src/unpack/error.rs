@@ -7,7 +7,8 @@ use std::io;
 use knarr_proto::kind::Kind;
 use serde::{Deserialize, Serialize};
 
-use crate::content::{Digest, kind_of_io};
+use crate::content::Digest;
+use crate::files::kind_of_io;
 
 /// Why a layer could not be unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -161,6 +162,9 @@ pub(crate) enum LayerError {
         /// The bound.
         limit: u64,
     },
+    /// The disk is almost full.
+    #[error("there is no room left for it")]
+    NoRoom,
     /// The kernel refused.
     #[error("cannot {doing} {path}")]
     Place {
@@ -204,6 +208,7 @@ impl LayerError {
             | Self::Path { .. }
             | Self::Link { .. }
             | Self::TooMany { .. } => Kind::InvalidArgument,
+            Self::NoRoom => Kind::ResourceExhausted,
             Self::Place { source, .. } => kind_of_io(&io::Error::from_raw_os_error(source.0)),
             Self::Confine { .. } | Self::Sandbox(_) => Kind::Internal,
         }

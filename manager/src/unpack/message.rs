@@ -49,8 +49,6 @@ pub(super) struct Plan {
     pub(super) parent_pid: i32,
     /// The directory that it goes into.
     pub(super) root: PathBuf,
-    /// overlayfs's work directory; the helper covers it where the kernel cannot look at lower directories otherwise.
-    pub(super) work: PathBuf,
     pub(super) removal: Removal,
     /// The digest that the uncompressed bytes must have.
     pub(super) diff_id: String,

@@ -3,11 +3,16 @@
 //! snapshot and which digest.
 
 mod archive;
+mod budget;
 mod child;
 mod confine;
+#[cfg(test)]
+mod differential;
 mod error;
 mod extensions;
-
+#[cfg(test)]
+mod inherited;
+mod later;
 mod message;
 mod path;
 mod place;
@@ -62,7 +67,6 @@ pub(crate) async fn unpack(
     let plan = Plan {
         parent_pid: rustix::process::getpid().as_raw_nonzero().get(),
         root: layer.layout.upper(),
-        work: layer.layout.work(),
         removal: match layer.is_layered {
             true => Removal::Whiteouts(layer.layout.lower.clone()),
             false => Removal::Deletion,

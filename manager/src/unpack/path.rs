@@ -14,6 +14,8 @@ const WHITEOUT: &[u8] = b".wh.";
 /// AUFS's own files start with it; one of them is the opaque marker.
 const WHITEOUT_META: &[u8] = b".wh..wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
+/// Where AUFS keeps files that have several names. They are there for hard links of the same layer to lead to.
+pub(super) const AUFS_LINKS: &[u8] = b".wh..wh.plnk";
 
 /// `a/b/c`; empty for the root.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -92,11 +94,17 @@ pub(super) fn below(directory: &[u8], name: &[u8]) -> Vec<u8> {
 
 /// What a name in a layer means (OCI image-spec, "Whiteouts").
 pub(super) fn meaning<'a>(path: &EntryPath, name: &'a [u8]) -> Result<Meaning<'a>, LayerError> {
-    if name == OPAQUE {
-        return Ok(Meaning::Opaque);
+    let mut above = names(path.bytes()).peekable();
+    if above.peek() == Some(&AUFS_LINKS) {
+        return Ok(Meaning::Entry(name));
     }
-    if name.starts_with(WHITEOUT_META) {
+    let is_opaque = name == OPAQUE;
+    // AUFS's directories are no image's, at whatever depth, nor is what they hold.
+    if above.any(|part| part.starts_with(WHITEOUT_META) && !(is_opaque && part == OPAQUE)) {
         return Ok(Meaning::Ignored);
+    }
+    if is_opaque {
+        return Ok(Meaning::Opaque);
     }
     match name.strip_prefix(WHITEOUT) {
         None => Ok(Meaning::Entry(name)),
@@ -152,12 +160,21 @@ mod tests {
 
     #[test]
     fn whiteouts_name_what_is_gone() {
-        let path = EntryPath::default();
-        let meaning = |name: &'static str| meaning(&path, name.as_bytes());
+        let meaning = |raw: &'static str| {
+            let path = EntryPath::parse(raw.as_bytes()).expect("a path");
+            let name = raw.rsplit('/').next().expect("a name");
+            meaning(&path, name.as_bytes())
+        };
         assert_eq!(meaning("a"), Ok(Meaning::Entry(b"a")));
         assert_eq!(meaning(".wh.a"), Ok(Meaning::Whiteout(b"a")));
         assert_eq!(meaning(".wh..wh..opq"), Ok(Meaning::Opaque));
-        assert_eq!(meaning(".wh..wh.plnk"), Ok(Meaning::Ignored));
+        for name in [".wh..wh.aufs", ".wh..wh.orph/x", "a/.wh..wh.plnk", "a/.wh..wh.x/b/c", ".wh..wh..opq/x"]
+        {
+            assert_eq!(meaning(name), Ok(Meaning::Ignored), "{name}");
+        }
+        assert_eq!(meaning("a/.wh..wh..opq"), Ok(Meaning::Opaque));
+        // Placed for hard links to lead to, and taken away at the end.
+        assert_eq!(meaning(".wh..wh.plnk/1.2"), Ok(Meaning::Entry(b"1.2")));
         for name in [".wh.", ".wh..", ".wh..."] {
             assert!(meaning(name).is_err(), "{name}");
         }

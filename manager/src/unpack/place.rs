@@ -1,22 +1,24 @@
 //! Placing: entries become files below the root's descriptor. The only code that writes into a snapshot.
 //!
 //! Whatever stood in an entry's way goes first; a file is made anew or not at all, so nothing is ever written through
-//! a link. Modes, owners and times are set by descriptor, and only where they are not already right: most files of
-//! most images are root's.
+//! a link. Owners, modes and times are set by descriptor. What the kernel made is looked at, not what it was asked for:
+//! directories pass on groups, bits and ACLs, and file systems have rules of their own.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::rc::Rc;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use super::archive::{Archive, Entry, Kind};
+use super::budget::BLOCK_BYTES;
 use super::error::{LayerError, PathFault, placing, shown};
-use super::path::{EntryPath, Meaning, below, meaning};
+use super::later::{DEFAULT_ACL, times};
+use super::path::{AUFS_LINKS, EntryPath, Meaning, below, meaning};
 use super::remove::Remover;
-use super::tree::{Directory, Missing, Tree, is_whiteout};
-use crate::snapshots::{copy_metadata, open_below};
+use super::tree::{Directory, Missing, Tree, is_whiteout, settle_made};
+use crate::trees::{copy_data, copy_metadata};
 
 const CREATE: OFlags =
     OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -25,19 +27,11 @@ const SPECIAL_BITS: u32 = 0o6000;
 pub(super) struct Placer {
     tree: Tree,
     remover: Remover,
-    /// Directories, and what is set once nothing more is made in them.
-    last: Vec<Last>,
-}
-
-struct Last {
-    path: Vec<u8>,
-    mode: Option<Mode>,
-    modified: Timespec,
 }
 
 impl Placer {
     pub(super) fn new(tree: Tree, remover: Remover) -> Self {
-        Self { tree, remover, last: Vec::new() }
+        Self { tree, remover }
     }
 
     /// Places all entries.
@@ -45,7 +39,14 @@ impl Placer {
         while let Some(entry) = archive.next()? {
             self.place(&entry, archive)?;
         }
-        self.finish()
+        self.drop_aufs_links()?;
+        self.tree.finish()
+    }
+
+    /// AUFS keeps files with several names in a directory of its own, which names in the image are hard links to.
+    fn drop_aufs_links(&mut self) -> Result<(), LayerError> {
+        let root = self.tree.directory(b"", Missing::Leave)?.expect("there is always a root");
+        self.remover.clear(&mut self.tree, &root, AUFS_LINKS)
     }
 
     fn place(&mut self, entry: &Entry, archive: &mut Archive) -> Result<(), LayerError> {
@@ -68,6 +69,7 @@ impl Placer {
         let directory =
             self.tree.directory(parent, Missing::Make)?.expect("a directory that is missing is made");
         self.remover.placed(&below(&directory.path, name));
+        self.tree.charge(disk_bytes(entry))?;
         match &entry.kind {
             Kind::File { size_bytes, segments } => {
                 let file = self.make(&directory, name, |at| {
@@ -75,7 +77,7 @@ impl Placer {
                 })?;
                 let file = File::from(file);
                 super::write::data(&file, archive, *size_bytes, segments.as_deref(), entry.path.bytes())?;
-                self.settle_open(&directory, &file.into(), entry, Timing::Now)
+                settle_file(&file.into(), entry)
             }
             Kind::Directory => self.directory(&directory, name, entry),
             Kind::Symlink(target) => {
@@ -103,7 +105,6 @@ impl Placer {
         mut make: impl FnMut(&OwnedFd) -> Result<T, Errno>,
     ) -> Result<T, LayerError> {
         let path = below(&directory.path, name);
-        self.tree.replaced(&path);
         match make(&directory.descriptor) {
             Err(Errno::EXIST) => {
                 self.remover.clear(&mut self.tree, directory, name)?;
@@ -128,15 +129,11 @@ impl Placer {
     fn directory(&mut self, parent: &Directory, name: &[u8], entry: &Entry) -> Result<(), LayerError> {
         let path = below(&parent.path, name);
         let mode = Mode::from_raw_mode(entry.mode & !SPECIAL_BITS);
-        let mut is_new = true;
         match rustix::fs::mkdirat(&parent.descriptor, name, mode) {
-            // A link of the layers below may have led on from here.
-            Ok(()) => self.tree.replaced(&path),
+            Ok(()) => {}
             Err(Errno::EXIST) => {
                 let stat = stat(parent, name)?;
-                if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-                    is_new = false;
-                } else {
+                if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
                     // What was here hid what is below; it goes on doing so.
                     self.remover.clear(&mut self.tree, parent, name)?;
                     rustix::fs::mkdirat(&parent.descriptor, name, mode).map_err(placing("make", &path))?;
@@ -153,9 +150,7 @@ impl Placer {
             .tree
             .directory(&path, Missing::Leave)?
             .ok_or_else(|| LayerError::Path { path: shown(&path), source: PathFault::NoDirectory })?;
-        let timing = if is_new { Timing::Last } else { Timing::LastWithMode };
-        self.settle_open(parent, &made.descriptor, entry, timing)?;
-        Ok(())
+        self.settle_directory(&made, entry)
     }
 
     fn root(&mut self, entry: &Entry) -> Result<(), LayerError> {
@@ -163,7 +158,7 @@ impl Placer {
             return Err(LayerError::Path { path: "/".to_owned(), source: PathFault::Root });
         }
         let root = self.tree.directory(b"", Missing::Leave)?.expect("there is always a root");
-        self.settle_open(&Rc::clone(&root), &root.descriptor, entry, Timing::LastWithMode)
+        self.settle_directory(&root, entry)
     }
 
     fn whiteout(&mut self, parent: &[u8], gone: &[u8]) -> Result<(), LayerError> {
@@ -185,7 +180,7 @@ impl Placer {
         let from = self.tree.directory(parent, Missing::Leave)?.ok_or_else(wrong)?;
         let found = match rustix::fs::statat(&from.descriptor, target_name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) => found,
-            Err(Errno::NOENT) => bring_up(&from, target_name)?.ok_or_else(wrong)?,
+            Err(Errno::NOENT) => bring_up(&mut self.tree, &from, target_name)?.ok_or_else(wrong)?,
             Err(errno) => return Err(placing("look at", target.bytes())(errno)),
         };
         if FileType::from_raw_mode(found.st_mode) == FileType::Directory || is_whiteout(&found) {
@@ -200,112 +195,95 @@ impl Placer {
         })
     }
 
-    /// Owner, mode, attributes and times of what is open.
-    fn settle_open(
-        &mut self,
-        parent: &Directory,
-        made: &OwnedFd,
-        entry: &Entry,
-        timing: Timing,
-    ) -> Result<(), LayerError> {
+    /// Owner and attributes of a directory now; its mode and times once nothing more is made in it.
+    fn settle_directory(&mut self, made: &Directory, entry: &Entry) -> Result<(), LayerError> {
         let path = entry.path.bytes();
-        let is_directory = timing != Timing::Now;
-        let has_owner =
-            entry.uid != 0 || entry.gid != 0 || parent.gives_group || timing == Timing::LastWithMode;
-        if has_owner {
+        let stat = rustix::fs::fstat(&made.descriptor).map_err(placing("look at", path))?;
+        if (stat.st_uid, stat.st_gid) != (entry.uid, entry.gid) {
             let (uid, gid) = owner(entry);
-            rustix::fs::fchown(made, uid, gid).map_err(placing("set the owner of", path))?;
+            rustix::fs::fchown(&made.descriptor, uid, gid).map_err(placing("set the owner of", path))?;
         }
-        // chown(2) takes setuid and setgid away.
-        if has_owner && !is_directory && entry.mode & SPECIAL_BITS != 0 {
-            rustix::fs::fchmod(made, Mode::from_raw_mode(entry.mode))
-                .map_err(placing("set the mode of", path))?;
+        let (default_acl, others): (Vec<_>, Vec<_>) =
+            entry.xattrs.iter().partition(|(name, _)| name.as_c_str() == DEFAULT_ACL);
+        set_attributes(&made.descriptor, others, path)?;
+        let later = self.tree.later.at(&made.path);
+        if let Some((_, acl)) = default_acl.last() {
+            later.default_acl = Some(acl.clone());
         }
-        for (name, value) in &entry.xattrs {
-            match rustix::fs::fsetxattr(made, name.as_c_str(), value, XattrFlags::empty()) {
-                // The file system has none of this kind: the file is good without, as docker sees it.
-                Ok(()) | Err(Errno::OPNOTSUPP) => {}
-                Err(errno) => return Err(placing("set an attribute of", path)(errno)),
-            }
-        }
-        if !is_directory {
-            return rustix::fs::futimens(made, &times(entry.modified))
-                .map_err(placing("set the time of", path));
-        }
-        let needs_mode =
-            timing == Timing::LastWithMode || entry.mode & SPECIAL_BITS != 0 || parent.gives_group;
-        let mode = needs_mode.then(|| Mode::from_raw_mode(entry.mode));
-        let name = entry.path.split().map_or(&[][..], |(_, name)| name);
-        let path = if name.is_empty() { Vec::new() } else { below(&parent.path, name) };
-        self.last.push(Last { path, mode, modified: entry.modified });
+        later.mode = Some(Mode::from_raw_mode(entry.mode));
+        later.modified = Some(entry.modified);
         Ok(())
     }
 
-    /// As [`Self::settle_open`], for what cannot be opened without an effect.
+    /// As [`settle_file`], for what cannot be opened without an effect.
     fn settle_named(&mut self, directory: &Directory, name: &[u8], entry: &Entry) -> Result<(), LayerError> {
         let path = entry.path.bytes();
         let at = &directory.descriptor;
-        let has_owner = entry.uid != 0 || entry.gid != 0 || directory.gives_group;
-        if has_owner {
+        let made = stat(directory, name)?;
+        let has_owner = (made.st_uid, made.st_gid) == (entry.uid, entry.gid);
+        if !has_owner {
             let (uid, gid) = owner(entry);
             rustix::fs::chownat(at, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
                 .map_err(placing("set the owner of", path))?;
-            if entry.mode & SPECIAL_BITS != 0 && !matches!(entry.kind, Kind::Symlink(_)) {
-                // We made it a moment ago, and it is no link.
-                rustix::fs::chmodat(at, name, Mode::from_raw_mode(entry.mode), AtFlags::empty())
-                    .map_err(placing("set the mode of", path))?;
-            }
+        }
+        let has_mode = has_owner && made.st_mode & 0o7777 == entry.mode;
+        if !has_mode && !matches!(entry.kind, Kind::Symlink(_)) {
+            // We made it a moment ago, and it is no link.
+            rustix::fs::chmodat(at, name, Mode::from_raw_mode(entry.mode), AtFlags::empty())
+                .map_err(placing("set the mode of", path))?;
         }
         rustix::fs::utimensat(at, name, &times(entry.modified), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(placing("set the time of", path))
     }
-
-    /// Modes and times of directories, now that nothing more is made in them. Later entries of the same path count.
-    fn finish(mut self) -> Result<(), LayerError> {
-        let root = self.tree.directory(b"", Missing::Leave)?.expect("there is always a root");
-        let opened = |path: &[u8]| {
-            use std::os::unix::ffi::OsStrExt;
-            match open_below(&root.descriptor, std::path::Path::new(std::ffi::OsStr::from_bytes(path))) {
-                Ok(directory) => Ok(Some(directory)),
-                // A later entry took its place.
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
-                Err(errno) => Err(placing("open", path)(errno)),
-            }
-        };
-        let copied = self.tree.take_copied().into_iter().map(|(path, stat)| Last {
-            path,
-            mode: None,
-            modified: Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec.cast_signed() },
-        });
-        for last in copied.chain(self.last) {
-            let Some(directory) = opened(&last.path)? else { continue };
-            if let Some(mode) = last.mode {
-                rustix::fs::fchmod(&directory, mode).map_err(placing("set the mode of", &last.path))?;
-            }
-            rustix::fs::futimens(&directory, &times(last.modified))
-                .map_err(placing("set the time of", &last.path))?;
-        }
-        Ok(())
-    }
 }
 
-/// When an entry's times are set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Timing {
-    /// It is a file.
-    Now,
-    /// It is a directory that was made for this entry.
-    Last,
-    /// It is a directory that was here, with whatever owner and mode.
-    LastWithMode,
+/// What an entry takes of the disk beside its inode.
+fn disk_bytes(entry: &Entry) -> u64 {
+    let data_bytes = match &entry.kind {
+        Kind::File { size_bytes, segments: None } => *size_bytes,
+        Kind::File { segments: Some(segments), .. } => {
+            segments.iter().map(|segment| segment.length_bytes.next_multiple_of(BLOCK_BYTES)).sum()
+        }
+        Kind::Directory => BLOCK_BYTES,
+        Kind::Symlink(target) => target.len() as u64,
+        Kind::HardLink(_) | Kind::Character(..) | Kind::Block(..) | Kind::Fifo => 0,
+    };
+    data_bytes.saturating_add(xattr_bytes(entry.xattrs.iter().map(|(_, value)| value.len())))
+}
+
+/// What attributes with values of these lengths take.
+fn xattr_bytes(lengths: impl Iterator<Item = usize>) -> u64 {
+    /// A name, and what is written around it.
+    const OVERHEAD_BYTES: u64 = 64;
+    lengths.map(|length| length as u64 + OVERHEAD_BYTES).sum()
+}
+
+/// Owner, mode, attributes and times of a file that was just made.
+fn settle_file(made: &OwnedFd, entry: &Entry) -> Result<(), LayerError> {
+    let path = entry.path.bytes();
+    settle_made(made, (entry.uid, entry.gid, Mode::from_raw_mode(entry.mode)))
+        .map_err(placing("set the owner and mode of", path))?;
+    set_attributes(made, &entry.xattrs, path)?;
+    rustix::fs::futimens(made, &times(entry.modified)).map_err(placing("set the time of", path))
+}
+
+fn set_attributes<'a>(
+    made: &OwnedFd,
+    xattrs: impl IntoIterator<Item = &'a (CString, Vec<u8>)>,
+    path: &[u8],
+) -> Result<(), LayerError> {
+    for (name, value) in xattrs {
+        match rustix::fs::fsetxattr(made, name.as_c_str(), value, XattrFlags::empty()) {
+            // The file system has none of this kind: the file is good without, as docker sees it.
+            Ok(()) | Err(Errno::OPNOTSUPP) => {}
+            Err(errno) => return Err(placing("set an attribute of", path)(errno)),
+        }
+    }
+    Ok(())
 }
 
 fn owner(entry: &Entry) -> (Option<Uid>, Option<Gid>) {
     (Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))
-}
-
-fn times(modified: Timespec) -> Timestamps {
-    Timestamps { last_access: modified, last_modification: modified }
 }
 
 fn stat(directory: &Directory, name: &[u8]) -> Result<Stat, LayerError> {
@@ -313,8 +291,8 @@ fn stat(directory: &Directory, name: &[u8]) -> Result<Stat, LayerError> {
         .map_err(placing("look at", &below(&directory.path, name)))
 }
 
-/// Copies a file of the layers below to where it is, so that it can have one more name.
-fn bring_up(directory: &Directory, name: &[u8]) -> Result<Option<Stat>, LayerError> {
+/// Copies a file of the layers below to where it is, with its holes, so that it can have one more name.
+fn bring_up(tree: &mut Tree, directory: &Directory, name: &[u8]) -> Result<Option<Stat>, LayerError> {
     let path = below(&directory.path, name);
     let Some(lower) = &directory.lower else { return Ok(None) };
     // Looked at before it is opened: opening a device does things.
@@ -323,16 +301,13 @@ fn bring_up(directory: &Directory, name: &[u8]) -> Result<Option<Stat>, LayerErr
         Ok(_) | Err(Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(placing("look below at", &path)(errno)),
     };
+    tree.charge(stat.st_blocks.unsigned_abs() * 512)?;
     let reading = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let source =
         rustix::fs::openat(lower, name, reading, Mode::empty()).map_err(placing("open below", &path))?;
     let target = rustix::fs::openat(&directory.descriptor, name, CREATE, Mode::from_raw_mode(0o600))
         .map_err(placing("make", &path))?;
-    let (mut source, mut target) = (File::from(source), File::from(target));
-    std::io::copy(&mut source, &mut target)
-        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
-        .map_err(placing("copy", &path))?;
-    let target = OwnedFd::from(target);
-    copy_metadata(&source.into(), &target, &stat).map_err(placing("copy", &path))?;
+    copy_data(&source, &target, stat.st_size.unsigned_abs()).map_err(placing("copy", &path))?;
+    copy_metadata(&source, &target, &stat).map_err(placing("copy", &path))?;
     rustix::fs::fstat(&target).map(Some).map_err(placing("look at", &path))
 }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::error::{LayerError, placing};
 use super::path::below;
 use super::tree::{Directory, Missing, Tree};
-use crate::snapshots::{list, remove_below};
+use crate::trees::{list, remove_below};
 
 /// How a layer's removals are kept.
 pub(super) enum Remover {
@@ -44,11 +44,10 @@ impl Remover {
         name: &[u8],
     ) -> Result<(), LayerError> {
         let path = below(&directory.path, name);
-        tree.replaced(&path);
         match rustix::fs::unlinkat(&directory.descriptor, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(Errno::ISDIR) => {
-                tree.forget();
+                tree.removed(&path);
                 remove_below(&directory.descriptor, name).map_err(placing("replace", &path))
             }
             Err(errno) => Err(placing("replace", &path)(errno)),
@@ -77,7 +76,7 @@ impl Remover {
                 if !is_below {
                     return Ok(());
                 }
-                tree.replaced(&path);
+                tree.charge(0)?;
                 let kind = FileType::CharacterDevice;
                 rustix::fs::mknodat(&directory.descriptor, name, kind, Mode::empty(), 0)
                     .map_err(placing("make the whiteout of", &path))
@@ -104,20 +103,23 @@ impl Remover {
             }
             Self::Whiteouts if directory.lower.is_some() => tree.hide_below(directory),
             Self::Whiteouts => Ok(()),
-            Self::Deletion { placed } => {
-                tree.forget();
-                prune(placed, &directory.descriptor, &directory.path)
-            }
+            Self::Deletion { placed } => prune(tree, placed, &directory.descriptor, &directory.path),
         }
     }
 }
 
 /// Deletes what is not in `placed`. Goes no deeper than a layer's paths.
-fn prune(placed: &HashSet<Vec<u8>>, directory: &OwnedFd, path: &[u8]) -> Result<(), LayerError> {
+fn prune(
+    tree: &mut Tree,
+    placed: &HashSet<Vec<u8>>,
+    directory: &OwnedFd,
+    path: &[u8],
+) -> Result<(), LayerError> {
     for (name, kind) in list(directory).map_err(placing("list", path))? {
         let child = below(path, name.as_bytes());
         let is_placed = placed.contains(&child);
         if !is_placed && kind == FileType::Directory {
+            tree.removed(&child);
             remove_below(directory, name.as_bytes()).map_err(placing("remove", &child))?;
         } else if !is_placed {
             rustix::fs::unlinkat(directory, name.as_c_str(), AtFlags::empty())
@@ -125,7 +127,7 @@ fn prune(placed: &HashSet<Vec<u8>>, directory: &OwnedFd, path: &[u8]) -> Result<
         } else if kind == FileType::Directory {
             let opened = rustix::fs::openat(directory, name.as_c_str(), super::tree::OPEN, Mode::empty())
                 .map_err(placing("open", &child))?;
-            prune(placed, &opened, &child)?;
+            prune(tree, placed, &opened, &child)?;
         }
     }
     Ok(())

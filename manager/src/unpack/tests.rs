@@ -10,23 +10,24 @@ use rustix::fs::{CWD, Mode, OFlags};
 use tar::{Builder, EntryType, Header};
 
 use super::archive::Archive;
+use super::budget::Budget;
 use super::error::{LayerError, PathFault};
 use super::message::Limits;
 use super::place::Placer;
 use super::remove::Remover;
 use super::stream;
-use super::tree::Tree;
+use super::tree::{MAX_OPEN, Tree};
 use crate::content::{Algorithm, Digest};
 
 /// A place to unpack into, with a layer below and a file outside that nothing may touch.
-struct Bed {
+pub(super) struct Bed {
     directory: tempfile::TempDir,
-    is_layered: bool,
+    pub(super) is_layered: bool,
 }
 
 impl Bed {
     /// For overlayfs, what is below is elsewhere; otherwise it is already in place.
-    fn both() -> [Self; 2] {
+    pub(super) fn both() -> [Self; 2] {
         [true, false].map(|is_layered| {
             let bed = Self { directory: tempfile::tempdir().expect("a directory"), is_layered };
             for path in [bed.root(), bed.below()] {
@@ -37,11 +38,11 @@ impl Bed {
         })
     }
 
-    fn root(&self) -> PathBuf {
+    pub(super) fn root(&self) -> PathBuf {
         self.directory.path().join("root")
     }
 
-    fn below(&self) -> PathBuf {
+    pub(super) fn below(&self) -> PathBuf {
         if self.is_layered { self.directory.path().join("below") } else { self.root() }
     }
 
@@ -49,21 +50,27 @@ impl Bed {
         self.directory.path().join("canary")
     }
 
-    fn place(&self, tar: Tar) -> Result<(), LayerError> {
+    pub(super) fn place(&self, tar: Tar) -> Result<(), LayerError> {
         self.place_bytes(&tar.finish(), Limits::default()).map(drop)
     }
 
-    fn place_bytes(&self, bytes: &[u8], limits: Limits) -> Result<Digest, LayerError> {
+    pub(super) fn place_bytes(&self, bytes: &[u8], limits: Limits) -> Result<Digest, LayerError> {
         let mut blob = tempfile::tempfile().expect("a file");
         blob.write_all(bytes).and_then(|()| blob.rewind()).expect("written");
-        let placed = self.place_blob(blob, limits);
+        let placed = self.place_blob(blob, limits, MAX_OPEN);
         assert_eq!(fs::read_to_string(self.canary()).expect("the canary"), "alive");
         let names = fs::read_dir(self.directory.path()).expect("listed").count();
         assert_eq!(names, if self.is_layered { 3 } else { 2 }, "something was made outside");
         placed
     }
 
-    fn place_blob(&self, blob: File, limits: Limits) -> Result<Digest, LayerError> {
+    pub(super) fn place_blob(
+        &self,
+        blob: File,
+        limits: Limits,
+        max_open: usize,
+    ) -> Result<Digest, LayerError> {
+        let blob_bytes = blob.metadata().expect("a file").len();
         let open = |path: &Path| {
             rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
                 .expect("opened")
@@ -74,7 +81,9 @@ impl Bed {
             true => (Some(open(&self.below())), Remover::Whiteouts),
             false => (None, Remover::deletion()),
         };
-        Placer::new(Tree::new(open(&self.root()), lower)?, remover).place_all(&mut archive)?;
+        let budget = Budget::new(limits, blob_bytes);
+        let tree = Tree::new(open(&self.root()), lower, budget, max_open)?;
+        Placer::new(tree, remover).place_all(&mut archive)?;
         Ok(workers.finish(archive.finish()?))
     }
 
@@ -83,7 +92,7 @@ impl Bed {
         metadata.is_ok_and(|metadata| metadata.file_type().is_char_device() && metadata.rdev() == 0)
     }
 
-    fn is_opaque(&self, path: &str) -> bool {
+    pub(super) fn is_opaque(&self, path: &str) -> bool {
         let mut value = [0; 4];
         let path = self.root().join(path);
         rustix::fs::lgetxattr(&path, "trusted.overlay.opaque", &mut value[..])
@@ -96,15 +105,16 @@ impl Bed {
     }
 }
 
-struct Tar(Builder<Vec<u8>>);
+#[derive(Clone)]
+pub(super) struct Tar(Vec<u8>);
 
 impl Tar {
-    fn new() -> Self {
-        Self(Builder::new(Vec::new()))
+    pub(super) fn new() -> Self {
+        Self(Vec::new())
     }
 
     /// The name goes into the header as it is: the library would refuse what we want to see refused.
-    fn entry(mut self, kind: EntryType, path: &str, mode: u32, (link, data): (&str, &[u8])) -> Self {
+    pub(super) fn entry(self, kind: EntryType, path: &str, mode: u32, (link, data): (&str, &[u8])) -> Self {
         let mut header = Header::new_ustar();
         header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
         header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
@@ -115,32 +125,45 @@ impl Tar {
         header.set_gid(0);
         header.set_size(data.len() as u64);
         header.set_cksum();
-        self.0.append(&header, data).expect("memory");
+        self.appended(|builder| builder.append(&header, data))
+    }
+
+    /// Adds to the archive, which gets its end only when it is finished.
+    fn appended(mut self, append: impl FnOnce(&mut Builder<&mut Vec<u8>>) -> std::io::Result<()>) -> Self {
+        let mut builder = Builder::new(&mut self.0);
+        append(&mut builder).expect("memory");
+        // Dropped, it would write the end.
+        std::mem::forget(builder);
         self
     }
 
-    fn file(self, path: &str, data: &str) -> Self {
+    /// Records before the next entry.
+    pub(super) fn pax(self, records: &[(&str, &[u8])]) -> Self {
+        self.appended(|builder| builder.append_pax_extensions(records.iter().copied()))
+    }
+
+    pub(super) fn file(self, path: &str, data: &str) -> Self {
         self.entry(EntryType::Regular, path, 0o644, ("", data.as_bytes()))
     }
 
-    fn directory(self, path: &str, mode: u32) -> Self {
+    pub(super) fn directory(self, path: &str, mode: u32) -> Self {
         self.entry(EntryType::Directory, path, mode, ("", b""))
     }
 
-    fn symlink(self, path: &str, target: &str) -> Self {
+    pub(super) fn symlink(self, path: &str, target: &str) -> Self {
         self.entry(EntryType::Symlink, path, 0o777, (target, b""))
     }
 
-    fn hard_link(self, path: &str, target: &str) -> Self {
+    pub(super) fn hard_link(self, path: &str, target: &str) -> Self {
         self.entry(EntryType::Link, path, 0o644, (target, b""))
     }
 
-    fn finish(self) -> Vec<u8> {
-        self.0.into_inner().expect("memory")
+    pub(super) fn finish(self) -> Vec<u8> {
+        Builder::new(self.0).into_inner().expect("memory")
     }
 }
 
-fn is_root() -> bool {
+pub(super) fn is_root() -> bool {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
         eprintln!("SKIP: whiteouts and owners need root");
@@ -378,6 +401,60 @@ fn bounds_hold() {
         Tar::new().entry(EntryType::GNULongName, "././@LongLink", 0, ("", name.as_bytes())).file("x", "");
     let long = bed.place(long);
     assert!(matches!(long, Err(LayerError::TooMany { .. })), "{long:?}");
+}
+
+#[test]
+fn a_hard_link_to_a_sparse_file_of_the_layers_below_costs_what_that_costs() {
+    let bed = &Bed::both()[0];
+    let hole = File::create(bed.below().join("hole")).expect("below");
+    hole.set_len(3 << 30).expect("a hole");
+    std::os::unix::fs::FileExt::write_all_at(&hole, b"data", 1 << 30).expect("data");
+    bed.place(Tar::new().hard_link("twin", "hole").hard_link("third", "hole")).expect("placed");
+    let twin = fs::metadata(bed.root().join("twin")).expect("linked");
+    assert_eq!((twin.len(), twin.nlink()), (3 << 30, 3));
+    assert!(twin.blocks() * 512 < 1 << 20, "{} bytes on the disk", twin.blocks() * 512);
+    let mut data = [0; 4];
+    let copied = File::open(bed.root().join("twin")).expect("open");
+    std::os::unix::fs::FileExt::read_exact_at(&copied, &mut data, 1 << 30).expect("read");
+    assert_eq!(&data, b"data");
+}
+
+#[test]
+fn what_takes_more_of_the_disk_than_of_the_archive_is_bounded() {
+    let limits = Limits { layer_bytes: 1 << 40, free_bytes: 4 << 20, ratio: 1, entries: 1 << 20 };
+    let deep = |number: usize| format!("{number}/{}", "d/".repeat(40));
+    let many: fn(&str, usize) -> String = |name, number| format!("{name}{number}");
+    let attribute: &[(&str, &[u8])] = &[("SCHILY.xattr.user.a", b"v")];
+    let link = "t".repeat(90);
+    for (what, tar) in [
+        ("directories that no entry names", (0..40).fold(Tar::new(), |tar, n| tar.file(&deep(n), ""))),
+        ("directories", (0..1100).fold(Tar::new(), |tar, n| tar.directory(&many("d", n), 0o755))),
+        ("small files", (0..1100).fold(Tar::new(), |tar, n| tar.file(&many("f", n), "x"))),
+        ("long links", (0..1100).fold(Tar::new(), |tar, n| tar.symlink(&many("l", n), &link))),
+        ("attributes", (0..1100).fold(Tar::new(), |tar, n| tar.pax(attribute).file(&many("x", n), ""))),
+    ] {
+        for bed in Bed::both() {
+            let bytes = tar.clone().finish();
+            let mut zipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+            zipped.write_all(&bytes).expect("memory");
+            let placed = bed.place_bytes(&zipped.finish().expect("memory"), limits);
+            let is_bounded =
+                matches!(&placed, Err(LayerError::TooMany { what, .. }) if what == "bytes on the disk");
+            assert!(is_bounded, "{what}: {placed:?}");
+        }
+    }
+    // Just inside: the same limits take what fits.
+    let tar = (0..900).fold(Tar::new(), |tar, number| tar.directory(&format!("d{number}"), 0o755));
+    Bed::both()[1].place_bytes(&tar.finish(), limits).expect("fits");
+}
+
+#[test]
+fn a_hard_link_to_a_large_file_of_the_layers_below_is_bounded() {
+    let bed = &Bed::both()[0];
+    fs::write(bed.below().join("large"), vec![7; 8 << 20]).expect("below");
+    let limits = Limits { layer_bytes: 1 << 40, free_bytes: 4 << 20, ratio: 1, entries: 1 << 20 };
+    let placed = bed.place_bytes(&Tar::new().hard_link("twin", "large").finish(), limits);
+    assert!(matches!(placed, Err(LayerError::TooMany { .. })), "{placed:?}");
 }
 
 #[test]

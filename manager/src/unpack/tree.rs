@@ -3,22 +3,27 @@
 //! Symbolic links on the way are followed as a container would follow them, in here and not by the kernel, so that
 //! `/` is the image's root and `..` stops there. What a layer below has is seen through `lower`, and its directories
 //! are made again here, with all they have, when something is placed below them.
+//!
+//! Open directories are remembered by where they are, never by a path through links that led there: a link may be
+//! replaced later, and no list says which paths it was part of.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Uid, XattrFlags};
 use rustix::io::Errno;
 
+use super::budget::{BLOCK_BYTES, Budget};
 use super::error::{LayerError, PathFault, placing, shown};
+use super::later::{Later, forget_below, suspend_default_acl};
 use super::path::{below, names};
-use crate::snapshots::copy_metadata;
+use crate::trees::copy_metadata;
 
 /// Linux's bound.
 const MAX_LINKS: u32 = 40;
 /// Open directories; more than any layer has in use at a time.
-const MAX_OPEN: usize = 256;
+pub(super) const MAX_OPEN: usize = 256;
 
 pub(super) const OPEN: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -33,8 +38,6 @@ pub(super) struct Directory {
     pub(super) path: Vec<u8>,
     /// The same directory of the layers below, if it shines through.
     pub(super) lower: Option<OwnedFd>,
-    /// What is made in it gets its group.
-    pub(super) gives_group: bool,
 }
 
 /// Whether directories that are missing are made.
@@ -46,19 +49,27 @@ pub(super) enum Missing {
 
 pub(super) struct Tree {
     root: Rc<Directory>,
-    /// By the path that led there.
+    /// By where they are.
     open: HashMap<Vec<u8>, Rc<Directory>>,
-    opaque: HashSet<Vec<u8>>,
-    /// Directories made again from below, whose times are to be set last.
-    copied: Vec<(Vec<u8>, Stat)>,
+    max_open: usize,
+    opaque: BTreeSet<Vec<u8>>,
+    /// What directories get at the end.
+    pub(super) later: Later,
+    budget: Budget,
 }
 
 impl Tree {
-    pub(super) fn new(root: OwnedFd, lower: Option<OwnedFd>) -> Result<Self, LayerError> {
-        let stat = rustix::fs::fstat(&root).map_err(placing("look at", b""))?;
-        let root = Directory { descriptor: root, path: Vec::new(), lower, gives_group: gives_group(&stat) };
-        let (open, opaque) = (HashMap::new(), HashSet::new());
-        Ok(Self { root: Rc::new(root), open, opaque, copied: Vec::new() })
+    /// Remembers at most `max_open` directories.
+    pub(super) fn new(
+        root: OwnedFd,
+        lower: Option<OwnedFd>,
+        budget: Budget,
+        max_open: usize,
+    ) -> Result<Self, LayerError> {
+        let mut later = Later::default();
+        suspend_default_acl(&root, b"", &mut later)?;
+        let root = Rc::new(Directory { descriptor: root, path: Vec::new(), lower });
+        Ok(Self { root, open: HashMap::new(), max_open, opaque: BTreeSet::new(), later, budget })
     }
 
     /// The directory at `path`. `None` when it is not there and not to be made.
@@ -72,40 +83,37 @@ impl Tree {
         }
         let mut links = MAX_LINKS;
         let from = Rc::clone(&self.root);
-        let found = self.walk(from, path, missing, &mut links)?;
-        if let Some(found) = &found {
-            self.remember(path.to_vec(), found);
-        }
-        Ok(found)
+        self.walk(from, path, missing, &mut links)
     }
 
-    /// Forgets what is open: a directory or a link was replaced.
-    pub(super) fn forget(&mut self) {
+    /// Forgets all of the directory that was at `path`, and of what was below it: it has been removed.
+    pub(super) fn removed(&mut self, path: &[u8]) {
         self.open.clear();
+        forget_below(&mut self.opaque, path);
+        self.later.forget(path);
     }
 
-    /// Something else is at `path` now.
-    pub(super) fn replaced(&mut self, path: &[u8]) {
-        if self.open.contains_key(path) {
-            self.forget();
-        }
+    /// Takes a name into account that needs `bytes` of the disk beside its inode.
+    pub(super) fn charge(&mut self, bytes: u64) -> Result<(), LayerError> {
+        self.budget.charge(&self.root.descriptor, bytes)
     }
 
     /// Hides what the layers below have in this directory.
     pub(super) fn hide_below(&mut self, directory: &Directory) -> Result<(), LayerError> {
-        self.forget();
+        // What is open below it shows the layers below.
+        self.open.clear();
         self.opaque.insert(directory.path.clone());
         rustix::fs::fsetxattr(&directory.descriptor, OPAQUE, b"y", XattrFlags::empty())
             .map_err(placing("hide what is below", &directory.path))
     }
 
-    /// Directories that were made again from below, with what they had there.
-    pub(super) fn take_copied(&mut self) -> Vec<(Vec<u8>, Stat)> {
-        std::mem::take(&mut self.copied)
+    /// Gives directories what they get at the end.
+    pub(super) fn finish(self) -> Result<(), LayerError> {
+        self.later.finish(&self.root.descriptor)
     }
 
     fn remember(&mut self, path: Vec<u8>, directory: &Rc<Directory>) {
-        if self.open.len() >= MAX_OPEN {
+        if self.open.len() >= self.max_open {
             self.open.clear();
         }
         self.open.insert(path, Rc::clone(directory));
@@ -161,7 +169,10 @@ impl Tree {
             Err(Errno::NOTDIR | Errno::LOOP) => self.diverted(at, name, missing, links)?,
             Err(errno) => return Err(placing("open", &path)(errno)),
         };
-        if let Some(found) = &found {
+        // Where a link leads is remembered under its own path only.
+        if let Some(found) = &found
+            && found.path == path
+        {
             self.remember(path, found);
         }
         Ok(found)
@@ -174,12 +185,12 @@ impl Tree {
         descriptor: OwnedFd,
     ) -> Result<Rc<Directory>, LayerError> {
         let path = below(&at.path, name);
-        let stat = rustix::fs::fstat(&descriptor).map_err(placing("look at", &path))?;
+        suspend_default_acl(&descriptor, &path, &mut self.later)?;
         let lower = match &at.lower {
             Some(lower) if !self.opaque.contains(&path) => open_lower(lower, name, &path)?,
             _ => None,
         };
-        Ok(Rc::new(Directory { descriptor, path, lower, gives_group: gives_group(&stat) }))
+        Ok(Rc::new(Directory { descriptor, path, lower }))
     }
 
     /// Not here: perhaps below.
@@ -226,7 +237,7 @@ impl Tree {
             return if missing == Missing::Leave { Ok(None) } else { no_directory(&path) };
         }
         rustix::fs::unlinkat(&at.descriptor, name, AtFlags::empty()).map_err(placing("replace", &path))?;
-        let made = make(at, name)?;
+        let made = self.make(at, name)?;
         let directory = self.opened(at, name, made)?;
         self.hide_below(&directory)?;
         self.enter(at, name, Missing::Leave, links)
@@ -261,21 +272,42 @@ impl Tree {
         if missing == Missing::Leave && lower.is_none() {
             return Ok(None);
         }
-        let descriptor = make(at, name)?;
+        let descriptor = self.make(at, name)?;
         if let Some(lower) = &lower {
             let stat = rustix::fs::fstat(lower).map_err(placing("look below at", &path))?;
             copy_metadata(lower, &descriptor, &stat).map_err(placing("copy what is below as", &path))?;
-            self.copied.push((path, stat));
+            let modified = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec.cast_signed() };
+            self.later.at(&path).modified.get_or_insert(modified);
         }
         self.opened(at, name, descriptor).map(Some)
     }
+
+    /// A directory that no entry describes.
+    fn make(&mut self, at: &Directory, name: &[u8]) -> Result<OwnedFd, LayerError> {
+        let path = below(&at.path, name);
+        self.charge(BLOCK_BYTES)?;
+        let mode = Mode::from_raw_mode(0o755);
+        rustix::fs::mkdirat(&at.descriptor, name, mode).map_err(placing("make directory", &path))?;
+        let made =
+            rustix::fs::openat(&at.descriptor, name, OPEN, Mode::empty()).map_err(placing("open", &path))?;
+        settle_made(&made, (0, 0, mode)).map_err(placing("set the mode of", &path))?;
+        Ok(made)
+    }
 }
 
-fn make(at: &Directory, name: &[u8]) -> Result<OwnedFd, LayerError> {
-    let path = below(&at.path, name);
-    rustix::fs::mkdirat(&at.descriptor, name, Mode::from_raw_mode(0o755))
-        .map_err(placing("make directory", &path))?;
-    rustix::fs::openat(&at.descriptor, name, OPEN, Mode::empty()).map_err(placing("open", &path))
+/// Gives what was just made the owner and mode that it should have, if the directory that it was made in, or the file
+/// system, gave it others.
+pub(super) fn settle_made(made: &OwnedFd, (uid, gid, mode): (u32, u32, Mode)) -> Result<(), Errno> {
+    let stat = rustix::fs::fstat(made)?;
+    let has_owner = (stat.st_uid, stat.st_gid) == (uid, gid);
+    if !has_owner {
+        rustix::fs::fchown(made, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    }
+    // chown(2) takes setuid and setgid away.
+    if !has_owner || Mode::from_raw_mode(stat.st_mode) != mode {
+        rustix::fs::fchmod(made, mode)?;
+    }
+    Ok(())
 }
 
 fn open_lower(lower: &OwnedFd, name: &[u8], path: &[u8]) -> Result<Option<OwnedFd>, LayerError> {
@@ -288,10 +320,6 @@ fn open_lower(lower: &OwnedFd, name: &[u8], path: &[u8]) -> Result<Option<OwnedF
 
 fn no_directory<T>(path: &[u8]) -> Result<T, LayerError> {
     Err(LayerError::Path { path: shown(path), source: PathFault::NoDirectory })
-}
-
-fn gives_group(stat: &Stat) -> bool {
-    Mode::from_raw_mode(stat.st_mode).contains(Mode::SGID)
 }
 
 /// overlayfs's mark that something of a lower directory is gone.

@@ -13,6 +13,9 @@ use crate::snapshots::SnapshotError;
 
 /// The metadata key that tells why a command cannot be executed: COMMAND_NOT_FOUND or COMMAND_NOT_EXECUTABLE.
 const REASON: &str = "knarr-reason";
+/// What can be done about a full disk.
+const MAKE_ROOM: &str = "no space left on the disk of knarrd's root: remove containers with 'knarr rm', images with \
+    'knarr rmi', or what is not used with 'knarr container prune' and 'knarr image prune'";
 /// HTTP/2 headers are bounded; so is what a person reads.
 const MAX_MESSAGE_BYTES: usize = 4096;
 
@@ -39,10 +42,13 @@ pub(crate) fn code(kind: Kind) -> Code {
 pub(crate) fn status(kind: Kind, error: &(dyn Error + 'static)) -> Status {
     // It may quote what an image, a registry or another client chose, and ends on a terminal.
     let mut message = escape::line(&Chain(error).to_string().replace('\n', " ")).into_owned();
-    if message.len() > MAX_MESSAGE_BYTES {
-        let end = (0..=MAX_MESSAGE_BYTES).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
+    let remedy = if kind == Kind::ResourceExhausted { format!(": {MAKE_ROOM}") } else { String::new() };
+    let longest = MAX_MESSAGE_BYTES - remedy.len();
+    if message.len() > longest {
+        let end = (0..=longest).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
         message.truncate(end);
     }
+    message.push_str(&remedy);
     if kind == Kind::Internal {
         tracing::error!(%message, "a request failed for no fault of its own");
     }

@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 
 use crate::containers::{Containers, Filters};
 use crate::images::Images;
+use crate::snapshots::Snapshots;
 
 /// A program that does not tell its version within this time has none.
 const VERSION_LIMIT: Duration = Duration::from_secs(5);
@@ -18,7 +19,7 @@ const VERSION_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) struct SystemService {
     pub(crate) containers: Containers,
     pub(crate) images: Images,
-    pub(crate) snapshotter: &'static str,
+    pub(crate) snapshots: Snapshots,
     pub(crate) root: PathBuf,
     pub(crate) state: PathBuf,
     pub(crate) runtime: PathBuf,
@@ -57,7 +58,7 @@ impl Service for SystemService {
             containers_paused: 0,
             containers_stopped: count(all.len() - running.min(all.len())),
             images,
-            snapshotter: self.snapshotter.to_owned(),
+            snapshotter: self.snapshots.snapshotter().to_owned(),
             root_path: self.root.display().to_string(),
             state_path: self.state.display().to_string(),
             cgroup_version: cgroup_version().to_owned(),
@@ -71,7 +72,7 @@ impl Service for SystemService {
             default_runtime: self.runtime.display().to_string(),
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             security_options: vec!["seccomp".to_owned()],
-            warnings: Vec::new(),
+            warnings: self.snapshots.warning().map(str::to_owned).into_iter().collect(),
         }))
     }
 }

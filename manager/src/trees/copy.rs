@@ -11,38 +11,32 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::SnapshotError;
-use super::error::failed;
-use super::tree::{OPEN_DIRECTORY, list, open_below, path_of};
+use super::walk::{OPEN_DIRECTORY, list, open_below, path_of};
 
 /// Linux's bound for the value of one attribute, and for the list of names.
 const MAX_XATTR_BYTES: usize = 64 << 10;
 /// How much copy_file_range is asked for at once.
 const COPY_STEP_BYTES: usize = 64 << 20;
+/// What is copied at once where the kernel does not do it.
+const BUFFER_BYTES: usize = 1 << 20;
 
 /// Gives `to` the owner, mode, times and attributes of the directory `from`.
-pub(super) fn directory_itself(from: &Path, to: &Path) -> Result<(), SnapshotError> {
-    let copied = || -> Result<(), Errno> {
-        let source = rustix::fs::openat(CWD, from, OPEN_DIRECTORY, Mode::empty())?;
-        let target = rustix::fs::openat(CWD, to, OPEN_DIRECTORY, Mode::empty())?;
-        let stat = rustix::fs::fstat(&source)?;
-        metadata(&source, &target, &stat)
-    };
-    copied().map_err(|errno| failed("copy the root of", from)(errno.into()))
+pub(crate) fn directory_itself(from: &Path, to: &Path) -> Result<(), Errno> {
+    let source = rustix::fs::openat(CWD, from, OPEN_DIRECTORY, Mode::empty())?;
+    let target = rustix::fs::openat(CWD, to, OPEN_DIRECTORY, Mode::empty())?;
+    let stat = rustix::fs::fstat(&source)?;
+    metadata(&source, &target, &stat)
 }
 
 /// Copies everything in `from`, and `from` itself, into the empty directory `to`.
-pub(super) fn tree(from: &Path, to: &Path) -> Result<(), SnapshotError> {
-    let copied = || -> Result<(), Errno> {
-        let mut copier = Copier {
-            source: rustix::fs::openat(CWD, from, OPEN_DIRECTORY, Mode::empty())?,
-            target: rustix::fs::openat(CWD, to, OPEN_DIRECTORY, Mode::empty())?,
-            linked: HashMap::new(),
-            pending: vec![PathBuf::new()],
-        };
-        copier.run()
+pub(crate) fn tree(from: &Path, to: &Path) -> Result<(), Errno> {
+    let mut copier = Copier {
+        source: rustix::fs::openat(CWD, from, OPEN_DIRECTORY, Mode::empty())?,
+        target: rustix::fs::openat(CWD, to, OPEN_DIRECTORY, Mode::empty())?,
+        linked: HashMap::new(),
+        pending: vec![PathBuf::new()],
     };
-    copied().map_err(|errno| failed("copy", from)(errno.into()))
+    copier.run()
 }
 
 struct Copier {
@@ -122,7 +116,7 @@ fn regular((source, target): (&OwnedFd, &OwnedFd), name: &CStr, stat: &Stat) -> 
 }
 
 /// Copies the parts that have data; the rest stays holes.
-fn data(source: &OwnedFd, target: &OwnedFd, size_bytes: u64) -> Result<(), Errno> {
+pub(crate) fn data(source: &OwnedFd, target: &OwnedFd, size_bytes: u64) -> Result<(), Errno> {
     rustix::fs::ftruncate(target, size_bytes)?;
     let mut at = 0;
     while at < size_bytes {
@@ -132,16 +126,47 @@ fn data(source: &OwnedFd, target: &OwnedFd, size_bytes: u64) -> Result<(), Errno
             Err(errno) => return Err(errno),
         };
         let end = rustix::fs::seek(source, SeekFrom::Hole(start))?;
-        let (mut from, mut to) = (start, start);
-        while from < end {
-            let step = usize::try_from(end - from).unwrap_or(usize::MAX).min(COPY_STEP_BYTES);
-            if rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), step)? == 0 {
-                return Ok(());
-            }
+        if !piece((source, target), start, end)? {
+            return Ok(());
         }
         at = end;
     }
     Ok(())
+}
+
+/// Copies what is between two offsets. Returns false at the end of the source.
+fn piece((source, target): (&OwnedFd, &OwnedFd), start: u64, end: u64) -> Result<bool, Errno> {
+    let (mut from, mut to) = (start, start);
+    while from < end {
+        let step = usize::try_from(end - from).unwrap_or(usize::MAX).min(COPY_STEP_BYTES);
+        match rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), step) {
+            Ok(0) => return Ok(false),
+            Ok(_) => {}
+            // Two file systems, of which some kernels copy between none, some between those of a kind.
+            Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                return by_hand((source, target), from, end);
+            }
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(true)
+}
+
+fn by_hand((source, target): (&OwnedFd, &OwnedFd), mut at: u64, end: u64) -> Result<bool, Errno> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    while at < end {
+        let step = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+        let count = rustix::io::pread(source, &mut buffer[..step], at)?;
+        if count == 0 {
+            return Ok(false);
+        }
+        let mut written = 0;
+        while written < count {
+            written += rustix::io::pwrite(target, &buffer[written..count], at + written as u64)?;
+        }
+        at += count as u64;
+    }
+    Ok(true)
 }
 
 /// Gives `target` the owner, mode, attributes and times of `source`, whose `stat` this is.
@@ -149,6 +174,13 @@ fn data(source: &OwnedFd, target: &OwnedFd, size_bytes: u64) -> Result<(), Errno
 pub(crate) fn metadata(source: &OwnedFd, target: &OwnedFd, stat: &Stat) -> Result<(), Errno> {
     let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
     rustix::fs::fchown(target, Some(uid), Some(gid))?;
+    // It may have got them from the directory that it was made in.
+    for acl in [c"system.posix_acl_access", c"system.posix_acl_default"] {
+        match rustix::fs::fremovexattr(target, acl) {
+            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::ACCESS) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
     rustix::fs::fchmod(target, Mode::from_raw_mode(stat.st_mode))?;
     let mut names = vec![0; MAX_XATTR_BYTES];
     let count = match rustix::fs::flistxattr(source, names.as_mut_slice()) {

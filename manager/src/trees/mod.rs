@@ -1,0 +1,12 @@
+//! Whole directory trees: listed, copied, counted and removed. Everything goes by descriptors and follows no symbolic
+//! link; errors are the kernel's own, and the caller says what it was doing. Nothing here knows images or snapshots.
+
+mod copy;
+mod remove;
+mod usage;
+mod walk;
+
+pub(crate) use copy::{data as copy_data, directory_itself, metadata as copy_metadata, tree as copy_tree};
+pub(crate) use remove::{remove, remove_below};
+pub(crate) use usage::{Usage, usage};
+pub(crate) use walk::{list, open_below};
