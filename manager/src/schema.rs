@@ -4,4 +4,5 @@
 use crate::store::Migrations;
 use crate::{containers, images, snapshots};
 
-pub(crate) const MIGRATIONS: &Migrations = &[snapshots::SCHEMA_1, images::SCHEMA_1, containers::SCHEMA_1];
+pub(crate) const MIGRATIONS: &Migrations =
+    &[snapshots::SCHEMA_1, images::SCHEMA_1, containers::SCHEMA_1, images::SCHEMA_2];

@@ -4,6 +4,7 @@
 mod damaged_state;
 mod full_disk;
 mod hung_mounts;
+mod images_damaged;
 mod inherited;
 mod manager_bed;
 mod manager_faults;

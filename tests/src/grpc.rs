@@ -46,7 +46,16 @@ impl Grpc {
     /// When it takes longer than anything here may.
     #[track_caller]
     pub fn wait<T>(&self, call: impl Future<Output = T>) -> T {
-        let bounded = async { tokio::time::timeout(CALL_DEADLINE, call).await };
+        self.wait_within(CALL_DEADLINE, call)
+    }
+
+    /// As [`Self::wait`], for a call that may take longer or must be faster.
+    ///
+    /// # Panics
+    /// When it takes longer.
+    #[track_caller]
+    pub fn wait_within<T>(&self, deadline: Duration, call: impl Future<Output = T>) -> T {
+        let bounded = async { tokio::time::timeout(deadline, call).await };
         self.runtime.block_on(bounded).expect("knarrd answers in time")
     }
 

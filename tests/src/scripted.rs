@@ -1,5 +1,5 @@
-//! A registry that misbehaves as a test says: it serves one image by the distribution specification, and asks the
-//! test's script before each answer. Debian's docker-registry is for everything that goes well.
+//! A registry that misbehaves as a test says: it serves images by the distribution specification, and asks the test's
+//! script before each answer. Debian's docker-registry is for everything that goes well.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,6 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::image::Image;
 use crate::scratch::Scratch;
@@ -18,6 +19,8 @@ pub const NAME: &str = "test/image";
 /// One request, as it came.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// `GET`, `POST` …
+    pub method: String,
     /// With its query.
     pub path: String,
     /// Names in lower case.
@@ -51,6 +54,20 @@ pub enum Answer {
     Other(u16, String, Vec<u8>),
     /// A body without a length and without an end.
     Endless,
+    /// A status line, and headers without an end.
+    EndlessHead,
+    /// As usual, or as said, but a byte at a time with a pause after each, the head included.
+    Drip(Box<Answer>, Duration),
+    /// As usual, but after so many bytes of the body nothing more comes, and the connection stays.
+    StallAfter(usize),
+    /// Nothing comes, and the connection stays.
+    Stall,
+    /// These bytes and nothing else; then the connection closes.
+    Raw(Vec<u8>),
+    /// As usual, with another `content-length`.
+    Claimed(String),
+    /// As usual, with these headers before the others.
+    Also(String),
 }
 
 /// Documents and blobs by digest, and the manifest's own.
@@ -60,10 +77,45 @@ struct Stock {
     manifest_type: String,
 }
 
+/// What a registry has: one image for every repository, or one for each.
+enum Shelves {
+    One(Stock),
+    ByRepository(HashMap<String, Stock>),
+}
+
+impl Shelves {
+    fn stock(&self, path: &str) -> Option<&Stock> {
+        match self {
+            Self::One(stock) => Some(stock),
+            Self::ByRepository(stocks) => stocks.get(repository(path)),
+        }
+    }
+}
+
+/// The repository in `/v2/a/b/manifests/1`.
+fn repository(path: &str) -> &str {
+    let rest = path.strip_prefix("/v2/").unwrap_or_default();
+    rest.split("/manifests/").next().and_then(|rest| rest.split("/blobs/").next()).unwrap_or_default()
+}
+
+/// An image as it is served.
+fn stock(scratch: &Scratch, image: &Image) -> Stock {
+    let layout = scratch.join("scripted-layout");
+    let manifest = image.write_layout(&layout, "latest");
+    let mut blobs = HashMap::new();
+    for entry in fs::read_dir(layout.join("blobs/sha256")).expect("the layout's blobs") {
+        let entry = entry.expect("a blob");
+        let digest = format!("sha256:{}", entry.file_name().to_string_lossy());
+        blobs.insert(digest, fs::read(entry.path()).expect("a blob can be read"));
+    }
+    fs::remove_dir_all(&layout).expect("the layout can be removed");
+    Stock { blobs, manifest, manifest_type: "application/vnd.oci.image.manifest.v1+json".to_owned() }
+}
+
 /// A running registry; stopped when it goes out of scope.
 pub struct Scripted {
     address: String,
-    stock: Arc<Stock>,
+    stock: Arc<Shelves>,
     requests: Arc<Mutex<Vec<Request>>>,
     is_stopping: Arc<AtomicBool>,
     server: Option<JoinHandle<()>>,
@@ -82,17 +134,35 @@ impl Scripted {
         image: &Image,
         script: impl Fn(&Request) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        let layout = scratch.join("scripted-layout");
-        let manifest = image.write_layout(&layout, "latest");
-        let mut blobs = HashMap::new();
-        for entry in fs::read_dir(layout.join("blobs/sha256")).expect("the layout's blobs") {
-            let entry = entry.expect("a blob");
-            let digest = format!("sha256:{}", entry.file_name().to_string_lossy());
-            blobs.insert(digest, fs::read(entry.path()).expect("a blob can be read"));
-        }
-        fs::remove_dir_all(&layout).expect("the layout can be removed");
+        Self::serve(Shelves::One(stock(scratch, image)), script)
+    }
+
+    /// Serves an image in each of these repositories, at any tag.
+    ///
+    /// # Panics
+    /// When it cannot listen.
+    #[must_use]
+    pub fn start_many<'a>(
+        scratch: &Scratch,
+        images: impl IntoIterator<Item = (String, &'a Image)>,
+        script: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let stocks = images.into_iter().map(|(repository, image)| (repository, stock(scratch, image)));
+        Self::serve(Shelves::ByRepository(stocks.collect()), script)
+    }
+
+    /// Serves these documents and blobs, by digest; the one named `manifest` at any tag.
+    #[must_use]
+    pub fn blobs(
+        manifest: &[u8],
+        others: &[&[u8]],
+        script: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let all = others.iter().copied().chain([manifest]);
+        let blobs = all.map(|bytes| (crate::image::digest(bytes), bytes.to_vec())).collect();
         let manifest_type = "application/vnd.oci.image.manifest.v1+json".to_owned();
-        Self::serve(Stock { blobs, manifest, manifest_type }, script)
+        let stock = Stock { blobs, manifest: crate::image::digest(manifest), manifest_type };
+        Self::serve(Shelves::One(stock), script)
     }
 
     /// Serves this document at any tag, and nothing else.
@@ -100,10 +170,11 @@ impl Scripted {
     pub fn document(media_type: &str, bytes: &[u8]) -> Self {
         let manifest = crate::image::digest(bytes);
         let blobs = HashMap::from([(manifest.clone(), bytes.to_vec())]);
-        Self::serve(Stock { blobs, manifest, manifest_type: media_type.to_owned() }, |_| Answer::Usual)
+        let stock = Stock { blobs, manifest, manifest_type: media_type.to_owned() };
+        Self::serve(Shelves::One(stock), |_| Answer::Usual)
     }
 
-    fn serve(stock: Stock, script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+    fn serve(stock: Shelves, script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
         let address = listener.local_addr().expect("its own address").to_string();
         let (stock, requests) = (Arc::new(stock), Arc::default());
@@ -143,7 +214,17 @@ impl Scripted {
     /// The manifest's digest.
     #[must_use]
     pub fn manifest(&self) -> &str {
-        &self.stock.manifest
+        self.manifest_of("")
+    }
+
+    /// The digest of the manifest in this repository.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn manifest_of(&self, repository: &str) -> &str {
+        let stock = self.stock.stock(&format!("/v2/{repository}/manifests/1"));
+        &stock.expect("the registry has this repository").manifest
     }
 
     /// Every request so far.
@@ -164,62 +245,105 @@ impl Drop for Scripted {
     }
 }
 
-/// One request, one answer, then the connection closes. What cannot be sent, nobody wants any more.
-fn converse(connection: &TcpStream, stock: &Stock, requests: &Mutex<Vec<Request>>, script: &Script) {
+/// One request, one answer, then the connection closes. What cannot be sent is not waited for any more.
+fn converse(connection: &TcpStream, shelves: &Shelves, requests: &Mutex<Vec<Request>>, script: &Script) {
     let Some(mut request) = read(connection) else { return };
     let mut seen = requests.lock().unwrap_or_else(PoisonError::into_inner);
     request.earlier = seen.iter().filter(|earlier| earlier.path == request.path).count();
     seen.push(request.clone());
     drop(seen);
-    let (status, headers, body) = usual(stock, &request);
-    let mut connection = connection;
-    let sent = match script(&request) {
-        Answer::Usual => send(connection, status, &headers, body.len(), &body),
-        Answer::Truncated(count) => {
-            send(connection, status, &headers, body.len(), &body[..count.min(body.len())])
-        }
-        Answer::Other(status, headers, body) => send(connection, status, &headers, body.len(), &body),
-        Answer::Endless => {
-            let head = format!("HTTP/1.1 200 OK\r\n{headers}connection: close\r\n\r\n");
-            let mut sent = connection.write_all(head.as_bytes());
-            while sent.is_ok() {
-                sent = connection.write_all(&[b' '; 4096]);
-            }
-            sent
-        }
+    let usual = match shelves.stock(&request.path) {
+        Some(stock) => usual(stock, &request),
+        None => missing("NAME_UNKNOWN"),
     };
-    drop(sent);
+    drop(answer(connection, script(&request), usual));
 }
 
-fn send(
-    mut connection: &TcpStream,
-    status: u16,
-    headers: &str,
-    length: usize,
-    body: &[u8],
-) -> std::io::Result<()> {
-    let head =
-        format!("HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n");
+type Usual = (u16, String, Vec<u8>);
+
+fn answer(mut connection: &TcpStream, answer: Answer, usual: Usual) -> std::io::Result<()> {
+    let (status, headers, body) = usual;
+    match answer {
+        Answer::Usual => send(connection, &head(status, &headers, body.len()), &body),
+        Answer::Truncated(count) => {
+            send(connection, &head(status, &headers, body.len()), &body[..count.min(body.len())])
+        }
+        Answer::Other(status, headers, body) => send(connection, &head(status, &headers, body.len()), &body),
+        Answer::Claimed(length) => send(connection, &head(status, &headers, length), &body),
+        Answer::Also(more) => send(connection, &head(status, &format!("{more}{headers}"), body.len()), &body),
+        Answer::Raw(bytes) => connection.write_all(&bytes),
+        Answer::Endless => {
+            connection
+                .write_all(format!("HTTP/1.1 200 OK\r\n{headers}connection: close\r\n\r\n").as_bytes())?;
+            loop {
+                connection.write_all(&[b' '; 4096])?;
+            }
+        }
+        Answer::EndlessHead => {
+            connection.write_all(b"HTTP/1.1 200 OK\r\n")?;
+            loop {
+                connection.write_all(b"x-more: of the same\r\n")?;
+            }
+        }
+        Answer::Drip(inner, pause) => {
+            let (status, headers, body) = match *inner {
+                Answer::Other(status, headers, body) => (status, headers, body),
+                _ => (status, headers, body),
+            };
+            let head = head(status, &headers, body.len());
+            for byte in head.as_bytes().iter().chain(&body) {
+                connection.write_all(&[*byte])?;
+                std::thread::sleep(pause);
+            }
+            Ok(())
+        }
+        Answer::StallAfter(count) => {
+            send(connection, &head(status, &headers, body.len()), &body[..count.min(body.len())])?;
+            until_closed(connection)
+        }
+        Answer::Stall => until_closed(connection),
+    }
+}
+
+fn until_closed(mut connection: &TcpStream) -> std::io::Result<()> {
+    let mut buffer = [0; 4096];
+    while connection.read(&mut buffer)? > 0 {}
+    Ok(())
+}
+
+fn head(status: u16, headers: &str, length: impl std::fmt::Display) -> String {
+    format!("HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n")
+}
+
+fn send(mut connection: &TcpStream, head: &str, body: &[u8]) -> std::io::Result<()> {
     connection.write_all(head.as_bytes())?;
     connection.write_all(body)
 }
 
 fn read(connection: &TcpStream) -> Option<Request> {
-    let mut lines = BufReader::new(connection.take(64 << 10)).lines();
-    let first = lines.next()?.ok()?;
-    let path = first.split(' ').nth(1)?.to_owned();
+    let mut reader = BufReader::new(connection.take(64 << 10));
+    let mut first = String::new();
+    reader.read_line(&mut first).ok()?;
+    let mut words = first.split(' ');
+    let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
     let mut headers = HashMap::new();
-    for line in lines {
-        let line = line.ok()?;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
         let Some((name, value)) = line.split_once(':') else { break };
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
-    Some(Request { path, headers, earlier: 0 })
+    // A body that is left unread would reset the connection.
+    let length = headers.get("content-length").and_then(|length: &String| length.parse().ok()).unwrap_or(0);
+    reader.read_exact(&mut vec![0; length]).ok()?;
+    Some(Request { method, path, headers, earlier: 0 })
 }
 
-fn usual(stock: &Stock, request: &Request) -> (u16, String, Vec<u8>) {
-    let missing =
-        |code: &str| (404, String::new(), format!(r#"{{"errors":[{{"code":"{code}"}}]}}"#).into_bytes());
+fn missing(code: &str) -> Usual {
+    (404, String::new(), format!(r#"{{"errors":[{{"code":"{code}"}}]}}"#).into_bytes())
+}
+
+fn usual(stock: &Stock, request: &Request) -> Usual {
     let last = request.path.rsplit('/').next().unwrap_or_default();
     if request.path.contains("/manifests/") {
         let digest = if last.starts_with("sha256:") { last } else { &stock.manifest };

@@ -3,14 +3,17 @@
 //!
 //! ```text
 //! content/blobs/<algorithm>/<hex>      verified, fsynced, then renamed here, directory fsynced
-//! content/ingest/<algorithm>-<hex>     a download that can go on where it stopped
-//! content/ingest/new-<n>               bytes whose digest is not known yet; gone after a restart
+//! content/ingest/<algorithm>-<hex>-<origin>   a download that can go on where it stopped
+//! content/ingest/new-<n>               bytes that are at hand as a whole; gone after a restart
+//! content/damaged/<algorithm>-<hex>    a blob that has no longer the bytes that its name says
 //! ```
+//! A blob that is found damaged is moved to `damaged/`: it is not here any more, and the next pull fetches it again.
 
 mod digest;
 mod ingest;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
@@ -25,8 +28,10 @@ use crate::files::kind_of_io;
 pub(crate) use digest::{Algorithm, Digest, Hasher, InvalidDigest};
 pub(crate) use ingest::Ingest;
 
-/// A partial download that nobody came back for in a week is not worth its disk space.
-const MAX_PARTIAL_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A download that is not continued within a day is not worth its disk space, nor is a damaged blob as evidence.
+const MAX_LEFTOVER_AGE: Duration = Duration::from_secs(24 * 3600);
+/// Hexadecimal digits of an origin's name: two origins that meet would share a file, which is verified all the same.
+const ORIGIN_DIGITS: usize = 16;
 
 /// The blobs on disk; clones share them.
 #[derive(Clone)]
@@ -37,17 +42,37 @@ pub(crate) struct Content {
 struct Shared {
     blobs: PathBuf,
     ingest: PathBuf,
+    damaged: PathBuf,
     next_unnamed: AtomicU64,
-    /// One writer for each digest; entries nobody holds are dropped when the next one is made.
-    writers: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
+    /// One writer for each digest and origin; unused entries are dropped when the next one is made.
+    writers: Mutex<HashMap<(Digest, Origin), Arc<tokio::sync::Mutex<()>>>>,
 }
 
-/// What [`Content::claim`] found.
+/// Where a download comes from. Only downloads from the same origin share a partial file and wait for one another, so
+/// that a stalled or lying registry holds up no download from another one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Origin(String);
+
+impl Origin {
+    /// For the repository of this name, `registry/path`.
+    #[must_use]
+    pub(crate) fn repository(name: &str) -> Self {
+        Self(Digest::of(name.as_bytes()).hex()[..ORIGIN_DIGITS].to_owned())
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The outcome of [`Content::claim`].
 #[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
 pub(crate) enum Claim {
     /// The blob is here already.
     Here,
-    /// It is for the caller to bring; nobody else does at the same time.
+    /// The caller must download it, and holds the only claim of its origin.
     Bring(Ingest),
 }
 
@@ -57,6 +82,9 @@ pub(crate) enum ContentError {
     /// There is no such blob.
     #[error("blob {0} is not here")]
     NotHere(Digest),
+    /// The bytes on disk are no longer those that the digest names.
+    #[error("blob {0} is damaged on disk and was set aside: pull the image again")]
+    Damaged(Digest),
     /// The bytes are not those that the digest names.
     #[error("wrong digest: expected {expected}, the bytes have {found}")]
     WrongDigest {
@@ -104,7 +132,7 @@ impl ContentError {
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::NotHere(_) => Kind::NotFound,
-            Self::WrongDigest { .. } | Self::WrongSize { .. } => Kind::DataLoss,
+            Self::Damaged(_) | Self::WrongDigest { .. } | Self::WrongSize { .. } => Kind::DataLoss,
             Self::TooLarge { .. } => Kind::InvalidArgument,
             Self::Io { source, .. } => kind_of_io(source),
             Self::Task(_) => Kind::Internal,
@@ -124,8 +152,8 @@ impl Content {
     /// [`ContentError::Io`].
     pub(crate) fn open(root: &Path) -> Result<Self, ContentError> {
         let blobs = root.join("blobs");
-        let ingest = root.join("ingest");
-        for directory in [&blobs.join("sha256"), &blobs.join("sha512"), &ingest] {
+        let (ingest, damaged) = (root.join("ingest"), root.join("damaged"));
+        for directory in [&blobs.join("sha256"), &blobs.join("sha512"), &ingest, &damaged] {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -135,9 +163,22 @@ impl Content {
         for directory in [&blobs, root] {
             sync_directory(directory)?;
         }
-        sweep(&ingest)?;
-        let writers = Mutex::new(HashMap::new());
-        Ok(Self { shared: Arc::new(Shared { blobs, ingest, next_unnamed: AtomicU64::new(0), writers }) })
+        sweep(&ingest, |name, age| name.starts_with("new-") || age > MAX_LEFTOVER_AGE)?;
+        let (next_unnamed, writers) = (AtomicU64::new(0), Mutex::default());
+        let content = Self { shared: Arc::new(Shared { blobs, ingest, damaged, next_unnamed, writers }) };
+        content.sweep_old_blocking()?;
+        Ok(content)
+    }
+
+    /// Removes downloads that were not continued, and damaged blobs, of more than a day ago. Blocks.
+    ///
+    /// # Errors
+    /// [`ContentError::Io`].
+    pub(crate) fn sweep_old_blocking(&self) -> Result<(), ContentError> {
+        for directory in [&self.shared.ingest, &self.shared.damaged] {
+            sweep(directory, |_, age| age > MAX_LEFTOVER_AGE)?;
+        }
+        Ok(())
     }
 
     /// Where the blob is or would be.
@@ -171,37 +212,64 @@ impl Content {
         })
     }
 
-    /// Reads a small blob whole and verifies it once more: what decays on disk is not believed. Blocks.
+    /// Reads a small blob whole and verifies it once more. One that is damaged is set aside. Blocks.
     ///
     /// # Errors
-    /// [`ContentError::NotHere`], [`ContentError::TooLarge`], [`ContentError::WrongDigest`], [`ContentError::Io`].
+    /// [`ContentError::NotHere`], [`ContentError::TooLarge`], [`ContentError::Damaged`], [`ContentError::Io`].
     pub(crate) fn read_blocking(&self, digest: &Digest, limit_bytes: u64) -> Result<Vec<u8>, ContentError> {
         let mut bytes = Vec::new();
-        let file = self.open_blob(digest)?;
-        file.take(limit_bytes + 1)
-            .read_to_end(&mut bytes)
-            .map_err(failed("read blob", &self.path(digest)))?;
-        if bytes.len() as u64 > limit_bytes {
-            return Err(ContentError::TooLarge { what: digest.to_string(), limit: limit_bytes });
-        }
+        let read = self.open_blob(digest)?.take(limit_bytes + 1).read_to_end(&mut bytes);
+        let is_too_large = bytes.len() as u64 > limit_bytes;
         let mut hasher = Hasher::new(digest.algorithm());
         hasher.update(&bytes);
-        let found = hasher.finish();
-        if found != *digest {
-            return Err(ContentError::WrongDigest { expected: digest.clone(), found });
+        match read {
+            Ok(_) if !is_too_large && hasher.finish() == *digest => Ok(bytes),
+            Err(error) if !is_decay(&error) => Err(failed("read blob", &self.path(digest))(error)),
+            _ if is_too_large && self.recheck_blocking(digest)? => {
+                Err(ContentError::TooLarge { what: digest.to_string(), limit: limit_bytes })
+            }
+            _ => {
+                self.set_aside_blocking(digest)?;
+                Err(ContentError::Damaged(digest.clone()))
+            }
         }
-        Ok(bytes)
     }
 
-    /// Whether the blob still has the bytes that its name says. Blocks.
+    /// Returns true if the blob is here with the bytes that its name says. One that is damaged is set aside. Blocks.
     ///
     /// # Errors
-    /// [`ContentError::NotHere`], [`ContentError::Io`].
-    pub(crate) fn is_whole(&self, digest: &Digest) -> Result<bool, ContentError> {
+    /// [`ContentError::Io`].
+    pub(crate) fn recheck_blocking(&self, digest: &Digest) -> Result<bool, ContentError> {
+        let mut file = match self.open_blob(digest) {
+            Ok(file) => file,
+            Err(ContentError::NotHere(_)) => return Ok(false),
+            Err(error) => return Err(error),
+        };
         let mut hasher = Hasher::new(digest.algorithm());
-        let mut file = self.open_blob(digest)?;
-        ingest::hash_all(&mut file, &mut hasher).map_err(failed("read blob", &self.path(digest)))?;
-        Ok(hasher.finish() == *digest)
+        match ingest::hash_all(&mut file, &mut hasher) {
+            Ok(_) if hasher.finish() == *digest => Ok(true),
+            Err(error) if !is_decay(&error) => Err(failed("read blob", &self.path(digest))(error)),
+            _ => {
+                self.set_aside_blocking(digest)?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Takes a damaged blob's name from it. Blocks.
+    ///
+    /// # Errors
+    /// [`ContentError::Io`].
+    pub(crate) fn set_aside_blocking(&self, digest: &Digest) -> Result<(), ContentError> {
+        let path = self.path(digest);
+        let aside = self.shared.damaged.join(format!("{}-{}", digest.algorithm().name(), digest.hex()));
+        tracing::warn!(blob = %digest, aside = %aside.display(), "a blob is damaged on disk and is set aside");
+        match std::fs::rename(&path, &aside) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.exists() => Ok(()),
+            // There is an earlier one of it, or no such directory: then it is only removed.
+            Err(_) => remove_any(&path).map_err(failed("remove damaged blob", &path)),
+        }
     }
 
     /// [`Content::read_blocking`] on a thread that may block.
@@ -225,56 +293,97 @@ impl Content {
         Ok(digest)
     }
 
-    /// As [`Content::put`], for bytes whose digest somebody has said.
+    /// As [`Content::put`], for bytes whose digest is given.
     ///
     /// # Errors
     /// As there, and [`ContentError::WrongDigest`].
     pub(crate) async fn put_as(&self, digest: &Digest, bytes: Vec<u8>) -> Result<(), ContentError> {
-        let content = self.clone();
-        if let Claim::Bring(mut ingest) = content.claim(digest, bytes.len() as u64).await? {
-            let written = move || {
-                ingest.restart()?;
-                ingest.write(&bytes)?;
-                ingest.commit()
-            };
-            tokio::task::spawn_blocking(written).await.map_err(ContentError::Task)??;
-        }
-        Ok(())
+        let (content, digest) = (self.clone(), digest.clone());
+        let put = move || {
+            let Some(mut ingest) = content.ingest_named(&digest, bytes.len() as u64)? else { return Ok(()) };
+            ingest.write(&bytes)?;
+            ingest.commit().map(drop)
+        };
+        tokio::task::spawn_blocking(put).await.map_err(ContentError::Task)?
     }
 
-    /// Makes the caller the one who brings blob `digest` of `size_bytes`. Waits while another does.
+    /// Makes the caller the one who downloads blob `digest` of `size_bytes` from `origin`. Waits while another download
+    /// from there does.
     ///
     /// # Errors
-    /// [`ContentError::Io`], [`ContentError::Task`].
-    pub(crate) async fn claim(&self, digest: &Digest, size_bytes: u64) -> Result<Claim, ContentError> {
-        if self.size(digest)?.is_some() {
+    /// [`ContentError::WrongSize`] when the blob is here and has another size; [`ContentError::Io`],
+    /// [`ContentError::Task`].
+    pub(crate) async fn claim(
+        &self,
+        digest: &Digest,
+        size_bytes: u64,
+        origin: &Origin,
+    ) -> Result<Claim, ContentError> {
+        if self.is_here(digest, size_bytes).await? {
             return Ok(Claim::Here);
         }
-        let turn = self.writer_of(digest).lock_owned().await;
-        if self.size(digest)?.is_some() {
+        let turn = self.writer(digest, origin).lock_owned().await;
+        if self.is_here(digest, size_bytes).await? {
             return Ok(Claim::Here);
         }
-        let (content, digest) = (self.clone(), digest.clone());
-        let opened = move || Ingest::resume(content, digest, size_bytes, turn);
+        let (content, digest, origin) = (self.clone(), digest.clone(), origin.clone());
+        let opened = move || Ingest::resume(content, (digest, size_bytes), &origin, turn);
         tokio::task::spawn_blocking(opened).await.map_err(ContentError::Task)?.map(Claim::Bring)
     }
 
-    /// Takes in bytes whose digest nobody has said yet, at most `limit_bytes`. Blocks.
+    async fn is_here(&self, digest: &Digest, size_bytes: u64) -> Result<bool, ContentError> {
+        let (content, digest) = (self.clone(), digest.clone());
+        let looked = move || content.is_here_blocking(&digest, size_bytes);
+        tokio::task::spawn_blocking(looked).await.map_err(ContentError::Task)?
+    }
+
+    /// A blob of another size is damaged, or whoever said the size is wrong.
+    fn is_here_blocking(&self, digest: &Digest, size_bytes: u64) -> Result<bool, ContentError> {
+        match self.size(digest)? {
+            None => Ok(false),
+            Some(found) if found == size_bytes => Ok(true),
+            Some(found) if self.recheck_blocking(digest)? => {
+                Err(ContentError::WrongSize { digest: digest.clone(), expected: size_bytes, found })
+            }
+            Some(_) => Ok(false),
+        }
+    }
+
+    /// Takes in blob `digest` of `size_bytes`, whose bytes are at hand; `None` when it is here. Blocks.
+    ///
+    /// # Errors
+    /// [`ContentError::WrongSize`] when the blob is here and has another size; [`ContentError::Io`].
+    pub(crate) fn ingest_named(
+        &self,
+        digest: &Digest,
+        size_bytes: u64,
+    ) -> Result<Option<Ingest>, ContentError> {
+        // As the bytes are at hand, a damaged blob is best replaced now.
+        if self.is_here_blocking(digest, size_bytes)? && self.recheck_blocking(digest)? {
+            return Ok(None);
+        }
+        Ingest::copy(self.clone(), &self.new_name(), digest.clone(), size_bytes).map(Some)
+    }
+
+    /// Takes in bytes whose digest is not known yet, at most `limit_bytes`. Blocks.
     ///
     /// # Errors
     /// [`ContentError::Io`].
     pub(crate) fn ingest_unnamed(&self, limit_bytes: u64) -> Result<Ingest, ContentError> {
-        let number = self.shared.next_unnamed.fetch_add(1, Ordering::Relaxed);
-        Ingest::unnamed(self.clone(), &format!("new-{number}"), limit_bytes)
+        Ingest::unnamed(self.clone(), &self.new_name(), limit_bytes)
     }
 
-    /// Removes a blob; that it is not here is no error. Says whether it was. Blocks.
+    fn new_name(&self) -> String {
+        format!("new-{}", self.shared.next_unnamed.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Removes a blob; that it is not here is no error. Returns true if it was. Blocks.
     ///
     /// # Errors
     /// [`ContentError::Io`].
     pub(crate) fn remove(&self, digest: &Digest) -> Result<bool, ContentError> {
         let path = self.path(digest);
-        match std::fs::remove_file(&path) {
+        match remove_any(&path) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(failed("remove blob", &path)(error)),
@@ -289,7 +398,11 @@ impl Content {
         let mut digests = Vec::new();
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let directory = self.shared.blobs.join(algorithm.name());
-            for entry in std::fs::read_dir(&directory).map_err(failed("list", &directory))? {
+            let entries = match std::fs::read_dir(&directory) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                entries => entries.map_err(failed("list", &directory))?,
+            };
+            for entry in entries {
                 let name = entry.map_err(failed("list", &directory))?.file_name();
                 // Only we write here; a foreign name is an administrator's and left alone.
                 let text = format!("{}:{}", algorithm.name(), name.to_string_lossy());
@@ -299,10 +412,10 @@ impl Content {
         Ok(digests)
     }
 
-    fn writer_of(&self, digest: &Digest) -> Arc<tokio::sync::Mutex<()>> {
+    fn writer(&self, digest: &Digest, origin: &Origin) -> Arc<tokio::sync::Mutex<()>> {
         let mut writers = self.shared.writers.lock().unwrap_or_else(PoisonError::into_inner);
         writers.retain(|_, writer| Arc::strong_count(writer) > 1);
-        Arc::clone(writers.entry(digest.clone()).or_default())
+        Arc::clone(writers.entry((digest.clone(), origin.clone())).or_default())
     }
 }
 
@@ -310,18 +423,39 @@ fn sync_directory(directory: &Path) -> Result<(), ContentError> {
     File::open(directory).and_then(|opened| opened.sync_all()).map_err(failed("sync directory", directory))
 }
 
-/// Removes what cannot be resumed, and what nobody resumed.
-fn sweep(ingest: &Path) -> Result<(), ContentError> {
-    for entry in std::fs::read_dir(ingest).map_err(failed("list", ingest))? {
-        let entry = entry.map_err(failed("list", ingest))?;
+/// A read error that says that the bytes are lost, or that there are none (a directory in the blob's place).
+fn is_decay(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::IsADirectory
+        || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
+
+/// A blob, or what stands in its place.
+fn remove_any(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => std::fs::remove_dir_all(path),
+        removed => removed,
+    }
+}
+
+/// Removes the files that `is_rubbish` by name and age.
+fn sweep(directory: &Path, is_rubbish: impl Fn(&str, Duration) -> bool) -> Result<(), ContentError> {
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(failed("list", directory))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(failed("list", directory))?;
         let path = entry.path();
-        let modified =
-            entry.metadata().and_then(|metadata| metadata.modified()).map_err(failed("look at", &path))?;
+        let Ok(modified) = entry.metadata().and_then(|metadata| metadata.modified()) else { continue };
         // A clock that went backwards makes a file from the future: young.
         let age = SystemTime::now().duration_since(modified).unwrap_or_default();
-        let is_unnamed = entry.file_name().to_string_lossy().starts_with("new-");
-        if is_unnamed || age > MAX_PARTIAL_AGE {
-            std::fs::remove_file(&path).map_err(failed("remove", &path))?;
+        if is_rubbish(&entry.file_name().to_string_lossy(), age) {
+            match remove_any(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed("remove", &path)(error));
+                }
+                _ => {}
+            }
         }
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! Assembling: blobs that are here become an image. What a pull and an import end with: layers are unpacked into
-//! snapshots, lowest first, then the image is recorded, then the event is published.
+//! Assembling: blobs that are here become images. What a pull and an import end with: layers are unpacked into
+//! snapshots, lowest first, then all images are recorded in one transaction, then events are published.
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -7,10 +7,12 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::document::{self, Descriptor, Document, DocumentError, MAX_DOCUMENT_BYTES, Manifest};
+use super::document::{
+    self, Descriptor, Document, DocumentError, MAX_CONFIGURATION_BYTES, MAX_DOCUMENT_BYTES, Manifest,
+};
 use super::records::{self, Record};
 use super::{Action, Image, ImageError, Images, Phase, Progress};
-use crate::content::Digest;
+use crate::content::{ContentError, Digest};
 use crate::error::Chain;
 use crate::snapshots::SnapshotError;
 use crate::unpack::{self, UnpackError};
@@ -32,6 +34,23 @@ pub(super) struct Assembly {
     pub(super) action: Action,
 }
 
+impl Assembly {
+    /// What the image is called in messages.
+    fn name(&self) -> String {
+        let names = self.references.first().or(self.repo_digests.first());
+        names.map_or_else(|| self.manifest.to_string(), Clone::clone)
+    }
+}
+
+/// An image whose layers are unpacked, ready to be recorded.
+#[derive(Debug)]
+pub(super) struct Assembled {
+    assembly: Assembly,
+    record: Record,
+    /// Whether a layer was not here before.
+    is_new: bool,
+}
+
 /// How long a listener may keep a pull waiting with one message; others may want the same layer.
 const TELL_LIMIT: Duration = Duration::from_secs(1);
 
@@ -45,7 +64,7 @@ pub(super) struct Layer {
     pub(super) below: Option<Digest>,
 }
 
-/// Where progress is told; nobody need listen.
+/// Where progress is told; there may be no listener.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Teller(Option<mpsc::Sender<Progress>>);
 
@@ -83,36 +102,77 @@ fn progress(blob: &Descriptor, phase: Phase, current_bytes: u64) -> Progress {
 }
 
 impl Images {
-    /// Makes an image of a manifest whose configuration and layers are in content, all of them leased by the caller.
-    /// Says whether anything is new.
+    /// Unpacks the layers of a manifest whose configuration and layers are in content, all of them leased by the caller.
+    /// Nothing is recorded yet.
     ///
     /// # Errors
-    /// [`ImageError::Document`], [`ImageError::Unpack`], [`ImageError::Content`], [`ImageError::Snapshot`],
-    /// [`ImageError::Store`]. Layers that were unpacked before stay for the next try, or for the collector.
+    /// [`ImageError::Document`], [`ImageError::Unpack`], [`ImageError::WrongLayer`], [`ImageError::Content`],
+    /// [`ImageError::Snapshot`], [`ImageError::Store`]. Layers that were unpacked before stay for the next try, or for
+    /// the collector.
     pub(super) async fn assemble(
         &self,
         assembly: Assembly,
         teller: &Teller,
-    ) -> Result<(Image, bool), ImageError> {
-        let names = assembly.references.first().or(assembly.repo_digests.first());
-        let name = names.map_or_else(|| assembly.manifest.to_string(), Clone::clone);
+    ) -> Result<Assembled, ImageError> {
+        let name = assembly.name();
         let manifest = self.manifest(&assembly.manifest, &assembly.media_type, &name).await?;
         let layers = self.layers(&manifest, &name).await?;
         let mut is_new = false;
         for layer in &layers {
             is_new |= self.unpack_layer(layer, teller).await?;
         }
-        let record = self.record(&assembly, &manifest, &layers).await?;
+        let record = self.new_record(&assembly, &manifest, &layers).await?;
+        Ok(Assembled { assembly, record, is_new })
+    }
+
+    /// Records images, all or none, and publishes it. Returns them, each with whether anything is new.
+    ///
+    /// # Errors
+    /// [`ImageError::Store`], [`ImageError::Content`].
+    pub(super) async fn record(&self, assembled: Vec<Assembled>) -> Result<Vec<(Image, bool)>, ImageError> {
+        let mut records = Vec::with_capacity(assembled.len());
+        for one in &assembled {
+            records.push(self.keep_good_manifest(one.record.clone()).await?);
+        }
+        let write = self.shared.store.write("record images", move |tx| {
+            records.iter().map(|record| records::save(tx, record)).collect::<Result<Vec<bool>, _>>()
+        });
+        let are_new = write.await?;
+        let mut images = Vec::with_capacity(assembled.len());
+        for (one, is_new_record) in assembled.into_iter().zip(are_new) {
+            let (name, id) = (one.assembly.name(), one.record.id.to_string());
+            images.push((self.resolve(&id).await?, one.is_new || is_new_record));
+            let actor = if one.assembly.action == Action::Pull { &name } else { &id };
+            self.publish(one.assembly.action, actor, &name);
+        }
+        Ok(images)
+    }
+
+    /// An image that is here keeps the manifest that it was recorded with, as long as all of that is here: another
+    /// registry's manifest for the same configuration does not take its place.
+    async fn keep_good_manifest(&self, mut record: Record) -> Result<Record, ImageError> {
         let id = record.id.clone();
-        let is_new_record =
-            self.shared.store.write("record an image", move |tx| records::save(tx, &record)).await?;
-        let image = self.resolve(id.as_str()).await?;
-        let actor = match assembly.action {
-            Action::Pull => name.clone(),
-            _ => id.to_string(),
+        let known = self.shared.store.read("look for an image", move |tx| records::by_id(tx, &id)).await?;
+        if let Some(known) = known.filter(|known| known.manifest != record.manifest)
+            && self.is_manifest_whole(&known).await
+        {
+            record.manifest = known.manifest;
+            record.media_type = known.media_type;
+            record.compressed_bytes = known.compressed_bytes;
+        }
+        Ok(record)
+    }
+
+    async fn is_manifest_whole(&self, known: &Record) -> bool {
+        let Ok(manifest) = self.manifest(&known.manifest, &known.media_type, known.id.as_str()).await else {
+            return false;
         };
-        self.publish(assembly.action, &actor, &name);
-        Ok((image, is_new || is_new_record))
+        let content = self.shared.content.clone();
+        let look = move || {
+            let is_here = |blob: &Descriptor| matches!(content.size(&blob.digest), Ok(Some(size)) if size == blob.size_bytes);
+            manifest.layers.iter().chain([&manifest.config]).all(is_here)
+        };
+        tokio::task::spawn_blocking(look).await.unwrap_or(false)
     }
 
     async fn manifest(&self, digest: &Digest, given: &str, name: &str) -> Result<Manifest, ImageError> {
@@ -129,8 +189,8 @@ impl Images {
 
     /// The manifest's layers, with what its configuration says of them.
     pub(super) async fn layers(&self, manifest: &Manifest, name: &str) -> Result<Vec<Layer>, ImageError> {
-        let bytes = self.shared.content.read(&manifest.config.digest, MAX_DOCUMENT_BYTES).await?;
-        let (_, diff_ids) = document::configuration(&bytes, manifest.layers.len())
+        let bytes = self.shared.content.read(&manifest.config.digest, MAX_CONFIGURATION_BYTES).await?;
+        let (_, diff_ids) = document::configuration_for(&bytes, manifest.layers.len())
             .map_err(|error| ImageError::Document(name.to_owned(), error))?;
         let chain_ids = document::chain_ids(&diff_ids);
         let below = std::iter::once(None).chain(chain_ids.clone().into_iter().map(Some));
@@ -144,8 +204,8 @@ impl Images {
         Ok(layers.collect())
     }
 
-    /// Brings the layer's snapshot here, on what it stands on. Says whether it was not here before. Who asks at the
-    /// same time waits for one another; who does not wait any more ends it.
+    /// Unpacks the layer into a snapshot on top of its parent's. Returns true if the snapshot is new. Concurrent callers
+    /// share one unpack; dropping this future cancels it.
     pub(super) async fn unpack_layer(&self, layer: &Layer, teller: &Teller) -> Result<bool, ImageError> {
         let (images, layer, teller) = (self.clone(), layer.clone(), teller.clone());
         let cancelled = CancellationToken::new();
@@ -162,6 +222,7 @@ impl Images {
         let shared = &self.shared;
         let _turn = self.turn(&layer.chain_id).lock_owned().await;
         if shared.snapshots.has(&layer.chain_id).await? {
+            self.verify_layer(layer, cancelled).await?;
             teller.phase(&layer.blob, Phase::Exists, layer.blob.size_bytes).await;
             return Ok(false);
         }
@@ -177,7 +238,7 @@ impl Images {
         let unpacked = unpack::unpack(task, cancelled, count).await;
         if let Err(source) = unpacked {
             self.give_up(&key).await;
-            self.doubt(&layer.blob.digest, &source).await?;
+            self.check_blob(&layer.blob.digest, &source).await?;
             return Err(ImageError::Unpack { digest: layer.blob.digest.clone(), source });
         }
         match shared.snapshots.commit(&key, &layer.chain_id).await {
@@ -198,17 +259,17 @@ impl Images {
         }
     }
 
-    /// A blob that does not unpack may have decayed on disk: then it goes, so that the next pull fetches it again.
-    async fn doubt(&self, digest: &Digest, error: &UnpackError) -> Result<(), ImageError> {
-        if error.kind() != knarr_proto::kind::Kind::DataLoss {
+    /// A blob that does not unpack may have decayed on disk: then it is set aside, and the next pull fetches it again.
+    async fn check_blob(&self, digest: &Digest, error: &UnpackError) -> Result<(), ImageError> {
+        use knarr_proto::kind::Kind;
+        // A damaged blob is corrupt, or looks like something else than a compressed tar.
+        if !matches!(error.kind(), Kind::DataLoss | Kind::InvalidArgument) {
             return Ok(());
         }
         let (content, digest) = (self.shared.content.clone(), digest.clone());
-        tokio::task::spawn_blocking(move || {
-            if !content.is_whole(&digest)? {
-                content.remove(&digest)?;
-            }
-            Ok(())
+        tokio::task::spawn_blocking(move || match content.recheck_blocking(&digest)? {
+            true => Ok(()),
+            false => Err(ContentError::Damaged(digest).into()),
         })
         .await?
     }
@@ -219,7 +280,7 @@ impl Images {
         Arc::clone(turns.entry(chain_id.clone()).or_default())
     }
 
-    async fn record(
+    async fn new_record(
         &self,
         assembly: &Assembly,
         manifest: &Manifest,
@@ -243,6 +304,7 @@ impl Images {
             references: assembly.references.clone(),
             repo_digests: assembly.repo_digests.clone(),
             blobs: blobs.map(|blob| &blob.digest).chain(documents).cloned().collect(),
+            layers: layers.iter().map(|layer| (layer.blob.digest.clone(), layer.diff_id.clone())).collect(),
         })
     }
 }

@@ -38,6 +38,36 @@ pub(crate) enum ImageError {
     /// A reference with a digest cannot be given to an image.
     #[error("cannot tag an image as {0}: a digest says what an image is, it cannot be given to one")]
     TagWithDigest(String),
+    /// The image that is here is for another platform.
+    #[error(
+        "image {image} is here for {offered}, not for {wanted}: pull it with `knarr pull --platform {wanted} {image}`"
+    )]
+    OtherPlatform {
+        /// As the caller named it.
+        image: String,
+        /// The platform that was asked for.
+        wanted: Platform,
+        /// The image's.
+        offered: Platform,
+    },
+    /// An image has no more than a bounded number of references.
+    #[error("image {image} has {limit} references already: remove some with `knarr rmi`")]
+    TooManyNames {
+        /// As the caller named it.
+        image: String,
+        /// The bound.
+        limit: usize,
+    },
+    /// A layer's bytes are not those of the image's configuration.
+    #[error("wrong layer {digest}: the image's configuration says {expected}, uncompressed it has {found}")]
+    WrongLayer {
+        /// The layer's blob.
+        digest: Digest,
+        /// The configuration's diff_id.
+        expected: Digest,
+        /// The layer's.
+        found: Digest,
+    },
     /// The index has nothing for this platform.
     #[error("{reference} has no image for {wanted}, only for {offered}")]
     NoPlatform {
@@ -143,8 +173,10 @@ impl ImageError {
             | Self::NothingToExport { .. } => Kind::InvalidArgument,
             Self::Archive(source) => source.kind(),
             Self::ArchiveWrite(source) => kind_of_io(source),
-            Self::NotHere(_) | Self::NoPlatform { .. } => Kind::NotFound,
+            Self::NotHere(_) | Self::NoPlatform { .. } | Self::OtherPlatform { .. } => Kind::NotFound,
             Self::InUse { .. } | Self::SeveralReferences { .. } => Kind::FailedPrecondition,
+            Self::TooManyNames { .. } => Kind::ResourceExhausted,
+            Self::WrongLayer { .. } => Kind::DataLoss,
             Self::Document(_, source) => source.kind(),
             Self::Registry { source, .. } | Self::Blob { source, .. } => source.kind(),
             Self::Unpack { source, .. } => source.kind(),

@@ -2,7 +2,45 @@
 
 use std::collections::BTreeMap;
 
-use super::{Image, ImageError, Images, Reference, records};
+use super::records::{self, Record};
+use super::{Image, ImageError, Images, Reference};
+use crate::content::Digest;
+use crate::error::Chain;
+
+/// An image in a list.
+#[derive(Clone, Debug)]
+pub(crate) enum Listed {
+    /// All of its record can be read.
+    Whole(Box<Image>),
+    /// Its configuration is damaged or gone: it can be removed, and pulled again.
+    Damaged(DamagedImage),
+}
+
+/// What is known of an image without its configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct DamagedImage {
+    /// Digest of the configuration.
+    pub(crate) id: Digest,
+    /// Full references, sorted.
+    pub(crate) references: Vec<String>,
+    /// `name@digest`, of what was pulled.
+    pub(crate) repo_digests: Vec<String>,
+    /// Bytes on disk, unpacked.
+    pub(crate) size_bytes: u64,
+    /// Bytes as blobs.
+    pub(crate) compressed_bytes: u64,
+    /// What is wrong with it, in one sentence.
+    pub(crate) reason: String,
+}
+
+impl Listed {
+    fn references(&mut self) -> &mut Vec<String> {
+        match self {
+            Self::Whole(image) => &mut image.references,
+            Self::Damaged(image) => &mut image.references,
+        }
+    }
+}
 
 /// The keys that can be filtered by.
 const KEYS: [&str; 3] = ["reference", "label", "dangling"];
@@ -33,23 +71,24 @@ impl Filters {
         Ok(Self { values_by_key })
     }
 
-    fn matches(&self, image: &Image) -> bool {
-        self.values_by_key.iter().all(|(key, values)| values.iter().any(|value| matches(image, key, value)))
+    fn matches(&self, image: &mut Listed) -> bool {
+        let mut conditions = self.values_by_key.iter();
+        conditions.all(|(key, values)| values.iter().any(|value| matches(image, key, value)))
     }
 
     /// Leaves an image those of its references that were asked for.
-    fn narrow(&self, image: &mut Image) {
+    fn narrow(&self, image: &mut Listed) {
         if let Some(patterns) = self.values_by_key.get("reference") {
-            image.references.retain(|reference| patterns.iter().any(|pattern| names(pattern, reference)));
+            image.references().retain(|reference| patterns.iter().any(|pattern| names(pattern, reference)));
         }
     }
 }
 
-fn matches(image: &Image, key: &str, value: &str) -> bool {
-    match key {
-        "reference" => image.references.iter().any(|reference| names(value, reference)),
-        "dangling" => image.references.is_empty() == (value == "true"),
-        "label" => {
+fn matches(image: &mut Listed, key: &str, value: &str) -> bool {
+    match (key, image) {
+        ("reference", image) => image.references().iter().any(|reference| names(value, reference)),
+        ("dangling", image) => image.references().is_empty() == (value == "true"),
+        ("label", Listed::Whole(image)) => {
             let labels = image.config.config().as_ref().and_then(|config| config.labels().as_ref());
             labels.is_some_and(|labels| match value.split_once('=') {
                 Some((name, wanted)) => labels.get(name).is_some_and(|is| is == wanted),
@@ -105,22 +144,37 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 impl Images {
-    /// The images that match, the one that was here last first.
+    /// The images that match, the one that was here last first. A damaged one is in the list, and keeps no other out.
     ///
     /// # Errors
-    /// [`ImageError::Store`], [`ImageError::Content`], [`ImageError::Document`].
-    pub(crate) async fn list(&self, filters: &Filters) -> Result<Vec<Image>, ImageError> {
-        let records = self.shared.store.read("list images", records::list).await?;
+    /// [`ImageError::Store`], [`ImageError::Task`].
+    pub(crate) async fn list(&self, filters: &Filters) -> Result<Vec<Listed>, ImageError> {
+        let mut records = self.shared.store.read("list images", records::list).await?;
+        records.sort_by_key(|record| std::cmp::Reverse(record.pulled_at));
         let mut images = Vec::with_capacity(records.len());
         for record in records {
-            let mut image = self.image(record).await?;
-            if filters.matches(&image) {
+            let mut image = self.listed(record).await?;
+            if filters.matches(&mut image) {
                 filters.narrow(&mut image);
                 images.push(image);
             }
         }
-        images.sort_by_key(|image| std::cmp::Reverse(image.pulled_at));
         Ok(images)
+    }
+
+    async fn listed(&self, record: Record) -> Result<Listed, ImageError> {
+        match self.image(record.clone()).await {
+            Ok(image) => Ok(Listed::Whole(Box::new(image))),
+            Err(error @ ImageError::Task(_)) => Err(error),
+            Err(error) => Ok(Listed::Damaged(DamagedImage {
+                id: record.id,
+                references: record.references,
+                repo_digests: record.repo_digests,
+                size_bytes: record.size_bytes,
+                compressed_bytes: record.compressed_bytes,
+                reason: Chain(&error).to_string(),
+            })),
+        }
     }
 
     /// How many images are here.

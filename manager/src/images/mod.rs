@@ -14,20 +14,20 @@ mod records;
 mod reference;
 mod registry;
 mod removal;
+mod verify;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 
 use oci_spec::image::ImageConfiguration;
 
 pub(crate) use archive::{Export, Input, Loaded};
 pub(crate) use document::DocumentError;
 pub(crate) use error::ImageError;
-pub(crate) use list::Filters;
+pub(crate) use list::{Filters, Listed};
 pub(crate) use platform::Platform;
 pub(crate) use pull::{Credentials, Phase, Progress, PullRequest, Pulled};
-pub(crate) use reference::Reference;
+pub(crate) use reference::{ImageName, Reference};
 pub(crate) use registry::RegistryError;
 pub(crate) use removal::{Removed, Users};
 
@@ -35,15 +35,12 @@ use crate::content::{Content, Digest};
 use crate::events::{Events, Subject};
 use crate::snapshots::Snapshots;
 use crate::store::Store;
-use document::MAX_DOCUMENT_BYTES;
+use document::MAX_CONFIGURATION_BYTES;
 use leases::Leases;
 use records::Record;
 use registry::Registries;
 
-pub(crate) use records::SCHEMA_1;
-
-/// The shortest prefix of an id that is taken for one.
-const MIN_ID_PREFIX: usize = 4;
+pub(crate) use records::{SCHEMA_1, SCHEMA_2};
 
 /// An image that is here, whole and unpacked.
 #[derive(Clone, Debug)]
@@ -70,8 +67,6 @@ pub(crate) struct Image {
     pub(crate) size_bytes: u64,
     /// Bytes as blobs.
     pub(crate) compressed_bytes: u64,
-    /// When it was first here.
-    pub(crate) pulled_at: SystemTime,
 }
 
 /// What happened to an image, in docker's words.
@@ -111,6 +106,13 @@ impl Action {
 pub(crate) struct Options {
     /// Registries, `host[:port]`, that may be spoken to over plain HTTP or with unknown certificates.
     pub(crate) insecure_registries: Vec<String>,
+}
+
+/// An image's record, and how it was named.
+struct Match {
+    record: Record,
+    /// The reference without digest by which it was found; `None` for an id or a digest.
+    reference: Option<String>,
 }
 
 /// The images; clones share them.
@@ -156,27 +158,51 @@ impl Images {
         })
     }
 
-    /// The image that `name` means: a reference, an id ("sha256:…" or its digits), or an unambiguous prefix of an id.
-    /// Only what is here; nothing is pulled.
+    /// The image that `name` means: an id ("sha256:…" or its digits), an unambiguous prefix of an id, or a reference; an
+    /// id comes first. Only what is here; nothing is pulled.
     ///
     /// # Errors
-    /// [`ImageError::NotHere`], [`ImageError::Ambiguous`], [`ImageError::Reference`].
+    /// [`ImageError::NotHere`], [`ImageError::Ambiguous`], [`ImageError::Reference`]; [`ImageError::Content`] when its
+    /// configuration is damaged.
     pub(crate) async fn resolve(&self, name: &str) -> Result<Image, ImageError> {
-        let record = self.find(name).await?;
-        self.image(record).await
+        let found = self.find(name, None).await?;
+        self.image(found.record).await
+    }
+
+    /// As [`Images::resolve`], for an image that has to be for `platform`.
+    ///
+    /// # Errors
+    /// As there; [`ImageError::OtherPlatform`].
+    pub(crate) async fn resolve_for(
+        &self,
+        name: &str,
+        platform: Option<&Platform>,
+    ) -> Result<Image, ImageError> {
+        let image = self.image(self.find(name, platform).await?.record).await?;
+        match platform {
+            Some(wanted) if wanted.fit(&image.platform).is_none() => Err(ImageError::OtherPlatform {
+                image: name.to_owned(),
+                wanted: wanted.clone(),
+                offered: image.platform,
+            }),
+            _ => Ok(image),
+        }
     }
 
     /// Gives the image `source` one more reference, or moves that reference to it.
     ///
     /// # Errors
-    /// As [`Images::resolve`]; [`ImageError::TagWithDigest`].
+    /// As [`Images::resolve`]; [`ImageError::TagWithDigest`], [`ImageError::TooManyNames`].
     pub(crate) async fn tag(&self, source: &str, target: &str) -> Result<(), ImageError> {
-        let target = parsed(target)?;
+        let target = new_name(target)?;
         if target.digest().is_some() {
             return Err(ImageError::TagWithDigest(target.to_string()));
         }
-        let record = self.find(source).await?;
+        let record = self.find(source, None).await?.record;
         let reference = target.to_string();
+        if record.references.len() >= MAX_NAMES && !record.references.contains(&reference) {
+            return Err(ImageError::TooManyNames { image: source.to_owned(), limit: MAX_NAMES });
+        }
         let (id, name) = (record.id, reference.clone());
         self.shared.store.write("tag an image", move |tx| records::tag(tx, &id, &name)).await?;
         self.publish(Action::Tag, &reference, &reference);
@@ -190,48 +216,59 @@ impl Images {
         self.shared.events.publish(Subject::Image, action.name(), actor, attributes);
     }
 
-    async fn find(&self, name: &str) -> Result<Record, ImageError> {
-        let hex = name.strip_prefix("sha256:").unwrap_or(name);
-        let is_hex = hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let is_id = is_hex && (MIN_ID_PREFIX..=64).contains(&hex.len());
-        let reference = parsed(name);
-        if let Ok(reference) = &reference
-            && let Some(record) = self.find_reference(reference).await?
-        {
-            return Ok(record);
-        }
-        if is_id {
-            let prefix = hex.to_owned();
-            let mut found =
-                self.shared.store.read("find an image", move |tx| records::by_prefix(tx, &prefix)).await?;
+    /// The record that `name` means; of several with one digest, that which fits `platform` (this machine's if `None`).
+    async fn find(&self, name: &str, platform: Option<&Platform>) -> Result<Match, ImageError> {
+        let (prefix, reference) = match image_name(name)? {
+            ImageName::Id(prefix) => (Some(prefix), None),
+            ImageName::IdOrReference(prefix, reference) => (Some(prefix), Some(reference)),
+            ImageName::Reference(reference) => (None, Some(reference)),
+        };
+        if let Some(prefix) = prefix {
+            let read = self.shared.store.read("find an image", move |tx| records::by_prefix(tx, &prefix));
+            let mut found = read.await?;
             match (found.pop(), found.pop()) {
                 (Some(_), Some(_)) => return Err(ImageError::Ambiguous(name.to_owned())),
-                (Some(record), None) => return Ok(record),
-                (None, _) => return Err(ImageError::NotHere(name.to_owned())),
+                (Some(record), None) => return Ok(Match { record, reference: None }),
+                (None, _) => {}
             }
         }
-        reference.and(Err(ImageError::NotHere(name.to_owned())))
+        let not_here = || ImageError::NotHere(name.to_owned());
+        let reference = reference.ok_or_else(not_here)?;
+        if let Some(digest) = reference.digest() {
+            let repo_digest = format!("{}@{digest}", reference.name());
+            let read =
+                self.shared.store.read("find an image", move |tx| records::by_repo_digest(tx, &repo_digest));
+            let record = self.best_fit(read.await?, platform).await.ok_or_else(not_here)?;
+            return Ok(Match { record, reference: None });
+        }
+        let full = reference.to_string();
+        let read = self.shared.store.read("find an image", move |tx| records::by_reference(tx, &full));
+        let record = read.await?.ok_or_else(not_here)?;
+        Ok(Match { record, reference: Some(reference.to_string()) })
     }
 
-    async fn find_reference(&self, reference: &Reference) -> Result<Option<Record>, ImageError> {
-        let reference = reference.clone();
-        let found = self.shared.store.read("find an image", move |tx| match reference.digest() {
-            Some(digest) => records::by_repo_digest(tx, &format!("{}@{digest}", reference.name())),
-            None => records::by_reference(tx, &reference.to_string()),
-        });
-        Ok(found.await?)
+    /// An index has one digest and several images; the first that fits best, or else the first.
+    async fn best_fit(&self, mut records: Vec<Record>, platform: Option<&Platform>) -> Option<Record> {
+        if records.len() < 2 {
+            return records.pop();
+        }
+        let wanted = platform.cloned().unwrap_or_else(Platform::here);
+        let mut fits = Vec::with_capacity(records.len());
+        for (place, record) in records.iter().enumerate() {
+            let fit = match self.image(record.clone()).await {
+                Ok(image) => wanted.fit(&image.platform),
+                // It is damaged, which is told if it is the only one left to choose.
+                Err(_) => None,
+            };
+            fits.push((fit.unwrap_or(u32::MAX), place));
+        }
+        let (_, place) = fits.into_iter().min()?;
+        Some(records.swap_remove(place))
     }
 
     async fn image(&self, record: Record) -> Result<Image, ImageError> {
-        let bytes = self.shared.content.read(&record.id, MAX_DOCUMENT_BYTES).await?;
-        let config: ImageConfiguration = serde_json::from_slice(&bytes).map_err(|source| {
-            ImageError::Document(
-                record.id.to_string(),
-                DocumentError::Json { what: "the configuration", source },
-            )
-        })?;
-        let layers = config.rootfs().diff_ids().len();
-        let (config, diff_ids) = document::configuration(&bytes, layers)
+        let bytes = self.shared.content.read(&record.id, MAX_CONFIGURATION_BYTES).await?;
+        let (config, diff_ids) = document::configuration(&bytes)
             .map_err(|error| ImageError::Document(record.id.to_string(), error))?;
         Ok(Image {
             platform: Platform::from(&config),
@@ -245,7 +282,6 @@ impl Images {
             media_type: record.media_type,
             size_bytes: record.size_bytes,
             compressed_bytes: record.compressed_bytes,
-            pulled_at: record.pulled_at,
         })
     }
 }
@@ -253,13 +289,31 @@ impl Images {
 /// Enough of a wrong reference to recognise it in a message.
 const MAX_QUOTED_CHARS: usize = 80;
 
-/// A reference that somebody wrote.
+/// References of one image: they are all sent with every list.
+const MAX_NAMES: usize = 256;
+
+/// Reads a reference.
 ///
 /// # Errors
 /// [`ImageError::Reference`].
 pub(crate) fn parsed(text: &str) -> Result<Reference, ImageError> {
-    text.parse().map_err(|source| ImageError::Reference {
-        text: text.chars().take(MAX_QUOTED_CHARS).collect(),
-        source,
-    })
+    text.parse().map_err(|source| wrong(text, source))
+}
+
+/// Reads a reference that an image is to get.
+///
+/// # Errors
+/// [`ImageError::Reference`], also for one that would be taken for an id.
+pub(crate) fn new_name(text: &str) -> Result<Reference, ImageError> {
+    let reference = parsed(text)?;
+    reference.check_is_no_id().map_err(|source| wrong(text, source))?;
+    Ok(reference)
+}
+
+fn image_name(text: &str) -> Result<ImageName, ImageError> {
+    text.parse().map_err(|source| wrong(text, source))
+}
+
+fn wrong(text: &str, source: reference::InvalidReference) -> ImageError {
+    ImageError::Reference { text: text.chars().take(MAX_QUOTED_CHARS).collect(), source }
 }

@@ -8,11 +8,14 @@ use std::str::FromStr;
 pub(crate) struct Platform {
     /// "linux".
     pub(crate) os: String,
-    /// "amd64", "arm64", …
+    /// "amd64", "arm64", …; empty for an image that does not say it.
     pub(crate) architecture: String,
     /// "v7" and the like; empty when there is only one or the usual one is meant.
     pub(crate) variant: String,
 }
+
+/// Any image that says its architecture fits better.
+const UNKNOWN_FIT: u32 = 1000;
 
 /// A platform is written `os/architecture[/variant]`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +33,14 @@ impl Platform {
     /// arm variant runs on a newer processor; amd64's v2 and later are taken only when asked for.
     #[must_use]
     pub(crate) fn fit(&self, offered: &Self) -> Option<u32> {
-        if (&self.os, &self.architecture) != (&offered.os, &offered.architecture) {
+        if self.os != offered.os {
+            return None;
+        }
+        // An old image that does not say what it is built for: better than nothing.
+        if offered.architecture.is_empty() {
+            return Some(UNKNOWN_FIT);
+        }
+        if self.architecture != offered.architecture {
             return None;
         }
         let level = |platform: &Self| match (platform.architecture.as_str(), platform.variant.as_str()) {
@@ -102,8 +112,9 @@ impl From<&oci_spec::image::ImageConfiguration> for Platform {
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)?;
-        if self.variant.is_empty() { Ok(()) } else { write!(f, "/{}", self.variant) }
+        f.write_str(&self.os)?;
+        let rest = [&self.architecture, &self.variant];
+        rest.into_iter().filter(|part| !part.is_empty()).try_for_each(|part| write!(f, "/{part}"))
     }
 }
 

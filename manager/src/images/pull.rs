@@ -7,12 +7,15 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::assemble::{Assembly, Teller};
-use super::document::{Descriptor, Document, DocumentError, MAX_DOCUMENT_BYTES, MAX_INDEX_DEPTH, Manifest};
+use super::assemble::{Assembly, Layer, Teller};
+use super::document::{
+    Descriptor, Document, DocumentError, MAX_CONFIGURATION_BYTES, MAX_DOCUMENT_BYTES, MAX_INDEX_DEPTH,
+    Manifest,
+};
 use super::leases::Lease;
 use super::registry::{By, Fetched, Session};
 use super::{Action, Image, ImageError, Images, Platform, Reference, RegistryError, document};
-use crate::content::{Claim, ContentError, Digest};
+use crate::content::{Claim, ContentError, Digest, Origin};
 
 /// Layers that come at a time, as docker has it.
 const MAX_DOWNLOADS: usize = 3;
@@ -28,7 +31,7 @@ pub(crate) struct PullRequest {
     pub(crate) auth: Option<Credentials>,
 }
 
-/// Who a registry is told that we are.
+/// An account at a registry.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Credentials {
     /// The account.
@@ -83,12 +86,12 @@ pub(crate) struct Pulled {
     pub(crate) image: Image,
     /// What the reference named in the registry: a manifest or an index.
     pub(crate) digest: Digest,
-    /// Whether anything is new here.
+    /// Whether anything changed here.
     pub(crate) changed: bool,
 }
 
-/// One image's manifest, found.
-struct Found {
+/// The manifest that a reference was resolved to.
+struct ResolvedManifest {
     manifest: Manifest,
     digest: Digest,
     media_type: String,
@@ -101,6 +104,7 @@ struct Found {
 struct Pull {
     images: Images,
     session: Arc<Session>,
+    origin: Origin,
     lease: Arc<Lease>,
     teller: Teller,
 }
@@ -118,6 +122,9 @@ impl Images {
         progress: mpsc::Sender<Progress>,
     ) -> Result<Pulled, ImageError> {
         let name = request.reference.to_string();
+        if request.reference.digest().is_none() {
+            request.reference.check_is_no_id().map_err(|source| super::wrong(&name, source))?;
+        }
         let teller = Teller::to(progress);
         teller.resolving(&name).await;
         let session = self.shared.registries.session(&request.reference, request.auth);
@@ -125,27 +132,30 @@ impl Images {
         let pull = Pull {
             images: self.clone(),
             session: Arc::new(session),
+            origin: Origin::repository(&request.reference.name()),
             lease: Arc::new(self.shared.leases.lease()),
             teller,
         };
-        let found = pull.resolve(&request.reference, request.platform.as_ref(), &name).await?;
-        let is_new = pull.bring(&found, request.platform.as_ref(), &name).await?;
+        let resolved = pull.resolve(&request.reference, request.platform.as_ref(), &name).await?;
+        let is_new = pull.download(&resolved, request.platform.as_ref(), &name).await?;
         let references = match (request.reference.tag(), request.reference.digest()) {
             (Some(tag), None) => vec![format!("{}:{tag}", request.reference.name())],
             // A tag beside a digest is a comment.
             _ => Vec::new(),
         };
         let assembly = Assembly {
-            manifest: found.digest.clone(),
-            media_type: found.media_type,
-            index: Some(found.top.clone()).filter(|top| *top != found.digest),
+            manifest: resolved.digest.clone(),
+            media_type: resolved.media_type,
+            index: Some(resolved.top.clone()).filter(|top| *top != resolved.digest),
             references,
-            repo_digests: vec![format!("{}@{}", request.reference.name(), found.top)],
+            repo_digests: vec![format!("{}@{}", request.reference.name(), resolved.top)],
             action: Action::Pull,
         };
         // What happens to the layers was told already.
-        let (image, is_new_here) = self.assemble(assembly, &Teller::default()).await?;
-        Ok(Pulled { image, digest: found.top, changed: is_new || is_new_here })
+        let assembled = self.assemble(assembly, &Teller::default()).await?;
+        let recorded = self.record(vec![assembled]).await?.pop();
+        let (image, is_new_here) = recorded.expect("one image was recorded");
+        Ok(Pulled { image, digest: resolved.top, changed: is_new || is_new_here })
     }
 }
 
@@ -156,7 +166,7 @@ impl Pull {
         reference: &Reference,
         platform: Option<&Platform>,
         name: &str,
-    ) -> Result<Found, ImageError> {
+    ) -> Result<ResolvedManifest, ImageError> {
         let wrong = |error| ImageError::Document(name.to_owned(), error);
         let by = match (reference.digest(), reference.tag()) {
             (Some(digest), _) => By::Digest(digest),
@@ -171,7 +181,9 @@ impl Pull {
             let (digest, media_type) = (fetched.digest.clone(), fetched.media_type.clone());
             self.keep_document(fetched).await?;
             match document {
-                Document::Manifest(manifest) => return Ok(Found { manifest, digest, media_type, top }),
+                Document::Manifest(manifest) => {
+                    return Ok(ResolvedManifest { manifest, digest, media_type, top });
+                }
                 Document::Index(entries) => {
                     let entry = choose(entries, platform, name)?;
                     fetched = self.document(&entry, name).await?;
@@ -190,7 +202,7 @@ impl Pull {
                 let (media_type, digest) = (entry.media_type.clone(), entry.digest.clone());
                 return Ok(Fetched { bytes, media_type, digest });
             }
-            Err(ContentError::NotHere(_) | ContentError::WrongDigest { .. }) => {}
+            Err(ContentError::NotHere(_) | ContentError::Damaged(_)) => {}
             Err(error) => return Err(error.into()),
         }
         let fetched = self.session.manifest(By::Digest(&entry.digest)).await;
@@ -221,24 +233,22 @@ impl Pull {
         Ok(())
     }
 
-    /// Brings the configuration and the layers, and unpacks them. Says whether anything is new.
-    async fn bring(
+    /// Downloads the configuration and the layers, and unpacks them. Returns true if anything is new.
+    async fn download(
         &self,
-        found: &Found,
+        resolved: &ResolvedManifest,
         platform: Option<&Platform>,
         name: &str,
     ) -> Result<bool, ImageError> {
-        let manifest = &found.manifest;
+        let manifest = &resolved.manifest;
         let blobs = manifest.layers.iter().chain([&manifest.config]).map(|blob| &blob.digest);
         self.hold(blobs).await?;
-        if manifest.config.size_bytes > MAX_DOCUMENT_BYTES {
+        if manifest.config.size_bytes > MAX_CONFIGURATION_BYTES {
             let (what, count) = ("bytes in its configuration", manifest.config.size_bytes);
-            let error = DocumentError::TooMany { what, count, limit: MAX_DOCUMENT_BYTES };
+            let error = DocumentError::TooMany { what, count, limit: MAX_CONFIGURATION_BYTES };
             return Err(ImageError::Document(name.to_owned(), error));
         }
-        let mut is_new = self.fetch(&manifest.config, false).await?;
-        self.check_platform(manifest, platform, name).await?;
-        let layers = self.images.layers(manifest, name).await?;
+        let (layers, mut is_new) = self.layers(manifest, platform, name).await?;
         self.hold(layers.iter().map(|layer| &layer.chain_id)).await?;
         let (mut downloads, mut failures) = self.start_downloads(&manifest.layers).await;
         for layer in &layers {
@@ -253,7 +263,7 @@ impl Pull {
             is_new |= tokio::select! {
                 biased;
                 Some(error) = failures.recv() => return Err(error),
-                unpacked = self.images.unpack_layer(layer, &self.teller) => unpacked?,
+                unpacked = self.unpack(layer) => unpacked?,
             };
         }
         match failures.recv().await {
@@ -281,7 +291,7 @@ impl Pull {
                 match pull.fetch(&layer, true).await {
                     Ok(is_new) => is_new,
                     Err(error) => {
-                        // One error is enough; nobody listens for the next.
+                        // One error is enough; the next ones are not received.
                         drop(failed.try_send(error));
                         std::future::pending().await
                     }
@@ -292,12 +302,41 @@ impl Pull {
         (downloads, failures)
     }
 
-    /// Brings one blob, unless it is here. Says whether it was brought.
+    /// Downloads the configuration, and reads the layers from it. Returns them, and whether it is new. One that was here
+    /// and turns out to be damaged is downloaded again.
+    async fn layers(
+        &self,
+        manifest: &Manifest,
+        platform: Option<&Platform>,
+        name: &str,
+    ) -> Result<(Vec<Layer>, bool), ImageError> {
+        let mut is_new = self.fetch(&manifest.config, false).await?;
+        let mut layers = self.images.layers(manifest, name).await;
+        if is_damaged(&layers) {
+            is_new = self.fetch(&manifest.config, false).await?;
+            layers = self.images.layers(manifest, name).await;
+        }
+        let layers = layers?;
+        self.check_platform(manifest, platform, name).await?;
+        Ok((layers, is_new))
+    }
+
+    /// Unpacks one layer. If its blob was here and turns out to be damaged, it is downloaded again.
+    async fn unpack(&self, layer: &Layer) -> Result<bool, ImageError> {
+        let unpacked = self.images.unpack_layer(layer, &self.teller).await;
+        if !is_damaged(&unpacked) {
+            return unpacked;
+        }
+        self.fetch(&layer.blob, true).await?;
+        self.images.unpack_layer(layer, &self.teller).await
+    }
+
+    /// Downloads one blob, unless it is here. Returns true if it was downloaded.
     async fn fetch(&self, blob: &Descriptor, is_layer: bool) -> Result<bool, ImageError> {
         let failed = |source| ImageError::Blob { digest: blob.digest.clone(), source };
         // What is left of an interrupted download may be wrong; a second try begins without it.
         for is_last in [false, true] {
-            let claim = self.images.shared.content.claim(&blob.digest, blob.size_bytes).await?;
+            let claim = self.images.shared.content.claim(&blob.digest, blob.size_bytes, &self.origin).await?;
             let Claim::Bring(ingest) = claim else {
                 self.teller
                     .phase(blob, if is_layer { Phase::Downloaded } else { Phase::Exists }, blob.size_bytes)
@@ -325,9 +364,9 @@ impl Pull {
         name: &str,
     ) -> Result<(), ImageError> {
         let Some(wanted) = wanted else { return Ok(()) };
-        let bytes = self.images.shared.content.read(&manifest.config.digest, MAX_DOCUMENT_BYTES).await?;
-        let (config, _) = document::configuration(&bytes, manifest.layers.len())
-            .map_err(|error| ImageError::Document(name.to_owned(), error))?;
+        let bytes = self.images.shared.content.read(&manifest.config.digest, MAX_CONFIGURATION_BYTES).await?;
+        let (config, _) =
+            document::configuration(&bytes).map_err(|error| ImageError::Document(name.to_owned(), error))?;
         let offered = Platform::from(&config);
         if wanted.fit(&offered).is_some() {
             return Ok(());
@@ -335,6 +374,10 @@ impl Pull {
         let (reference, wanted, offered) = (name.to_owned(), wanted.clone(), offered.to_string());
         Err(ImageError::NoPlatform { reference, wanted, offered })
     }
+}
+
+fn is_damaged<T>(result: &Result<T, ImageError>) -> bool {
+    matches!(result, Err(ImageError::Content(ContentError::Damaged(_))))
 }
 
 /// The entry that fits best; of equals, the first.

@@ -33,6 +33,17 @@ CREATE TABLE image_blobs (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Which uncompressed digests a layer's blob was found to have: what was not checked by one pull is checked by the next.
+pub(crate) const SCHEMA_2: &str = "
+CREATE TABLE image_layers (
+  image TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+  blob TEXT NOT NULL,
+  diff_id TEXT NOT NULL,
+  PRIMARY KEY (image, blob, diff_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX image_layers_by_blob ON image_layers (blob);
+";
+
 /// An image's row with what names it.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
@@ -47,6 +58,8 @@ pub(super) struct Record {
     pub(super) repo_digests: Vec<String>,
     /// Index, manifest, configuration and layers.
     pub(super) blobs: Vec<Digest>,
+    /// Layers' blobs with their verified diff_ids; only written.
+    pub(super) layers: Vec<(Digest, Digest)>,
 }
 
 const COLUMNS: &str =
@@ -64,6 +77,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Record> {
         references: Vec::new(),
         repo_digests: Vec::new(),
         blobs: Vec::new(),
+        layers: Vec::new(),
     })
 }
 
@@ -106,24 +120,26 @@ pub(super) fn by_reference(tx: &Transaction<'_>, reference: &str) -> rusqlite::R
     id.map_or(Ok(None), |id| by_id(tx, &id))
 }
 
-pub(super) fn by_repo_digest(tx: &Transaction<'_>, repo_digest: &str) -> rusqlite::Result<Option<Record>> {
-    let id: Option<Digest> = tx
-        .prepare_cached("SELECT image FROM image_repo_digests WHERE repo_digest = ?1 LIMIT 1")?
-        .query_row([repo_digest], |row| row.get(0))
-        .optional()?;
-    id.map_or(Ok(None), |id| by_id(tx, &id))
+/// Every image that was pulled by this `name@digest`.
+pub(super) fn by_repo_digest(tx: &Transaction<'_>, repo_digest: &str) -> rusqlite::Result<Vec<Record>> {
+    let ids: Vec<Digest> = tx
+        .prepare_cached("SELECT image FROM image_repo_digests WHERE repo_digest = ?1 ORDER BY image")?
+        .query_map([repo_digest], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let records: Vec<_> = ids.iter().map(|id| by_id(tx, id)).collect::<Result<_, _>>()?;
+    Ok(records.into_iter().flatten().collect())
 }
 
-/// At most two of the images whose id starts with `prefix` (hexadecimal digits): one is found, two are ambiguous.
+/// At most two of the images whose id starts with `prefix` (`sha256:` and digits): one is it, two are ambiguous.
 pub(super) fn by_prefix(tx: &Transaction<'_>, prefix: &str) -> rusqlite::Result<Vec<Record>> {
     let records: Vec<Record> = tx
-        .prepare_cached(&format!("{COLUMNS} WHERE id LIKE 'sha256:' || ?1 || '%' LIMIT 2"))?
+        .prepare_cached(&format!("{COLUMNS} WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2"))?
         .query_map([prefix], read)?
         .collect::<Result<_, _>>()?;
     records.into_iter().map(|record| complete(tx, record)).collect()
 }
 
-/// Writes the image's row, adds what names it and what it is made of. Says whether anything is new.
+/// Writes the image's row, adds what names it and what it is made of. Returns true if anything is new.
 pub(super) fn save(tx: &Transaction<'_>, record: &Record) -> rusqlite::Result<bool> {
     let known = by_id(tx, &record.id)?;
     let is_known = known.as_ref().is_some_and(|known| {
@@ -151,6 +167,10 @@ pub(super) fn save(tx: &Transaction<'_>, record: &Record) -> rusqlite::Result<bo
         tx.prepare_cached("INSERT OR IGNORE INTO image_blobs (image, digest) VALUES (?1, ?2)")?
             .execute((&record.id, digest))?;
     }
+    for (blob, diff_id) in &record.layers {
+        tx.prepare_cached("INSERT OR IGNORE INTO image_layers (image, blob, diff_id) VALUES (?1, ?2, ?3)")?
+            .execute((&record.id, blob, diff_id))?;
+    }
     for repo_digest in &record.repo_digests {
         tx.prepare_cached("INSERT OR IGNORE INTO image_repo_digests (image, repo_digest) VALUES (?1, ?2)")?
             .execute((&record.id, repo_digest))?;
@@ -159,6 +179,12 @@ pub(super) fn save(tx: &Transaction<'_>, record: &Record) -> rusqlite::Result<bo
         tag(tx, &record.id, reference)?;
     }
     Ok(!is_known)
+}
+
+/// Whether this blob was found to have this uncompressed digest, for some image.
+pub(super) fn is_verified(tx: &Transaction<'_>, blob: &Digest, diff_id: &Digest) -> rusqlite::Result<bool> {
+    tx.prepare_cached("SELECT EXISTS (SELECT 1 FROM image_layers WHERE blob = ?1 AND diff_id = ?2)")?
+        .query_row([blob, diff_id], |row| row.get(0))
 }
 
 /// Gives the image a reference, taking it from the image that had it.

@@ -21,6 +21,10 @@ const DEFAULT_TAG: &str = "latest";
 /// distribution/reference's bound for domain and path together.
 const MAX_NAME_BYTES: usize = 255;
 const MAX_TAG_BYTES: usize = 128;
+/// The shortest beginning of an id that is taken for one.
+const MIN_ID_DIGITS: usize = 4;
+/// What an id begins with.
+const ID_ALGORITHMS: [&str; 2] = ["sha256", "sha512"];
 /// Longer texts are not even looked at; 255 + 128 + a sha512 digest fit well below.
 const MAX_REFERENCE_BYTES: usize = 5000;
 /// Enough of a wrong text to recognise it in a message.
@@ -64,9 +68,58 @@ pub(crate) enum InvalidReference {
     /// The part after the @.
     #[error("invalid digest in the image reference")]
     Digest(#[source] InvalidDigest),
-    /// 64 hexadecimal digits would be taken for an id.
-    #[error("invalid image name {0:?}: 64 hexadecimal digits are an image id, not a name")]
+    /// It would be taken for an id.
+    #[error(
+        "invalid image name {0:?}: sha256:… and {MIN_ID_DIGITS} to 64 hexadecimal digits are image ids: choose another name"
+    )]
     LooksLikeId(String),
+    /// It begins like an id.
+    #[error(
+        "invalid image id {0:?}: it is written sha256:… with {MIN_ID_DIGITS} to 64 lower-case hexadecimal digits"
+    )]
+    Id(String),
+}
+
+/// What a person may mean by a text. One text has one reading first, whatever an image calls itself: an id before a
+/// reference, and where the text says `sha256:`, nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ImageName {
+    /// The beginning of an id, `sha256:…`.
+    Id(String),
+    /// Bare digits: the beginning of an id if there is such an image, else an old reference.
+    IdOrReference(String, Reference),
+    /// A reference.
+    Reference(Reference),
+}
+
+impl FromStr for ImageName {
+    type Err = InvalidReference;
+
+    fn from_str(text: &str) -> Result<Self, InvalidReference> {
+        if let Some((algorithm, digits)) = text.split_once(':')
+            && ID_ALGORITHMS.contains(&algorithm)
+        {
+            return match is_id_digits(digits, algorithm) {
+                true => Ok(Self::Id(text.to_owned())),
+                false => Err(InvalidReference::Id(quoted(text))),
+            };
+        }
+        match text.parse::<Reference>() {
+            Ok(reference) if is_id_digits(text, "sha256") => {
+                Ok(Self::IdOrReference(format!("sha256:{text}"), reference))
+            }
+            Ok(reference) => Ok(Self::Reference(reference)),
+            Err(InvalidReference::LooksLikeId(_)) => Ok(Self::Id(format!("sha256:{text}"))),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Lower-case digits, and so many as are taken for an id.
+fn is_id_digits(text: &str, algorithm: &str) -> bool {
+    let most = if algorithm == "sha512" { 128 } else { 64 };
+    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    (MIN_ID_DIGITS..=most).contains(&text.len()) && text.bytes().all(is_hex)
 }
 
 impl Reference {
@@ -92,6 +145,21 @@ impl Reference {
     #[must_use]
     pub(crate) fn digest(&self) -> Option<&Digest> {
         self.digest.as_ref()
+    }
+
+    /// Refuses what a person could also write for an id: images get no such names, or one could pass for another.
+    ///
+    /// # Errors
+    /// [`InvalidReference::LooksLikeId`].
+    pub(crate) fn check_is_no_id(&self) -> Result<(), InvalidReference> {
+        let Some(name) = self.path.strip_prefix("library/").filter(|_| self.domain == DEFAULT_DOMAIN) else {
+            return Ok(());
+        };
+        let Some(tag) = &self.tag else { return Ok(()) };
+        if ID_ALGORITHMS.contains(&name) || (tag == DEFAULT_TAG && is_id_digits(name, "sha256")) {
+            return Err(InvalidReference::LooksLikeId(quoted(&self.to_string())));
+        }
+        Ok(())
     }
 
     /// Domain and path, "docker.io/library/alpine".
@@ -260,6 +328,51 @@ mod tests {
         assert_eq!((reference.tag(), reference.to_string()), (None, format!("docker.io/library/{pinned}")));
         let both = format!("alpine:3@sha256:{HEX}").parse::<Reference>().expect("both");
         assert_eq!(both.tag(), Some("3"));
+    }
+
+    #[test]
+    fn a_text_that_can_be_an_id_is_one_first_and_is_no_name_for_an_image() {
+        type Is = fn(&ImageName) -> bool;
+        let id: Is = |name| matches!(name, ImageName::Id(_));
+        let either: Is = |name| matches!(name, ImageName::IdOrReference(..));
+        let reference: Is = |name| matches!(name, ImageName::Reference(_));
+        let (full, short) = (format!("sha256:{HEX}"), format!("sha256:{}", &HEX[..12]));
+        // Text, what it is first, whether an image may be called so.
+        for (text, is_expected, is_allowed) in [
+            (full.as_str(), id, false),
+            (&short, id, false),
+            ("sha256:cafe", id, false),
+            ("sha512:cafe", id, false),
+            (HEX, id, false),
+            (&HEX[..63], either, false),
+            (&HEX[..12], either, false),
+            ("cafe", either, false),
+            ("abc", reference, true),
+            ("cafe:1", reference, true),
+            ("cafe/x", reference, true),
+            ("cafex", reference, true),
+            ("docker.io/cafe", reference, false),
+            ("docker.io/library/cafe:latest", reference, false),
+            ("library/cafe", reference, false),
+            ("index.docker.io/library/sha256:cafe", reference, false),
+            ("docker.io/sha256", reference, false),
+            ("library/sha256:1", reference, false),
+            ("library/sha512:x", reference, false),
+            ("user/sha256:cafe", reference, true),
+            ("localhost/sha256:cafe", reference, true),
+            ("quay.io/cafe", reference, true),
+        ] {
+            let name = text.parse::<ImageName>().expect(text);
+            assert!(is_expected(&name), "{text}: {name:?}");
+            let allowed = text.parse::<Reference>().and_then(|reference| reference.check_is_no_id());
+            assert_eq!(allowed.is_ok(), is_allowed, "{text}: {allowed:?}");
+        }
+        for text in
+            ["sha256:", "sha256:abc", "sha256:latest", "sha256:CAFE", &format!("{full}0"), "sha256:cafe@x"]
+        {
+            let error = text.parse::<ImageName>().expect_err(text);
+            assert!(matches!(error, InvalidReference::Id(_)), "{text}: {error:?}");
+        }
     }
 
     #[test]

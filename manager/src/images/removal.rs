@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::records::{self, Record};
-use super::{Action, ImageError, Images, parsed};
+use super::{Action, ImageError, Images, Match, records};
 use crate::content::Digest;
+use crate::error::Chain;
 
 /// Containers named in a refusal; more would not be read.
 const MAX_NAMED_CONTAINERS: usize = 5;
 
-/// Which containers use an image, said by whoever asks for its removal.
+/// Which containers use an image, as the caller of a removal knows it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Users {
     /// Running or paused.
@@ -39,8 +39,9 @@ impl Images {
         force: bool,
         users: impl FnOnce(&Digest) -> Users,
     ) -> Result<Removed, ImageError> {
-        let record = self.find(name).await?;
-        let untagged = names_to_remove(&record, name, force)?;
+        let found = self.find(name, None).await?;
+        let untagged = names_to_remove(&found, name, force)?;
+        let record = found.record;
         let is_last = untagged.len() == record.references.len();
         if is_last {
             refuse_used(name, force, users(&record.id))?;
@@ -70,7 +71,13 @@ impl Images {
             let id = record.id.to_string();
             self.publish(Action::Delete, &id, untagged.first().map_or("", String::as_str));
             deleted.push(id.clone());
-            deleted.extend(self.collect().await?.into_iter().filter(|gone| *gone != id));
+            match self.collect().await {
+                Ok(gone) => deleted.extend(gone.into_iter().filter(|gone| *gone != id)),
+                // The image is removed all the same; the next collection tries again.
+                Err(error) => {
+                    tracing::warn!(image = id, error = %Chain(&error), "what an image left was not collected")
+                }
+            }
         }
         Ok(Removed { untagged, deleted })
     }
@@ -89,7 +96,7 @@ impl Images {
         Ok(())
     }
 
-    /// Removes the blobs and snapshots that no image, no container and no running pull needs; says which.
+    /// Removes the blobs and snapshots that no image, no container and no running pull needs; returns their names.
     ///
     /// # Errors
     /// [`ImageError::Store`], [`ImageError::Content`], [`ImageError::Snapshot`], [`ImageError::Task`].
@@ -104,32 +111,35 @@ impl Images {
         let (blobs, chains) = shared.store.read_blocking("list what images need", records::needed)?;
         let leased: HashSet<Digest> = frozen.names().cloned().collect();
         let kept: HashSet<Digest> = chains.into_iter().chain(leased.iter().cloned()).collect();
-        let mut gone = shared.snapshots.collect_blocking(&kept)?;
+        // One that cannot be removed keeps no other, and not the blobs; the first error is the one to tell.
+        let collected = shared.snapshots.collect_blocking(&kept);
         let needed: HashSet<Digest> = blobs.into_iter().chain(leased).collect();
-        for digest in shared.content.list()? {
-            if !needed.contains(&digest) && shared.content.remove(&digest)? {
-                gone.push(digest.to_string());
+        let mut removed = Vec::new();
+        let mut failure = None;
+        for digest in shared.content.list()?.into_iter().filter(|digest| !needed.contains(digest)) {
+            match shared.content.remove(&digest) {
+                Ok(true) => removed.push(digest.to_string()),
+                Ok(false) => {}
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
+        shared.content.sweep_old_blocking()?;
         drop(frozen);
-        Ok(gone)
+        let mut gone = collected?;
+        gone.extend(removed);
+        failure.map_or(Ok(gone), |error| Err(error.into()))
     }
 }
 
-/// The references that removing `name` takes away.
-fn names_to_remove(record: &Record, name: &str, force: bool) -> Result<Vec<String>, ImageError> {
-    let by_tag = parsed(name)
-        .ok()
-        .filter(|reference| reference.digest().is_none())
-        .map(|reference| reference.to_string())
-        .filter(|reference| record.references.contains(reference));
-    match by_tag {
-        Some(reference) => Ok(vec![reference]),
-        None if record.references.len() > 1 && !force => Err(ImageError::SeveralReferences {
-            image: name.to_owned(),
-            references: record.references.clone(),
-        }),
-        None => Ok(record.references.clone()),
+/// The references that removing `name` takes away: the one that it is, or all of an image that it names by id.
+fn names_to_remove(found: &Match, name: &str, force: bool) -> Result<Vec<String>, ImageError> {
+    let references = &found.record.references;
+    match &found.reference {
+        Some(reference) => Ok(vec![reference.clone()]),
+        None if references.len() > 1 && !force => {
+            Err(ImageError::SeveralReferences { image: name.to_owned(), references: references.clone() })
+        }
+        None => Ok(references.clone()),
     }
 }
 

@@ -214,14 +214,22 @@ impl Snapshots {
         Ok(self.shared.store.read("list snapshots", records::list).await?)
     }
 
-    /// Whether the committed snapshot `chain_id` is here.
+    /// Whether the committed snapshot `chain_id` is here, its directory included.
     ///
     /// # Errors
     /// [`SnapshotError::Store`].
     pub(crate) async fn has(&self, chain_id: &Digest) -> Result<bool, SnapshotError> {
         let key = chain_id.to_string();
-        let found = self.shared.store.read("look for a snapshot", move |tx| records::get(tx, &key)).await?;
-        Ok(found.is_some())
+        self.blocking(move |snapshots| {
+            let found =
+                snapshots.shared.store.read_blocking("look for a snapshot", |tx| records::get(tx, &key))?;
+            Ok(found.is_some_and(|snapshot| snapshots.has_files(&snapshot)))
+        })
+        .await
+    }
+
+    fn has_files(&self, snapshot: &Snapshot) -> bool {
+        self.directory(snapshot.number).join("fs").is_dir()
     }
 
     /// Makes a fresh active snapshot to unpack the layer into that makes `chain_id`; what an earlier try left is removed.
@@ -328,9 +336,12 @@ impl Snapshots {
         }
         let name = chain_id.to_string();
         // Looked at before anything is changed; of two that commit the same at once, one still fails at its row.
-        if self.shared.store.read_blocking("look for a snapshot", |tx| records::get(tx, &name))?.is_some() {
-            return Err(SnapshotError::Exists { key: name });
-        }
+        let old = self.shared.store.read_blocking("look for a snapshot", |tx| records::get(tx, &name))?;
+        // One whose directory was deleted is replaced, below all that stands on it.
+        let lost = match old {
+            Some(old) if self.has_files(&old) => return Err(SnapshotError::Exists { key: name }),
+            old => old.map(|old| old.number),
+        };
         let layout = self.layout(key)?;
         self.shared.chosen.snapshotter.commit(&layout)?;
         // One syncfs for a layer's thousands of files, and the root for the directory's own name.
@@ -338,10 +349,10 @@ impl Snapshots {
         rustix::fs::syncfs(&directory).map_err(failed("sync snapshot", &layout.directory))?;
         let usage = trees::usage(&layout.upper()).map_err(failed("count", layout.upper()))?;
         let number = snapshot.number;
-        let renamed = self
-            .shared
-            .store
-            .write_blocking("commit a snapshot", |tx| records::commit(tx, number, &name, usage));
+        let renamed = self.shared.store.write_blocking("commit a snapshot", |tx| {
+            lost.map_or(Ok(()), |lost| records::replace(tx, lost, number))?;
+            records::commit(tx, number, &name, usage)
+        });
         match renamed {
             Ok(()) => Ok(()),
             Err(error) if is_constraint(&error, rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE) => {

@@ -129,6 +129,13 @@ pub(super) fn commit(tx: &Transaction<'_>, number: i64, key: &str, usage: Usage)
     Ok(())
 }
 
+/// Puts snapshot `new` below all that stands on `old`, whose row goes.
+pub(super) fn replace(tx: &Transaction<'_>, old: i64, new: i64) -> rusqlite::Result<()> {
+    tx.execute("UPDATE snapshots SET parent = ?2 WHERE parent = ?1", (old, new))?;
+    tx.execute("DELETE FROM snapshots WHERE number = ?1", [old])?;
+    Ok(())
+}
+
 pub(super) fn delete(tx: &Transaction<'_>, key: &str) -> rusqlite::Result<Option<i64>> {
     tx.prepare_cached("DELETE FROM snapshots WHERE key = ?1 RETURNING number")?
         .query_row([key], |row| row.get(0))

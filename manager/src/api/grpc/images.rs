@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::containers::Replies;
 use super::{pieces, transfers, translate};
 use crate::containers::Containers;
-use crate::images::{Credentials, Filters, Image, ImageError, Images, Platform, PullRequest};
+use crate::images::{Credentials, DamagedImage, Filters, Image, ImageError, Images, Listed, Platform, PullRequest};
 use crate::verbs;
 
 /// The service, on the noun; the containers say which images are in use.
@@ -43,7 +43,10 @@ impl Service for ImagesService {
     ) -> Result<Response<Self::ListStream>, Status> {
         let filters = Filters::parse(translate::filters(request.into_inner().filters))?;
         let images = self.images.list(&filters).await?;
-        let summaries = images.into_iter().flat_map(|image| summaries(&image));
+        let summaries = images.into_iter().flat_map(|image| match image {
+            Listed::Whole(image) => summaries(&image),
+            Listed::Damaged(image) => damaged(&image),
+        });
         let replies = pieces::replies(summaries, |images| v1::ListImagesReply { images });
         Ok(Response::new(Box::pin(replies)))
     }
@@ -52,7 +55,8 @@ impl Service for ImagesService {
         &self,
         request: Request<v1::InspectImageRequest>,
     ) -> Result<Response<v1::InspectImageReply>, Status> {
-        let image = self.images.resolve(&request.into_inner().image).await?;
+        let request = request.into_inner();
+        let image = self.images.resolve_for(&request.image, platform(&request.platform)?.as_ref()).await?;
         Ok(Response::new(v1::InspectImageReply { image: Some(message(image)) }))
     }
 
@@ -121,8 +125,31 @@ fn summaries(image: &Image) -> Vec<v1::ImageSummary> {
         compressed_bytes: image.compressed_bytes,
         platform: Some(platform_message(image)),
         labels: labels.map(pieces::labels).unwrap_or_default(),
+        damage: String::new(),
     };
-    match image.references.as_slice() {
+    each_references(&image.references, summary)
+}
+
+/// The same of an image that cannot be read.
+fn damaged(image: &DamagedImage) -> Vec<v1::ImageSummary> {
+    let summary = |references: &[String]| v1::ImageSummary {
+        id: image.id.to_string(),
+        references: references.to_vec(),
+        repo_digests: image.repo_digests.iter().take(pieces::MAX_REFERENCES).cloned().collect(),
+        size_bytes: image.size_bytes,
+        compressed_bytes: image.compressed_bytes,
+        damage: pieces::text(&image.reason),
+        ..v1::ImageSummary::default()
+    };
+    each_references(&image.references, summary)
+}
+
+/// One summary for each piece of the references.
+fn each_references(
+    references: &[String],
+    summary: impl Fn(&[String]) -> v1::ImageSummary,
+) -> Vec<v1::ImageSummary> {
+    match references {
         [] => vec![summary(&[])],
         references => references.chunks(pieces::MAX_REFERENCES).map(summary).collect(),
     }

@@ -1,4 +1,4 @@
-//! Why an archive cannot be used. Each is one sentence about the archive, for whoever made or sent it.
+//! Why an archive cannot be used. Each is one sentence about the archive, for the person who made or sent it.
 
 use std::io;
 
@@ -40,6 +40,18 @@ pub(crate) enum ArchiveError {
         what: &'static str,
         /// The bound.
         limit: u64,
+    },
+    /// It was packed far smaller than what it writes.
+    #[error("it unpacks to more than {limit} bytes, far more than was sent: no image is packed so small")]
+    Bomb {
+        /// The bound for what was sent.
+        limit: u64,
+    },
+    /// One image has more names than fit into a list.
+    #[error("it has an image of more than {limit} names")]
+    TooManyNames {
+        /// The bound.
+        limit: usize,
     },
     /// A document that is no JSON of its kind.
     #[error("its {what} is not well-formed")]

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{INDEX_JSON, MANIFEST_JSON, OCI_LAYOUT};
-use crate::content::{Content, ContentError, Digest};
+use crate::content::{Content, ContentError, Digest, Hasher};
 use crate::images::document::{Document, MAX_DOCUMENT_BYTES, Manifest};
 use crate::images::leases::Lease;
-use crate::images::{Action, Image, ImageError, Images, parsed};
+use crate::images::{Action, Image, ImageError, Images};
 
-/// Pieces under way to the one who takes the archive.
+/// Pieces under way to the receiver of the archive.
 const UNDER_WAY: usize = 4;
 /// Of one piece, so that a message carries some of it and stays small.
 const PIECE_BYTES: usize = 256 << 10;
@@ -55,9 +55,8 @@ impl Images {
         let lease = self.shared.leases.lease();
         let mut chosen: BTreeMap<Digest, Chosen> = BTreeMap::new();
         for name in names {
-            let image = self.resolve(name).await?;
-            let reference = parsed(name).ok().map(|reference| reference.to_string());
-            let reference = reference.filter(|reference| image.references.contains(reference));
+            let found = self.find(name, None).await?;
+            let (reference, image) = (found.reference, self.image(found.record).await?);
             let manifest = self.manifest_of(&image, &lease).await?;
             let entry = chosen.entry(image.manifest_digest.clone());
             let entry = entry.or_insert_with(|| Chosen { image, manifest, references: BTreeSet::new() });
@@ -74,7 +73,7 @@ impl Images {
                         images.publish(Action::Save, image.id.as_str(), name);
                     }
                 }
-                // Whoever left is not there to be told.
+                // A receiver that has left is not told.
                 Err(error) => drop(sender.blocking_send(Err(error))),
             }
             drop(lease);
@@ -120,10 +119,15 @@ fn write(
         append(&mut tar, name, bytes.len() as u64, bytes.as_slice()).map_err(ImageError::ArchiveWrite)?;
     }
     for digest in blobs {
-        let file = content.open_blob(digest)?;
         let size_bytes = content.size(digest)?.ok_or_else(|| ContentError::NotHere(digest.clone()))?;
-        append(&mut tar, &name_of(digest), size_bytes, file.take(size_bytes))
-            .map_err(ImageError::ArchiveWrite)?;
+        let mut blob = Hashed { input: content.open_blob(digest)?, hasher: Hasher::new(digest.algorithm()) };
+        let appended =
+            append(&mut tar, &member_name(digest), size_bytes, Read::by_ref(&mut blob).take(size_bytes));
+        appended.map_err(ImageError::ArchiveWrite)?;
+        if blob.hasher.finish() != *digest {
+            content.set_aside_blocking(digest)?;
+            return Err(ContentError::Damaged(digest.clone()).into());
+        }
     }
     let mut output = tar.into_inner().map_err(ImageError::ArchiveWrite)?;
     output.flush().map_err(ImageError::ArchiveWrite)
@@ -175,15 +179,15 @@ fn entries(chosen: &[Chosen]) -> Value {
             short.strip_prefix("library/").unwrap_or(short).to_owned()
         };
         json!({
-            "Config": name_of(&chosen.manifest.config.digest),
+            "Config": member_name(&chosen.manifest.config.digest),
             "RepoTags": chosen.references.iter().map(short).collect::<Vec<_>>(),
-            "Layers": chosen.manifest.layers.iter().map(|layer| name_of(&layer.digest)).collect::<Vec<_>>(),
+            "Layers": chosen.manifest.layers.iter().map(|layer| member_name(&layer.digest)).collect::<Vec<_>>(),
         })
     };
     chosen.iter().map(entry).collect()
 }
 
-fn name_of(digest: &Digest) -> String {
+fn member_name(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm().name(), digest.hex())
 }
 
@@ -197,6 +201,20 @@ fn append(
     header.set_mode(0o644);
     header.set_size(size_bytes);
     tar.append_data(&mut header, name, data)
+}
+
+/// Hashes what is read, so that no damaged blob gets into an archive that says it is whole.
+struct Hashed<R> {
+    input: R,
+    hasher: Hasher,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        Ok(count)
+    }
 }
 
 struct Pieces<'a>(&'a mpsc::Sender<Result<Vec<u8>, ImageError>>);

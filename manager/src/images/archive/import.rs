@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::found::{Finder, Found};
+use super::archived::{ArchivedImage, Finder};
 use super::input::Output;
 use super::intake::Intake;
 use crate::content::Digest;
@@ -21,8 +21,8 @@ pub(crate) struct Loaded {
 }
 
 impl Images {
-    /// Makes the images of an archive, under the references it has for them. With `platform`, only those for it.
-    /// Given up when the archive's sender leaves before its end.
+    /// Makes the images of an archive, under the references it has for them; those alone are in what is returned. With
+    /// `platform`, only those for it. Given up when the archive's sender leaves before its end.
     ///
     /// # Errors
     /// [`ImageError::Archive`], [`ImageError::Document`], [`ImageError::Reference`] when the archive is wrong; what
@@ -33,7 +33,7 @@ impl Images {
         platform: Option<Platform>,
     ) -> Result<Vec<Loaded>, ImageError> {
         let images = self.clone();
-        // Apart from the caller, who may leave: what came in has to be swept then.
+        // In a task of its own: should the caller leave, what came in has to be swept all the same.
         let importing = tokio::spawn(async move {
             let lease = Arc::new(images.shared.leases.lease());
             let imported = images.take_in(archive, platform, &lease).await;
@@ -61,29 +61,27 @@ impl Images {
         });
         let found = found.await??;
         let teller = Teller::default();
+        let mut assembled = Vec::with_capacity(found.len());
         for image in &found {
             for layer in self.layers(&image.manifest, image.manifest_digest.as_str()).await? {
                 lease.add(&layer.chain_id);
-                self.unpack_layer(&layer, &teller).await?;
             }
+            assembled.push(self.assemble(assembly(image), &teller).await?);
         }
         let mut loaded = Vec::with_capacity(found.len());
-        for image in found {
-            let assembly = assembly(image);
-            let references = assembly.references.clone();
-            let image = self.assemble(assembly, &teller).await?.0;
-            loaded.push(Loaded { id: image.id, references });
+        for ((image, _), archived) in self.record(assembled).await?.into_iter().zip(&found) {
+            loaded.push(Loaded { id: image.id, references: archived.names() });
         }
         Ok(loaded)
     }
 }
 
-fn assembly(found: Found) -> Assembly {
+fn assembly(image: &ArchivedImage) -> Assembly {
     Assembly {
-        manifest: found.manifest_digest,
-        media_type: found.media_type,
+        manifest: image.manifest_digest.clone(),
+        media_type: image.media_type.clone(),
         index: None,
-        references: found.references.iter().map(ToString::to_string).collect(),
+        references: image.names(),
         repo_digests: Vec::new(),
         action: Action::Load,
     }

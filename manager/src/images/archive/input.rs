@@ -36,14 +36,14 @@ impl Input {
         (Self(sender), Output { pieces, current: io::Cursor::default(), is_at_end: false })
     }
 
-    /// Sends a piece; waits while the reader is behind. Says whether anybody still reads.
+    /// Sends a piece; waits while the reader is behind. Returns false if the reader has ended.
     pub(crate) async fn send(&self, data: Vec<u8>) -> bool {
         self.0.send(Piece::Data(data)).await.is_ok()
     }
 
-    /// Says that this was all.
+    /// Marks the end.
     pub(crate) async fn end(self) {
-        // Nobody reads any more: the reader has its own reason, which it tells.
+        // A reader that has ended tells its own reason.
         drop(self.0.send(Piece::End).await);
     }
 }
@@ -64,11 +64,11 @@ impl Read for Output {
     }
 }
 
-/// The tar within `input`, however it is compressed. The first bytes say how.
-pub(super) fn unpacked(mut input: impl Read + 'static) -> Result<Box<dyn Read>, ArchiveError> {
+/// The bytes of `input` without their compression, which is told by its first bytes.
+pub(in crate::images) fn uncompressed(mut input: impl Read + 'static) -> Result<Box<dyn Read>, ArchiveError> {
     let mut head = Vec::with_capacity(SNIFFED_BYTES);
-    Read::by_ref(&mut input).take(SNIFFED_BYTES as u64).read_to_end(&mut head).map_err(of_read)?;
-    let compression = Compression::of(&head);
+    Read::by_ref(&mut input).take(SNIFFED_BYTES as u64).read_to_end(&mut head).map_err(read_error)?;
+    let compression = Compression::from_magic(&head);
     let whole = io::Cursor::new(head).chain(input);
     Ok(match compression {
         Compression::Gzip => Box::new(BufReader::new(flate2::read::MultiGzDecoder::new(whole))),
@@ -90,8 +90,8 @@ pub(super) enum Compression {
 }
 
 impl Compression {
-    /// By the magic number.
-    pub(super) fn of(head: &[u8]) -> Self {
+    /// By the first bytes.
+    pub(super) fn from_magic(head: &[u8]) -> Self {
         match head {
             [0x1f, 0x8b, ..] => Self::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
@@ -101,7 +101,7 @@ impl Compression {
 }
 
 /// A sender that left is told apart from bytes that are wrong.
-pub(super) fn of_read(error: io::Error) -> ArchiveError {
+pub(super) fn read_error(error: io::Error) -> ArchiveError {
     match error.kind() {
         io::ErrorKind::ConnectionAborted => ArchiveError::Left,
         _ => ArchiveError::Read(error),
@@ -116,7 +116,7 @@ mod tests {
 
     fn read_all(bytes: Vec<u8>) -> Result<Vec<u8>, ArchiveError> {
         let mut read = Vec::new();
-        unpacked(io::Cursor::new(bytes))?.read_to_end(&mut read).map_err(of_read)?;
+        uncompressed(io::Cursor::new(bytes))?.read_to_end(&mut read).map_err(read_error)?;
         Ok(read)
     }
 

@@ -1,15 +1,15 @@
 //! An archive's data on its way into content: every member of some size becomes a blob as it comes, whatever it is for;
-//! what no image turns out to need is nobody's and collected. In memory are names, digests and four small documents.
+//! blobs that no image references are garbage-collected. In memory are names, digests and four small documents.
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::runtime::Handle;
-
-use super::input::{Compression, of_read};
+use super::input::{Compression, read_error};
 use super::members::{Kind, Member, Members};
 use super::{ArchiveError, INDEX_JSON, MANIFEST_JSON, OCI_LAYOUT};
-use crate::content::{Claim, Content, Digest, Ingest};
+use crate::content::{Content, Digest, Ingest};
 use crate::images::ImageError;
 use crate::images::document::{MAX_BLOB_BYTES, MAX_DOCUMENT_BYTES};
 use crate::images::leases::Lease;
@@ -19,6 +19,12 @@ const LEGACY: [&str; 2] = ["VERSION", "json"];
 /// Links that lead to links: docker writes one.
 const MAX_LINKS: usize = 8;
 const COPY_STEP_BYTES: usize = 1 << 20;
+/// What an archive may write whatever its own size, and how many times its own size beyond that. Blocks of zeros are not
+/// written and not counted; images with large empty files are the only ones that are packed so small.
+const FREE_BYTES: u64 = 256 << 20;
+const MAX_RATIO: u64 = 200;
+/// A file takes a block, however small it is.
+const MIN_FILE_BYTES: u64 = 4096;
 
 /// A member that is a blob now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +41,39 @@ pub(super) struct Intake {
     stored: BTreeMap<String, Stored>,
     links: BTreeMap<String, String>,
     documents: BTreeMap<&'static str, Vec<u8>>,
+    allowance: Allowance,
+}
+
+/// How much more an archive may write, by how much of it was read.
+#[derive(Debug, Default)]
+struct Allowance {
+    read_bytes: Arc<AtomicU64>,
+    written_bytes: u64,
+}
+
+impl Allowance {
+    fn spend(&mut self, bytes: u64) -> Result<(), ArchiveError> {
+        self.written_bytes += bytes;
+        let limit = FREE_BYTES.max(self.read_bytes.load(Ordering::Relaxed).saturating_mul(MAX_RATIO));
+        if self.written_bytes > limit {
+            return Err(ArchiveError::Bomb { limit });
+        }
+        Ok(())
+    }
+}
+
+/// Counts what is read of the archive as it was sent.
+struct Counted<R> {
+    input: R,
+    read_bytes: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.read_bytes.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
 }
 
 impl Intake {
@@ -44,8 +83,9 @@ impl Intake {
         content: &Content,
         lease: &Lease,
     ) -> Result<Self, ImageError> {
-        let mut members = Members::new(super::input::unpacked(input)?);
         let mut intake = Self::default();
+        let input = Counted { input, read_bytes: Arc::clone(&intake.allowance.read_bytes) };
+        let mut members = Members::new(super::input::uncompressed(input)?);
         while let Some(Member { name, kind }) = members.next()? {
             match kind {
                 Kind::File(size_bytes) => {
@@ -95,7 +135,7 @@ impl Intake {
                 );
             }
             let mut bytes = Vec::new();
-            data.read_to_end(&mut bytes).map_err(of_read)?;
+            data.read_to_end(&mut bytes).map_err(read_error)?;
             self.documents.insert(known, bytes);
             return Ok(());
         }
@@ -106,84 +146,82 @@ impl Intake {
         if size_bytes > MAX_BLOB_BYTES {
             return Err(ArchiveError::TooMany { what: "bytes in a blob", limit: MAX_BLOB_BYTES }.into());
         }
-        let stored = match digest_of_name(&name) {
-            Some(digest) => named(digest, size_bytes, data, (content, lease))?,
-            None => unnamed(size_bytes, data, (content, lease))?,
+        let stored = match digest_in_name(&name) {
+            Some(digest) => self.named(digest, size_bytes, data, (content, lease))?,
+            None => self.unnamed(size_bytes, data, (content, lease))?,
         };
         self.links.remove(&name);
         self.stored.insert(name, stored);
         Ok(())
     }
+
+    fn named<R: Read>(
+        &mut self,
+        digest: Digest,
+        size_bytes: u64,
+        data: &mut Members<R>,
+        (content, lease): (&Content, &Lease),
+    ) -> Result<Stored, ImageError> {
+        lease.add(&digest);
+        let compression = match content.ingest_named(&digest, size_bytes)? {
+            None => {
+                let mut head = Vec::new();
+                content.open_blob(&digest)?.take(4).read_to_end(&mut head).map_err(ArchiveError::Read)?;
+                Compression::from_magic(&head)
+            }
+            Some(mut ingest) => {
+                let compression = self.fill(&mut ingest, data)?;
+                ingest.commit()?;
+                compression
+            }
+        };
+        Ok(Stored { digest, size_bytes, compression })
+    }
+
+    fn unnamed<R: Read>(
+        &mut self,
+        size_bytes: u64,
+        data: &mut Members<R>,
+        (content, lease): (&Content, &Lease),
+    ) -> Result<Stored, ImageError> {
+        let mut ingest = content.ingest_unnamed(size_bytes)?;
+        let compression = self.fill(&mut ingest, data)?;
+        lease.add(&ingest.digest());
+        Ok(Stored { digest: ingest.commit()?, size_bytes, compression })
+    }
+
+    fn fill<R: Read>(
+        &mut self,
+        ingest: &mut Ingest,
+        data: &mut Members<R>,
+    ) -> Result<Compression, ImageError> {
+        let mut buffer = vec![0; COPY_STEP_BYTES];
+        let mut compression = None;
+        self.allowance.spend(MIN_FILE_BYTES)?;
+        loop {
+            // Read up to the whole buffer: pieces from the network are small, and a write for each is slow.
+            let mut filled = 0;
+            while filled < buffer.len() {
+                match data.read(&mut buffer[filled..]).map_err(read_error)? {
+                    0 => break,
+                    count => filled += count,
+                }
+            }
+            if compression.is_none() {
+                compression = Some(Compression::from_magic(&buffer[..filled]));
+            }
+            if filled == 0 {
+                return Ok(compression.unwrap_or(Compression::None));
+            }
+            self.allowance.spend(ingest.write(&buffer[..filled])?)?;
+        }
+    }
 }
 
 /// In an OCI layout a blob's name is its digest.
-fn digest_of_name(name: &str) -> Option<Digest> {
+fn digest_in_name(name: &str) -> Option<Digest> {
     let (algorithm, digits) = name.strip_prefix("blobs/")?.split_once('/')?;
     format!("{algorithm}:{digits}").parse().ok()
-}
-
-fn named<R: Read>(
-    digest: Digest,
-    size_bytes: u64,
-    data: &mut Members<R>,
-    (content, lease): (&Content, &Lease),
-) -> Result<Stored, ImageError> {
-    lease.add(&digest);
-    let compression = match Handle::current().block_on(content.claim(&digest, size_bytes))? {
-        Claim::Here => {
-            let mut head = Vec::new();
-            content.open_blob(&digest)?.take(4).read_to_end(&mut head).map_err(ArchiveError::Read)?;
-            Compression::of(&head)
-        }
-        Claim::Bring(mut ingest) => {
-            // What an interrupted pull left may be the beginning of this; the archive has all of it anyway.
-            ingest.restart()?;
-            match fill(&mut ingest, data) {
-                Ok(compression) => {
-                    ingest.commit()?;
-                    compression
-                }
-                Err(error) => {
-                    ingest.discard()?;
-                    return Err(error);
-                }
-            }
-        }
-    };
-    Ok(Stored { digest, size_bytes, compression })
-}
-
-fn unnamed<R: Read>(
-    size_bytes: u64,
-    data: &mut Members<R>,
-    (content, lease): (&Content, &Lease),
-) -> Result<Stored, ImageError> {
-    let mut ingest = content.ingest_unnamed(size_bytes)?;
-    let compression = fill(&mut ingest, data)?;
-    lease.add(&ingest.digest());
-    Ok(Stored { digest: ingest.commit()?, size_bytes, compression })
-}
-
-fn fill<R: Read>(ingest: &mut Ingest, data: &mut Members<R>) -> Result<Compression, ImageError> {
-    let mut buffer = vec![0; COPY_STEP_BYTES];
-    let mut compression = None;
-    loop {
-        // Read up to the whole buffer: pieces from the network are small, and a write for each is slow.
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match data.read(&mut buffer[filled..]).map_err(of_read)? {
-                0 => break,
-                count => filled += count,
-            }
-        }
-        if compression.is_none() {
-            compression = Some(Compression::of(&buffer[..filled]));
-        }
-        if filled == 0 {
-            return Ok(compression.unwrap_or(Compression::None));
-        }
-        ingest.write(&buffer[..filled])?;
-    }
 }
 
 fn quoted(name: &str) -> String {

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use tar::{EntryType, Header};
 
 use super::ArchiveError;
-use super::input::of_read;
+use super::input::read_error;
 
 const BLOCK_BYTES: usize = 512;
 /// GNU long names and PAX records; Linux paths end at 4 KiB, annotations of buildkit at some more.
@@ -69,7 +69,7 @@ impl<R: Read> Members<R> {
     pub(super) fn next(&mut self) -> Result<Option<Member>, ArchiveError> {
         let mut extended = Extended::default();
         loop {
-            let Some(header) = self.header().map_err(of_read)? else { return Ok(None) };
+            let Some(header) = self.header().map_err(read_error)? else { return Ok(None) };
             self.seen += 1;
             if self.seen > MAX_MEMBERS {
                 return Err(ArchiveError::TooMany { what: "members", limit: MAX_MEMBERS });
@@ -91,7 +91,7 @@ impl<R: Read> Members<R> {
     pub(super) fn finish(mut self) -> Result<(), ArchiveError> {
         let trailing =
             io::copy(&mut Read::by_ref(&mut self.input).take(MAX_TRAILING_BYTES + 1), &mut io::sink());
-        match trailing.map_err(of_read)? {
+        match trailing.map_err(read_error)? {
             0..=MAX_TRAILING_BYTES => Ok(()),
             _ => Err(ArchiveError::TooMany { what: "bytes after its end", limit: MAX_TRAILING_BYTES }),
         }
@@ -125,7 +125,10 @@ impl<R: Read> Members<R> {
         }
         self.expect(0);
         let mut block = [0; BLOCK_BYTES];
-        self.input.read_exact(&mut block)?;
+        // Some programs write no closing zero blocks: an end between two members is an end.
+        if !self.fill(&mut block)? {
+            return Ok(None);
+        }
         if block.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
@@ -150,6 +153,18 @@ impl<R: Read> Members<R> {
         Ok(Some(header))
     }
 
+    /// Fills the block; returns false if the input ends before it.
+    fn fill(&mut self, block: &mut [u8]) -> io::Result<bool> {
+        loop {
+            return match self.input.read(&mut block[..1]) {
+                Ok(0) => Ok(false),
+                Ok(_) => self.input.read_exact(&mut block[1..]).map(|()| true),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+        }
+    }
+
     fn spend(&mut self, size_bytes: u64) -> Result<(), ArchiveError> {
         let too_many = ArchiveError::TooMany { what: "bytes", limit: MAX_ARCHIVE_BYTES };
         self.budget_bytes = self.budget_bytes.checked_sub(size_bytes).ok_or(too_many)?;
@@ -166,7 +181,7 @@ impl<R: Read> Members<R> {
             return Err(ArchiveError::TooMany { what: "bytes in a name", limit: MAX_EXTENDED_BYTES });
         }
         let mut bytes = Vec::new();
-        self.read_to_end(&mut bytes).map_err(of_read)?;
+        self.read_to_end(&mut bytes).map_err(read_error)?;
         Ok(bytes)
     }
 
@@ -333,11 +348,23 @@ mod tests {
     }
 
     #[test]
+    fn a_tar_need_not_have_closing_blocks() {
+        let member = |tar: &mut tar::Builder<Vec<u8>>| {
+            tar.append(&raw(b"a", EntryType::Regular, 600, b""), &[7; 600][..]).expect("a member");
+        };
+        let whole = tar(member);
+        for end in [1536, 2048, 2560] {
+            assert_eq!(members(&whole[..end]).expect("a tar").len(), 1, "{end}");
+        }
+        assert!(members(&[]).expect("nothing").is_empty());
+    }
+
+    #[test]
     fn what_is_cut_off_or_no_tar_is_refused() {
         let whole =
             tar(|tar| tar.append(&raw(b"a", EntryType::Regular, 600, b""), &[7; 600][..]).expect("a member"));
         assert_eq!(members(&whole).expect("whole").len(), 1);
-        for end in [0, 100, 512, 700, 1024, 1536] {
+        for end in [100, 511, 512, 700, 1024, 1111, 1535, 1537, 2047] {
             assert!(matches!(members(&whole[..end]), Err(ArchiveError::Read(_))), "{end}");
         }
         assert!(matches!(members(&[b'x'; 2048]), Err(ArchiveError::Read(_))));

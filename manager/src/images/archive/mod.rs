@@ -2,14 +2,14 @@
 //! are read, plain or compressed, from a stream that is never held; what is written is both at once.
 //!
 //! ```text
-//! import:  input (bytes → tar) → members (tar → named data) → intake (data → blobs) → found (blobs → images) → assembled
+//! import:  input (bytes → tar) → members (tar → named data) → intake (data → blobs) → archived (blobs → images) → assembled
 //! export:  images → index.json + manifest.json + blobs, in one order
 //! ```
 //! A member's name is a key of a map. It never becomes a path on disk.
 
+mod archived;
 mod error;
 mod export;
-mod found;
 mod import;
 mod input;
 mod intake;
@@ -21,6 +21,7 @@ pub(crate) use error::ArchiveError;
 pub(crate) use export::Export;
 pub(crate) use import::Loaded;
 pub(crate) use input::Input;
+pub(super) use input::uncompressed;
 
 /// The names that tell what an archive is.
 const MANIFEST_JSON: &str = "manifest.json";

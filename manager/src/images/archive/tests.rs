@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::found::{Finder, Found};
+use super::archived::{ArchivedImage, Finder};
 use super::intake::Intake;
 use super::*;
 use crate::content::{Content, Digest};
@@ -51,12 +51,12 @@ impl Archive {
         tar.into_inner().expect("memory")
     }
 
-    async fn found(&self) -> Result<Vec<Found>, ImageError> {
+    async fn found(&self) -> Result<Vec<ArchivedImage>, ImageError> {
         found(self.tar(), None).await
     }
 }
 
-async fn found(tar: Vec<u8>, platform: Option<&str>) -> Result<Vec<Found>, ImageError> {
+async fn found(tar: Vec<u8>, platform: Option<&str>) -> Result<Vec<ArchivedImage>, ImageError> {
     let platform = platform.map(|text| text.parse::<Platform>().expect(text));
     tokio::task::spawn_blocking(move || {
         let directory = tempfile::tempdir().expect("a directory");
@@ -88,7 +88,7 @@ fn native() -> &'static str {
     if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" }
 }
 
-fn names(found: &Found) -> Vec<String> {
+fn names(found: &ArchivedImage) -> Vec<String> {
     found.references.iter().map(ToString::to_string).collect()
 }
 

@@ -6,12 +6,17 @@ use reqwest::{Client, RequestBuilder, Response, Url};
 use serde::Deserialize;
 
 use super::DOCKER_HUB;
+use super::address::{is_private_to_the_host, literal};
 use super::challenge::Challenge;
 use super::error::{Cause, RegistryError};
 use crate::images::Credentials;
 
 /// Tokens are a few KiB, whatever is in them.
 const MAX_TOKEN_BYTES: usize = 1 << 20;
+/// A longer one fits into no header.
+const MAX_TOKEN_CHARS: usize = 64 << 10;
+/// Of a wrong realm, in a message.
+const MAX_QUOTED_CHARS: usize = 200;
 /// docker's own key for the hub.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 /// What a credential helper calls a user who is a token.
@@ -88,27 +93,43 @@ pub(super) async fn answer(
         };
     }
     let body = read(response, failed).await?;
-    let reply = serde_json::from_slice::<TokenReply>(&body).ok().filter(|_| status.is_success());
-    match reply.and_then(|reply| reply.token.or(reply.access_token)) {
+    // Some answer 201 to a POST that makes a token; other successes have none.
+    let is_made = matches!(status.as_u16(), 200 | 201 | 203);
+    let reply = serde_json::from_slice::<TokenReply>(&body).ok().filter(|_| is_made);
+    match reply.and_then(|reply| reply.token.or(reply.access_token)).filter(|token| is_token(token)) {
         Some(token) => Ok(Some(Authorization::Bearer(token))),
         None => Err(RegistryError::Status {
             registry: server,
             status: status.as_u16(),
-            said: ": there is no token in it".to_owned(),
+            said: ": there is no usable token in it".to_owned(),
         }),
     }
 }
 
+/// Whether it can stand in a header.
+fn is_token(text: &str) -> bool {
+    (1..=MAX_TOKEN_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// Where tokens are made. A registry without TLS has its token server with TLS, on its own machine or on ours.
 fn token_server(realm: &str, registry: &str, base: &str) -> Result<Url, RegistryError> {
-    let unsafe_realm = || RegistryError::Realm { registry: registry.to_owned(), realm: realm.to_owned() };
-    let url: Url = realm.parse().map_err(|_| unsafe_realm())?;
+    let refused = |why| {
+        let (registry, realm) = (registry.to_owned(), realm.chars().take(MAX_QUOTED_CHARS).collect());
+        RegistryError::Realm { registry, realm, why }
+    };
+    let url: Url = realm.parse().map_err(|_| refused("is no URL"))?;
+    let registry_address = base.parse().ok().and_then(|base| literal(&base));
+    if literal(&url).is_some_and(is_private_to_the_host)
+        && !registry_address.is_some_and(is_private_to_the_host)
+    {
+        return Err(refused("is a link-local or metadata address"));
+    }
     let host = url.host_str().unwrap_or_default();
     let is_near = super::is_loopback(host) || registry.split(':').next() == Some(host);
     match url.scheme() {
         "https" => Ok(url),
         "http" if base.starts_with("http://") && is_near => Ok(url),
-        _ => Err(unsafe_realm()),
+        _ => Err(refused("is not encrypted")),
     }
 }
 

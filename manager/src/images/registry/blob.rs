@@ -1,61 +1,81 @@
 //! Blobs: streamed to disk, hashed on the way, gone on with where a connection broke.
 
-use reqwest::Response;
 use reqwest::header::{CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
-use tokio::sync::mpsc;
+use reqwest::{Response, StatusCode};
 use tokio::task::JoinHandle;
-use tokio::time::{Duration, Instant};
 
+use super::budget::Budget;
 use super::error::{Cause, RegistryError};
 use super::session::Session;
 use crate::content::{ContentError, Digest, Ingest};
 
 /// Connections in a row that bring nothing new.
 const MAX_IDLE_TRIES: u32 = 5;
-/// Pieces on their way from the network to the disk: a MiB or so.
-const PIECES_AHEAD: usize = 64;
-/// Slower than this is a registry that keeps us busy and gives us nothing: 16 KiB in a minute.
-const SLOWEST: (u64, Duration) = (16 << 10, Duration::from_secs(60));
+/// Bytes that are written at a time.
+const PIECE_BYTES: usize = 256 << 10;
 
-enum Piece {
-    Bytes(Vec<u8>),
-    /// What was sent before is void.
-    Restart,
-    Finish,
+/// The disk's side of a download. One piece is written and hashed, on a thread that may block, while the next comes from
+/// the network. No thread is held while the registry is waited for: a stalled registry would use them up.
+struct Writer {
+    piece: Vec<u8>,
+    state: State,
 }
 
-/// The disk's side of a download, on a thread that may block.
-struct Writer {
-    pieces: mpsc::Sender<Piece>,
-    written: JoinHandle<Result<(), ContentError>>,
+enum State {
+    Idle(Ingest),
+    Writing(JoinHandle<Result<Ingest, ContentError>>),
+    /// It failed, and said so.
+    Ended,
 }
 
 impl Writer {
-    fn start(mut ingest: Ingest) -> Self {
-        let (pieces, mut coming) = mpsc::channel(PIECES_AHEAD);
-        let written = tokio::task::spawn_blocking(move || {
-            while let Some(piece) = coming.blocking_recv() {
-                match piece {
-                    Piece::Bytes(bytes) => ingest.write(&bytes)?,
-                    Piece::Restart => ingest.restart()?,
-                    Piece::Finish => return ingest.commit().map(drop),
-                }
+    fn new(ingest: Ingest) -> Self {
+        Self { piece: Vec::with_capacity(PIECE_BYTES), state: State::Idle(ingest) }
+    }
+
+    async fn write(&mut self, mut bytes: &[u8]) -> Result<(), RegistryError> {
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(PIECE_BYTES - self.piece.len()));
+            self.piece.extend_from_slice(now);
+            bytes = later;
+            if self.piece.len() == PIECE_BYTES {
+                self.flush().await?;
             }
-            // The download was given up: what came is kept for the next.
-            Ok(())
-        });
-        Self { pieces, written }
+        }
+        Ok(())
     }
 
-    /// Whether the disk still takes pieces; if not, [`Self::finish`] says why.
-    async fn send(&self, piece: Piece) -> bool {
-        self.pieces.send(piece).await.is_ok()
+    /// Hands on what has come; waits for the piece before it only.
+    async fn flush(&mut self) -> Result<(), RegistryError> {
+        let mut ingest = self.ingest().await?;
+        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE_BYTES));
+        let write = move || ingest.write(&piece).map(|_| ingest);
+        self.state = State::Writing(tokio::task::spawn_blocking(write));
+        Ok(())
     }
 
-    async fn finish(self) -> Result<(), RegistryError> {
-        // A writer that has ended has an error to tell.
-        drop(self.pieces.send(Piece::Finish).await);
-        Ok(self.written.await??)
+    /// Forgets everything that came.
+    async fn restart(&mut self) -> Result<(), RegistryError> {
+        self.piece.clear();
+        let mut ingest = self.ingest().await?;
+        let restart = move || ingest.restart().map(|()| ingest);
+        self.state = State::Writing(tokio::task::spawn_blocking(restart));
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<(), RegistryError> {
+        self.flush().await?;
+        let ingest = self.ingest().await?;
+        tokio::task::spawn_blocking(move || ingest.commit()).await??;
+        Ok(())
+    }
+
+    async fn ingest(&mut self) -> Result<Ingest, RegistryError> {
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::Idle(ingest) => Ok(ingest),
+            State::Writing(writing) => Ok(writing.await??),
+            State::Ended => unreachable!("the download ends with the first error of its writer"),
+        }
     }
 }
 
@@ -71,80 +91,32 @@ impl Session {
         ingest: Ingest,
         told: impl Fn(u64),
     ) -> Result<(), RegistryError> {
-        let mut offset = ingest.offset();
-        let mut furthest = offset;
+        let mut download = Download {
+            session: self,
+            budget: Budget::blob(size_bytes),
+            offset: ingest.offset(),
+            furthest: ingest.offset(),
+            size_bytes,
+            writer: Writer::new(ingest),
+        };
         let mut idle_tries = 0;
-        let writer = Writer::start(ingest);
-        while offset < size_bytes {
-            let response = match self.part(digest, offset).await? {
-                Part::From(response) => response,
-                Part::Start(response) => {
-                    offset = 0;
-                    if !writer.send(Piece::Restart).await {
-                        return writer.finish().await;
-                    }
-                    response
-                }
+        while download.offset < size_bytes {
+            let before = download.furthest;
+            let broken = match download.part(digest).await? {
+                Some(response) => match download.stream(response, &told).await? {
+                    None => break,
+                    Some(broken) => broken,
+                },
+                None => self.broken("it sends other parts than it is asked for"),
             };
-            let broken = match self.stream(response, &writer, (&mut offset, size_bytes), &told).await {
-                Streamed::Whole => break,
-                Streamed::Refused => return writer.finish().await,
-                Streamed::Broken(error) => error,
-            };
-            idle_tries = if offset > furthest { 0 } else { idle_tries + 1 };
-            furthest = furthest.max(offset);
+            download.writer.flush().await?;
+            idle_tries = if download.furthest > before { 0 } else { idle_tries + 1 };
             if idle_tries == MAX_IDLE_TRIES {
                 return Err(broken);
             }
-            tracing::debug!(%digest, offset, "a download broke and goes on");
+            tracing::debug!(%digest, offset = download.offset, "a download broke and goes on");
         }
-        writer.finish().await
-    }
-
-    async fn part(&self, digest: &Digest, offset: u64) -> Result<Part, RegistryError> {
-        let mut headers = HeaderMap::new();
-        if offset > 0 {
-            let range = HeaderValue::from_str(&format!("bytes={offset}-")).expect("digits are a header");
-            headers.insert(RANGE, range);
-        }
-        match self.get(&format!("blobs/{digest}"), &headers).await? {
-            Ok(response) if offset > 0 && starts_at(&response) == Some(offset) => Ok(Part::From(response)),
-            Ok(response) if response.status() == 200 => Ok(Part::Start(response)),
-            // Another part than was asked for, or no such part: all of it, then.
-            Ok(_) => Box::pin(self.part(digest, 0)).await,
-            Err(refused) if refused.status == 416 && offset > 0 => Box::pin(self.part(digest, 0)).await,
-            Err(refused) if refused.status == 404 => Err(RegistryError::NoBlob),
-            Err(refused) => Err(self.refusal(refused).await),
-        }
-    }
-
-    async fn stream(
-        &self,
-        mut response: Response,
-        writer: &Writer,
-        (offset, size_bytes): (&mut u64, u64),
-        told: &impl Fn(u64),
-    ) -> Streamed {
-        let mut window = (Instant::now(), *offset);
-        loop {
-            let piece = match response.chunk().await {
-                Ok(Some(piece)) => piece,
-                Ok(None) if *offset >= size_bytes => return Streamed::Whole,
-                Ok(None) => return Streamed::Broken(self.broken("it ended too early")),
-                Err(error) => return Streamed::Broken(self.lost(&error.without_url())),
-            };
-            *offset += piece.len() as u64;
-            if !writer.send(Piece::Bytes(piece.into())).await {
-                return Streamed::Refused;
-            }
-            told(*offset);
-            if window.0.elapsed() >= SLOWEST.1 {
-                if *offset - window.1 < SLOWEST.0 {
-                    return Streamed::Broken(self.broken("it is too slow"));
-                }
-                window = (Instant::now(), *offset);
-            }
-        }
+        download.writer.finish().await
     }
 
     fn broken(&self, why: &str) -> RegistryError {
@@ -152,25 +124,76 @@ impl Session {
     }
 }
 
-enum Part {
-    /// From where we are.
-    From(Response),
-    /// From the beginning.
-    Start(Response),
+/// One blob on its way, over as many connections as it takes.
+struct Download<'a> {
+    session: &'a Session,
+    budget: Budget,
+    /// Bytes that are here.
+    offset: u64,
+    /// The most that were here at any time; only what is beyond is progress.
+    furthest: u64,
+    size_bytes: u64,
+    writer: Writer,
 }
 
-enum Streamed {
-    Whole,
-    /// The disk takes no more.
-    Refused,
-    Broken(RegistryError),
-}
-
-/// `Content-Range: bytes 5-9/10` starts at 5.
-fn starts_at(response: &Response) -> Option<u64> {
-    if response.status() != 206 {
-        return None;
+impl Download<'_> {
+    /// Asks for what is missing. `None` when there is no such part: the next request is for all of it.
+    async fn part(&mut self, digest: &Digest) -> Result<Option<Response>, RegistryError> {
+        let mut headers = HeaderMap::new();
+        if self.offset > 0 {
+            let range = format!("bytes={}-", self.offset);
+            headers.insert(RANGE, HeaderValue::from_str(&range).expect("digits are a header"));
+        }
+        let response = match self.session.get(&format!("blobs/{digest}"), &headers, &mut self.budget).await? {
+            Ok(response) => response,
+            Err(refused) if refused.status == 416 && self.offset > 0 => return self.start_again(None).await,
+            Err(refused) if refused.status == 404 => return Err(RegistryError::NoBlob),
+            Err(refused) => return Err(self.session.refusal(refused).await),
+        };
+        if response.status() != StatusCode::PARTIAL_CONTENT {
+            // All of it, whatever was asked for.
+            return self.start_again(Some(response)).await;
+        }
+        match first_byte(&response) {
+            Some(first) if first == self.offset => Ok(Some(response)),
+            _ => self.start_again(None).await,
+        }
     }
+
+    async fn start_again(&mut self, response: Option<Response>) -> Result<Option<Response>, RegistryError> {
+        if self.offset > 0 {
+            self.offset = 0;
+            self.writer.restart().await?;
+        }
+        Ok(response)
+    }
+
+    /// Takes in what one connection brings. Returns why it broke, if it did before the end.
+    async fn stream(
+        &mut self,
+        mut response: Response,
+        told: &impl Fn(u64),
+    ) -> Result<Option<RegistryError>, RegistryError> {
+        let session = self.session;
+        loop {
+            let piece = self.budget.wait(response.chunk()).await.map_err(|error| session.gave_up(error))?;
+            let piece = match piece {
+                Ok(Some(piece)) => piece,
+                Ok(None) if self.offset >= self.size_bytes => return Ok(None),
+                Ok(None) => return Ok(Some(session.broken("it ended too early"))),
+                Err(error) => return Ok(Some(session.lost(&error.without_url()))),
+            };
+            self.offset += piece.len() as u64;
+            self.budget.progress(self.offset.saturating_sub(self.furthest));
+            self.furthest = self.furthest.max(self.offset);
+            self.writer.write(&piece).await?;
+            told(self.offset);
+        }
+    }
+}
+
+/// `Content-Range: bytes 5-9/10` begins with byte 5.
+fn first_byte(response: &Response) -> Option<u64> {
     let range = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
     range.strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
 }

@@ -1,18 +1,18 @@
 //! One HTTP client for each registry: time-outs, where redirects may lead, which certificates are believed.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, Url};
 
+use super::address::{Resolver, is_private_to_the_host, literal};
 use super::error::{Cause, RegistryError};
 
 /// A registry that does not take a connection in this time is down.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 /// No byte for so long is a dead connection.
-const READ_LIMIT: Duration = Duration::from_secs(30);
+const READ_LIMIT: Duration = Duration::from_secs(20);
 /// Registries send to storage, storage to a cache: two are usual.
 const MAX_REDIRECTS: usize = 5;
 /// docker's place for a registry's certificates: `<host[:port]>/*.crt`.
@@ -20,16 +20,18 @@ const CERTIFICATES: &str = "/etc/docker/certs.d";
 /// A bundle of all authorities of the world is a quarter of it.
 const MAX_CERTIFICATE_BYTES: u64 = 1 << 20;
 
-/// A client for `host[:port]`.
+/// A client for `host[:port]`; `is_insecure` if the administrator has named it so.
 ///
 /// # Errors
 /// [`RegistryError::Certificate`], [`RegistryError::Setup`].
-pub(super) fn build(host: &str) -> Result<Client, RegistryError> {
+pub(super) fn build(host: &str, is_insecure: bool) -> Result<Client, RegistryError> {
+    let name = host.split(':').next().filter(|_| is_insecure);
     let mut builder = Client::builder()
         .user_agent(concat!("knarr/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_LIMIT)
         .read_timeout(READ_LIMIT)
         .referer(false)
+        .dns_resolver(Resolver::new(name))
         .redirect(Policy::custom(follow));
     let certificates = certificates(&Path::new(CERTIFICATES).join(host))?;
     if !certificates.is_empty() {
@@ -54,14 +56,7 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
 /// Why a redirect from `first` to `next` is not followed.
 fn refusal(first: &Url, next: &Url, count: usize) -> Option<String> {
     let is_weaker = first.scheme() == "https" && next.scheme() != "https";
-    let is_link_local = |url: &Url| {
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        match host.parse() {
-            Ok(IpAddr::V4(address)) => address.is_link_local(),
-            Ok(IpAddr::V6(address)) => address.is_unicast_link_local(),
-            Err(_) => false,
-        }
-    };
+    let is_link_local = |url: &Url| literal(url).is_some_and(is_private_to_the_host);
     if count > MAX_REDIRECTS {
         return Some(format!("it redirects more than {MAX_REDIRECTS} times"));
     }
@@ -71,10 +66,10 @@ fn refusal(first: &Url, next: &Url, count: usize) -> Option<String> {
             next.origin().ascii_serialization()
         ));
     }
-    // Where clouds keep their machines' secrets.
+    // Names are looked at when they are resolved.
     if is_link_local(next) && !is_link_local(first) {
         return Some(format!(
-            "it redirects to the link-local address {}",
+            "it redirects to {}, a link-local or metadata address",
             next.host_str().unwrap_or_default()
         ));
     }
@@ -127,5 +122,9 @@ mod tests {
         assert!(refusal(&plain, &url("file:///etc/shadow"), 1).is_some());
         assert!(refusal(&plain, &url("http://169.254.169.254/latest"), 1).is_some());
         assert!(refusal(&secure, &url("https://[fe80::1]/latest"), 1).is_some());
+        assert!(refusal(&plain, &url("http://[::ffff:169.254.169.254]/latest"), 1).is_some());
+        assert!(refusal(&plain, &url("http://0xa9fea9fe/latest"), 1).is_some());
+        let link_local = url("http://169.254.1.1:5000/v2/");
+        assert_eq!(refusal(&link_local, &url("http://169.254.1.2/x"), 1), None);
     }
 }

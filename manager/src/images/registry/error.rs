@@ -5,6 +5,7 @@ use std::fmt;
 
 use knarr_proto::kind::Kind;
 
+use super::budget::Exhausted;
 use crate::content::{ContentError, Digest};
 
 /// Why a registry did not give what was asked for.
@@ -36,6 +37,14 @@ pub(crate) enum RegistryError {
         registry: String,
         /// The first cause.
         source: Cause,
+    },
+    /// It costs more requests or time than one object may.
+    #[error("gave up on the registry {registry}")]
+    GaveUp {
+        /// Host and port.
+        registry: String,
+        /// What was used up.
+        source: Exhausted,
     },
     /// There is no such repository.
     #[error("image {name} not found in the registry")]
@@ -107,12 +116,14 @@ pub(crate) enum RegistryError {
         challenge: String,
     },
     /// Where it sends us for a token is no safe place for credentials.
-    #[error("the registry {registry} sends logins to {realm}, which is not encrypted")]
+    #[error("the registry {registry} sends logins to {realm:?}, which {why}")]
     Realm {
         /// Host and port.
         registry: String,
-        /// The token server.
+        /// The beginning of the token server's URL.
         realm: String,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// docker's configuration or a credential helper failed.
     #[error("cannot get docker's credentials for {registry}")]
@@ -151,7 +162,9 @@ impl RegistryError {
     #[must_use]
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            Self::Connect { .. } | Self::Broken { .. } | Self::TooMany { .. } => Kind::Unavailable,
+            Self::Connect { .. } | Self::Broken { .. } | Self::GaveUp { .. } | Self::TooMany { .. } => {
+                Kind::Unavailable
+            }
             Self::NoImage { .. } | Self::NoManifest { .. } | Self::NoBlob => Kind::NotFound,
             Self::Unauthenticated { .. } | Self::WrongCredentials { .. } => Kind::Unauthenticated,
             Self::Denied { .. } | Self::Realm { .. } => Kind::PermissionDenied,

@@ -1,7 +1,9 @@
 //! Manifests and indexes: small documents, whole and verified before anybody sees them.
 
+use reqwest::Response;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 
+use super::budget::Budget;
 use super::error::RegistryError;
 use super::session::Session;
 use crate::content::{Algorithm, Digest, Hasher};
@@ -37,7 +39,8 @@ impl Session {
         for media_type in [OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST] {
             headers.append(ACCEPT, HeaderValue::from_static(media_type));
         }
-        let mut response = match self.get(&format!("manifests/{reference}"), &headers).await? {
+        let mut budget = Budget::document();
+        let mut response = match self.get(&format!("manifests/{reference}"), &headers, &mut budget).await? {
             Ok(response) => response,
             Err(refused) if refused.status == 404 && refused.code == "NAME_UNKNOWN" => {
                 return Err(RegistryError::NoImage { name: self.name.clone() });
@@ -48,13 +51,7 @@ impl Session {
             }
             Err(refused) => return Err(self.refusal(refused).await),
         };
-        let mut bytes = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| self.lost(&error.without_url()))? {
-            if (bytes.len() + piece.len()) as u64 > MAX_DOCUMENT_BYTES {
-                return Err(RegistryError::TooLarge { what: "a manifest", limit: MAX_DOCUMENT_BYTES });
-            }
-            bytes.extend_from_slice(&piece);
-        }
+        let bytes = self.body(&mut response, &mut budget).await?;
         let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let promised = text("docker-content-digest").and_then(|text| text.parse::<Digest>().ok());
         let expected = match by {
@@ -73,6 +70,22 @@ impl Session {
                 let media_type = media_type(text(CONTENT_TYPE.as_str()).unwrap_or_default());
                 Ok(Fetched { bytes, media_type, digest })
             }
+        }
+    }
+}
+
+impl Session {
+    async fn body(&self, response: &mut Response, budget: &mut Budget) -> Result<Vec<u8>, RegistryError> {
+        let mut bytes = Vec::new();
+        loop {
+            let piece = budget.wait(response.chunk()).await.map_err(|error| self.gave_up(error))?;
+            let Some(piece) = piece.map_err(|error| self.lost(&error.without_url()))? else {
+                return Ok(bytes);
+            };
+            if (bytes.len() + piece.len()) as u64 > MAX_DOCUMENT_BYTES {
+                return Err(RegistryError::TooLarge { what: "a manifest", limit: MAX_DOCUMENT_BYTES });
+            }
+            bytes.extend_from_slice(&piece);
         }
     }
 }

@@ -4,8 +4,10 @@
 //! Plain HTTP is spoken with this machine's own loopback addresses and with registries that the administrator has named
 //! as insecure; everything else is TLS with the system's certificates and those in /etc/docker/certs.d.
 
+mod address;
 mod auth;
 mod blob;
+mod budget;
 mod challenge;
 mod client;
 mod error;
@@ -52,13 +54,14 @@ impl Registries {
     ) -> Result<Session, RegistryError> {
         let domain = reference.domain();
         let host = if domain == DOCKER_HUB.0 { DOCKER_HUB.1 } else { domain };
-        let is_plain = is_loopback(host) || self.shared.insecure.iter().any(|insecure| insecure == domain);
+        let is_insecure = self.shared.insecure.iter().any(|insecure| insecure == domain);
+        let is_plain = is_insecure || is_loopback(host);
         let scheme = if is_plain { "http" } else { "https" };
         let mut clients = self.shared.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let client = match clients.get(host) {
             Some(client) => client.clone(),
             None => {
-                let client = client::build(host)?;
+                let client = client::build(host, is_insecure)?;
                 clients.insert(host.to_owned(), client.clone());
                 client
             }

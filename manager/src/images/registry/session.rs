@@ -4,12 +4,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
-use reqwest::{Client, RequestBuilder, Response};
+use reqwest::header::{HeaderMap, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::auth::{self, Authorization};
+use super::budget::{Budget, Exhausted};
 use super::challenge;
 use super::error::{Cause, RegistryError};
 use crate::images::{Credentials, Reference};
@@ -20,8 +21,9 @@ const MAX_TRIES: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// A registry that wants us to wait longer is told to the person instead.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// A registry's own words, at most.
+/// A registry's own words: so many bytes, which come in so much time.
 const MAX_SAID_BYTES: usize = 64 << 10;
+const SAID_LIMIT: Duration = Duration::from_secs(5);
 const MAX_SAID_CHARS: usize = 200;
 
 /// See the module.
@@ -86,23 +88,32 @@ impl Session {
         &self.registry
     }
 
-    /// Sends a GET for `below` (`manifests/…`, `blobs/…`) until there is an answer that is final.
+    /// Sends a GET for `below` (`manifests/…`, `blobs/…`) until there is an answer that is final. A response that is
+    /// returned has the whole object, or the part that `headers` ask for.
     ///
     /// # Errors
-    /// [`RegistryError::Connect`], [`RegistryError::Broken`], and what authorisation says. A refusal is no error yet.
+    /// [`RegistryError::Connect`], [`RegistryError::Broken`], [`RegistryError::GaveUp`], and what authorisation says.
+    /// A refusal is no error yet.
     pub(super) async fn get(
         &self,
         below: &str,
         headers: &HeaderMap,
+        budget: &mut Budget,
     ) -> Result<Result<Response, Refused>, RegistryError> {
         let url = format!("{}/v2/{}/{below}", self.base, self.path);
         let mut pause = FIRST_PAUSE;
         let mut challenges = 0;
         let mut tries = 1;
         loop {
+            budget.take_request().map_err(|error| self.gave_up(error))?;
             let request = self.client.get(&url).headers(headers.clone());
-            let (request, generation) = self.authorized(request).await;
-            let response = match request.send().await {
+            let sent = budget.wait(async {
+                // Another download of this session may be fetching a token: that is waiting for the registry, too.
+                let (request, generation) = self.authorized(request).await;
+                (request.send().await, generation)
+            });
+            let (sent, generation) = sent.await.map_err(|error| self.gave_up(error))?;
+            let response = match sent {
                 Ok(response) => response,
                 Err(error) => {
                     let may_pass = self.was_answered.load(Ordering::Relaxed) && !error.is_redirect();
@@ -118,7 +129,9 @@ impl Session {
             let status = response.status().as_u16();
             if status == 401 && challenges < 2 {
                 challenges += 1;
-                if self.authorize(&response, generation).await? {
+                budget.take_request().map_err(|error| self.gave_up(error))?;
+                let authorized = budget.wait(self.authorize(&response, generation)).await;
+                if authorized.map_err(|error| self.gave_up(error))?? {
                     continue;
                 }
             } else if matches!(status, 429 | 500 | 502..=504) && tries < MAX_TRIES {
@@ -129,11 +142,21 @@ impl Session {
                     continue;
                 }
             }
-            if response.status().is_success() {
+            // Each other answer (201, 204, a part that was not asked for) has not what was asked for.
+            let is_complete = match response.status() {
+                StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION => true,
+                status => status == StatusCode::PARTIAL_CONTENT && headers.contains_key(RANGE),
+            };
+            if is_complete {
                 return Ok(Ok(response));
             }
             return Ok(Err(refused(response).await));
         }
+    }
+
+    /// One object costs more than it may.
+    pub(super) fn gave_up(&self, source: Exhausted) -> RegistryError {
+        RegistryError::GaveUp { registry: self.registry.clone(), source }
     }
 
     /// What a connection's end means: nobody there, or no longer.
@@ -231,13 +254,16 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 async fn refused(mut response: Response) -> Refused {
     let status = response.status().as_u16();
     let mut body = Vec::new();
-    // What the registry says is a help only; that it cannot be read changes nothing.
-    while let Ok(Some(piece)) = response.chunk().await {
-        body.extend_from_slice(&piece);
-        if body.len() > MAX_SAID_BYTES {
-            break;
+    let read = async {
+        while let Ok(Some(piece)) = response.chunk().await {
+            body.extend_from_slice(&piece);
+            if body.len() > MAX_SAID_BYTES {
+                break;
+            }
         }
-    }
+    };
+    // What the registry says is a help only; that it cannot be read, or not in time, changes nothing.
+    drop(tokio::time::timeout(SAID_LIMIT, read).await);
     let said = serde_json::from_slice::<Said>(&body).ok().and_then(|said| said.errors.into_iter().next());
     let Some(SaidError { code, message }) = said else {
         return Refused { status, code: String::new(), said: String::new() };

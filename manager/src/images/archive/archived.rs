@@ -10,22 +10,31 @@ use super::members;
 use super::{ArchiveError, INDEX_JSON, MANIFEST_JSON, OCI_LAYOUT};
 use crate::content::{Content, Digest};
 use crate::images::document::{
-    self, Descriptor, Document, MAX_DOCUMENT_BYTES, MAX_INDEX_DEPTH, Manifest, OCI_CONFIG, OCI_LAYER,
-    OCI_MANIFEST,
+    self, Descriptor, Document, MAX_CONFIGURATION_BYTES, MAX_DOCUMENT_BYTES, MAX_INDEX_DEPTH, Manifest,
+    OCI_CONFIG, OCI_LAYER, OCI_MANIFEST,
 };
 use crate::images::leases::Lease;
-use crate::images::{DocumentError, ImageError, Platform, Reference};
+use crate::images::{DocumentError, ImageError, MAX_NAMES, Platform, Reference};
 
 /// Entries of manifest.json, as many as an index may have.
 const MAX_IMAGES: usize = 1024;
 
 /// An image whose blobs are all here.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct ArchivedImage {
     pub(super) manifest_digest: Digest,
     pub(super) media_type: String,
     pub(super) manifest: Manifest,
     pub(super) references: Vec<Reference>,
+}
+
+impl ArchivedImage {
+    /// Its references as they are recorded, sorted.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.references.iter().map(ToString::to_string).collect();
+        names.sort();
+        names
+    }
 }
 
 /// An entry of manifest.json.
@@ -74,7 +83,7 @@ pub(super) struct Finder<'a> {
 
 impl Finder<'_> {
     /// Every image, in the archive's order.
-    pub(super) fn images(&self) -> Result<Vec<Found>, ImageError> {
+    pub(super) fn images(&self) -> Result<Vec<ArchivedImage>, ImageError> {
         let (index, entries) = (self.intake.document(INDEX_JSON), self.intake.document(MANIFEST_JSON));
         if index.is_none() && entries.is_none() {
             return Err(ArchiveError::NoImages.into());
@@ -86,10 +95,13 @@ impl Finder<'_> {
         if let Some(entries) = entries {
             self.entries(entries, &mut images)?;
         }
-        Ok(images)
+        match images.iter().any(|image| image.references.len() > MAX_NAMES) {
+            true => Err(ArchiveError::TooManyNames { limit: MAX_NAMES }.into()),
+            false => Ok(images),
+        }
     }
 
-    fn layout(&self, index: &[u8]) -> Result<Vec<Found>, ImageError> {
+    fn layout(&self, index: &[u8]) -> Result<Vec<ArchivedImage>, ImageError> {
         if let Some(layout) = self.intake.document(OCI_LAYOUT) {
             let layout: Layout = serde_json::from_slice(layout)
                 .map_err(|source| ArchiveError::Json { what: OCI_LAYOUT, source })?;
@@ -102,7 +114,7 @@ impl Finder<'_> {
         let Document::Index(descriptors) = Document::parse(index, "").map_err(in_index)? else {
             return Err(ArchiveError::Empty(INDEX_JSON).into());
         };
-        let mut images: Vec<Found> = Vec::new();
+        let mut images: Vec<ArchivedImage> = Vec::new();
         for descriptor in &descriptors {
             let Some(mut image) = self.resolve(descriptor, 0)? else { continue };
             let references = references_of(descriptor)?;
@@ -122,7 +134,7 @@ impl Finder<'_> {
     }
 
     /// The image that a descriptor leads to; `None` when it is for another platform.
-    fn resolve(&self, descriptor: &Descriptor, depth: usize) -> Result<Option<Found>, ImageError> {
+    fn resolve(&self, descriptor: &Descriptor, depth: usize) -> Result<Option<ArchivedImage>, ImageError> {
         let wanted = self.wanted();
         if descriptor.platform.as_ref().is_some_and(|offered| wanted.fit(offered).is_none()) {
             return Ok(None);
@@ -152,7 +164,7 @@ impl Finder<'_> {
         }
     }
 
-    fn entries(&self, entries: &[u8], images: &mut Vec<Found>) -> Result<(), ImageError> {
+    fn entries(&self, entries: &[u8], images: &mut Vec<ArchivedImage>) -> Result<(), ImageError> {
         let entries: Vec<Entry> = serde_json::from_slice(entries)
             .map_err(|source| ArchiveError::Json { what: MANIFEST_JSON, source })?;
         if entries.len() > MAX_IMAGES {
@@ -163,7 +175,7 @@ impl Finder<'_> {
         }
         for entry in entries {
             let tags = entry.repo_tags.unwrap_or_default();
-            let references = tags.iter().map(|tag| crate::images::parsed(tag)).collect::<Result<_, _>>()?;
+            let references = tags.iter().map(|tag| crate::images::new_name(tag)).collect::<Result<_, _>>()?;
             let config = self.member(&entry.config)?;
             if let Some(known) = images.iter_mut().find(|known| known.manifest.config.digest == config.digest)
             {
@@ -183,7 +195,7 @@ impl Finder<'_> {
     }
 
     /// Gives an image that came without a manifest one, so that it is like every other.
-    fn composed(&self, config: &Stored, layers: &[&Stored]) -> Result<Option<Found>, ImageError> {
+    fn composed(&self, config: &Stored, layers: &[&Stored]) -> Result<Option<ArchivedImage>, ImageError> {
         let descriptor = |stored: &Stored, media_type: String| NewDescriptor {
             media_type,
             digest: stored.digest.to_string(),
@@ -221,16 +233,16 @@ impl Finder<'_> {
         manifest_digest: Digest,
         media_type: String,
         manifest: Manifest,
-    ) -> Result<Option<Found>, ImageError> {
+    ) -> Result<Option<ArchivedImage>, ImageError> {
         for blob in manifest.layers.iter().chain([&manifest.config]) {
             self.check_blob(blob)?;
         }
         let config_digest = &manifest.config.digest;
-        let bytes = self.content.read_blocking(config_digest, MAX_DOCUMENT_BYTES)?;
-        let (config, _) = document::configuration(&bytes, manifest.layers.len())
+        let bytes = self.content.read_blocking(config_digest, MAX_CONFIGURATION_BYTES)?;
+        let (config, _) = document::configuration_for(&bytes, manifest.layers.len())
             .map_err(|error| ImageError::Document(config_digest.to_string(), error))?;
         let fits = self.platform.is_none_or(|wanted| wanted.fit(&Platform::from(&config)).is_some());
-        Ok(fits.then_some(Found { manifest_digest, media_type, manifest, references: Vec::new() }))
+        Ok(fits.then_some(ArchivedImage { manifest_digest, media_type, manifest, references: Vec::new() }))
     }
 
     /// A blob may also have been here before; it is kept from the collector before it is looked for.
@@ -260,8 +272,11 @@ impl Finder<'_> {
 fn references_of(descriptor: &Descriptor) -> Result<Vec<Reference>, ImageError> {
     let names = &descriptor.names;
     let reference = match (&names.containerd, &names.reference) {
-        (Some(name), _) => Some(crate::images::parsed(name)?),
-        (None, Some(name)) if name.contains(['/', ':']) => name.parse().ok(),
+        (Some(name), _) => Some(crate::images::new_name(name)?),
+        (None, Some(name)) if name.contains(['/', ':']) => match name.parse::<Reference>() {
+            Ok(_) => Some(crate::images::new_name(name)?),
+            Err(_) => None,
+        },
         (None, _) => None,
     };
     // A name with a digest says what the image is, not what it is called.
