@@ -321,9 +321,7 @@ mod tests {
         assert!(options.data.join(",").len() > MAX_MOUNT_DATA_BYTES);
         let rootfs = PathBuf::from(at("rootfs"));
         let before = std::env::current_dir().expect("a directory");
-        let ways: [fn(&Options, &str, &Path) -> Result<(), Errno>; 2] =
-            [Options::mount_long_overlay, Options::mount_layer_by_layer];
-        for mounted in ways {
+        for mounted in [Options::mount_long_overlay, Options::mount_layer_by_layer] {
             mounted(&options, "overlay", &rootfs).expect("mounted");
             assert!(rootfs.join("lowest").exists());
             unmount_all(&rootfs).expect("unmounted");

@@ -105,7 +105,11 @@ impl Settings {
             Err(error) => return Err(error),
         };
         let ours = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
-        ours.fold(Ok(()), |first, entry| first.and(std::fs::remove_file(entry.path())))
+        let mut removed = Ok(());
+        for entry in ours {
+            removed = removed.and(std::fs::remove_file(entry.path()));
+        }
+        removed
     }
 }
 

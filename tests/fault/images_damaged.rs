@@ -23,8 +23,8 @@ fn pull(grpc: &Grpc, reference: &str) -> Result<v1::Image, Status> {
     })
 }
 
-fn list(grpc: &Grpc) -> Vec<v1::Image> {
-    grpc.wait(grpc.images().list(v1::ListImagesRequest::default())).expect("listed").into_inner().images
+fn list(grpc: &Grpc) -> Vec<v1::ImageSummary> {
+    grpc.list_images(v1::ListImagesRequest::default()).expect("listed")
 }
 
 fn remove(grpc: &Grpc, image: &str) {
@@ -42,8 +42,10 @@ fn export(grpc: &Grpc, image: &str) -> Result<(), Status> {
     })
 }
 
+type Damage = fn(&Path);
+
 /// What can happen to a file.
-const DAMAGES: [(&str, fn(&Path)); 6] = [
+const DAMAGES: [(&str, Damage); 6] = [
     ("a flipped bit", |path| {
         let mut bytes = fs::read(path).expect("read");
         let middle = bytes.len() / 2;

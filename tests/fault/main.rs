@@ -1,6 +1,7 @@
 //! Programs killed at bad moments: nothing is lost, nothing stays behind.
 #![forbid(unsafe_code)]
 
+mod damage;
 mod damaged_state;
 mod full_disk;
 mod hung_mounts;
@@ -10,6 +11,7 @@ mod manager_bed;
 mod manager_faults;
 mod manager_killed;
 mod manager_verbs;
+mod records;
 mod runtime_bed;
 mod runtime_faults;
 mod runtime_kernels;
@@ -19,3 +21,4 @@ mod shim_faults;
 mod shim_killed;
 mod shim_lost;
 mod sweep;
+mod unreachable;

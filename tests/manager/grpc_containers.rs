@@ -159,7 +159,7 @@ fn what_cannot_be_is_refused_by_name_and_leaves_nothing() {
         let status = create(&grpc, name, config(&["true"])).expect_err(name);
         assert_eq!(status.code(), Code::InvalidArgument, "{name:?}: {status:?}");
     }
-    let request = v1::CreateContainerRequest { name: String::new(), config: None };
+    let request = v1::CreateContainerRequest { name: String::new(), config: None, platform: String::new() };
     let status = grpc.wait(grpc.containers().create(request)).expect_err("no configuration");
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     assert_eq!(list(&grpc, true, &[]).expect("listed"), [""; 0]);

@@ -16,7 +16,7 @@ fn list(grpc: &Grpc, filters: &[(&str, &str)]) -> Result<Vec<v1::ImageSummary>, 
 }
 
 fn inspect(grpc: &Grpc, image: &str) -> Result<v1::Image, Status> {
-    let request = v1::InspectImageRequest { image: image.to_owned() };
+    let request = v1::InspectImageRequest { image: image.to_owned(), platform: String::new() };
     Ok(grpc.wait(grpc.images().inspect(request))?.into_inner().image.expect("an image"))
 }
 

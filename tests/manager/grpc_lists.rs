@@ -47,7 +47,8 @@ fn many_of_the_largest_containers_are_listed() {
     let grpc = Grpc::connect(&daemon.socket());
     made::image(&scratch, &grpc);
     let text = |length: usize| "x".repeat(length);
-    let kinds: [(&str, fn(&mut v1::ContainerConfig, String)); 4] = [
+    type Fill = fn(&mut v1::ContainerConfig, String);
+    let kinds: [(&str, Fill); 4] = [
         ("labels", |config, text| config.labels = HashMap::from([("l".to_owned(), text)])),
         ("arguments", |config, text| config.command = vec!["true".to_owned(), text]),
         ("environment", |config, text| config.env = vec![format!("E={text}")]),
@@ -86,7 +87,8 @@ fn many_of_the_largest_images_are_listed_loaded_and_pruned() {
     let scratch = Scratch::new();
     let daemon = Daemon::start(&scratch);
     let grpc = Grpc::connect(&daemon.socket());
-    let kinds: [(&str, fn(String) -> Image); 3] = [
+    type Make = fn(String) -> Image;
+    let kinds: [(&str, Make); 3] = [
         ("labels", |text| Image::empty().config("Labels", json!({ "l": text }))),
         ("a command", |text| Image::empty().config("Cmd", json!([text]))),
         ("volumes", |text| Image::empty().config("Volumes", json!({ format!("/{text}"): {} }))),

@@ -42,6 +42,6 @@ pub(crate) fn image(scratch: &Scratch, grpc: &Grpc, image: &Image, names: &[&str
 /// Everything about an image that is here.
 #[track_caller]
 pub(crate) fn inspect(grpc: &Grpc, image: &str) -> v1::Image {
-    let request = v1::InspectImageRequest { image: image.to_owned() };
+    let request = v1::InspectImageRequest { image: image.to_owned(), platform: String::new() };
     grpc.wait(grpc.images().inspect(request)).expect("there").into_inner().image.expect("an image")
 }

@@ -29,7 +29,8 @@ pub(crate) fn create(
     name: &str,
     config: v1::ContainerConfig,
 ) -> Result<v1::CreateContainerReply, Status> {
-    let request = v1::CreateContainerRequest { name: name.to_owned(), config: Some(config) };
+    let request =
+        v1::CreateContainerRequest { name: name.to_owned(), config: Some(config), platform: String::new() };
     Ok(grpc.wait(grpc.containers().create(request))?.into_inner())
 }
 

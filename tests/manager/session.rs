@@ -81,7 +81,7 @@ where
     F: Future<Output = Result<Response<Streaming<R>>, Status>>,
 {
     let (requests, receiver) = mpsc::channel(QUEUED_MESSAGES);
-    requests.try_send(open).ok().expect("a new channel has room");
+    requests.try_send(open).expect("a new channel has room");
     let replies = grpc.wait(call(ReceiverStream::new(receiver)))?.into_inner();
     let started = v1::Started::default();
     let mut session =
@@ -136,7 +136,7 @@ impl<Q, R: ReplyMessage> Session<'_, Q, R> {
 
     fn send(&mut self, message: Q) {
         let requests = self.requests.as_ref().expect("not left yet");
-        self.grpc.wait(requests.send(message)).ok().expect("knarrd takes requests");
+        self.grpc.wait(requests.send(message)).expect("knarrd takes requests");
     }
 
     /// Sends nothing more, but goes on listening.

@@ -13,7 +13,7 @@ use knarr_tests::{Daemon, Grpc, Image, Scratch, require};
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 
-fn import(grpc: &Grpc, archive: &[u8]) -> Result<Vec<v1::Image>, Status> {
+fn import(grpc: &Grpc, archive: &[u8]) -> Result<Vec<v1::LoadedImage>, Status> {
     let open = Message::Open(v1::ImportOpen::default());
     let data = archive.chunks(200_000).map(|piece| Message::Data(piece.to_vec()));
     let requests: Vec<_> = std::iter::once(open)
@@ -21,7 +21,8 @@ fn import(grpc: &Grpc, archive: &[u8]) -> Result<Vec<v1::Image>, Status> {
         .map(|message| v1::ImportImagesRequest { message: Some(message) })
         .collect();
     let mut images = grpc.images();
-    Ok(grpc.wait(images.import(tokio_stream::iter(requests)))?.into_inner().images)
+    let replies = grpc.gather(images.import(tokio_stream::iter(requests)))?;
+    Ok(replies.into_iter().flat_map(|reply| reply.images).collect())
 }
 
 fn inspect(grpc: &Grpc, image: &str) -> Result<v1::Image, Status> {
@@ -29,8 +30,8 @@ fn inspect(grpc: &Grpc, image: &str) -> Result<v1::Image, Status> {
     Ok(grpc.wait(grpc.images().inspect(request))?.into_inner().image.expect("an image"))
 }
 
-fn list(grpc: &Grpc) -> Vec<v1::Image> {
-    grpc.wait(grpc.images().list(v1::ListImagesRequest::default())).expect("listed").into_inner().images
+fn list(grpc: &Grpc) -> Vec<v1::ImageSummary> {
+    grpc.list_images(v1::ListImagesRequest::default()).expect("listed")
 }
 
 fn docker_archive(scratch: &Scratch, image: &Image, names: &[&str]) -> Vec<u8> {
@@ -222,7 +223,7 @@ fn a_load_that_is_killed_is_whole_or_nothing() {
             let loading = scope.spawn(move || import(&Grpc::connect(&socket), archive).is_ok());
             std::thread::sleep(std::time::Duration::from_millis(30 * attempt));
             daemon.kill();
-            drop(loading.join().expect("no panic"));
+            loading.join().expect("no panic");
         });
         drop(grpc);
         daemon.start_again();

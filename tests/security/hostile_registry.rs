@@ -130,7 +130,7 @@ impl Tally {
 fn many_registries_that_answer_anything_are_survived() {
     require!(root);
     let scratch = Scratch::new();
-    let stride = if knarr_tests::require::full_sweeps().is_ok() { 1 } else { STRIDE };
+    let stride = if require::full_sweeps().is_ok() { 1 } else { STRIDE };
     let chosen: Vec<Attack> = all().into_iter().step_by(stride).collect();
     let images: Vec<Image> = (0..chosen.len()).map(image).collect();
     let attacks: Arc<Vec<(Attack, String)>> =

@@ -38,6 +38,12 @@ impl Leftovers {
         self.processes.is_empty() && self.mounts.is_empty() && self.cgroups.is_empty()
     }
 
+    /// No container is left; processes of a manager may be there.
+    #[must_use]
+    pub fn has_no_container(&self) -> bool {
+        self.mounts.is_empty() && self.cgroups.is_empty()
+    }
+
     /// Ends, unmounts and removes all of it.
     pub fn remove(&self) {
         for (pid, _) in &self.processes {

@@ -125,6 +125,16 @@ impl Scratch {
         command
     }
 
+    /// Fails unless every container's mounts and cgroups are gone. A manager may run.
+    ///
+    /// # Panics
+    /// With a list of what is left.
+    #[track_caller]
+    pub fn assert_no_container_left(&self) {
+        let clean = holds_within(SETTLE, || Leftovers::of(self).has_no_container());
+        assert!(clean, "left on the host: {}", Leftovers::of(self));
+    }
+
     /// Fails unless nothing of this test's is left on the host but files in its directory.
     ///
     /// # Panics

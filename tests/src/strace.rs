@@ -146,7 +146,6 @@ impl Point {
             strace.args(["-e", &injection(&self.call, fault, when)]);
         })
     }
-
 }
 
 /// Runs the command and lists the system calls that it made, each name with how often the busiest process called it:
@@ -259,10 +258,10 @@ impl Tracer {
 
 /// All threads of a process have a tracer.
 fn is_traced(pid: Pid) -> bool {
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()));
+    let tasks = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()));
     tasks.is_ok_and(|tasks| {
         tasks.flatten().all(|task| {
-            let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+            let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
             status.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"))
         })
     })

@@ -129,3 +129,18 @@ fn names_of_modules_are_read_from_every_form_of_path() {
     assert_eq!(used(&file).into_iter().collect::<Vec<_>>(), ["content", "events", "images", "store"]);
     assert_eq!((module(&file), depth(&file)), (Some("noun"), 2));
 }
+
+#[test]
+fn every_phase_of_a_container_is_made_by_its_life() {
+    let mut offenders = Vec::new();
+    let ours =
+        |file: &File| file.path.starts_with("manager/src/containers/") && !file.path.ends_with("/life.rs");
+    for file in product().into_iter().filter(ours) {
+        for (number, line) in product_lines(&file) {
+            if ["phase: Phase::", "phase = Phase::", "phase: P::"].iter().any(|made| line.contains(made)) {
+                offenders.push(format!("{}:{number}: {}", file.path, line.trim()));
+            }
+        }
+    }
+    none("phases that are made outside of containers/life.rs", &offenders);
+}

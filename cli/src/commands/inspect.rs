@@ -65,7 +65,8 @@ async fn container(client: &Client, name: &str) -> Result<Value, Error> {
 }
 
 async fn image(client: &Client, name: &str) -> Result<Value, Error> {
-    let reply = client.images().inspect(InspectImageRequest { image: name.to_owned() }).await?.into_inner();
+    let request = InspectImageRequest { image: name.to_owned(), platform: String::new() };
+    let reply = client.images().inspect(request).await?.into_inner();
     let image = reply.image.ok_or(Error::Contract { call: "inspect", missing: "image" })?;
     Ok(image_json::object(&image))
 }

@@ -56,7 +56,7 @@ async fn end(client: &Client, container: &str) -> Result<(), Error> {
         client.containers().kill(kill).await
     },);
     let is_gone = |status: &Status| matches!(status.code(), Code::NotFound | Code::FailedPrecondition);
-    for failed in [waited.err(), killed.err()].into_iter().flatten().filter(|status| !is_gone(status)) {
+    if let Some(failed) = [waited.err(), killed.err()].into_iter().flatten().find(|status| !is_gone(status)) {
         return Err(failed.into());
     }
     Ok(())

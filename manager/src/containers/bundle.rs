@@ -22,14 +22,38 @@ const MAX_FILE_BYTES: u64 = 64 * 1024;
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
     ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
 
-/// Makes the empty bundle directory. It must not be there yet.
-pub(super) fn make(bundle: &Path) -> Result<(), ContainerError> {
+/// The copy of the container's identity, of which a lost record is made again.
+const RECORD: &str = "container.json";
+
+/// Makes the bundle directory, with a copy of what the record says. It must not be there yet.
+pub(super) fn make(bundle: &Path, identity: &Identity) -> Result<(), ContainerError> {
     for (directory, mode) in
         [(bundle.to_owned(), 0o700), (bundle.join("rootfs"), 0o755), (bundle.join("etc"), 0o755)]
     {
         DirBuilder::new().mode(mode).create(&directory).map_err(files("make the directory", directory))?;
     }
-    Ok(())
+    keep_record(bundle, identity)
+}
+
+/// Keeps a copy of what the record says.
+pub(super) fn keep_record(bundle: &Path, identity: &Identity) -> Result<(), ContainerError> {
+    let json = serde_json::to_vec(identity).expect("an identity of our own types is JSON");
+    put(&bundle.join(RECORD), &json)
+}
+
+/// The copy of the record, if it can be read.
+pub(super) fn record(bundle: &Path) -> Option<Identity> {
+    serde_json::from_slice(&fs::read(bundle.join(RECORD)).ok()?).ok()
+}
+
+/// Whether a container was ever made in it: an interrupted creation leaves two empty directories at most.
+pub(super) fn is_empty(bundle: &Path) -> bool {
+    let is_empty = |path: &Path| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    fs::read_dir(bundle).is_ok_and(|entries| {
+        entries.flatten().all(|entry| {
+            ["rootfs", "etc"].iter().any(|name| entry.file_name() == *name) && is_empty(&entry.path())
+        })
+    })
 }
 
 /// Writes what a start needs: config.json and the files that are mounted into `/etc`; the last run's exit record goes.

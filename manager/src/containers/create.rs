@@ -8,7 +8,8 @@ use knarr_proto::id::ContainerId;
 use rusqlite::Transaction;
 
 use super::error::ContainerError;
-use super::model::{Config, Identity, Life, Phase, UnixNs};
+use super::life::Event;
+use super::model::{Config, Identity, Life, UnixNs};
 use super::process::{self, ImageDefaults, Resolved};
 use super::spec::RootfsFacts;
 use super::spec::target::MountTarget;
@@ -67,10 +68,9 @@ impl Containers {
             return Err(ContainerError::Request("the container's configuration is larger than 1 MiB"));
         }
         let targets = spec::mounts::requested_targets(&config)?;
-        let image = self.parts().images.resolve(&config.image).await?;
-        let other_platform = check_platform(&config.image, &image.platform, options.platform.as_ref())?;
+        let image = self.parts().images.resolve_for(&config.image, options.platform.as_ref()).await?;
         let Resolved { process, mut warnings } = process::resolve(&config, defaults(&image))?;
-        warnings.extend(other_platform);
+        warnings.extend(foreign_platform(&image.platform).filter(|_| options.platform.is_none()));
         warnings.extend(contradictions(&config));
         warnings.extend(kept_volumes(&process.volumes, &targets));
         let container = self.reserve(options.name, |id, name| Identity {
@@ -127,13 +127,13 @@ impl Containers {
         let snapshot = parts.snapshots.prepare(container.id().as_str(), parent);
         let (identity, directory) = (Arc::clone(&container.identity), container.bundle.clone());
         let files = tokio::task::spawn_blocking(move || -> Result<(), ContainerError> {
-            bundle::make(&directory)?;
+            bundle::make(&directory, &identity)?;
             Ok(spec::mounts::make_sources(&identity.config)?)
         });
         let (snapshot, files) = tokio::join!(snapshot, files);
         files??;
         snapshot.map_err(|source| ContainerError::Snapshot { doing: "make", source })?;
-        self.enter(container, Life { phase: Phase::Created, ..Life::creating() }).await
+        self.enter(container, Event::Made).await
     }
 
     /// Finds whatever is wrong with the request before anything is made; the user is looked up at start. Sources on the
@@ -152,7 +152,9 @@ impl Containers {
 
     /// Undoes a creation; what cannot be undone now is undone at the next start of knarrd, by its row.
     async fn unmake(&self, container: &Container) {
-        self.show(container, Life { phase: Phase::Removing, ..container.life() });
+        if let Ok(removing) = container.after(Event::RemovalAsked) {
+            self.show(container, removing);
+        }
         if let Err(error) = self.discard(container).await {
             tracing::warn!(container = %container.id(), error = %Chain(&error), "a creation was not undone");
             self.forget(container);
@@ -173,29 +175,14 @@ fn defaults(image: &Image) -> ImageDefaults {
     }
 }
 
-/// Whether an image for `offered` may be used: not when another platform was asked for. The warning of one that this
-/// machine cannot run by itself.
-fn check_platform(
-    reference: &str,
-    offered: &Platform,
-    wanted: Option<&Platform>,
-) -> Result<Option<String>, ContainerError> {
-    if let Some(wanted) = wanted {
-        return match wanted.fit(offered) {
-            Some(_) => Ok(None),
-            None => Err(ContainerError::Platform {
-                reference: reference.to_owned(),
-                offered: offered.to_string(),
-                wanted: wanted.to_string(),
-            }),
-        };
-    }
+/// The warning about an image that this machine cannot run by itself.
+fn foreign_platform(offered: &Platform) -> Option<String> {
     let here = Platform::here();
     let runs_here =
         here.fit(offered).is_some() || (&here.os, &here.architecture) == (&offered.os, &offered.architecture);
-    Ok((!runs_here).then(|| {
+    (!runs_here).then(|| {
         format!("the image is for {offered}, this machine is {here}: its programs run only with an emulator")
-    }))
+    })
 }
 
 /// What is asked for and has no effect beside something else that is asked for; docker takes it, too, but is silent.
@@ -226,28 +213,12 @@ fn kept_volumes(volumes: &[String], targets: &[MountTarget]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn platform(text: &str) -> Platform {
-        text.parse().expect(text)
-    }
-
     #[test]
-    fn an_image_of_another_platform_is_never_used_silently() {
+    fn an_image_of_another_platform_is_used_with_a_warning() {
         let here = Platform::here();
         let other = if here.architecture == "amd64" { "linux/arm64" } else { "linux/amd64" };
-        let check = |offered: &Platform, wanted: Option<&Platform>| check_platform("web", offered, wanted);
-        assert_eq!(check(&here, None).expect("ours"), None);
-        let warning = check(&platform(other), None).expect("docker only warns").expect("a warning");
+        assert_eq!(foreign_platform(&here), None);
+        let warning = foreign_platform(&other.parse().expect(other)).expect("docker only warns");
         assert!(warning.contains(other), "{warning}");
-        for (offered, wanted) in [
-            (here.clone(), platform(other)),
-            (platform(other), here.clone()),
-            (platform("windows/amd64"), platform("linux/amd64")),
-            (platform("linux/amd64/v3"), platform("linux/amd64")),
-        ] {
-            let error = check(&offered, Some(&wanted)).expect_err("it was asked for another");
-            assert_eq!(error.kind(), knarr_proto::kind::Kind::NotFound, "so that it is pulled");
-            assert!(error.to_string().contains(&wanted.to_string()), "{error}");
-        }
-        assert_eq!(check(&platform("linux/arm/v6"), Some(&platform("linux/arm/v7"))).expect("older"), None);
     }
 }

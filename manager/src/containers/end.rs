@@ -4,13 +4,22 @@
 use std::sync::Arc;
 
 use super::error::ContainerError;
-use super::model::{Exit, Life, Phase, UnixNs};
-use super::{Container, Containers, bundle};
+use super::life::Event;
+use super::model::{Exit, UnixNs};
+use super::{Container, Containers, Link, bundle};
 use crate::error::Chain;
 use crate::shims::{ShimError, Task, TaskExit};
 
-/// SIGKILL's code, for a container whose end nobody saw.
+/// SIGKILL's code, for a container whose end was not seen: what is left of it is killed.
 const UNSEEN: u32 = 137;
+
+/// What is known of an end.
+pub(super) enum Ended {
+    /// Its shim told it.
+    Seen(TaskExit),
+    /// Why it did not. The exit record counts, if there is one.
+    Unseen(String),
+}
 
 impl Containers {
     /// Watches a container from now until it ends, or until knarrd stops.
@@ -22,16 +31,26 @@ impl Containers {
                 ended = task.wait("") => ended,
                 () = stopping.cancelled() => return,
             };
-            let _turn = container.turn.lock().await;
-            this.ended(&container, ended).await;
+            match ended {
+                Ok(exit) => {
+                    let _turn = container.turn.lock().await;
+                    this.ended(&container, Ended::Seen(exit)).await;
+                }
+                // A connection that broke says nothing about the container.
+                Err(error) => {
+                    tracing::warn!(container = %container.id(), error = %Chain(&error), "a shim's connection broke");
+                    container.set_link(Link::Silent(Chain(&error).to_string()));
+                    this.settle_in_time(container).await;
+                }
+            }
         });
     }
 
     /// Records the end, tells it, and cleans up. The caller has the turn.
-    pub(super) async fn ended(&self, container: &Arc<Container>, ended: Result<TaskExit, ShimError>) {
+    pub(super) async fn ended(&self, container: &Arc<Container>, ended: Ended) {
         let record = bundle::exit_record(&container.bundle);
         let exit = match (ended, record) {
-            (Ok(seen), record) => Exit {
+            (Ended::Seen(seen), record) => Exit {
                 code: seen.code,
                 finished_at: record
                     .as_ref()
@@ -39,24 +58,30 @@ impl Containers {
                 oom_killed: record.is_some_and(|record| record.oom_killed),
                 error: String::new(),
             },
-            (Err(_), Some(record)) => Exit {
+            (Ended::Unseen(_), Some(record)) => Exit {
                 code: record.code,
                 finished_at: UnixNs(record.exited_at_unix_ns),
                 oom_killed: record.oom_killed,
                 error: String::new(),
             },
-            (Err(error), None) => {
-                tracing::warn!(container = %container.id(), error = %Chain(&error), "a shim ended unexpectedly");
-                let error = "its shim ended unexpectedly".to_owned();
+            (Ended::Unseen(error), None) => {
+                tracing::warn!(container = %container.id(), error, "an end was not seen");
                 Exit { code: UNSEEN, finished_at: UnixNs::now(), oom_killed: false, error }
             }
         };
         let (code, oom_killed) = (exit.code, exit.oom_killed);
-        let before = container.life();
-        let life = Life { phase: Phase::Exited, pid: 0, exit: Some(exit), ends: before.ends + 1, ..before };
         let auto_remove = container.identity.config.auto_remove;
+        let event = Event::Ended(exit);
+        let durability = event.durability(auto_remove);
+        let life = match container.after(event) {
+            Ok(life) => life,
+            Err(error) => {
+                tracing::error!(container = %container.id(), error = %Chain(&error), "an end came too late");
+                return;
+            }
+        };
         // An auto-removed container's next record is that it is being removed; its exit is in exit.json until then.
-        let recorded = if auto_remove { Ok(()) } else { self.enter(container, life.clone()).await };
+        let recorded = if auto_remove { Ok(()) } else { self.record(container, &life, durability).await };
         self.show(container, life);
         if let Err(error) = recorded {
             tracing::error!(container = %container.id(), error = %Chain(&error), "an end was not recorded");
@@ -75,7 +100,7 @@ impl Containers {
     /// the turn. What cannot be done is logged and tried again at the next start of knarrd.
     pub(super) async fn end_shim(&self, container: &Container) {
         let task = container.task();
-        container.set_task(None);
+        container.set_link(Link::None);
         let ended = match task {
             Some(task) => end_politely(&task).await,
             None => Ok(false),

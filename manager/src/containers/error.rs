@@ -56,14 +56,23 @@ pub(crate) enum ContainerError {
     /// A restart would remove it.
     #[error("cannot restart container {0}: it is removed when it ends (--rm); run a new one")]
     AutoRemoved(String),
-    /// The kernel does not let its process die.
-    #[error(
-        "container {0} does not die of SIGKILL: its process is stuck in the kernel, often in a broken mount"
-    )]
-    Unkillable(String),
     /// It would have to run.
     #[error("container {0} is not running")]
     NotRunning(String),
+    /// It runs, but its shim does not answer.
+    #[error(
+        "cannot reach the shim of container {name}: {cause}; the container goes on, and knarrd keeps trying"
+    )]
+    NotReached { name: String, cause: String },
+    /// Its record is lost.
+    #[error("container {name} is damaged: {cause}; it can only be removed")]
+    Damaged { name: String, cause: String },
+    /// SIGKILL was not enough.
+    #[error(
+        "container {name} has not ended {} seconds after SIGKILL: its process {pid} is stuck in the kernel; see /proc/{pid}/stack, and look for a broken mount",
+        limit.as_secs()
+    )]
+    Unkillable { name: String, pid: u32, limit: std::time::Duration },
     /// It would have to be stopped.
     #[error("cannot remove container {0}: it is running; stop it first, or force")]
     Running(String),
@@ -73,11 +82,6 @@ pub(crate) enum ContainerError {
     /// The command in the container cannot be executed; the runtime's words.
     #[error("{message}")]
     Command { reason: CommandReason, message: String },
-    /// The image is here, but for another platform than was asked for. Docker's words.
-    #[error(
-        "image {reference} was found but its platform ({offered}) does not match the specified platform ({wanted})"
-    )]
-    Platform { reference: String, offered: String, wanted: String },
     /// The image is not here, or not whole.
     #[error(transparent)]
     Image(#[from] ImageError),
@@ -138,7 +142,7 @@ impl ContainerError {
     /// What kind of failure this is.
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            Self::NotFound(_) | Self::Platform { .. } => Kind::NotFound,
+            Self::NotFound(_) => Kind::NotFound,
             Self::Ambiguous(_)
             | Self::Name(_)
             | Self::Process(_)
@@ -154,7 +158,6 @@ impl ContainerError {
             | Self::Running(_)
             | Self::State { .. }
             | Self::Command { .. } => Kind::FailedPrecondition,
-            Self::Unkillable(_) => Kind::DeadlineExceeded,
             Self::Image(error) => error.kind(),
             Self::Snapshot { source, .. } => source.kind(),
             Self::Store(error) => error.kind(),
@@ -165,7 +168,9 @@ impl ContainerError {
                 }
                 _ => Kind::Internal,
             },
-            Self::Stopping => Kind::Unavailable,
+            Self::Damaged { .. } => Kind::DataLoss,
+            Self::Unkillable { .. } => Kind::DeadlineExceeded,
+            Self::Stopping | Self::NotReached { .. } => Kind::Unavailable,
             Self::Interrupted(_) => Kind::Internal,
         }
     }

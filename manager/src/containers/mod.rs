@@ -7,16 +7,20 @@
 
 mod attach;
 mod bundle;
+mod census;
+mod contact;
 mod create;
 mod end;
 mod error;
 mod exec;
+mod life;
 mod list;
 mod logs;
 pub(crate) mod model;
 mod name;
 mod process;
 mod prune;
+mod reconcile;
 mod recover;
 mod remove;
 mod restart;
@@ -33,6 +37,7 @@ mod wait;
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -46,6 +51,7 @@ pub(crate) use attach::{AttachOptions, Input, InputSink, Piece, Session};
 pub(crate) use create::CreateOptions;
 pub(crate) use error::{CommandReason, ContainerError};
 pub(crate) use exec::ExecOptions;
+use life::{Durability, Event};
 pub(crate) use list::Filters;
 pub(crate) use logs::{LogOptions, LogPiece, LogReader};
 use model::{Identity, Life, Phase, View};
@@ -110,8 +116,21 @@ struct Container {
     life: watch::Sender<Life>,
     /// Held by start, by the clean-up after an end and by removal: one at a time. Never held while waiting for an end.
     turn: tokio::sync::Mutex<()>,
-    /// Its shim, while there is one.
-    task: Mutex<Option<Task>>,
+    link: Mutex<Link>,
+    /// Why only removing it makes sense, when its record could not be read.
+    damage: Option<String>,
+    /// SIGKILL was sent to it without its shim.
+    is_killed: AtomicBool,
+}
+
+/// The way to a container's shim.
+#[derive(Clone)]
+enum Link {
+    /// It has none.
+    None,
+    Task(Task),
+    /// There may be one, but it does not answer; why, for people. It is asked again and again.
+    Silent(String),
 }
 
 impl Containers {
@@ -186,20 +205,29 @@ impl Containers {
         self.shared.tasks.spawn(verb).await?
     }
 
-    /// Records where `container` is now, on disk and then in memory.
-    async fn enter(&self, container: &Container, life: Life) -> Result<(), ContainerError> {
+    /// Records what has happened to `container`, on disk and then in memory.
+    async fn enter(&self, container: &Container, event: Event) -> Result<(), ContainerError> {
+        let durability = event.durability(container.identity.config.auto_remove);
+        let life = container.after(event)?;
+        self.record(container, &life, durability).await?;
+        self.show(container, life);
+        Ok(())
+    }
+
+    async fn record(
+        &self,
+        container: &Container,
+        life: &Life,
+        durability: Durability,
+    ) -> Result<(), ContainerError> {
         let (id, row) = (container.identity.id.clone(), life.clone());
         let store = self.parts().store.for_removal();
         let doing = "record a container's state";
         let updated = move |tx: &Transaction<'_>| table::update(tx, &id, &row);
-        // A power cut ends every process. It may take the intent to start one, and anything about a container that
-        // goes with its process anyway; never that a container is there, nor how it ended.
-        let is_made_good = container.identity.config.auto_remove || life.phase == Phase::Starting;
-        match is_made_good {
-            true => store.write_unsynced(doing, updated).await?,
-            false => store.write(doing, updated).await?,
+        match durability {
+            Durability::Unsynced => store.write_unsynced(doing, updated).await?,
+            Durability::Synced => store.write(doing, updated).await?,
         }
-        self.show(container, life);
         Ok(())
     }
 
@@ -226,11 +254,19 @@ impl Container {
     fn new(identity: Identity, life: Life, bundle: PathBuf) -> Self {
         let identity = Arc::new(identity);
         let life = watch::Sender::new(life);
-        Self { identity, bundle, life, turn: tokio::sync::Mutex::default(), task: Mutex::default() }
+        let (turn, link) = (tokio::sync::Mutex::default(), Mutex::new(Link::None));
+        Self { identity, bundle, life, turn, link, damage: None, is_killed: AtomicBool::new(false) }
     }
 
     fn view(&self) -> View {
         View { identity: Arc::clone(&self.identity), life: self.life(), bundle: self.bundle.clone() }
+    }
+
+    /// Its life once `event` has happened.
+    fn after(&self, event: Event) -> Result<Life, ContainerError> {
+        let refused =
+            |life::Refused { phase, doing }| ContainerError::State { doing, name: self.name(), phase };
+        self.life.borrow().after(event).map_err(refused)
     }
 
     fn life(&self) -> Life {
@@ -245,17 +281,28 @@ impl Container {
         self.identity.name.clone()
     }
 
-    fn task(&self) -> Option<Task> {
-        self.task.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn link(&self) -> Link {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set_task(&self, task: Option<Task>) {
-        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = task;
+    fn set_link(&self, link: Link) {
+        *self.link.lock().unwrap_or_else(PoisonError::into_inner) = link;
+    }
+
+    fn task(&self) -> Option<Task> {
+        match self.link() {
+            Link::Task(task) => Some(task),
+            Link::None | Link::Silent(_) => None,
+        }
     }
 
     /// Its shim, for a verb that needs a running process.
     fn running_task(&self) -> Result<Task, ContainerError> {
         let running = self.life.borrow().phase == Phase::Running;
-        self.task().filter(|_| running).ok_or_else(|| ContainerError::NotRunning(self.name()))
+        match self.link() {
+            Link::Task(task) if running => Ok(task),
+            Link::Silent(cause) if running => Err(ContainerError::NotReached { name: self.name(), cause }),
+            _ => Err(ContainerError::NotRunning(self.name())),
+        }
     }
 }

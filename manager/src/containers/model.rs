@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime};
 use knarr_proto::id::ContainerId;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use super::life::{Exit, Life, Phase};
+
 /// A moment, in nanoseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct UnixNs(pub(crate) u64);
@@ -139,86 +141,6 @@ pub(crate) struct Identity {
     pub(crate) created_at: UnixNs,
     pub(crate) config: Config,
     pub(crate) process: Process,
-}
-
-/// Where in its life a container is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Phase {
-    /// Intent: its snapshot and bundle are being made. Undone after a crash.
-    Creating,
-    /// Made, never run.
-    Created,
-    /// Intent: its shim is being started. Finished or undone after a crash.
-    Starting,
-    /// Its process runs.
-    Running,
-    /// Its process has ended.
-    Exited,
-    /// Intent: it is being removed. Redone after a crash.
-    Removing,
-}
-
-impl Phase {
-    /// Whether a process may be alive.
-    pub(crate) fn is_live(self) -> bool {
-        matches!(self, Self::Starting | Self::Running)
-    }
-
-    /// The word in messages and filters: docker's.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Creating | Self::Created | Self::Starting => "created",
-            Self::Running => "running",
-            Self::Exited => "exited",
-            Self::Removing => "removing",
-        }
-    }
-}
-
-/// How a process ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Exit {
-    /// 0–255; 128 + N when signal N ended it.
-    pub(crate) code: u32,
-    pub(crate) finished_at: UnixNs,
-    pub(crate) oom_killed: bool,
-    /// Why, when it never ran or its end was not seen.
-    pub(crate) error: String,
-}
-
-/// What changes in a container's life.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Life {
-    pub(crate) phase: Phase,
-    /// Host pid; 0 when nothing runs.
-    pub(crate) pid: u32,
-    pub(crate) started_at: Option<UnixNs>,
-    /// Of the last run.
-    pub(crate) exit: Option<Exit>,
-    /// The kernel's boot id when it was last started: with another one, nothing of it can be alive.
-    pub(crate) boot_id: String,
-    /// How often it has ended, so that a waiter can tell one end from the next.
-    #[serde(default)]
-    pub(crate) ends: u64,
-    /// It is gone; only ever seen by those who still wait.
-    #[serde(skip)]
-    pub(crate) removed: bool,
-}
-
-impl Life {
-    /// Of a container that is being made.
-    pub(crate) fn creating() -> Self {
-        Self {
-            phase: Phase::Creating,
-            pid: 0,
-            started_at: None,
-            exit: None,
-            boot_id: String::new(),
-            ends: 0,
-            removed: false,
-        }
-    }
 }
 
 /// A container as seen from outside, all at one moment.

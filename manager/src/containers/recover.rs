@@ -1,20 +1,28 @@
-//! After knarrd has started: every container is brought back to what its record and its shim say together. Intents are
-//! finished or undone, running containers are watched again, ended ones get their true exit status.
+//! After knarrd has started: every container is brought back to what its record, its shim and the kernel say together.
+//! Intents are finished or undone, running containers are watched again, ended ones get their true exit status. A shim
+//! that does not answer keeps neither knarrd nor the other containers waiting: it is asked again in the background.
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use knarr_proto::id::ContainerId;
-use tokio::task::JoinSet;
+use tokio::sync::Semaphore;
 
 use super::error::{ContainerError, files};
-use super::model::{Exit, Identity, Life, Phase, UnixNs};
-use super::{Container, Containers, bundle, signal, table};
+use super::life::Event;
+use super::model::{Exit, Life, Phase, UnixNs};
+use super::reconcile::{self, Loaded};
+use super::{Container, Containers, Link, bundle};
 use crate::error::Chain;
-use crate::shims::{ShimError, Task, TaskExit, TaskStatus, short};
+use crate::shims::{ShimLook, SocketOwner, short};
 
 /// Containers looked at side by side: shims answer within a millisecond, dead ones need a process each.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
+/// How long clients may wait for the slowest shim. What is not settled by then goes on beside them.
+const READY_LIMIT: Duration = Duration::from_secs(1);
+/// Between two attempts to reach a shim that does not answer.
+const RETRY: Duration = Duration::from_secs(1);
 /// Docker's exit code of a container that went down with its machine.
 const MACHINE_RESTARTED: u32 = 255;
 
@@ -23,34 +31,47 @@ const MACHINE_RESTARTED: u32 = 255;
 pub(crate) struct Recovered {
     pub(crate) containers: usize,
     pub(crate) running: usize,
-    /// Directories, snapshots and sockets that belonged to nobody.
+    /// Directories, snapshots and sockets that belonged to no container.
     pub(crate) swept: usize,
 }
 
+/// Whether a container is what its life says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Settled {
+    Yes,
+    /// Its shim does not answer, and is not dead.
+    NotYet,
+}
+
 impl Containers {
-    /// Loads all containers and settles each of them. Called once, before anybody is served.
+    /// Loads all containers and settles each of them. Called once, before any client is served.
     ///
     /// # Errors
     /// [`ContainerError`] when the records cannot be read; a single container's trouble is logged.
     pub(crate) async fn recover(&self) -> Result<Recovered, ContainerError> {
-        let rows = self.parts().store.read("read the containers", table::all).await?;
-        let containers: Vec<Arc<Container>> =
-            rows.into_iter().map(|(identity, life)| self.load(identity, life)).collect();
-        let mut settling = JoinSet::new();
-        for container in containers {
-            if settling.len() >= AT_ONCE {
-                settled(settling.join_next().await);
-            }
-            let this = self.clone();
-            settling.spawn(async move {
-                let _turn = container.turn.lock().await;
-                if let Err(error) = this.settle(&container).await {
-                    tracing::error!(container = %container.id(), error = %Chain(&error), "a container was not recovered");
+        let loaded = self.reconcile().await?;
+        let containers: Vec<Arc<Container>> = loaded.into_iter().map(|loaded| self.load(loaded)).collect();
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        let settling: Vec<_> = containers
+            .into_iter()
+            .map(|container| {
+                let (this, places) = (self.clone(), Arc::clone(&places));
+                self.shared.tasks.spawn(async move {
+                    let place = places.acquire_owned().await;
+                    this.settle_in_time(container).await;
+                    drop(place);
+                })
+            })
+            .collect();
+        let all = async {
+            for settling in settling {
+                if let Err(error) = settling.await {
+                    tracing::error!(%error, "recovering a container was interrupted");
                 }
-            });
-        }
-        while !settling.is_empty() {
-            settled(settling.join_next().await);
+            }
+        };
+        if tokio::time::timeout(READY_LIMIT, all).await.is_err() {
+            tracing::warn!("some containers are still being recovered");
         }
         let swept = self.sweep().await?;
         let registry = self.registry();
@@ -59,11 +80,16 @@ impl Containers {
         Ok(Recovered { containers: registry.by_id.len(), running, swept })
     }
 
-    fn load(&self, identity: Identity, life: Life) -> Arc<Container> {
+    fn load(&self, loaded: Loaded) -> Arc<Container> {
+        let Loaded { identity, mut life, damage } = loaded;
+        if let (Some(damage), false) = (&damage, life.phase.is_live()) {
+            let unknown = Exit { code: 0, finished_at: UnixNs(0), oom_killed: false, error: String::new() };
+            life.exit.get_or_insert(unknown).error.clone_from(damage);
+        }
         let bundle = self.parts().bundles.join(identity.id.as_str());
         let (id, name) = (identity.id.clone(), identity.name.clone());
         let live = usize::from(life.phase.is_live());
-        let container = Arc::new(Container::new(identity, life, bundle));
+        let container = Arc::new(Container { damage, ..Container::new(identity, life, bundle) });
         let mut registry = self.registry();
         registry.id_by_name.insert(name, id.clone());
         registry.by_id.insert(id, Arc::clone(&container));
@@ -71,82 +97,75 @@ impl Containers {
         container
     }
 
-    async fn settle(&self, container: &Arc<Container>) -> Result<(), ContainerError> {
+    /// Settles a container, and leaves one whose shim does not answer to the background.
+    pub(super) async fn settle_in_time(&self, container: Arc<Container>) {
+        if self.settle_in_turn(&container).await == Settled::NotYet {
+            self.settle_later(container);
+        }
+    }
+
+    fn settle_later(&self, container: Arc<Container>) {
+        let this = self.clone();
+        self.shared.tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(RETRY) => {}
+                    () = this.shared.stopping.cancelled() => return,
+                }
+                if this.settle_in_turn(&container).await == Settled::Yes {
+                    return;
+                }
+            }
+        });
+    }
+
+    async fn settle_in_turn(&self, container: &Arc<Container>) -> Settled {
+        let _turn = container.turn.lock().await;
         let life = container.life();
+        if life.removed || container.task().is_some() {
+            return Settled::Yes;
+        }
+        match self.settle(container, life).await {
+            Ok(settled) => settled,
+            Err(error) => {
+                tracing::error!(container = %container.id(), error = %Chain(&error), "a container was not recovered");
+                Settled::Yes
+            }
+        }
+    }
+
+    async fn settle(&self, container: &Arc<Container>, life: Life) -> Result<Settled, ContainerError> {
         match life.phase {
             Phase::Creating | Phase::Removing => {
-                self.end_leftovers(container).await;
-                self.discard(container).await
+                if self.end_leftovers(container).await == Settled::NotYet {
+                    return Ok(Settled::NotYet);
+                }
+                self.discard(container).await?;
             }
             Phase::Created | Phase::Exited => {
-                self.end_leftovers(container).await;
+                if self.end_leftovers(container).await == Settled::NotYet {
+                    return Ok(Settled::NotYet);
+                }
                 if life.phase == Phase::Exited && container.identity.config.auto_remove {
-                    return self.remove_in_turn(container).await;
+                    self.remove_in_turn(container).await?;
                 }
-                Ok(())
             }
-            Phase::Starting | Phase::Running if life.boot_id != self.parts().boot_id => {
-                self.went_down(container, life).await
+            Phase::Starting | Phase::Running | Phase::Paused | Phase::Restarting
+                if life.boot_id != self.parts().boot_id =>
+            {
+                self.went_down(container).await?;
             }
-            Phase::Starting | Phase::Running => self.adopt(container, life).await,
-        }
-    }
-
-    /// The container's shim decides what it is now.
-    async fn adopt(&self, container: &Arc<Container>, life: Life) -> Result<(), ContainerError> {
-        let (task, state) = match self.ask(container).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                let ran = life.phase == Phase::Running || bundle::exit_record(&container.bundle).is_some();
-                if !ran {
-                    return self.undo(container, life).await;
-                }
-                self.ended(container, Err(error)).await;
-                return Ok(());
-            }
-        };
-        container.set_task(Some(task.clone()));
-        match state.status {
-            TaskStatus::Running => {
-                let started_at =
-                    life.started_at.filter(|_| life.phase == Phase::Running).unwrap_or_else(UnixNs::now);
-                let running = Life {
-                    phase: Phase::Running,
-                    pid: state.pid,
-                    started_at: Some(started_at),
-                    ..life.clone()
-                };
-                if running != life {
-                    self.enter(container, running).await?;
-                }
-                self.supervise(Arc::clone(container), task);
-                Ok(())
-            }
-            TaskStatus::Stopped => {
-                self.ended(container, Ok(TaskExit { code: state.exit.code, at: state.exit.at })).await;
-                Ok(())
-            }
-            // knarrd ended between making the task and starting it: nobody is told that it runs.
-            TaskStatus::Created => {
-                if let Err(error) = task.kill("", signal::KILL).await {
-                    tracing::debug!(container = %container.id(), error = %Chain(&error), "the waiting process was not killed");
-                }
-                self.undo(container, life).await
+            Phase::Starting | Phase::Running | Phase::Paused | Phase::Restarting => {
+                return self.meet(container, life).await;
             }
         }
-    }
-
-    async fn ask(&self, container: &Container) -> Result<(Task, crate::shims::TaskState), ShimError> {
-        let task = self.parts().shims.connect(container.id()).await?;
-        let state = task.state().await?;
-        Ok((task, state))
+        Ok(Settled::Yes)
     }
 
     /// Takes a start back. The caller has the turn.
-    async fn undo(&self, container: &Arc<Container>, life: Life) -> Result<(), ContainerError> {
+    pub(super) async fn undo(&self, container: &Arc<Container>) -> Result<(), ContainerError> {
         self.end_shim(container).await;
-        let phase = if life.started_at.is_some() { Phase::Exited } else { Phase::Created };
-        self.enter(container, Life { phase, pid: 0, ..life }).await?;
+        self.enter(container, Event::StartUndone { exit: None }).await?;
         if container.identity.config.auto_remove {
             return self.remove_in_turn(container).await;
         }
@@ -154,7 +173,7 @@ impl Containers {
     }
 
     /// The machine was restarted under it. Its shim's exit record counts, if it got as far as writing one.
-    async fn went_down(&self, container: &Arc<Container>, life: Life) -> Result<(), ContainerError> {
+    async fn went_down(&self, container: &Arc<Container>) -> Result<(), ContainerError> {
         let exit = match bundle::exit_record(&container.bundle) {
             Some(record) => Exit {
                 code: record.code,
@@ -169,8 +188,7 @@ impl Containers {
                 error: "the machine was restarted while it ran".to_owned(),
             },
         };
-        let exited = Life { phase: Phase::Exited, pid: 0, exit: Some(exit), ends: life.ends + 1, ..life };
-        self.enter(container, exited).await?;
+        self.enter(container, Event::Ended(exit)).await?;
         if container.identity.config.auto_remove {
             return self.remove_in_turn(container).await;
         }
@@ -178,79 +196,103 @@ impl Containers {
     }
 
     /// A container that does not run may still have a shim, or mounts: knarrd ended before it had cleaned up.
-    async fn end_leftovers(&self, container: &Container) {
-        if !self.parts().shims.socket(container.id()).exists() {
-            let directory = container.bundle.clone();
-            let unmounted = tokio::task::spawn_blocking(move || bundle::unmount(&directory)).await;
-            if let Ok(Err(error)) = unmounted {
-                tracing::warn!(container = %container.id(), error = %Chain(&error), "a root filesystem is still mounted");
+    async fn end_leftovers(&self, container: &Container) -> Settled {
+        let socket = self.parts().shims.socket(container.id());
+        match self.parts().shims.look(container.id(), &container.bundle).await {
+            ShimLook::HasTask(task, _) | ShimLook::NoTask(task) => container.set_link(Link::Task(task)),
+            ShimLook::Dead { .. } if !socket.exists() => {
+                let directory = container.bundle.clone();
+                let unmounted = tokio::task::spawn_blocking(move || bundle::unmount(&directory)).await;
+                if let Ok(Err(error)) = unmounted {
+                    tracing::warn!(container = %container.id(), error = %Chain(&error), "a root filesystem is still mounted");
+                }
+                return Settled::Yes;
             }
-            return;
+            ShimLook::Dead { .. } => {}
+            ShimLook::Unknown(error) => {
+                container.set_link(Link::Silent(Chain(&error).to_string()));
+                return Settled::NotYet;
+            }
         }
-        container.set_task(self.parts().shims.connect(container.id()).await.ok());
         self.end_shim(container).await;
+        Settled::Yes
     }
 
-    /// Removes directories, snapshots and sockets that belong to no container.
+    /// Clears away what belongs to no container: empty bundles, snapshots, sockets.
     async fn sweep(&self) -> Result<usize, ContainerError> {
         let ids: HashSet<ContainerId> = self.registry().by_id.keys().cloned().collect();
-        let shorts: HashSet<String> = ids.iter().map(|id| short(id).to_owned()).collect();
-        let parts = self.parts();
+        let bundles = self.parts().bundles.clone();
+        let known = ids.clone();
+        let cleared = move || reconcile::clear_bundles(&bundles, &known);
+        let mut swept = tokio::task::spawn_blocking(cleared).await??;
+        let snapshots = self.parts().snapshots.list().await;
+        for snapshot in snapshots.map_err(|source| ContainerError::Snapshot { doing: "list", source })? {
+            let is_orphan = snapshot.kind == crate::snapshots::Kind::Active
+                && snapshot.key.parse::<ContainerId>().is_ok_and(|id| !ids.contains(&id));
+            if is_orphan {
+                let kept = self.parts().snapshots.set_aside(&snapshot.key).await;
+                let kept = kept.map_err(|source| ContainerError::Snapshot { doing: "set aside", source });
+                swept += logged("an orphaned snapshot", kept);
+            }
+        }
+        Ok(swept + self.sweep_shims(&ids).await? + self.sweep_attach_sockets(&ids).await?)
+    }
+
+    /// Ends shims that have no container, and leaves alone those that have one.
+    async fn sweep_shims(&self, ids: &HashSet<ContainerId>) -> Result<usize, ContainerError> {
+        let directory = &self.parts().shims.sockets;
+        let unknown = self.parts().shims.unknown_sockets(ids).await.map_err(files("read", directory))?;
         let mut swept = 0;
-        for name in names(&parts.bundles)? {
-            if ids.iter().any(|id| id.as_str() == name) {
+        for socket in unknown {
+            let path = socket.path;
+            swept += match socket.owner {
+                SocketOwner::Dead => {
+                    let removed = std::fs::remove_file(&path).map_err(files("remove", path));
+                    logged("an orphaned shim's socket", removed)
+                }
+                SocketOwner::EmptyShim(task) => {
+                    logged("an orphaned shim", task.shutdown().await.map_err(ContainerError::from))
+                }
+                SocketOwner::Container { id, bundle, state, .. } => {
+                    let bundle = bundle.display();
+                    tracing::error!(container = %id, %bundle, pid = state.pid, "a container runs that no record or directory here belongs to: it is left alone");
+                    0
+                }
+                SocketOwner::Silent(error) => {
+                    tracing::warn!(socket = %path.display(), error = %Chain(&error), "a shim that belongs to no container does not answer");
+                    0
+                }
+            };
+        }
+        Ok(swept)
+    }
+
+    async fn sweep_attach_sockets(&self, ids: &HashSet<ContainerId>) -> Result<usize, ContainerError> {
+        let shorts: HashSet<&str> = ids.iter().map(short).collect();
+        let directory = &self.parts().attach;
+        let mut swept = 0;
+        for name in reconcile::names(directory)? {
+            let owner = name.split(['.', '-']).next().unwrap_or_default();
+            let path = directory.join(&name);
+            if shorts.contains(owner) || tokio::net::UnixStream::connect(&path).await.is_ok() {
                 continue;
             }
-            let (directory, id) = (parts.bundles.join(&name), name.parse::<ContainerId>());
-            if let (Ok(id), true) = (id, directory.join("config.json").exists())
-                && let Err(error) = parts.shims.clean_up(&id, &directory).await
-            {
-                tracing::warn!(container = %id, error = %Chain(&error), "an orphan's task was not cleaned up");
-            }
-            swept += usize::from(logged("an orphaned bundle", bundle::remove(&directory)));
-        }
-        let snapshots = parts.snapshots.list().await;
-        for snapshot in snapshots.map_err(|source| ContainerError::Snapshot { doing: "list", source })? {
-            let orphan = snapshot.kind == crate::snapshots::Kind::Active
-                && snapshot.key.parse::<ContainerId>().is_ok_and(|id| !ids.contains(&id));
-            if orphan {
-                let kept = parts.snapshots.set_aside(&snapshot.key).await;
-                let kept = kept.map_err(|source| ContainerError::Snapshot { doing: "set aside", source });
-                swept += usize::from(logged("an orphaned snapshot", kept));
-            }
-        }
-        for directory in [&parts.attach, &parts.shims.sockets] {
-            for name in names(directory)? {
-                let owner = name.split(['.', '-']).next().unwrap_or_default();
-                let path = directory.join(&name);
-                if shorts.contains(owner) || tokio::net::UnixStream::connect(&path).await.is_ok() {
-                    continue;
-                }
-                swept += usize::from(logged(
-                    "an orphaned socket",
-                    std::fs::remove_file(&path).map_err(files("remove", path)),
-                ));
-            }
+            let removed = std::fs::remove_file(&path).map_err(files("remove", path));
+            swept += logged("an orphaned attach socket", removed);
         }
         Ok(swept)
     }
 }
 
-fn names(directory: &std::path::Path) -> Result<Vec<String>, ContainerError> {
-    let entries = std::fs::read_dir(directory).map_err(files("read", directory))?;
-    Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
-}
-
-fn logged(what: &'static str, removed: Result<(), ContainerError>) -> bool {
-    match removed {
-        Ok(()) => tracing::info!(what, "swept"),
-        Err(error) => tracing::warn!(what, error = %Chain(&error), "not swept"),
-    }
-    true
-}
-
-fn settled(joined: Option<Result<(), tokio::task::JoinError>>) {
-    if let Some(Err(error)) = joined {
-        tracing::error!(%error, "recovering a container was interrupted");
+fn logged(what: &'static str, done: Result<(), ContainerError>) -> usize {
+    match done {
+        Ok(()) => {
+            tracing::info!(what, "swept");
+            1
+        }
+        Err(error) => {
+            tracing::warn!(what, error = %Chain(&error), "not swept");
+            0
+        }
     }
 }

@@ -2,19 +2,16 @@
 //! repeated from any point.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use knarr_proto::id::ContainerId;
 use knarr_proto::kind::Kind;
 
 use super::error::{ContainerError, files};
+use super::life::Event;
 use super::model::{Life, Phase};
-use super::{Container, Containers, bundle, signal, table};
+use super::{Container, Containers, bundle, table};
 use crate::error::Chain;
 use crate::snapshots::SnapshotError;
-
-/// How long a process may take to die of SIGKILL before removal gives up: it is stuck in the kernel then.
-const KILL_LIMIT: Duration = Duration::from_secs(30);
 
 impl Containers {
     /// Removes a container; a running one only with `force`.
@@ -29,6 +26,8 @@ impl Containers {
                 if !force {
                     return Err(ContainerError::Running(container.name()));
                 }
+                // One that is being started is waited for first.
+                drop(container.turn.lock().await);
                 this.kill_and_wait(&container).await?;
             }
             let _turn = container.turn.lock().await;
@@ -38,38 +37,27 @@ impl Containers {
         .await
     }
 
-    async fn kill_and_wait(&self, container: &Arc<Container>) -> Result<(), ContainerError> {
-        // One that is being started is waited for first.
-        drop(container.turn.lock().await);
-        self.signal(container, signal::KILL).await?;
-        let mut life = container.life.subscribe();
-        let ended = tokio::time::timeout(KILL_LIMIT, life.wait_for(|life| !life.phase.is_live())).await;
-        match ended {
-            Ok(_) => Ok(()),
-            Err(_) => Err(ContainerError::Unkillable(container.name())),
-        }
-    }
-
     pub(super) async fn remove_in_turn(&self, container: &Arc<Container>) -> Result<(), ContainerError> {
         let life = container.life();
         if life.removed {
             return Ok(());
         }
         match life.phase {
-            Phase::Creating | Phase::Starting => {
+            Phase::Creating | Phase::Starting | Phase::Restarting => {
                 return Err(ContainerError::State {
                     doing: "remove",
                     name: container.name(),
                     phase: life.phase,
                 });
             }
-            Phase::Running => return Err(ContainerError::Running(container.name())),
+            Phase::Running | Phase::Paused => return Err(ContainerError::Running(container.name())),
             Phase::Created | Phase::Exited | Phase::Removing => {}
         }
-        let removing = Life { phase: Phase::Removing, ..life };
-        match self.enter(container, removing.clone()).await {
+        match self.enter(container, Event::RemovalAsked).await {
             // Removing its files makes the room, and can be asked for again if it is interrupted.
-            Err(error) if error.kind() == Kind::ResourceExhausted => self.show(container, removing),
+            Err(error) if error.kind() == Kind::ResourceExhausted => {
+                self.show(container, container.after(Event::RemovalAsked)?);
+            }
             entered => entered?,
         }
         self.discard(container).await?;

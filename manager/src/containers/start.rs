@@ -7,10 +7,11 @@ use knarr_proto::stdio::{KnarrStdio, LogTarget};
 use tokio::net::UnixStream;
 
 use super::error::{self, ContainerError};
-use super::model::{Exit, Life, Phase, UnixNs};
+use super::life::Event;
+use super::model::{Exit, Phase, UnixNs};
 use super::spec::RootfsFacts;
 use super::spec::volumes::volume_roots;
-use super::{Container, Containers, bundle, rootfs, spec, user};
+use super::{Container, Containers, Link, bundle, rootfs, spec, user};
 use crate::error::Chain;
 use crate::shims::{CreateTask, Task, TaskStdio, shim_mount, short};
 use crate::snapshots::Mount;
@@ -48,35 +49,35 @@ impl Containers {
     ) -> Result<Started, ContainerError> {
         let _turn = container.turn.lock().await;
         let before = container.life();
+        if let Some(cause) = &container.damage {
+            return Err(ContainerError::Damaged { name: container.name(), cause: cause.clone() });
+        }
         match before.phase {
-            Phase::Created | Phase::Exited => {}
-            Phase::Running => {
+            Phase::Running | Phase::Paused => {
                 let streams = if attach { Some(self.connect_streams(container).await?) } else { None };
                 return Ok(Started { pid: before.pid, streams });
             }
-            phase => return Err(ContainerError::State { doing: "start", name: container.name(), phase }),
+            // The others, the table lets through or not.
+            _ => {}
         }
-        let intent = Life { phase: Phase::Starting, boot_id: self.parts().boot_id.clone(), ..before.clone() };
-        self.enter(container, intent).await?;
+        container.is_killed.store(false, std::sync::atomic::Ordering::Relaxed);
+        self.enter(container, Event::StartAsked { boot_id: self.parts().boot_id.clone() }).await?;
         let (task, started) = match self.launch(container, attach).await {
             Ok(launched) => launched,
             Err(error) => {
-                self.undo_start(container, &before, &error).await;
+                self.undo_start(container, &error).await;
                 return Err(error);
             }
         };
-        let running = Life {
-            phase: Phase::Running,
-            pid: started.pid,
-            started_at: Some(UnixNs::now()),
-            ..container.life()
-        };
-        container.set_task(Some(task.clone()));
+        let event = Event::Started { pid: started.pid, at: UnixNs::now() };
+        let durability = event.durability(container.identity.config.auto_remove);
+        let running = container.after(event)?;
+        container.set_link(Link::Task(task.clone()));
         self.publish(container, "start", &[]);
         // The process runs whatever becomes of the record: watch it first, and do not take it back.
         self.supervise(Arc::clone(container), task);
         self.show(container, running.clone());
-        self.enter(container, running).await?;
+        self.record(container, &running, durability).await?;
         Ok(started)
     }
 
@@ -87,7 +88,7 @@ impl Containers {
         let (mounts, task) = tokio::join!(self.write_bundle(container), spawned);
         let task = task?;
         // From here on a failure is undone through the task.
-        container.set_task(Some(task.clone()));
+        container.set_link(Link::Task(task.clone()));
         let mounts = mounts?;
         let ready = began.elapsed();
         let is_for_once = container.identity.config.auto_remove;
@@ -152,7 +153,7 @@ impl Containers {
     }
 
     /// Back to where it was, with the reason kept; the first error is the one that is told.
-    async fn undo_start(&self, container: &Arc<Container>, before: &Life, cause: &ContainerError) {
+    async fn undo_start(&self, container: &Arc<Container>, cause: &ContainerError) {
         self.end_shim(container).await;
         let exit = Exit {
             code: cause.reason().map_or(NOT_STARTED, super::CommandReason::exit_code),
@@ -160,10 +161,12 @@ impl Containers {
             oom_killed: false,
             error: Chain(cause).to_string(),
         };
-        let life = Life { exit: Some(exit), pid: 0, ends: before.ends + 1, ..before.clone() };
-        if let Err(error) = self.enter(container, life.clone()).await {
+        let event = Event::StartUndone { exit: Some(exit) };
+        if let Err(error) = self.enter(container, event.clone()).await {
             tracing::error!(container = %container.id(), error = %Chain(&error), "a failed start was not recorded");
-            self.show(container, life);
+            if let Ok(life) = container.after(event) {
+                self.show(container, life);
+            }
         }
         if container.identity.config.auto_remove {
             self.remove_in_turn_or_log(container).await;

@@ -38,14 +38,23 @@ impl Containers {
         let mut life = container.life.subscribe();
         self.signal(&container, number).await?;
         if tokio::time::timeout(patience, life.wait_for(|life| !life.phase.is_live())).await.is_err() {
-            self.signal(&container, signal::KILL).await?;
-            let ended = tokio::time::timeout(KILL_LIMIT, life.wait_for(|life| !life.phase.is_live())).await;
-            if ended.is_err() {
-                return Err(ContainerError::Unkillable(container.name()));
-            }
+            self.kill_and_wait(&container).await?;
         }
         self.publish(&container, "stop", &[]);
         Ok(())
+    }
+
+    /// Sends SIGKILL, and returns when the container has ended.
+    ///
+    /// # Errors
+    /// [`ContainerError::Unkillable`] when it does not end.
+    pub(super) async fn kill_and_wait(&self, container: &Arc<Container>) -> Result<(), ContainerError> {
+        let mut life = container.life.subscribe();
+        let pid = life.borrow().pid;
+        self.signal(container, signal::KILL).await?;
+        let ended = tokio::time::timeout(KILL_LIMIT, life.wait_for(|life| !life.phase.is_live())).await;
+        let stuck = |_| ContainerError::Unkillable { name: container.name(), pid, limit: KILL_LIMIT };
+        ended.map(drop).map_err(stuck)
     }
 
     /// Sends one signal to the first process; an empty text is SIGKILL.
@@ -55,13 +64,21 @@ impl Containers {
     pub(crate) async fn kill(&self, text: &str, signal_text: &str) -> Result<(), ContainerError> {
         let container = self.find(text)?;
         let number = if signal_text.is_empty() { signal::KILL } else { signal::parse(signal_text)? };
-        container.running_task()?;
+        if container.life().phase != super::Phase::Running {
+            return Err(ContainerError::NotRunning(container.name()));
+        }
         self.signal(&container, number).await
     }
 
     /// Sends a signal; that the process is gone already is no error.
     pub(super) async fn signal(&self, container: &Arc<Container>, number: i32) -> Result<(), ContainerError> {
-        let Ok(task) = container.running_task() else { return Ok(()) };
+        let task = match container.running_task() {
+            Ok(task) => task,
+            Err(ContainerError::NotReached { .. }) => {
+                return self.signal_without_shim(container, number).await;
+            }
+            Err(_) => return Ok(()),
+        };
         match task.kill("", number).await {
             Ok(()) => {
                 self.publish(container, "kill", &[("signal", number.to_string())]);

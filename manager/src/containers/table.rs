@@ -38,19 +38,41 @@ pub(super) fn delete(tx: &Transaction<'_>, id: &ContainerId) -> Result<(), rusql
     Ok(())
 }
 
+/// A row as it is read: what cannot be understood of it costs only itself.
+pub(super) struct Row {
+    /// The id as it is there, to find the row by.
+    pub(super) key: Vec<u8>,
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) phase: String,
+    pub(super) identity: Result<Identity, serde_json::Error>,
+    pub(super) life: Result<Life, serde_json::Error>,
+}
+
 /// Every container.
-pub(super) fn all(tx: &Transaction<'_>) -> Result<Vec<(Identity, Life)>, rusqlite::Error> {
-    let mut statement = tx.prepare("SELECT identity, life FROM containers")?;
+pub(super) fn all(tx: &Transaction<'_>) -> Result<Vec<Row>, rusqlite::Error> {
+    let mut statement = tx.prepare("SELECT id, name, phase, identity, life FROM containers")?;
     let rows = statement.query_map([], |row| {
-        let parse = |column, error| {
-            rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+        // Text that is no longer UTF-8 is still text, of which the rest may be right.
+        let text = |column| {
+            row.get_ref(column)
+                .map(|value| String::from_utf8_lossy(value.as_bytes().unwrap_or_default()).into_owned())
         };
-        let (identity, life): (String, String) = (row.get(0)?, row.get(1)?);
-        let identity = serde_json::from_str(&identity).map_err(|error| parse(0, error))?;
-        let life = serde_json::from_str(&life).map_err(|error| parse(1, error))?;
-        Ok((identity, life))
+        Ok(Row {
+            key: row.get_ref(0)?.as_bytes().unwrap_or_default().to_vec(),
+            id: text(0)?,
+            name: text(1)?,
+            phase: text(2)?,
+            identity: serde_json::from_str(&text(3)?),
+            life: serde_json::from_str(&text(4)?),
+        })
     })?;
     rows.collect()
+}
+
+/// Forgets the row with this key, whatever it is.
+pub(super) fn delete_key(tx: &Transaction<'_>, key: &[u8]) -> Result<(), rusqlite::Error> {
+    tx.execute("DELETE FROM containers WHERE id = CAST(?1 AS TEXT)", [key]).map(drop)
 }
 
 fn phase(life: &Life) -> String {

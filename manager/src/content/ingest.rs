@@ -226,7 +226,6 @@ impl Drop for Ingest {
     }
 }
 
-
 fn open(path: &Path, keep: bool) -> Result<File, ContentError> {
     let open =
         || OpenOptions::new().read(true).write(true).create(true).truncate(!keep).mode(0o600).open(path);

@@ -39,13 +39,16 @@ pub(crate) struct Content {
     shared: Arc<Shared>,
 }
 
+/// Held by the one that writes.
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
 struct Shared {
     blobs: PathBuf,
     ingest: PathBuf,
     damaged: PathBuf,
     next_unnamed: AtomicU64,
     /// One writer for each digest and origin; unused entries are dropped when the next one is made.
-    writers: Mutex<HashMap<(Digest, Origin), Arc<tokio::sync::Mutex<()>>>>,
+    writers: Mutex<HashMap<(Digest, Origin), Turn>>,
 }
 
 /// Where a download comes from. Only downloads from the same origin share a partial file and wait for one another, so
@@ -412,7 +415,7 @@ impl Content {
         Ok(digests)
     }
 
-    fn writer(&self, digest: &Digest, origin: &Origin) -> Arc<tokio::sync::Mutex<()>> {
+    fn writer(&self, digest: &Digest, origin: &Origin) -> Turn {
         let mut writers = self.shared.writers.lock().unwrap_or_else(PoisonError::into_inner);
         writers.retain(|_, writer| Arc::strong_count(writer) > 1);
         Arc::clone(writers.entry((digest.clone(), origin.clone())).or_default())

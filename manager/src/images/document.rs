@@ -492,7 +492,7 @@ mod tests {
         ] {
             configuration(largest.as_bytes()).expect("just inside");
             let outside = configuration(larger.as_bytes());
-            assert!(matches!(outside, Err(DocumentError::TooMany { .. })), "{:.60}: {outside:?}", larger);
+            assert!(matches!(outside, Err(DocumentError::TooMany { .. })), "{larger:.60}: {outside:?}");
         }
     }
 

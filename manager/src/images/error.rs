@@ -46,9 +46,9 @@ pub(crate) enum ImageError {
         /// As the caller named it.
         image: String,
         /// The platform that was asked for.
-        wanted: Platform,
+        wanted: String,
         /// The image's.
-        offered: Platform,
+        offered: String,
     },
     /// An image has no more than a bounded number of references.
     #[error("image {image} has {limit} references already: remove some with `knarr rmi`")]

@@ -34,7 +34,23 @@ pub(crate) struct DamagedImage {
 }
 
 impl Listed {
-    fn references(&mut self) -> &mut Vec<String> {
+    /// Digest of its configuration.
+    pub(crate) fn id(&self) -> &Digest {
+        match self {
+            Self::Whole(image) => &image.id,
+            Self::Damaged(image) => &image.id,
+        }
+    }
+
+    /// Its full references, sorted.
+    pub(crate) fn references(&self) -> &[String] {
+        match self {
+            Self::Whole(image) => &image.references,
+            Self::Damaged(image) => &image.references,
+        }
+    }
+
+    fn references_mut(&mut self) -> &mut Vec<String> {
         match self {
             Self::Whole(image) => &mut image.references,
             Self::Damaged(image) => &mut image.references,
@@ -79,7 +95,9 @@ impl Filters {
     /// Leaves an image those of its references that were asked for.
     fn narrow(&self, image: &mut Listed) {
         if let Some(patterns) = self.values_by_key.get("reference") {
-            image.references().retain(|reference| patterns.iter().any(|pattern| names(pattern, reference)));
+            image
+                .references_mut()
+                .retain(|reference| patterns.iter().any(|pattern| names(pattern, reference)));
         }
     }
 }

@@ -24,7 +24,7 @@ use oci_spec::image::ImageConfiguration;
 pub(crate) use archive::{Export, Input, Loaded};
 pub(crate) use document::DocumentError;
 pub(crate) use error::ImageError;
-pub(crate) use list::{Filters, Listed};
+pub(crate) use list::{DamagedImage, Filters, Listed};
 pub(crate) use platform::Platform;
 pub(crate) use pull::{Credentials, Phase, Progress, PullRequest, Pulled};
 pub(crate) use reference::{ImageName, Reference};
@@ -182,8 +182,8 @@ impl Images {
         match platform {
             Some(wanted) if wanted.fit(&image.platform).is_none() => Err(ImageError::OtherPlatform {
                 image: name.to_owned(),
-                wanted: wanted.clone(),
-                offered: image.platform,
+                wanted: wanted.to_string(),
+                offered: image.platform.to_string(),
             }),
             _ => Ok(image),
         }

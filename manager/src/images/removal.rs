@@ -75,7 +75,7 @@ impl Images {
                 Ok(gone) => deleted.extend(gone.into_iter().filter(|gone| *gone != id)),
                 // The image is removed all the same; the next collection tries again.
                 Err(error) => {
-                    tracing::warn!(image = id, error = %Chain(&error), "what an image left was not collected")
+                    tracing::warn!(image = id, error = %Chain(&error), "what an image left was not collected");
                 }
             }
         }

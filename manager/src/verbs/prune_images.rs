@@ -19,12 +19,12 @@ pub(crate) async fn prune_images(
     let filters = Filters::parse(if all { None } else { Some(dangling) })?;
     let (mut removed, mut failed) = (Removed::default(), None);
     for image in images.list(&filters).await? {
-        let users = containers.users_of(&image.id);
+        let users = containers.users_of(image.id());
         if !users.running.is_empty() || !users.stopped.is_empty() {
             continue;
         }
-        let id = [image.id.to_string()];
-        let names = if image.references.is_empty() { &id[..] } else { &image.references };
+        let id = [image.id().to_string()];
+        let names = if image.references().is_empty() { &id[..] } else { image.references() };
         for name in names {
             match remove_image(images, containers, name, false).await {
                 Ok(gone) => {

@@ -275,9 +275,8 @@ impl Container {
 
     /// Ends what the runtime no longer knows: its state has been lost. What has ended already takes no time.
     async fn end_without_runtime(&self) -> Result<(), TaskError> {
-        match self.init.signal(Signal::KILL) {
-            Err(error @ TaskError::Kill(_)) => return Err(error),
-            _ => {}
+        if let Err(error @ TaskError::Kill(_)) = self.init.signal(Signal::KILL) {
+            return Err(error);
         }
         let (cgroups, since) = (self.own_cgroups.clone(), self.init.start_time());
         let ended = tokio::task::spawn_blocking(move || own::end(&cgroups, since)).await;
@@ -288,7 +287,11 @@ impl Container {
     pub(super) fn renew_sockets(&self) -> io::Result<()> {
         let execs: Vec<_> = self.execs().values().cloned().collect();
         let all = std::iter::once(&self.init).chain(&execs).filter_map(|process| process.streams());
-        all.fold(Ok(()), |first, streams| first.and(streams.renew_socket()))
+        let mut renewed = Ok(());
+        for streams in all {
+            renewed = renewed.and(streams.renew_socket());
+        }
+        renewed
     }
 
     /// The process of this exec id; the empty one is the first process's.

@@ -8,7 +8,9 @@ use tonic::{Request, Response, Status, Streaming};
 use super::containers::Replies;
 use super::{pieces, transfers, translate};
 use crate::containers::Containers;
-use crate::images::{Credentials, DamagedImage, Filters, Image, ImageError, Images, Listed, Platform, PullRequest};
+use crate::images::{
+    Credentials, DamagedImage, Filters, Image, ImageError, Images, Listed, Platform, PullRequest,
+};
 use crate::verbs;
 
 /// The service, on the noun; the containers say which images are in use.

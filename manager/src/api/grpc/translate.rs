@@ -126,7 +126,8 @@ pub(super) fn size(size: v1::TerminalSize) -> TerminalSize {
 fn state(phase: Phase) -> v1::ContainerState {
     match phase {
         Phase::Creating | Phase::Created | Phase::Starting => v1::ContainerState::Created,
-        Phase::Running => v1::ContainerState::Running,
+        Phase::Running | Phase::Restarting => v1::ContainerState::Running,
+        Phase::Paused => v1::ContainerState::Paused,
         Phase::Exited => v1::ContainerState::Exited,
         Phase::Removing => v1::ContainerState::Removing,
     }

@@ -22,7 +22,7 @@ struct Writer {
 }
 
 enum State {
-    Idle(Ingest),
+    Idle(Box<Ingest>),
     Writing(JoinHandle<Result<Ingest, ContentError>>),
     /// It failed, and said so.
     Ended,
@@ -30,7 +30,7 @@ enum State {
 
 impl Writer {
     fn new(ingest: Ingest) -> Self {
-        Self { piece: Vec::with_capacity(PIECE_BYTES), state: State::Idle(ingest) }
+        Self { piece: Vec::with_capacity(PIECE_BYTES), state: State::Idle(Box::new(ingest)) }
     }
 
     async fn write(&mut self, mut bytes: &[u8]) -> Result<(), RegistryError> {
@@ -72,7 +72,7 @@ impl Writer {
 
     async fn ingest(&mut self) -> Result<Ingest, RegistryError> {
         match std::mem::replace(&mut self.state, State::Ended) {
-            State::Idle(ingest) => Ok(ingest),
+            State::Idle(ingest) => Ok(*ingest),
             State::Writing(writing) => Ok(writing.await??),
             State::Ended => unreachable!("the download ends with the first error of its writer"),
         }
