@@ -93,7 +93,6 @@ fn no_image_can_have_a_name_that_passes_for_another_s_id() {
         hex.clone(),
         hex[..63].to_owned(),
         hex[..12].to_owned(),
-        hex[..4].to_owned(),
         format!("docker.io/library/{}", &hex[..12]),
         format!("docker.io/sha256:{}", &hex[..12]),
         format!("index.docker.io/library/{}:latest", &hex[..12]),
@@ -131,10 +130,19 @@ fn no_image_can_have_a_name_that_passes_for_another_s_id() {
             assert_eq!(image.id, victim.id, "{text}");
         }
     }
-    for text in &texts[..7] {
+    for text in &texts[..6] {
         assert_eq!(inspect(&grpc, text).expect(text).id, victim.id);
     }
-    for text in ["cafe:1", "user/cafe", "localhost/sha256:cafe", "abc"] {
+    // Few digits may be a word that people call their images by: whichever is meant has to be said then.
+    for digits in [4, 7, 11] {
+        let (text, tagged) = (&hex[..digits], format!("{}:latest", &hex[..digits]));
+        import(&grpc, &docker_archive(&scratch, &attacker, &[text])).expect("a short name");
+        let status = inspect(&grpc, text).expect_err(text);
+        assert_eq!(status.code(), Code::InvalidArgument, "{text}: {status:?}");
+        assert_eq!(inspect(&grpc, &tagged).expect(&tagged).id, own.id);
+        assert_eq!(inspect(&grpc, &format!("sha256:{text}")).expect(text).id, victim.id);
+    }
+    for text in ["cafe", "cafe:1", "user/cafe", "localhost/sha256:cafe", "abc"] {
         let request = v1::TagImageRequest { source: "mine:1".to_owned(), target: text.to_owned() };
         grpc.wait(grpc.images().tag(request)).expect(text);
         assert_eq!(inspect(&grpc, text).expect(text).id, own.id);

@@ -35,6 +35,14 @@ pub(crate) enum ImageError {
     /// Several images' ids begin like this.
     #[error("image id {0} is ambiguous: give more of its digits")]
     Ambiguous(String),
+    /// Another image is called as this one's id begins.
+    #[error(
+        "{name} is ambiguous: it is the name of an image, and the id of another one begins with it: write {name}:latest or sha256:{name}"
+    )]
+    IdAndName {
+        /// As the caller wrote it.
+        name: String,
+    },
     /// A reference with a digest cannot be given to an image.
     #[error("cannot tag an image as {0}: a digest says what an image is, it cannot be given to one")]
     TagWithDigest(String),
@@ -168,6 +176,7 @@ impl ImageError {
             Self::Reference { .. }
             | Self::Platform(_)
             | Self::Ambiguous(_)
+            | Self::IdAndName { .. }
             | Self::TagWithDigest(_)
             | Self::Filter { .. }
             | Self::NothingToExport { .. } => Kind::InvalidArgument,

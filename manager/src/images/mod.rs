@@ -228,7 +228,16 @@ impl Images {
             let mut found = read.await?;
             match (found.pop(), found.pop()) {
                 (Some(_), Some(_)) => return Err(ImageError::Ambiguous(name.to_owned())),
-                (Some(record), None) => return Ok(Match { record, reference: None }),
+                (Some(record), None) => {
+                    let other = match &reference {
+                        Some(reference) => self.called(reference).await?,
+                        None => None,
+                    };
+                    return match other.is_some_and(|other| other.id != record.id) {
+                        true => Err(ImageError::IdAndName { name: name.to_owned() }),
+                        false => Ok(Match { record, reference: None }),
+                    };
+                }
                 (None, _) => {}
             }
         }
@@ -241,10 +250,13 @@ impl Images {
             let record = self.best_fit(read.await?, platform).await.ok_or_else(not_here)?;
             return Ok(Match { record, reference: None });
         }
-        let full = reference.to_string();
-        let read = self.shared.store.read("find an image", move |tx| records::by_reference(tx, &full));
-        let record = read.await?.ok_or_else(not_here)?;
+        let record = self.called(&reference).await?.ok_or_else(not_here)?;
         Ok(Match { record, reference: Some(reference.to_string()) })
+    }
+
+    async fn called(&self, reference: &Reference) -> Result<Option<Record>, ImageError> {
+        let full = reference.to_string();
+        Ok(self.shared.store.read("find an image", move |tx| records::by_reference(tx, &full)).await?)
     }
 
     /// An index has one digest and several images; the first that fits best, or else the first.

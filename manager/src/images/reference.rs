@@ -23,6 +23,8 @@ const MAX_NAME_BYTES: usize = 255;
 const MAX_TAG_BYTES: usize = 128;
 /// The shortest beginning of an id that is taken for one.
 const MIN_ID_DIGITS: usize = 4;
+/// As many digits of an id as lists show. So many are no name for an image; fewer may be a word ("cafe").
+const SHOWN_ID_DIGITS: usize = 12;
 /// What an id begins with.
 const ID_ALGORITHMS: [&str; 2] = ["sha256", "sha512"];
 /// Longer texts are not even looked at; 255 + 128 + a sha512 digest fit well below.
@@ -70,7 +72,7 @@ pub(crate) enum InvalidReference {
     Digest(#[source] InvalidDigest),
     /// It would be taken for an id.
     #[error(
-        "invalid image name {0:?}: sha256:… and {MIN_ID_DIGITS} to 64 hexadecimal digits are image ids: choose another name"
+        "invalid image name {0:?}: sha256:… and {SHOWN_ID_DIGITS} to 64 hexadecimal digits are image ids: choose another name"
     )]
     LooksLikeId(String),
     /// It begins like an id.
@@ -86,7 +88,7 @@ pub(crate) enum InvalidReference {
 pub(crate) enum ImageName {
     /// The beginning of an id, `sha256:…`.
     Id(String),
-    /// Bare digits: the beginning of an id if there is such an image, else an old reference.
+    /// Bare digits: the beginning of an id, or a reference. With an image for each, it is ambiguous.
     IdOrReference(String, Reference),
     /// A reference.
     Reference(Reference),
@@ -156,7 +158,8 @@ impl Reference {
             return Ok(());
         };
         let Some(tag) = &self.tag else { return Ok(()) };
-        if ID_ALGORITHMS.contains(&name) || (tag == DEFAULT_TAG && is_id_digits(name, "sha256")) {
+        let is_shown_id = name.len() >= SHOWN_ID_DIGITS && is_id_digits(name, "sha256");
+        if ID_ALGORITHMS.contains(&name) || (tag == DEFAULT_TAG && is_shown_id) {
             return Err(InvalidReference::LooksLikeId(quoted(&self.to_string())));
         }
         Ok(())
@@ -331,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_can_be_an_id_is_one_first_and_is_no_name_for_an_image() {
+    fn a_text_that_can_be_an_id_is_one_first_and_a_shown_one_is_no_name() {
         type Is = fn(&ImageName) -> bool;
         let id: Is = |name| matches!(name, ImageName::Id(_));
         let either: Is = |name| matches!(name, ImageName::IdOrReference(..));
@@ -346,14 +349,15 @@ mod tests {
             (HEX, id, false),
             (&HEX[..63], either, false),
             (&HEX[..12], either, false),
-            ("cafe", either, false),
+            (&HEX[..11], either, true),
+            ("cafe", either, true),
             ("abc", reference, true),
             ("cafe:1", reference, true),
             ("cafe/x", reference, true),
             ("cafex", reference, true),
-            ("docker.io/cafe", reference, false),
-            ("docker.io/library/cafe:latest", reference, false),
-            ("library/cafe", reference, false),
+            ("docker.io/cafe", reference, true),
+            (&format!("docker.io/library/{}:latest", &HEX[..12]), reference, false),
+            (&format!("library/{}", &HEX[..12]), reference, false),
             ("index.docker.io/library/sha256:cafe", reference, false),
             ("docker.io/sha256", reference, false),
             ("library/sha256:1", reference, false),
