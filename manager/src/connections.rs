@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
-use crate::api::AuthorityFilter;
+use crate::authority::AuthorityFilter;
 
 /// A client has so long to make its first call, or its next one, before it has to give way; less, when it has not even
 /// said in which protocol it speaks.

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod authority;
 mod cgroups;
 mod connections;
 mod containers;

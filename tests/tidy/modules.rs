@@ -9,9 +9,10 @@ use crate::{File, none};
 const SOURCE: &str = "manager/src/";
 
 /// Each module of the manager and its floor, from the ground up.
-const FLOORS: [(usize, &[&str]); 10] = [
+const FLOORS: [(usize, &[&str]); 11] = [
     // Leaves: they know no noun.
-    (0, &["error", "failure", "files", "filters", "held", "lost", "notify", "time", "trees"]),
+    (0, &["authority", "cgroups", "error", "failure", "files", "filters", "held", "inherited", "limits"]),
+    (0, &["logging", "lost", "notify", "time", "trees", "untrusted"]),
     (1, &["content", "events", "store"]),
     // Things on the disk and in the kernel, held by id.
     (2, &["networks", "snapshots", "volumes"]),
@@ -19,8 +20,8 @@ const FLOORS: [(usize, &[&str]); 10] = [
     (4, &["images", "tasks"]),
     // Those that orchestrate the others.
     (5, &["builds", "collect", "containers", "pods"]),
-    (6, &["recovery", "schema", "verbs"]),
-    (7, &["api", "connections", "settings"]),
+    (6, &["connections", "recovery", "schema", "verbs"]),
+    (7, &["api", "settings"]),
     (8, &["daemon", "manual"]),
     (9, &["main"]),
 ];
