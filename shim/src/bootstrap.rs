@@ -36,6 +36,12 @@ pub(crate) enum StartError {
         /// Where it answers.
         socket: PathBuf,
     },
+    /// The container's directory has been deleted.
+    #[error("the bundle {} is gone", bundle.display())]
+    NoBundle {
+        /// Where it was.
+        bundle: PathBuf,
+    },
     /// The socket cannot be made.
     #[error("cannot make the socket {}", path.display())]
     Socket {
@@ -63,6 +69,9 @@ pub(crate) enum StartError {
 /// Carries out `start`.
 pub(crate) fn start(args: &Args, settings: &Settings) -> Result<(), StartError> {
     let speaks_protobuf = asks_for_protobuf(args);
+    if !settings.bundle.is_dir() {
+        return Err(StartError::NoBundle { bundle: settings.bundle.clone() });
+    }
     let listener = listen(settings)?;
     let started = launch(args, settings, listener, speaks_protobuf);
     if started.is_err() {

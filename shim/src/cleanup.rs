@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use containerd_shim_protos::api::DeleteResponse;
 use containerd_shim_protos::protobuf::{Message, MessageField};
 use knarr_proto::exit::{ExitRecord, VERSION};
-use knarr_proto::processes::ProcessRecord;
+use knarr_proto::processes::{ProcessRecord, ProcessStat};
 use rustix::process::Signal;
 
 use crate::cgroup::own;
@@ -121,8 +121,9 @@ fn end_first_process(bundle: &Path, record: Option<&ProcessRecord>) -> (End, Res
     if recorded.exit.is_some() {
         return (recorded, killed.map(drop));
     }
-    // Not reaped by anybody: the kernel still knows.
-    let zombie = record::stat(init.pid).ok().flatten().filter(|stat| stat.identity == init);
+    // Not reaped yet: the kernel still knows. Of one that could not be killed it says 0, which means nothing.
+    let is_zombie = |stat: &ProcessStat| stat.identity == init && !stat.is_alive();
+    let zombie = record::stat(init.pid).ok().flatten().filter(is_zombie);
     let status = zombie.and_then(|stat| reaper::exit_code(stat.wait_status));
     let status = match (status, &killed) {
         (Some(status), _) => Some(status),

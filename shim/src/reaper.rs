@@ -5,16 +5,19 @@ use std::collections::{HashMap, VecDeque};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
 use rustix::process::WaitOptions;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 /// Exits that are kept while a create or an exec is under way: more than a container's pids limit ever lets die in the
 /// instant between the process's start and our reading its pid file; the oldest go first.
 const MAX_EARLY_EXITS: usize = 4096;
+/// How late an exit may be seen whose signal was lost. Rare enough that an idle shim costs nothing.
+const LOOK_PERIOD: Duration = Duration::from_secs(10);
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,10 +71,14 @@ impl Reaper {
         Hold(Arc::clone(self))
     }
 
-    /// Reaps on every SIGCHLD, for ever. `children` comes from [`child_signal`], made before the first child.
+    /// Reaps on every SIGCHLD, for ever. `children` comes from [`child_signal`], made before the first child. Without memory
+    /// for its message the handler of the signal wakes nothing, so children that are waited for are looked at anyway.
     pub(crate) async fn run(self: Arc<Self>, mut children: Signal) {
-        while children.recv().await.is_some() {
-            self.reap();
+        loop {
+            match timeout(LOOK_PERIOD, children.recv()).await {
+                Ok(None) => return,
+                Ok(Some(())) | Err(_) => self.reap(),
+            }
         }
     }
 

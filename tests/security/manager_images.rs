@@ -98,7 +98,7 @@ fn odd_fields_of_an_image_are_told() {
         ("User", json!("4294967296"), "4294967296"),
         ("Env", json!(["A=\u{0}"]), "NUL"),
         ("Cmd", json!(["a\u{0}b"]), "NUL"),
-        ("Cmd", json!(vec!["x".repeat(1000); 3000]), "1048576"),
+        ("Cmd", json!(vec!["x".repeat(1000); 1500]), "1048576"),
     ] {
         knarr.load(&Image::busybox().config(field, value), NAME);
         let outcome = knarr.call(["run", "--rm", NAME]).exits_with(125);
@@ -118,7 +118,7 @@ fn an_image_of_another_platform_is_never_run_silently() {
     let other = if cfg!(target_arch = "x86_64") { "linux/arm64" } else { "linux/amd64" };
     let args = ["run", "--rm", "--pull", "never", "--platform", other, NAME, "true"];
     let outcome = knarr.call(args).exits_with(125);
-    assert!(outcome.stderr.contains("does not match the specified platform"), "{outcome}");
+    assert!(outcome.stderr.contains(&format!("not for {other}")), "{outcome}");
     let args = ["run", "--rm", "--platform", "linux/../x", NAME, "true"];
     knarr.call(args).exits_with(125);
     let own = if cfg!(target_arch = "x86_64") { "linux/amd64" } else { "linux/arm64" };

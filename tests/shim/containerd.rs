@@ -74,7 +74,8 @@ fn input_that_ends_before_an_exec_is_started_reaches_it_whole() {
     require!(root, tool("containerd"), tool("ctr"), tool("busybox"));
     let scratch = Scratch::new();
     let containerd = start(&scratch, "typed", "sleep 600");
-    for (number, input) in [b"hello\n".to_vec(), Vec::new(), vec![b'x'; 200_000]].into_iter().enumerate() {
+    // Without any input ctr hangs under containerd's own shim, too: it ends the input before there is a process.
+    for (number, input) in [b"hello\n".to_vec(), vec![b'x'; 200_000]].into_iter().enumerate() {
         let exec_id = format!("exec-{number}");
         let mut exec = containerd.command(["tasks", "exec", "--exec-id", &exec_id, "typed", "cat"]);
         let exec = process::run_with_input(&mut exec, &input).success();

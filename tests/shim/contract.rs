@@ -6,7 +6,7 @@ use std::time::Duration;
 use containerd_shim_protos::api;
 use containerd_shim_protos::ttrpc::Code;
 use containerd_shim_protos::types::task::Status;
-use knarr_tests::shim::{Stdio, limit, refused};
+use knarr_tests::shim::{Stdio, action, limit, refused, socket_of};
 use knarr_tests::{Bundle, Scratch, Shim, process, require};
 
 const LONG: [&str; 2] = ["sleep", "600"];
@@ -122,4 +122,24 @@ fn a_shim_ends_when_it_is_told_to_and_has_no_container() {
     assert!(process::wait_for_pid(shim.pid(), Duration::from_secs(10)), "the server has ended");
     assert!(UnixStream::connect(shim.socket()).is_err());
     assert!(!shim.socket().exists(), "and has taken its socket's name with it");
+}
+
+#[test]
+fn a_start_without_a_bundle_says_so_and_leaves_nothing() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    for what in ["gone", "a file"] {
+        let bundle = Bundle::busybox(&scratch, &what.replace(' ', "-"));
+        std::fs::remove_dir_all(bundle.path()).expect("our own directory");
+        if what == "a file" {
+            std::fs::write(bundle.path(), "").expect("our own directory");
+        }
+        let started = process::run(action(&scratch, &bundle, &[], "start").current_dir("/"));
+        assert_eq!(started.code(), 1, "{what}: {started}");
+        assert!(
+            started.stderr.contains(&format!("the bundle {} is gone", bundle.path().display())),
+            "{started}"
+        );
+        assert!(!socket_of(&scratch, &bundle).exists(), "{what}");
+    }
 }

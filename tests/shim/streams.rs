@@ -3,13 +3,18 @@
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use containerd_shim_protos::api;
+use containerd_shim_protos::types::task::Status;
+use knarr_proto::frame::{FrameKind, Header};
 use knarr_proto::log::{Record, Tag};
 use knarr_proto::stdio::{KnarrStdio, LogTarget};
-use knarr_tests::shim::Stdio;
+use knarr_tests::shim::{Stdio, limit_of};
 use knarr_tests::{Attached, Bundle, Scratch, Shim, process, programs, require};
+use serde_json::json;
 
 /// Our URI for a socket, and a log if wanted.
 fn uri(socket: &Path, log: Option<(&Path, u64, u32)>) -> String {
@@ -164,6 +169,103 @@ fn a_client_that_does_not_read_does_not_block_the_container_for_ever() {
     assert_eq!(got + late.dropped, all, "what it missed is counted to the byte");
 }
 
+/// How long a shim may take for an answer that is in its memory; far more than a loaded machine needs.
+const ANSWER_LIMIT: u64 = 5;
+
+/// That the shim answers, and ends its container, while the streams of its processes never pause.
+#[track_caller]
+fn assert_answers(shim: &Shim<'_>, what: &str) {
+    for _ in 0..20 {
+        let request = api::StateRequest { id: "web".to_owned(), ..Default::default() };
+        let state = shim.task.state(limit_of(ANSWER_LIMIT), &request);
+        let state = state.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(state.status.enum_value_or_default(), Status::RUNNING, "{what}");
+    }
+    shim.kill("", 9).unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert_eq!(shim.wait(""), 137, "{what}");
+    shim.delete("").unwrap_or_else(|error| panic!("{what}: {error}"));
+    shim.shut_down().unwrap_or_else(|error| panic!("{what}: {error}"));
+}
+
+/// A pipe that is never empty is never waited for: every other request has to get its turn all the same.
+#[test]
+fn a_shim_answers_while_its_container_writes_without_a_pause() {
+    require!(root, tool("busybox"));
+    for (what, has_client, has_log) in [
+        ("a client that left", true, false),
+        ("a log", false, true),
+        ("a log and a client that left", true, true),
+    ] {
+        let scratch = Scratch::new();
+        let (socket, log) = (scratch.join("a.sock"), scratch.join("log"));
+        let bundle = Bundle::busybox(&scratch, "web").args(["yes"]);
+        let shim = Shim::start(&scratch, &bundle);
+        let log = has_log.then_some((log.as_path(), 1 << 20, 2));
+        shim.create_by(Stdio::all(&uri(&socket, log)), None).expect("created");
+        let client = has_client.then(|| Attached::connect(&socket));
+        shim.begin("").expect("started");
+        if let Some(mut client) = client {
+            client.expect("y\n", process::DEADLINE);
+        }
+        assert_answers(&shim, what);
+    }
+}
+
+#[test]
+fn a_shim_answers_while_files_fifos_and_terminals_are_flooded() {
+    require!(root, tool("busybox"), tool("mkfifo"));
+    for what in ["a file", "a fifo", "a terminal", "several execs"] {
+        let scratch = Scratch::new();
+        let flood = Bundle::busybox(&scratch, "web").args(["yes"]);
+        let flood = if what == "several execs" { flood.args(["sleep", "600"]) } else { flood };
+        let bundle = flood.edit(|config| config["process"]["terminal"] = json!(what == "a terminal"));
+        let shim = Shim::start(&scratch, &bundle);
+        let fifo = scratch.join("fifo");
+        process::run(scratch.command(programs::tool("mkfifo")).arg(&fifo)).success();
+        let null = || Stdio { stdout: "file:///dev/null".to_owned(), ..Stdio::default() };
+        let stdio = match what {
+            "a file" | "several execs" => null(),
+            "a fifo" => Stdio { stdout: fifo.display().to_string(), ..Stdio::default() },
+            _ => Stdio::terminal(&uri(&scratch.join("a.sock"), Some((&scratch.join("log"), 1 << 20, 2)))),
+        };
+        let mut reader = (what == "a fifo").then(|| {
+            let mut command = scratch.command(programs::tool("busybox"));
+            command.arg("cat").arg(&fifo).stdout(std::process::Stdio::null());
+            command.spawn().expect("it can be started")
+        });
+        shim.run(stdio);
+        if what == "several execs" {
+            for exec_id in ["one", "two", "three"] {
+                shim.exec_args(exec_id, &["yes"], null()).expect("added");
+                shim.begin(exec_id).expect("started");
+            }
+        }
+        assert_answers(&shim, what);
+        if let Some(reader) = &mut reader {
+            reader.kill().and_then(|()| reader.wait()).expect("our own child");
+        }
+    }
+}
+
+#[test]
+fn a_shim_answers_while_a_client_types_without_a_pause() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let socket = scratch.join("a.sock");
+    let bundle = Bundle::busybox(&scratch, "web").script("cat >/dev/null");
+    let shim = Shim::start(&scratch, &bundle);
+    shim.create_by(Stdio::all(&uri(&socket, None)), None).expect("created");
+    let mut client = UnixStream::connect(&socket).expect("the attach socket is there");
+    shim.begin("").expect("started");
+    let frame = [0; 64 * 1024];
+    let header = Header { kind: FrameKind::Stdin, length: frame.len() }.encode();
+    // It ends when the shim closes the connection.
+    let typing =
+        std::thread::spawn(move || while client.write_all(&[&header[..], &frame].concat()).is_ok() {});
+    assert_answers(&shim, "input");
+    typing.join().expect("it ends");
+}
+
 #[test]
 fn an_exit_is_told_although_something_holds_the_output_open() {
     require!(root, tool("busybox"));
@@ -217,6 +319,11 @@ fn a_fifo_is_opened_when_its_process_is_started() {
     shim.close_stdin("one").expect("closed");
     assert_eq!(shim.wait("one"), 0);
     assert_eq!(fs::read_to_string(scratch.join("out")).expect("there"), "typed");
+    let again = Stdio { stdin: stdin.display().to_string(), ..Stdio::files(scratch.path()) };
+    shim.exec("closed", "cat; echo end", again).expect("added");
+    shim.close_stdin("closed").expect("taken before there is an input");
+    shim.begin("closed").expect("started");
+    assert_eq!(shim.wait("closed"), 0, "its input has ended");
     let missing = Stdio { stdin: scratch.join("none").display().to_string(), ..Stdio::default() };
     shim.exec("two", "cat", missing).expect("added: its fifo is looked for at the start");
     assert!(shim.begin("two").is_err());

@@ -380,7 +380,8 @@ fn call(
 ) -> Command {
     let mut command = scratch.command(programs::ours("containerd-shim-knarr-v2"));
     command.args(["-namespace", "test", "-id", id, "-address", "", "-publish-binary", "", "-bundle"]);
-    command.arg(bundle).arg(action).current_dir(bundle);
+    // As containerd calls it; of one that is gone knarrd calls it, from the root.
+    command.arg(bundle).arg(action).current_dir(if bundle.is_dir() { bundle } else { Path::new("/") });
     command.envs(environment.iter().map(|(key, value)| (key, value)));
     command
 }

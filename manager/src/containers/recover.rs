@@ -23,6 +23,8 @@ const AT_ONCE: usize = 16;
 const READY_LIMIT: Duration = Duration::from_secs(1);
 /// Between two attempts to reach a shim that does not answer.
 const RETRY: Duration = Duration::from_secs(1);
+/// What is known of a shim that has not been asked yet.
+const NOT_MET: &str = "it has not answered since knarrd was started";
 /// Docker's exit code of a container that went down with its machine.
 const MACHINE_RESTARTED: u32 = 255;
 
@@ -88,12 +90,15 @@ impl Containers {
         }
         let bundle = self.parts().bundles.join(identity.id.as_str());
         let (id, name) = (identity.id.clone(), identity.name.clone());
-        let live = usize::from(life.phase.is_live());
+        let is_live = life.phase.is_live();
         let container = Arc::new(Container { damage, ..Container::new(identity, life, bundle) });
+        if is_live {
+            container.set_link(Link::Silent(NOT_MET.to_owned()));
+        }
         let mut registry = self.registry();
         registry.id_by_name.insert(name, id.clone());
         registry.by_id.insert(id, Arc::clone(&container));
-        self.shared.live.send_modify(|count| *count += live);
+        self.shared.live.send_modify(|count| *count += usize::from(is_live));
         container
     }
 

@@ -146,7 +146,7 @@ impl Shims {
     ) -> Result<Vec<u8>, ShimError> {
         let mut command = Command::new(&self.program);
         command.args(["-namespace", NAMESPACE, "-id", id.as_str(), "-address", "", "-publish-binary", ""]);
-        // Not from inside the bundle: it may be gone, and then only the shim can say so.
+        // Not from inside the bundle: it may be gone, and the shim has to clean up all the same.
         command.arg("-bundle").arg(bundle).arg(action).current_dir("/");
         command
             .env("KNARR_SHIM_SOCKET", self.socket(id))
@@ -157,17 +157,13 @@ impl Shims {
             .kill_on_drop(true);
         let output = tokio::time::timeout(limit, command.output())
             .await
-            .map_err(|_| ShimError::TimedOut { doing: action, limit })?;
-        let output = match output {
-            Ok(output) => output,
-            // To the kernel a working directory and a program that are not there are the same error.
-            Err(_) if !tokio::fs::try_exists(bundle).await.unwrap_or(true) => {
-                return Err(ShimError::NoBundle { bundle: bundle.to_owned() });
-            }
-            Err(source) => return Err(ShimError::Spawn { program: self.program.clone(), source }),
-        };
+            .map_err(|_| ShimError::TimedOut { doing: action, limit })?
+            .map_err(|source| ShimError::Spawn { program: self.program.clone(), source })?;
         if output.status.success() {
             return Ok(output.stdout);
+        }
+        if !tokio::fs::try_exists(bundle).await.unwrap_or(true) {
+            return Err(ShimError::NoBundle { bundle: bundle.to_owned() });
         }
         let words = &output.stderr[output.stderr.len().saturating_sub(MAX_WORDS_BYTES)..];
         let words = String::from_utf8_lossy(words).trim().to_owned();

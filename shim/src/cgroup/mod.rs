@@ -16,7 +16,8 @@ use containerd_shim_protos::protobuf::well_known_types::any::Any;
 /// A container's cgroup directories.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cgroup {
-    /// One directory per controller (also on a hybrid machine, as containerd sees it).
+    /// One directory per controller (also on a hybrid machine, as containerd sees it). The unified hierarchy, which has no
+    /// controller there, comes last, with an empty name.
     V1(Vec<(String, PathBuf)>),
     /// The one directory.
     V2(PathBuf),
@@ -91,7 +92,13 @@ impl Cgroup {
                 }
             }
         }
-        (!directories.is_empty()).then_some(Self::V1(directories))
+        if directories.is_empty() {
+            return None;
+        }
+        let path = membership.lines().find_map(|line| line.strip_prefix("0::"));
+        let unified = unified.and_then(|mount| mount.place(path?));
+        directories.extend(unified.map(|directory| (String::new(), directory)));
+        Some(Self::V1(directories))
     }
 
     /// Puts this very process into the cgroup at `path`, which must be there, in every hierarchy that has it.
@@ -218,12 +225,13 @@ mod tests {
 
     #[test]
     fn a_hybrid_machine_is_v1() {
-        let membership = "5:memory:/knarr/web\n4:cpu,cpuacct:/outer/knarr/web\n0::/";
+        let membership = "5:memory:/knarr/web\n4:cpu,cpuacct:/outer/knarr/web\n0::/knarr/web";
         let found = Cgroup::resolve(membership, HYBRID).expect("found");
         let directories = [
             ("memory", "/sys/fs/cgroup/memory/knarr/web"),
             ("cpu", "/sys/fs/cgroup/cpu,cpuacct/knarr/web"),
             ("cpuacct", "/sys/fs/cgroup/cpu,cpuacct/knarr/web"),
+            ("", "/sys/fs/cgroup/unified/knarr/web"),
         ];
         assert_eq!(
             found,

@@ -177,9 +177,7 @@ impl Tasks {
     /// No more input for a process.
     pub(crate) fn close_stdin(&self, id: &str, exec_id: &str) -> Result<(), TaskError> {
         let (_, process) = self.process(id, exec_id)?;
-        if let Some(streams) = process.streams() {
-            streams.close_stdin();
-        }
+        process.close_stdin();
         Ok(())
     }
 

@@ -39,6 +39,8 @@ pub(crate) struct Process {
     start_time: OnceLock<u64>,
     state: Mutex<State>,
     exited: Flag,
+    /// Its input is to end as soon as it has one.
+    has_input_ended: Flag,
     /// Held while the process is started, and while its exit is told: so a start is always told first.
     turn: tokio::sync::Mutex<()>,
 }
@@ -70,6 +72,7 @@ impl Process {
             start_time: OnceLock::new(),
             state: Mutex::new(State { status: Status::Creating, pid: 0, exit: None }),
             exited: Flag::default(),
+            has_input_ended: Flag::default(),
             turn: tokio::sync::Mutex::default(),
         }))
     }
@@ -80,6 +83,9 @@ impl Process {
             let opened = Streams::open(&self.target, self.request.terminal, owner, bundle);
             let (streams, ends) = opened.map_err(TaskError::Stdio)?;
             *self.ends.lock().expect("nothing panics under this lock") = Some(ends);
+            if self.has_input_ended.is_raised() {
+                streams.close_stdin();
+            }
             // There is one thread, and it has just looked.
             self.streams.set(streams).ok();
         }
@@ -104,6 +110,14 @@ impl Process {
     /// Its streams, once they are open.
     pub(crate) fn streams(&self) -> Option<&Arc<Streams>> {
         self.streams.get()
+    }
+
+    /// No more input. That may be told before the streams are open, and holds then as well.
+    pub(crate) fn close_stdin(&self) {
+        self.has_input_ended.raise();
+        if let Some(streams) = self.streams() {
+            streams.close_stdin();
+        }
     }
 
     /// Gives its streams up. What is returned ends when the attach socket's clients have read all.
