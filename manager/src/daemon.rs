@@ -6,6 +6,7 @@ use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,6 +92,8 @@ fn files(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DaemonEr
 pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
     make_directories(&settings)?;
     let locks = [lock(&settings.root, &settings.root)?, lock(&settings.state, &settings.state)?];
+    // Handled before any client can connect.
+    let told_to_stop = Box::pin(told_to_stop());
     let listener = sockets::listen(&settings)?;
     let open_files = OpenFiles::raise();
     let nouns = Nouns::open(&settings, open_files)?;
@@ -100,7 +103,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
     nouns.events.publish(Subject::Daemon, "start", "knarrd", Default::default());
     let store = nouns.store.clone();
     let copying = tokio::spawn(async move { store.keep_copies().await });
-    let served = serve(&settings, &nouns, Door { listener, open_files }).await;
+    let served = serve(&settings, &nouns, Door { listener, open_files, told_to_stop }).await;
     copying.abort();
     nouns.events.publish(Subject::Daemon, "stop", "knarrd", Default::default());
     nouns.containers.close().await;
@@ -113,10 +116,11 @@ pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
     served
 }
 
-/// Where clients come in, and how many.
+/// Where clients come in, how many, and until when.
 struct Door {
     listener: UnixListener,
     open_files: OpenFiles,
+    told_to_stop: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 struct Nouns {
@@ -161,7 +165,7 @@ impl Nouns {
 
 async fn serve(settings: &Settings, nouns: &Nouns, door: Door) -> Result<(), DaemonError> {
     let stopping = CancellationToken::new();
-    let Door { listener, open_files } = door;
+    let Door { listener, open_files, told_to_stop } = door;
     let connections = Connections::new(open_files.connections());
     let calls = Calls::new(open_files.long_calls(), MAX_SHORT_CALLS);
     let (containers, images) = (nouns.containers.clone(), nouns.images.clone());
@@ -216,7 +220,7 @@ async fn serve(settings: &Settings, nouns: &Nouns, door: Door) -> Result<(), Dae
     tracing::info!(socket = %settings.socket.display(), "ready");
     tokio::select! {
         served = &mut serving => return Ok(served?),
-        () = told_to_stop() => tracing::info!("stopping; containers go on"),
+        () = told_to_stop => tracing::info!("stopping; containers go on"),
         () = idle(settings.idle_timeout, connections.count(), nouns.containers.live()) => tracing::info!("idle; stopping"),
     }
     notify::tell("STOPPING=1");
@@ -229,16 +233,19 @@ async fn serve(settings: &Settings, nouns: &Nouns, door: Door) -> Result<(), Dae
     }
 }
 
-async fn told_to_stop() {
+/// Handles SIGTERM and SIGINT from now on. The future returns when one has come.
+fn told_to_stop() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
-        // Without handlers the signals end us at once, which recovery is made for.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
+            // Without handlers the signals end us at once, which recovery is made for.
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }
 

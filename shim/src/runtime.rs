@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use rustix::fs::FallocateFlags;
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
@@ -177,7 +178,7 @@ impl Runtime {
         let message = last_log_error(&self.log, log_start)
             .or_else(|| last_line(&pipes.stderr.kept))
             .or_else(|| last_line(&pipes.stdout.kept))
-            .unwrap_or_else(|| format!("exit status {}", exit.code));
+            .unwrap_or_else(|| wordless(exit.code, &self.log));
         Err(RuntimeError::Failed { operation, message })
     }
 }
@@ -324,6 +325,20 @@ fn last_log_error(log: &Path, start: u64) -> Option<String> {
 fn last_line(output: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(output);
     text.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(bounded)
+}
+
+/// Why the runtime says nothing but its exit code: mostly, because its log cannot be written.
+fn wordless(code: u32, log: &Path) -> String {
+    let room = File::options().append(true).create(true).open(log).and_then(|file| {
+        let end = file.metadata()?.len();
+        Ok(rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, end, MAX_MESSAGE_BYTES as u64)?)
+    });
+    match room {
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            format!("exit status {code}, and its log cannot be written: {error}")
+        }
+        _ => format!("exit status {code}"),
+    }
 }
 
 fn bounded(text: &str) -> String {

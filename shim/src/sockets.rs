@@ -1,13 +1,16 @@
 //! Sockets that the shim makes outside of its bundle: each has a link to it in the bundle from before it is made until it
 //! is removed, so that `delete` finds what a shim that died has left. A socket that a process serves is never removed.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
+
+use crate::journal;
 
 /// What the links' names begin with.
 const LINK: &str = "socket-";
@@ -23,17 +26,10 @@ pub(crate) struct SocketName {
 impl SocketName {
     /// Listens at `path`, for this user alone from the first instant. What a dead process left there is replaced.
     pub(crate) fn bind(path: &Path, bundle: &Path) -> io::Result<(UnixListener, Self)> {
-        let link = path.file_name().map(|name| {
-            let mut link = std::ffi::OsString::from(LINK);
-            link.push(name);
-            bundle.join(link)
-        });
-        if let Some(link) = &link {
-            match symlink(path, link) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
-        }
+        let link = match path.file_name() {
+            Some(name) => make_link(path, name, bundle)?,
+            None => None,
+        };
         let made = bind_private(path).and_then(|listener| Ok((listener, Self::at(path)?)));
         match made {
             Ok((listener, name)) => Ok((listener, Self { link, ..name })),
@@ -84,7 +80,7 @@ impl SocketName {
 pub(crate) fn remove_left(bundle: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(bundle) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
     let mut first = Ok(());
@@ -112,7 +108,7 @@ pub(crate) fn is_served(path: &Path) -> bool {
     match UnixStream::connect(path) {
         Ok(_) => true,
         Err(error) => {
-            !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+            !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused)
                 && path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket())
         }
     }
@@ -124,6 +120,22 @@ pub(crate) fn server_of(path: &Path) -> Option<u32> {
     let connection = UnixStream::connect(path).ok()?;
     let peer = rustix::net::sockopt::socket_peercred(&connection).ok()?;
     u32::try_from(peer.pid.as_raw_nonzero().get()).ok()
+}
+
+/// Makes the bundle's link to the socket at `path`. On a full disk there is none, and the socket serves all the same: a
+/// container that has filled the disk can be entered, and emptied from within. Should this shim die, knarrd sweeps it.
+fn make_link(path: &Path, name: &OsStr, bundle: &Path) -> io::Result<Option<PathBuf>> {
+    let mut file = OsString::from(LINK);
+    file.push(name);
+    let link = bundle.join(file);
+    match symlink(path, &link) {
+        Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            journal::warn(&format!("{} has no link in the bundle: {error}", path.display()));
+            Ok(None)
+        }
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(Some(link)),
+    }
 }
 
 /// A listening socket with mode 0600 from its first instant. One that is there already and served is an error.
@@ -146,7 +158,7 @@ fn remove_link(link: Option<&Path>) -> io::Result<()> {
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }

@@ -70,7 +70,7 @@ impl<'a> Bed<'a> {
     /// Keeps all files of the root but what is in snapshots and mounted.
     fn save(&self, bank: Bank) {
         let script = "cd \"$0\" && find . -path './snapshots/*' -prune -o -name rootfs -prune -o -type f \
-                      -exec cp -a --parents {} \"$1\" +";
+                      -exec cp -a --parents -t \"$1\" {} +";
         self.shell(script, &[&self.daemon.root(), &self.bank(bank)]);
     }
 

@@ -82,6 +82,9 @@ impl ShimError {
     /// What kind of failure this is.
     pub(crate) fn kind(&self) -> Kind {
         match self {
+            Self::Refused { words, .. } | Self::Task { message: words, .. } if is_disk_full(words) => {
+                Kind::ResourceExhausted
+            }
             Self::Spawn { .. } | Self::Refused { .. } => Kind::Internal,
             Self::NoBundle { .. } => Kind::FailedPrecondition,
             Self::TimedOut { .. } => Kind::DeadlineExceeded,
@@ -97,6 +100,11 @@ impl ShimError {
     pub(crate) fn is_not_found(&self) -> bool {
         self.kind() == Kind::NotFound
     }
+}
+
+/// Whether the shim or the runtime had no room for its files. The words are the kernel's, whichever runtime it is.
+fn is_disk_full(words: &str) -> bool {
+    words.to_lowercase().contains("no space left on device")
 }
 
 impl Shims {

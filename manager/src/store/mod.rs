@@ -74,6 +74,7 @@ impl Store {
         let mut writer = Connection::open(path).map_err(failed)?;
         configure(&writer).map_err(failed)?;
         migrate::apply(&mut writer, path, migrations)?;
+        reserve::allocate_log(path);
         reserve.keep();
         Ok(Self {
             may_use_reserve: false,

@@ -20,6 +20,23 @@ const RESERVED_FILES: u32 = 32;
 const FULL_BYTES: u64 = 1 << 20;
 const FULL_FILES: u64 = 16;
 
+/// Blocks that SQLite's log has before it needs them: as long as it is before it is written from its beginning again.
+const LOG_BYTES: u64 = 4 << 20;
+
+/// Gives the log of `database` its blocks beforehand, so that records can be changed whoever takes the last of the disk.
+/// Its length does not change. Where there is no room, or the file system has no such thing, it grows as it did.
+pub(super) fn allocate_log(database: &Path) {
+    let mut log = database.as_os_str().to_owned();
+    log.push("-wal");
+    let allocated = File::options()
+        .write(true)
+        .open(&log)
+        .and_then(|file| Ok(rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, LOG_BYTES)?));
+    if let Err(error) = allocated {
+        tracing::debug!(log = %Path::new(&log).display(), %error, "the database's log has no blocks of its own");
+    }
+}
+
 /// The room, a directory of files beside the database.
 pub(super) struct Reserve {
     directory: PathBuf,
