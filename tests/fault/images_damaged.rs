@@ -3,25 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use knarr_proto::v1::{self, pull_image_reply::Message};
+use knarr_proto::v1;
 use knarr_tests::scripted::Answer;
 use knarr_tests::{Daemon, Grpc, Image, Layer, Scratch, Scripted, require};
 use tonic::{Code, Status};
-
-fn pull(grpc: &Grpc, reference: &str) -> Result<v1::Image, Status> {
-    let request = v1::PullImageRequest { reference: reference.to_owned(), ..v1::PullImageRequest::default() };
-    let mut images = grpc.images();
-    grpc.wait(async {
-        let mut stream = images.pull(request).await?.into_inner();
-        loop {
-            match stream.message().await?.and_then(|reply| reply.message) {
-                Some(Message::Progress(_)) => {}
-                Some(Message::Done(done)) => return Ok(done.image.expect("an image")),
-                None => return Err(Status::internal("the stream ended without a result")),
-            }
-        }
-    })
-}
 
 fn list(grpc: &Grpc) -> Vec<v1::ImageSummary> {
     grpc.list_images(v1::ListImagesRequest::default()).expect("listed")
@@ -80,8 +65,8 @@ fn a_damaged_blob_spoils_no_list_and_is_pulled_again() {
     let grpc = Grpc::connect(&daemon.socket());
     let registry = Scripted::start(&scratch, &image(), |_| Answer::Usual);
     let other = Scripted::start(&scratch, &Image::busybox(), |_| Answer::Usual);
-    pull(&grpc, &other.reference()).expect("pulled");
-    let pulled = pull(&grpc, &registry.reference()).expect("pulled");
+    grpc.pull_image(&other.reference()).expect("pulled");
+    let pulled = grpc.pull_image(&registry.reference()).expect("pulled");
     let all = fs::read_dir(daemon.root().join("content/blobs/sha256")).expect("the blobs");
     let before: Vec<PathBuf> = all.map(|entry| entry.expect("a blob").path()).collect();
     let layer = registry
@@ -104,7 +89,8 @@ fn a_damaged_blob_spoils_no_list_and_is_pulled_again() {
             }
             let status = export(&grpc, &registry.reference()).expect_err("it is damaged");
             assert!(matches!(status.code(), Code::DataLoss | Code::NotFound), "{part}, {what}: {status:?}");
-            let again = pull(&grpc, &registry.reference())
+            let again = grpc
+                .pull_image(&registry.reference())
                 .unwrap_or_else(|status| panic!("{part}, {what}: {status:?}"));
             assert_eq!(again.id, pulled.id);
             export(&grpc, &registry.reference())
@@ -125,7 +111,7 @@ fn a_damaged_image_can_always_be_removed() {
     for (what, damage) in DAMAGES {
         for name in [registry.reference(), image().id()] {
             let grpc = Grpc::connect(&daemon.socket());
-            let pulled = pull(&grpc, &registry.reference()).expect("pulled");
+            let pulled = grpc.pull_image(&registry.reference()).expect("pulled");
             for entry in fs::read_dir(daemon.root().join("content/blobs/sha256")).expect("the blobs") {
                 damage(&entry.expect("a blob").path());
             }
@@ -153,7 +139,7 @@ fn a_deleted_snapshot_comes_back_with_a_pull() {
         .layer(Layer::new().file("two", 0o644, b"2"));
     let registry = Scripted::start(&scratch, &image, |_| Answer::Usual);
     let reference = registry.reference();
-    pull(&grpc, &reference).expect("pulled");
+    grpc.pull_image(&reference).expect("pulled");
     let knarr = daemon.knarr();
     let say = ["run", "--rm", "--network", "none", &reference, "cat", "/one", "/two"];
     assert_eq!(knarr.say(say), "12");
@@ -167,13 +153,13 @@ fn a_deleted_snapshot_comes_back_with_a_pull() {
     let count = snapshots(&daemon).len();
     for place in 0..count {
         fs::remove_dir_all(&snapshots(&daemon)[place]).expect("deleted");
-        pull(&grpc, &reference).expect("pulled again");
+        grpc.pull_image(&reference).expect("pulled again");
         assert_eq!(knarr.say(say), "12", "after snapshot {place} was deleted");
     }
     for path in snapshots(&daemon) {
         fs::remove_dir_all(path).expect("deleted");
     }
-    pull(&grpc, &reference).expect("pulled again");
+    grpc.pull_image(&reference).expect("pulled again");
     assert_eq!(knarr.say(say), "12");
     remove(&grpc, &reference);
     assert!(snapshots(&daemon).is_empty());

@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 
 use knarr_proto::v1;
-use knarr_tests::{Daemon, Grpc, Image, Layer, Scratch, require};
+use knarr_tests::scripted::Answer;
+use knarr_tests::{Daemon, Grpc, Image, Layer, Scratch, Scripted, require};
 use serde_json::json;
 use tonic::Code;
 
@@ -116,20 +117,54 @@ fn many_of_the_largest_images_are_listed_loaded_and_pruned() {
     assert_eq!(listed(&grpc).1, 0);
 }
 
+/// References that one image may have.
+const MAX_NAMES: usize = 256;
+
+/// One of the longest names that there are: 255 bytes and a tag of 128.
+fn longest_name(number: usize) -> String {
+    let name = format!("registry.example/{number}/");
+    format!("{name}{}:{}", "n".repeat(255 - name.len()), "t".repeat(128))
+}
+
 #[test]
-fn an_image_with_very_many_names_is_listed_with_all_of_them() {
+fn an_image_with_as_many_names_as_it_may_have_is_listed_with_all_of_them() {
     require!(root);
     let scratch = Scratch::new();
     let daemon = Daemon::start(&scratch);
     let grpc = Grpc::connect(&daemon.socket());
-    let names: Vec<String> = (0..700).map(|number| format!("many:{number}-{}", "t".repeat(100))).collect();
+    let names: Vec<String> = (0..MAX_NAMES).map(longest_name).collect();
+    let load = |names: &[&str]| {
+        let path = scratch.join("many.tar");
+        Image::busybox().write_docker_archive(&path, names);
+        imported::archive(&grpc, &std::fs::read(&path).expect("the archive"))
+    };
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let path = scratch.join("many.tar");
-    Image::busybox().write_docker_archive(&path, &names);
-    let loaded = imported::archive(&grpc, &std::fs::read(&path).expect("the archive")).expect("loaded");
-    assert_eq!(loaded.iter().map(|image| image.references.len()).sum::<usize>(), 700);
-    let (_, _, references) = listed(&grpc);
-    assert_eq!(references, 700);
+    let loaded = load(&names[..100]).expect("loaded");
+    assert_eq!(loaded.iter().map(|image| image.references.len()).sum::<usize>(), 100);
+    load(&names[100..MAX_NAMES - 1]).expect("loaded with other names");
+    let tag = |target: &str| {
+        let request = v1::TagImageRequest { source: names[0].to_owned(), target: target.to_owned() };
+        grpc.wait(grpc.images().tag(request)).map(drop)
+    };
+    tag(names[MAX_NAMES - 1]).expect("the last");
+    tag(names[MAX_NAMES - 1]).expect("it has that name already");
+    assert_eq!(listed(&grpc).2, MAX_NAMES);
     assert_eq!(daemon.knarr().say(["images", "-q"]).lines().count(), 1);
-    assert_eq!(daemon.knarr().say(["images", "--format", "{{.Tag}}"]).lines().count(), 700);
+    assert_eq!(daemon.knarr().say(["images", "--format", "{{.Tag}}"]).lines().count(), MAX_NAMES);
+    assert_eq!(imported::inspect(&grpc, names[0]).references.len(), MAX_NAMES);
+
+    let registry = Scripted::start(&scratch, &Image::busybox(), |_| Answer::Usual);
+    let refusals = [
+        ("tag", tag("one-more:1")),
+        ("load", load(&["one-more:1"]).map(drop)),
+        ("an archive with all", load(&[&names[..], &["one-more:1"]].concat()).map(drop)),
+        ("pull", grpc.pull_image(&registry.reference()).map(drop)),
+    ];
+    for (what, refused) in refusals {
+        let status = refused.expect_err(what);
+        let is_told = matches!(status.code(), Code::FailedPrecondition | Code::InvalidArgument)
+            && status.message().contains("256");
+        assert!(is_told, "{what}: {status:?}");
+    }
+    assert_eq!(listed(&grpc).2, MAX_NAMES);
 }

@@ -268,13 +268,14 @@ fn credentials_stay_with_the_registry_when_it_redirects() {
 fn a_pull_that_is_left_goes_on_the_next_time() {
     require!(root);
     let scratch = Scratch::new();
-    let is_left = Arc::new(AtomicBool::new(false));
+    let (is_left, is_asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let registry = Scripted::start(&scratch, &image(), {
-        let is_left = Arc::clone(&is_left);
+        let (is_left, is_asked) = (Arc::clone(&is_left), Arc::clone(&is_asked));
         move |request| match is_layer(request) && !is_left.load(Ordering::Relaxed) {
             // Broken again and again, so that there is always something to come.
             true if request.earlier < 3 => Answer::Truncated(100_000),
             true => {
+                is_asked.store(true, Ordering::Relaxed);
                 holds_within(Duration::from_secs(30), || is_left.load(Ordering::Relaxed));
                 Answer::Truncated(0)
             }
@@ -289,6 +290,8 @@ fn a_pull_that_is_left_goes_on_the_next_time() {
         while let Some(reply) = stream.message().await.expect("progress") {
             let Some(Message::Progress(progress)) = reply.message else { continue };
             if progress.current_bytes >= 300_000 {
+                // What came is on its way to the disk when more is asked for.
+                assert!(holds_within(Duration::from_secs(30), || is_asked.load(Ordering::Relaxed)));
                 return;
             }
         }

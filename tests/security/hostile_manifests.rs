@@ -120,24 +120,31 @@ fn a_registry_that_stalls_holds_up_no_other_registry() {
     });
     let good = Scripted::start(&scratch, &image, |_| Answer::Usual);
     // More stalled downloads than there are threads that may block.
-    let channel = tokio::runtime::Runtime::new().expect("a runtime");
     let grpc = Grpc::connect(&daemon.socket());
-    for _ in 0..600 {
-        let mut images = grpc.images();
-        let reference = hostile.reference();
-        channel.spawn(async move {
-            let request = v1::PullImageRequest { reference, ..v1::PullImageRequest::default() };
-            if let Ok(stream) = images.pull(request).await {
-                let mut stream = stream.into_inner();
-                while let Ok(Some(_)) = stream.message().await {}
+    let (end, ended) = tokio::sync::oneshot::channel();
+    let reference = hostile.reference();
+    let pulls = std::thread::spawn(move || {
+        let mut pulls = tokio::task::JoinSet::new();
+        grpc.wait(async {
+            for _ in 0..600 {
+                let (mut images, reference) = (grpc.images(), reference.clone());
+                pulls.spawn(async move {
+                    let request = v1::PullImageRequest { reference, ..v1::PullImageRequest::default() };
+                    if let Ok(stream) = images.pull(request).await {
+                        let mut stream = stream.into_inner();
+                        while let Ok(Some(_)) = stream.message().await {}
+                    }
+                });
             }
-        });
-    }
+            ended.await
+        })
+    });
     eventually(Duration::from_secs(30), || (stalled.load(Ordering::Relaxed) >= 2).then_some(()));
     let began = Instant::now();
     let client = Grpc::connect(&daemon.socket());
     let pulled = pull(&client, &good.reference()).expect("the good registry's pull");
     assert_eq!(pulled.image.expect("an image").id, id);
     assert!(began.elapsed() < Duration::from_secs(40), "it took {:?}", began.elapsed());
-    channel.shutdown_background();
+    end.send(()).expect("they are still pulling");
+    pulls.join().expect("no panic").expect("told to end");
 }

@@ -99,6 +99,19 @@ impl Grpc {
         Ok(replies.into_iter().flat_map(|reply| reply.images).collect())
     }
 
+    /// Pulls an image to its end.
+    ///
+    /// # Errors
+    /// What knarrd says, at once or in the middle; a stream that ends without a result.
+    pub fn pull_image(&self, reference: &str) -> Result<v1::Image, Status> {
+        let request = v1::PullImageRequest { reference: reference.to_owned(), ..Default::default() };
+        let replies = self.gather(async { self.images().pull(request).await })?;
+        match replies.into_iter().last().and_then(|reply| reply.message) {
+            Some(v1::pull_image_reply::Message::Done(done)) => Ok(done.image.unwrap_or_default()),
+            _ => Err(Status::internal("the stream ended without a result")),
+        }
+    }
+
     /// All snapshots.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ pub(crate) const COLUMNS: Columns = Columns {
         ("Containers", "CONTAINERS"),
         ("CreatedAt", "CREATED AT"),
         ("CreatedSince", "CREATED"),
+        ("Damage", "DAMAGE"),
         ("Digest", "DIGEST"),
         ("ID", "IMAGE ID"),
         ("Repository", "REPOSITORY"),
@@ -32,6 +33,8 @@ pub(crate) const WITH_DIGESTS: &str =
     "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}";
 
 const NONE: &str = "<none>";
+/// When an image was created whose configuration cannot be read.
+const DAMAGED: &str = "damaged";
 
 /// One row for each reference; one for an image without any.
 pub(crate) fn rows(image: &ImageSummary, view: &View) -> Vec<Subject> {
@@ -52,6 +55,7 @@ pub(crate) fn rows(image: &ImageSummary, view: &View) -> Vec<Subject> {
 
 fn row(image: &ImageSummary, view: &View, repository: &str, tag: &str) -> Subject {
     let created = timestamp(image.created_at.as_ref());
+    let unknown = if image.damage.is_empty() { "N/A" } else { DAMAGED };
     let digest = image
         .repo_digests
         .iter()
@@ -62,8 +66,9 @@ fn row(image: &ImageSummary, view: &View, repository: &str, tag: &str) -> Subjec
     let size = decimal_size(image.size_bytes);
     let fields = json!({
         "Containers": "N/A",
-        "CreatedAt": created.map_or_else(|| "N/A".to_owned(), |time| go_time(time, &view.zone)),
-        "CreatedSince": created.map_or_else(|| "N/A".to_owned(), |time| ago(time, view.now)),
+        "CreatedAt": created.map_or_else(|| unknown.to_owned(), |time| go_time(time, &view.zone)),
+        "Damage": image.damage,
+        "CreatedSince": created.map_or_else(|| unknown.to_owned(), |time| ago(time, view.now)),
         "Digest": digest,
         "ID": if view.truncate { short_id(&image.id) } else { &image.id },
         "Repository": repository,
@@ -114,5 +119,21 @@ mod tests {
         assert_eq!(render("{{.Digest}}", &image), "sha256:ff\n<none>\n");
         image.references.clear();
         assert_eq!(render("{{.Repository}}:{{.Tag}}", &image), "alpine:<none>\n");
+    }
+
+    #[test]
+    fn a_damaged_image_is_shown_as_such() {
+        let image = ImageSummary {
+            id: format!("sha256:{}", "0123456789abcdef".repeat(4)),
+            references: vec!["docker.io/library/alpine:latest".to_owned()],
+            damage: "blob sha256:0123 is damaged on disk".to_owned(),
+            ..ImageSummary::default()
+        };
+        assert_eq!(
+            render("", &image),
+            "REPOSITORY   TAG       IMAGE ID       CREATED   SIZE\n\
+             alpine       latest    0123456789ab   damaged   0B\n"
+        );
+        assert_eq!(render("{{.Damage}}", &image), "blob sha256:0123 is damaged on disk\n");
     }
 }

@@ -190,24 +190,28 @@ impl Content {
         self.shared.blobs.join(digest.algorithm().name()).join(digest.hex())
     }
 
-    /// The blob's size in bytes, `None` when it is not here.
+    /// The blob's size in bytes, `None` when it is not here. What stands in its place and is no file is set aside. Blocks.
     ///
     /// # Errors
     /// [`ContentError::Io`].
     pub(crate) fn size(&self, digest: &Digest) -> Result<Option<u64>, ContentError> {
         let path = self.path(digest);
         match std::fs::metadata(&path) {
-            Ok(metadata) => Ok(Some(metadata.len())),
+            Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
+            Ok(_) => self.set_aside_blocking(digest).map(|()| None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("look at blob", &path)(error)),
         }
     }
 
-    /// Opens the blob for reading.
+    /// Opens the blob for reading. What stands in its place and is no file is set aside. Blocks.
     ///
     /// # Errors
     /// [`ContentError::NotHere`], [`ContentError::Io`].
     pub(crate) fn open_blob(&self, digest: &Digest) -> Result<File, ContentError> {
+        if self.size(digest)?.is_none() {
+            return Err(ContentError::NotHere(digest.clone()));
+        }
         let path = self.path(digest);
         File::open(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => ContentError::NotHere(digest.clone()),
@@ -426,10 +430,9 @@ fn sync_directory(directory: &Path) -> Result<(), ContentError> {
     File::open(directory).and_then(|opened| opened.sync_all()).map_err(failed("sync directory", directory))
 }
 
-/// A read error that says that the bytes are lost, or that there are none (a directory in the blob's place).
+/// A read error that says that the bytes are lost.
 fn is_decay(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::IsADirectory
-        || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 /// A blob, or what stands in its place.

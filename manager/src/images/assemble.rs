@@ -1,6 +1,7 @@
 //! Assembling: blobs that are here become images. What a pull and an import end with: layers are unpacked into
 //! snapshots, lowest first, then all images are recorded in one transaction, then events are published.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -128,11 +129,19 @@ impl Images {
     /// Records images, all or none, and publishes it. Returns them, each with whether anything is new.
     ///
     /// # Errors
-    /// [`ImageError::Store`], [`ImageError::Content`].
+    /// [`ImageError::TooManyNames`], [`ImageError::Store`], [`ImageError::Content`].
     pub(super) async fn record(&self, assembled: Vec<Assembled>) -> Result<Vec<(Image, bool)>, ImageError> {
         let mut records = Vec::with_capacity(assembled.len());
+        let mut names: HashMap<Digest, BTreeSet<String>> = HashMap::new();
         for one in &assembled {
-            records.push(self.keep_good_manifest(one.record.clone()).await?);
+            let id = one.record.id.clone();
+            let read = self.shared.store.read("look for an image", move |tx| records::by_id(tx, &id));
+            let known = read.await?;
+            let names = names.entry(one.record.id.clone()).or_default();
+            names.extend(known.iter().flat_map(|known| known.references.clone()));
+            names.extend(one.record.references.clone());
+            super::check_count(&one.assembly.name(), names.len())?;
+            records.push(self.keep_good_manifest(one.record.clone(), known).await);
         }
         let write = self.shared.store.write("record images", move |tx| {
             records.iter().map(|record| records::save(tx, record)).collect::<Result<Vec<bool>, _>>()
@@ -150,9 +159,7 @@ impl Images {
 
     /// An image that is here keeps the manifest that it was recorded with, as long as all of that is here: another
     /// registry's manifest for the same configuration does not take its place.
-    async fn keep_good_manifest(&self, mut record: Record) -> Result<Record, ImageError> {
-        let id = record.id.clone();
-        let known = self.shared.store.read("look for an image", move |tx| records::by_id(tx, &id)).await?;
+    async fn keep_good_manifest(&self, mut record: Record, known: Option<Record>) -> Record {
         if let Some(known) = known.filter(|known| known.manifest != record.manifest)
             && self.is_manifest_whole(&known).await
         {
@@ -160,7 +167,7 @@ impl Images {
             record.media_type = known.media_type;
             record.compressed_bytes = known.compressed_bytes;
         }
-        Ok(record)
+        record
     }
 
     async fn is_manifest_whole(&self, known: &Record) -> bool {

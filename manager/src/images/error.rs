@@ -59,7 +59,7 @@ pub(crate) enum ImageError {
         offered: String,
     },
     /// An image has no more than a bounded number of references.
-    #[error("image {image} has {limit} references already: remove some with `knarr rmi`")]
+    #[error("image {image} would have more than {limit} references: remove some with `knarr rmi`")]
     TooManyNames {
         /// As the caller named it.
         image: String,
@@ -183,8 +183,9 @@ impl ImageError {
             Self::Archive(source) => source.kind(),
             Self::ArchiveWrite(source) => kind_of_io(source),
             Self::NotHere(_) | Self::NoPlatform { .. } | Self::OtherPlatform { .. } => Kind::NotFound,
-            Self::InUse { .. } | Self::SeveralReferences { .. } => Kind::FailedPrecondition,
-            Self::TooManyNames { .. } => Kind::ResourceExhausted,
+            Self::InUse { .. } | Self::SeveralReferences { .. } | Self::TooManyNames { .. } => {
+                Kind::FailedPrecondition
+            }
             Self::WrongLayer { .. } => Kind::DataLoss,
             Self::Document(_, source) => source.kind(),
             Self::Registry { source, .. } | Self::Blob { source, .. } => source.kind(),

@@ -200,9 +200,8 @@ impl Images {
         }
         let record = self.find(source, None).await?.record;
         let reference = target.to_string();
-        if record.references.len() >= MAX_NAMES && !record.references.contains(&reference) {
-            return Err(ImageError::TooManyNames { image: source.to_owned(), limit: MAX_NAMES });
-        }
+        let is_new = !record.references.contains(&reference);
+        check_count(source, record.references.len() + usize::from(is_new))?;
         let (id, name) = (record.id, reference.clone());
         self.shared.store.write("tag an image", move |tx| records::tag(tx, &id, &name)).await?;
         self.publish(Action::Tag, &reference, &reference);
@@ -303,6 +302,14 @@ const MAX_QUOTED_CHARS: usize = 80;
 
 /// References of one image: they are all sent with every list.
 const MAX_NAMES: usize = 256;
+
+/// Refuses an image that would have `count` references.
+fn check_count(image: &str, count: usize) -> Result<(), ImageError> {
+    match count > MAX_NAMES {
+        true => Err(ImageError::TooManyNames { image: image.to_owned(), limit: MAX_NAMES }),
+        false => Ok(()),
+    }
+}
 
 /// Reads a reference.
 ///

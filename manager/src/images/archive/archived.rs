@@ -95,10 +95,7 @@ impl Finder<'_> {
         if let Some(entries) = entries {
             self.entries(entries, &mut images)?;
         }
-        match images.iter().any(|image| image.references.len() > MAX_NAMES) {
-            true => Err(ArchiveError::TooManyNames { limit: MAX_NAMES }.into()),
-            false => Ok(images),
-        }
+        Ok(images)
     }
 
     fn layout(&self, index: &[u8]) -> Result<Vec<ArchivedImage>, ImageError> {
@@ -119,7 +116,7 @@ impl Finder<'_> {
             let Some(mut image) = self.resolve(descriptor, 0)? else { continue };
             let references = references_of(descriptor)?;
             match images.iter_mut().find(|known| known.manifest_digest == image.manifest_digest) {
-                Some(known) => add(&mut known.references, references),
+                Some(known) => add(&mut known.references, references)?,
                 None => {
                     image.references = references;
                     images.push(image);
@@ -179,13 +176,13 @@ impl Finder<'_> {
             let config = self.member(&entry.config)?;
             if let Some(known) = images.iter_mut().find(|known| known.manifest.config.digest == config.digest)
             {
-                add(&mut known.references, references);
+                add(&mut known.references, references)?;
                 continue;
             }
             let names = entry.layers.unwrap_or_default();
             let layers = names.iter().map(|name| self.member(name)).collect::<Result<Vec<_>, _>>()?;
             let Some(mut image) = self.composed(config, &layers)? else { continue };
-            image.references = references;
+            add(&mut image.references, references)?;
             images.push(image);
         }
         if images.is_empty() {
@@ -283,10 +280,15 @@ fn references_of(descriptor: &Descriptor) -> Result<Vec<Reference>, ImageError> 
     Ok(reference.filter(|reference| reference.digest().is_none()).into_iter().collect())
 }
 
-fn add(references: &mut Vec<Reference>, more: Vec<Reference>) {
+fn add(references: &mut Vec<Reference>, more: Vec<Reference>) -> Result<(), ArchiveError> {
     for reference in more {
-        if !references.contains(&reference) {
-            references.push(reference);
+        if references.contains(&reference) {
+            continue;
         }
+        if references.len() == MAX_NAMES {
+            return Err(ArchiveError::TooManyNames { limit: MAX_NAMES });
+        }
+        references.push(reference);
     }
+    Ok(())
 }

@@ -120,11 +120,14 @@ fn write(
     }
     for digest in blobs {
         let size_bytes = content.size(digest)?.ok_or_else(|| ContentError::NotHere(digest.clone()))?;
-        let mut blob = Hashed { input: content.open_blob(digest)?, hasher: Hasher::new(digest.algorithm()) };
+        let hasher = Hasher::new(digest.algorithm());
+        let mut blob = Hashed { input: content.open_blob(digest)?, hasher, has_failed: false };
         let appended =
             append(&mut tar, &member_name(digest), size_bytes, Read::by_ref(&mut blob).take(size_bytes));
-        appended.map_err(ImageError::ArchiveWrite)?;
-        if blob.hasher.finish() != *digest {
+        if !blob.has_failed {
+            appended.map_err(ImageError::ArchiveWrite)?;
+        }
+        if blob.has_failed || blob.hasher.finish() != *digest {
             content.set_aside_blocking(digest)?;
             return Err(ContentError::Damaged(digest.clone()).into());
         }
@@ -207,13 +210,18 @@ fn append(
 struct Hashed<R> {
     input: R,
     hasher: Hasher,
+    /// The blob cannot be read to its end.
+    has_failed: bool,
 }
 
 impl<R: Read> Read for Hashed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.input.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
-        Ok(count)
+        let read = self.input.read(buffer);
+        match &read {
+            Ok(count) => self.hasher.update(&buffer[..*count]),
+            Err(error) => self.has_failed |= error.kind() != io::ErrorKind::Interrupted,
+        }
+        read
     }
 }
 

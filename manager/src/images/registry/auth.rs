@@ -79,7 +79,7 @@ pub(super) async fn answer(
     let request = token_request(client, url, (&service, &scope), credentials);
     let failed = |error: reqwest::Error| RegistryError::Connect {
         registry: server.clone(),
-        source: Cause::of(&error.without_url()),
+        source: Cause::of_request(&error.without_url()),
     };
     let response = request.send().await.map_err(failed)?;
     let status = response.status();

@@ -196,6 +196,11 @@ impl Cause {
         Self(lower.unwrap_or_default())
     }
 
+    /// Of a request that got no answer.
+    pub(super) fn of_request(error: &reqwest::Error) -> Self {
+        if error.is_timeout() { Self::said("it does not answer in time") } else { Self::of(error) }
+    }
+
     pub(super) fn said(text: impl Into<String>) -> Self {
         Self(text.into())
     }

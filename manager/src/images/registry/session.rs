@@ -162,10 +162,7 @@ impl Session {
     /// What a connection's end means: nobody there, or no longer.
     pub(super) fn lost(&self, error: &reqwest::Error) -> RegistryError {
         let registry = self.registry.clone();
-        let source = match error.is_timeout() {
-            true => Cause::said("it does not answer in time"),
-            false => Cause::of(error),
-        };
+        let source = Cause::of_request(error);
         if error.is_connect() || !self.was_answered.load(Ordering::Relaxed) {
             RegistryError::Connect { registry, source }
         } else {
