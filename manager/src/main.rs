@@ -11,6 +11,7 @@ mod daemon;
 mod error;
 mod events;
 mod files;
+mod filters;
 mod images;
 mod inherited;
 mod limits;

@@ -45,11 +45,6 @@ pub(crate) enum ContainerError {
     /// No such signal.
     #[error(transparent)]
     Signal(#[from] InvalidSignal),
-    /// No such filter.
-    #[error(
-        "invalid filter {key}={value}: containers are filtered by id, name, label, status, ancestor and exited"
-    )]
-    Filter { key: String, value: String },
     /// Something else about the request.
     #[error("{0}")]
     Request(&'static str),
@@ -149,7 +144,6 @@ impl ContainerError {
             | Self::User(_)
             | Self::Signal(_)
             | Self::Volumes(_)
-            | Self::Filter { .. }
             | Self::Request(_) => Kind::InvalidArgument,
             Self::NameTaken { .. } => Kind::AlreadyExists,
             Self::Spec(error) => error.kind(),

@@ -1,64 +1,33 @@
 //! Listing containers, with docker's filters: different keys must all match, values of one key are alternatives.
 
-use std::collections::BTreeMap;
-
 use super::Containers;
-use super::error::ContainerError;
 use super::model::{Phase, View};
 use crate::content::Digest;
+use crate::filters::{FilterKeys, Filters, Values, label_matches};
 use crate::images::Users;
 
-/// The keys that can be filtered by.
-const KEYS: [&str; 6] = ["id", "name", "label", "status", "ancestor", "exited"];
 /// The states that docker has; some of them knarr's containers never are in.
 const STATES: [&str; 7] = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
 
-/// Conditions on containers; none lets all through.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Filters {
-    values_by_key: BTreeMap<String, Vec<String>>,
-}
-
-impl Filters {
-    /// Reads key and value pairs.
-    ///
-    /// # Errors
-    /// [`ContainerError::Filter`] for a key that is not known, a state or an exit code that cannot be.
-    pub(crate) fn parse(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, ContainerError> {
-        let mut values_by_key = BTreeMap::<_, Vec<_>>::new();
-        for (key, value) in pairs {
-            let fits = match key.as_str() {
-                "status" => STATES.contains(&value.as_str()),
-                "exited" => value.parse::<u32>().is_ok(),
-                known => KEYS.contains(&known),
-            };
-            if !fits {
-                return Err(ContainerError::Filter { key, value });
-            }
-            values_by_key.entry(key).or_default().push(value);
-        }
-        Ok(Self { values_by_key })
-    }
-
-    fn matches(&self, view: &View) -> bool {
-        self.values_by_key.iter().all(|(key, values)| values.iter().any(|value| matches(view, key, value)))
-    }
-
-    /// Whether one of the conditions is about containers that do not run.
-    fn wants_stopped(&self) -> bool {
-        ["status", "exited"].iter().any(|key| self.values_by_key.contains_key(*key))
-    }
-}
+/// What containers can be filtered by.
+pub(crate) const FILTER_KEYS: FilterKeys = FilterKeys {
+    things: "containers",
+    keys: &[
+        ("id", Values::Any),
+        ("name", Values::Any),
+        ("label", Values::Any),
+        ("status", Values::OneOf(&STATES)),
+        ("ancestor", Values::Any),
+        ("exited", Values::Number),
+    ],
+};
 
 fn matches(view: &View, key: &str, value: &str) -> bool {
     let identity = &view.identity;
     match key {
         "id" => identity.id.as_str().starts_with(value),
         "name" => identity.name.contains(value.strip_prefix('/').unwrap_or(value)),
-        "label" => match value.split_once('=') {
-            Some((name, wanted)) => identity.config.labels.get(name).is_some_and(|is| is == wanted),
-            None => identity.config.labels.contains_key(value),
-        },
+        "label" => label_matches(value, |name| identity.config.labels.get(name).map(String::as_str)),
         "status" => view.life.phase.as_str() == value,
         "ancestor" => is_ancestor(view, value),
         "exited" => {
@@ -83,10 +52,13 @@ impl Containers {
     /// The containers that match, newest first; without `all` and without a condition on it, only running ones.
     pub(crate) fn list(&self, all: bool, filters: &Filters) -> Vec<View> {
         let views: Vec<View> = self.registry().by_id.values().map(|container| container.view()).collect();
-        let all = all || filters.wants_stopped();
+        // A condition about containers that do not run means those.
+        let all = all || ["status", "exited"].iter().any(|key| filters.values(key).is_some());
         let shown = |view: &View| {
             let there = view.life.phase != Phase::Creating && !view.life.removed;
-            there && (all || view.life.phase == Phase::Running) && filters.matches(view)
+            there
+                && (all || view.life.phase == Phase::Running)
+                && filters.all_match(|key, value| matches(view, key, value))
         };
         let mut views: Vec<View> = views.into_iter().filter(shown).collect();
         views.sort_by_key(|view| std::cmp::Reverse(view.identity.created_at));

@@ -52,7 +52,7 @@ pub(crate) use create::CreateOptions;
 pub(crate) use error::{CommandReason, ContainerError};
 pub(crate) use exec::ExecOptions;
 use life::{Durability, Event};
-pub(crate) use list::Filters;
+pub(crate) use list::FILTER_KEYS;
 pub(crate) use logs::{LogOptions, LogPiece, LogReader};
 use model::{Identity, Life, Phase, View};
 pub(crate) use table::SCHEMA_1;

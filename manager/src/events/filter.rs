@@ -1,48 +1,24 @@
-//! Which events a subscriber wants, in docker's words. Different keys must all match; values of one key are alternatives.
-
-use std::collections::BTreeMap;
+//! Which events a subscriber wants.
 
 use super::Event;
+use crate::filters::{FilterKeys, Filters, Values, label_matches};
 
-/// The keys that can be filtered by.
-const KEYS: [&str; 5] = ["type", "event", "container", "image", "label"];
+/// What events can be filtered by.
+pub(crate) const FILTER_KEYS: FilterKeys = FilterKeys {
+    things: "events",
+    keys: &[
+        ("type", Values::Any),
+        ("event", Values::Any),
+        ("container", Values::Any),
+        ("image", Values::Any),
+        ("label", Values::Any),
+    ],
+};
 
-/// A set of conditions on events; the empty one lets everything through.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Filter {
-    values_by_key: BTreeMap<String, Vec<String>>,
-}
-
-/// A filter key that events do not have.
-#[derive(Debug, thiserror::Error)]
-#[error("invalid filter {key:?}; events are filtered by type, event, container, image and label")]
-pub(crate) struct InvalidFilter {
-    key: String,
-}
-
-impl Filter {
-    /// Reads key and value pairs.
-    ///
-    /// # Errors
-    /// [`InvalidFilter`] for a key that is not known.
-    pub(crate) fn parse(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, InvalidFilter> {
-        let mut values_by_key = BTreeMap::<_, Vec<_>>::new();
-        for (key, value) in pairs {
-            if !KEYS.contains(&key.as_str()) {
-                return Err(InvalidFilter { key });
-            }
-            values_by_key.entry(key).or_default().push(value);
-        }
-        Ok(Self { values_by_key })
-    }
-
-    /// Whether the subscriber wants to see `event`. A marker of lost events is always shown.
-    pub(crate) fn matches(&self, event: &Event) -> bool {
-        event.action == "lagged"
-            || self
-                .values_by_key
-                .iter()
-                .all(|(key, values)| values.iter().any(|value| matches(event, key, value)))
+impl Event {
+    /// Whether a subscriber with these filters wants to see it. A marker of lost events is always shown.
+    pub(crate) fn passes(&self, filters: &Filters) -> bool {
+        self.action == "lagged" || filters.all_match(|key, value| matches(self, key, value))
     }
 }
 
@@ -59,16 +35,14 @@ fn matches(event: &Event, key: &str, value: &str) -> bool {
         }
         "image" if subject == "image" => event.actor_id == value || attribute("name") == Some(value),
         "image" => attribute("image") == Some(value),
-        "label" => match value.split_once('=') {
-            Some((name, wanted)) => attribute(name) == Some(wanted),
-            None => attribute(value).is_some(),
-        },
+        "label" => label_matches(value, attribute),
         _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::time::SystemTime;
 
     use super::super::Subject;
@@ -87,7 +61,7 @@ mod tests {
             ]),
         };
         let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        Filter::parse(pairs).expect("known keys").matches(&event)
+        event.passes(&Filters::parse(&FILTER_KEYS, pairs).expect("known keys"))
     }
 
     #[test]
@@ -97,10 +71,5 @@ mod tests {
         assert!(matching(&[("container", "4f1c"), ("label", "tier"), ("label", "x=y"), ("image", "alpine")]));
         assert!(!matching(&[("event", "die"), ("type", "image")]));
         assert!(!matching(&[("label", "tier=back")]));
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused() {
-        assert!(Filter::parse([("colour".to_owned(), "red".to_owned())]).is_err());
     }
 }

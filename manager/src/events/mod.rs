@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use tokio::sync::watch;
 
-pub(crate) use filter::Filter;
+pub(crate) use filter::FILTER_KEYS;
 
 /// How many events are remembered, and how far behind a subscriber may fall.
 const REMEMBERED: usize = 1024;

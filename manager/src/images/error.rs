@@ -86,16 +86,6 @@ pub(crate) enum ImageError {
         /// What the index offers, joined by commas.
         offered: String,
     },
-    /// The filter is none that images have.
-    #[error(
-        "invalid filter {key}={value}: images are filtered by reference, label and dangling=true or false"
-    )]
-    Filter {
-        /// Its name.
-        key: String,
-        /// What it was set to.
-        value: String,
-    },
     /// Containers use it.
     #[error("image {image} is used by {}: remove them first{}", containers.join(", "),
         if *running { "" } else { ", or use --force" })]
@@ -178,7 +168,6 @@ impl ImageError {
             | Self::Ambiguous(_)
             | Self::IdAndName { .. }
             | Self::TagWithDigest(_)
-            | Self::Filter { .. }
             | Self::NothingToExport { .. } => Kind::InvalidArgument,
             Self::Archive(source) => source.kind(),
             Self::ArchiveWrite(source) => kind_of_io(source),

@@ -24,7 +24,7 @@ use oci_spec::image::ImageConfiguration;
 pub(crate) use archive::{Export, Input, Loaded};
 pub(crate) use document::DocumentError;
 pub(crate) use error::ImageError;
-pub(crate) use list::{DamagedImage, Filters, Listed};
+pub(crate) use list::{DamagedImage, FILTER_KEYS, Listed};
 pub(crate) use platform::Platform;
 pub(crate) use pull::{Credentials, Phase, Progress, PullRequest, Pulled};
 pub(crate) use reference::{ImageName, Reference};

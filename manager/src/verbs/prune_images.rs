@@ -4,7 +4,8 @@ use knarr_proto::kind::Kind;
 
 use super::remove_image;
 use crate::containers::Containers;
-use crate::images::{Filters, ImageError, Images, Removed};
+use crate::filters::Filters;
+use crate::images::{ImageError, Images, Removed};
 
 /// Removes images that no container was made from: those without a reference, or with `all` any.
 ///
@@ -15,8 +16,7 @@ pub(crate) async fn prune_images(
     containers: &Containers,
     all: bool,
 ) -> Result<Removed, ImageError> {
-    let dangling = ("dangling".to_owned(), "true".to_owned());
-    let filters = Filters::parse(if all { None } else { Some(dangling) })?;
+    let filters = if all { Filters::default() } else { Filters::only("dangling", "true") };
     let (mut removed, mut failed) = (Removed::default(), None);
     for image in images.list(&filters).await? {
         let users = containers.users_of(image.id());

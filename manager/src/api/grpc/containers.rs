@@ -8,7 +8,8 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{pieces, streams, translate};
-use crate::containers::{Containers, CreateOptions, Filters, LogOptions, WaitCondition};
+use crate::containers::{Containers, CreateOptions, FILTER_KEYS, LogOptions, WaitCondition};
+use crate::filters::Filters;
 
 /// A stream of replies.
 pub(super) type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -95,7 +96,7 @@ impl Service for ContainersService {
         request: Request<v1::ListContainersRequest>,
     ) -> Result<Response<Self::ListStream>, Status> {
         let request = request.into_inner();
-        let filters = Filters::parse(translate::filters(request.filters))?;
+        let filters = Filters::parse(&FILTER_KEYS, translate::filters(request.filters))?;
         let containers = self.0.list(request.all, &filters).into_iter().map(|view| translate::summary(&view));
         let replies = pieces::replies(containers, |containers| v1::ListContainersReply { containers });
         Ok(Response::new(Box::pin(replies)))

@@ -12,7 +12,8 @@ use tonic::{Request, Response, Status};
 
 use super::containers::Replies;
 use super::translate;
-use crate::events::{Event, Events, Filter, Subscription};
+use crate::events::{Event, Events, FILTER_KEYS, Subscription};
+use crate::filters::Filters;
 
 /// Events under way to one subscriber; the noun remembers the rest for it.
 const UNDER_WAY: usize = 64;
@@ -32,8 +33,7 @@ impl Service for EventsService {
         request: Request<v1::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let request = request.into_inner();
-        let filter = Filter::parse(translate::filters(request.filters))
-            .map_err(|error| super::status::status(knarr_proto::kind::Kind::InvalidArgument, &error))?;
+        let filters = Filters::parse(&FILTER_KEYS, translate::filters(request.filters))?;
         let until = request.until.map(translate::system_time);
         // Docker: with only an end, everything remembered is meant.
         let since = request.since.map(translate::system_time).or(until.map(|_| SystemTime::UNIX_EPOCH));
@@ -42,7 +42,7 @@ impl Service for EventsService {
         let stopping = self.stopping.clone();
         tokio::spawn(async move {
             tokio::select! {
-                () = tell(subscription, &filter, until, &sender) => {}
+                () = tell(subscription, &filters, until, &sender) => {}
                 () = sender.closed() => {}
                 () = stopping.cancelled() => {}
             }
@@ -53,7 +53,7 @@ impl Service for EventsService {
 
 async fn tell(
     mut subscription: Subscription,
-    filter: &Filter,
+    filters: &Filters,
     until: Option<SystemTime>,
     sender: &mpsc::Sender<Result<v1::Event, Status>>,
 ) {
@@ -64,7 +64,7 @@ async fn tell(
             Some(Ok(left)) => tokio::time::timeout(left, subscription.next()).await.ok(),
         };
         let Some(event) = event.filter(|event| until.is_none_or(|until| event.time <= until)) else { return };
-        if filter.matches(&event) && sender.send(Ok(message(&event))).await.is_err() {
+        if event.passes(filters) && sender.send(Ok(message(&event))).await.is_err() {
             return;
         }
     }

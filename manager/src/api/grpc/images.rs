@@ -8,8 +8,9 @@ use tonic::{Request, Response, Status, Streaming};
 use super::containers::Replies;
 use super::{pieces, transfers, translate};
 use crate::containers::Containers;
+use crate::filters::Filters;
 use crate::images::{
-    Credentials, DamagedImage, Filters, Image, ImageError, Images, Listed, Platform, PullRequest,
+    Credentials, DamagedImage, FILTER_KEYS, Image, ImageError, Images, Listed, Platform, PullRequest,
 };
 use crate::verbs;
 
@@ -43,7 +44,7 @@ impl Service for ImagesService {
         &self,
         request: Request<v1::ListImagesRequest>,
     ) -> Result<Response<Self::ListStream>, Status> {
-        let filters = Filters::parse(translate::filters(request.into_inner().filters))?;
+        let filters = Filters::parse(&FILTER_KEYS, translate::filters(request.into_inner().filters))?;
         let images = self.images.list(&filters).await?;
         let summaries = images.into_iter().flat_map(|image| match image {
             Listed::Whole(image) => summaries(&image),

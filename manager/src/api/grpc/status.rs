@@ -8,6 +8,7 @@ use tonic::{Code, Status};
 
 use crate::containers::ContainerError;
 use crate::error::Chain;
+use crate::filters::InvalidFilter;
 use crate::images::ImageError;
 use crate::snapshots::SnapshotError;
 
@@ -70,6 +71,12 @@ impl From<ContainerError> for Status {
 impl From<ImageError> for Status {
     fn from(error: ImageError) -> Self {
         status(error.kind(), &error)
+    }
+}
+
+impl From<InvalidFilter> for Status {
+    fn from(error: InvalidFilter) -> Self {
+        status(Kind::InvalidArgument, &error)
     }
 }
 

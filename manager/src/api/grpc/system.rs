@@ -8,7 +8,8 @@ use knarr_proto::v1;
 use knarr_proto::v1::system_server::System as Service;
 use tonic::{Request, Response, Status};
 
-use crate::containers::{Containers, Filters};
+use crate::containers::Containers;
+use crate::filters::Filters;
 use crate::images::Images;
 use crate::snapshots::Snapshots;
 
