@@ -3,7 +3,7 @@
 mod sockets;
 
 use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -29,6 +29,7 @@ use crate::containers::{ContainerError, Containers, Parts};
 use crate::content::{Content, ContentError};
 use crate::error::Chain;
 use crate::events::{Events, Subject};
+use crate::files::{FileError, failed};
 use crate::images::{ImageError, Images, Options};
 use crate::limits::OpenFiles;
 use crate::settings::Settings;
@@ -53,8 +54,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DaemonError {
     /// Directories and files of its own.
-    #[error("cannot {doing} {}", path.display())]
-    Files { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Another one works here.
     #[error("another knarrd (pid {pid}) uses {}: stop it, or choose another directory", directory.display())]
     Locked { directory: PathBuf, pid: String },
@@ -80,11 +81,6 @@ pub(crate) enum DaemonError {
     Serve(#[from] tonic::transport::Error),
 }
 
-fn files(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DaemonError {
-    let path = path.to_owned();
-    move |source| DaemonError::Files { doing, path, source }
-}
-
 /// Runs until it is told to stop, or is idle for longer than allowed.
 ///
 /// # Errors
@@ -99,7 +95,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
     let nouns = Nouns::open(&settings, open_files)?;
     recovery::run(&nouns.containers).await?;
     let pid_file = settings.state.join("knarrd.pid");
-    fs::write(&pid_file, format!("{}\n", std::process::id())).map_err(files("write", &pid_file))?;
+    fs::write(&pid_file, format!("{}\n", std::process::id())).map_err(failed("write", &pid_file))?;
     nouns.events.publish(Subject::Daemon, "start", "knarrd", Default::default());
     let store = nouns.store.clone();
     let copying = tokio::spawn(async move { store.keep_copies().await });
@@ -157,7 +153,7 @@ impl Nouns {
             shims,
             logs: settings.container_logs,
             cgroups: settings.cgroups.clone(),
-            boot_id: fs::read_to_string(boot_id).map_err(files("read", boot_id))?.trim().to_owned(),
+            boot_id: fs::read_to_string(boot_id).map_err(failed("read", boot_id))?.trim().to_owned(),
         });
         Ok(Self { store, events, images, snapshots, containers })
     }
@@ -283,9 +279,13 @@ fn make_directories(settings: &Settings) -> Result<(), DaemonError> {
         (state.join("runtime"), 0o700),
     ];
     for (directory, mode) in wanted {
-        DirBuilder::new().recursive(true).mode(mode).create(&directory).map_err(files("make", &directory))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(mode)
+            .create(&directory)
+            .map_err(failed("make", &directory))?;
         fs::set_permissions(&directory, fs::Permissions::from_mode(mode))
-            .map_err(files("set the mode of", &directory))?;
+            .map_err(failed("set the mode of", &directory))?;
     }
     Ok(())
 }
@@ -299,7 +299,7 @@ fn lock(directory: &Path, named: &Path) -> Result<File, DaemonError> {
         .create(true)
         .truncate(false)
         .open(&path)
-        .map_err(files("open", &path))?;
+        .map_err(failed("open", &path))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -312,10 +312,10 @@ fn lock(directory: &Path, named: &Path) -> Result<File, DaemonError> {
             };
             return Err(DaemonError::Locked { directory: named.to_owned(), pid });
         }
-        Err(TryLockError::Error(source)) => return Err(files("lock", &path)(source)),
+        Err(TryLockError::Error(source)) => return Err(failed("lock", path)(source).into()),
     }
     let written =
         file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
-    written.map_err(files("write", &path))?;
+    written.map_err(failed("write", &path))?;
     Ok(file)
 }

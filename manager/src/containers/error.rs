@@ -10,6 +10,7 @@ use super::process::InvalidProcess;
 use super::signal::InvalidSignal;
 use super::spec::SpecError;
 use super::user::UserError;
+use crate::files::{FileError, failed, kind_of_io};
 use crate::images::ImageError;
 use crate::shims::ShimError;
 use crate::snapshots::SnapshotError;
@@ -93,8 +94,8 @@ pub(crate) enum ContainerError {
     #[error(transparent)]
     Shim(#[from] ShimError),
     /// Its files on disk.
-    #[error("cannot {doing} {}", path.display())]
-    Files { doing: &'static str, path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Its streams at the shim.
     #[error("cannot {doing} the process's streams")]
     Streams { doing: &'static str, source: std::io::Error },
@@ -156,12 +157,8 @@ impl ContainerError {
             Self::Snapshot { source, .. } => source.kind(),
             Self::Store(error) => error.kind(),
             Self::Shim(error) => error.kind(),
-            Self::Files { source, .. } | Self::Streams { source, .. } => match source.kind() {
-                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                    Kind::ResourceExhausted
-                }
-                _ => Kind::Internal,
-            },
+            Self::File(error) => error.kind(),
+            Self::Streams { source, .. } => kind_of_io(source),
             Self::Damaged { .. } => Kind::DataLoss,
             Self::Unkillable { .. } => Kind::DeadlineExceeded,
             Self::Stopping | Self::NotReached { .. } => Kind::Unavailable,
@@ -183,8 +180,8 @@ pub(super) fn files(
     doing: &'static str,
     path: impl Into<PathBuf>,
 ) -> impl FnOnce(std::io::Error) -> ContainerError {
-    let path = path.into();
-    move |source| ContainerError::Files { doing, path, source }
+    let failed = failed(doing, path);
+    move |source: std::io::Error| failed(source).into()
 }
 
 /// Finds out whether a runtime's failure is about the command itself. The texts are runc's, which crun, knarr-runtime

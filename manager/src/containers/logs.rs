@@ -127,7 +127,7 @@ impl LogReader {
     /// The next pieces; `None` at the end, which for a followed log is after the container's.
     ///
     /// # Errors
-    /// [`ContainerError::Files`] when the log cannot be read.
+    /// [`ContainerError::File`] when the log cannot be read.
     pub(crate) async fn next(mut self) -> Result<Option<(Vec<LogPiece>, Self)>, ContainerError> {
         loop {
             // Asked before reading, so that what was written before the end is read after it is known.

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::{Algorithm, Content, ContentError, Digest, Hasher, Origin, failed, sync_directory};
-use crate::files::{has_room, is_disk_full};
+use super::{Algorithm, Content, ContentError, Digest, Hasher, Origin, sync_directory};
+use crate::files::{failed, has_room, is_disk_full};
 
 /// After so many bytes, the disk is asked whether there is room for more.
 const ASK_BYTES: u64 = 1 << 20;
@@ -106,7 +106,7 @@ impl Ingest {
     /// Forgets the bytes that are here: the sender starts again from the first.
     ///
     /// # Errors
-    /// [`ContentError::Io`].
+    /// [`ContentError::File`].
     pub(crate) fn restart(&mut self) -> Result<(), ContentError> {
         self.file.set_len(0).and_then(|()| self.file.rewind()).map_err(failed("truncate", &self.path))?;
         self.written_bytes = 0;
@@ -118,7 +118,7 @@ impl Ingest {
     /// that is too long, nor when the disk is full: its space is needed.
     ///
     /// # Errors
-    /// [`ContentError::WrongSize`] or [`ContentError::TooLarge`] for the first byte too many; [`ContentError::Io`].
+    /// [`ContentError::WrongSize`] or [`ContentError::TooLarge`] for the first byte too many; [`ContentError::File`].
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<u64, ContentError> {
         let total = self.written_bytes + bytes.len() as u64;
         let error = match &self.goal {
@@ -137,8 +137,8 @@ impl Ingest {
                     self.written_bytes = total;
                     return Ok(count);
                 }
-                Err(source) if is_disk_full(&source) => failed("write", &self.path)(source),
-                Err(source) => return Err(failed("write", &self.path)(source)),
+                Err(source) if is_disk_full(&source) => failed("write", &self.path)(source).into(),
+                Err(source) => return Err(failed("write", &self.path)(source).into()),
             },
         };
         self.remove_file()?;
@@ -175,7 +175,7 @@ impl Ingest {
     /// is kept for the next try.
     ///
     /// # Errors
-    /// [`ContentError::WrongSize`], [`ContentError::WrongDigest`], [`ContentError::Io`].
+    /// [`ContentError::WrongSize`], [`ContentError::WrongDigest`], [`ContentError::File`].
     pub(crate) fn commit(mut self) -> Result<Digest, ContentError> {
         let found = self.hasher.clone().finish();
         if let Some((digest, size_bytes)) = self.goal.expected() {
@@ -194,7 +194,7 @@ impl Ingest {
         if let Err(error) = ended.map_err(failed("sync", &self.path)) {
             // The kernel has dropped what it could not write; a second fsync would succeed all the same.
             self.remove_file()?;
-            return Err(error);
+            return Err(error.into());
         }
         let name = self.content.path(&found);
         let directory = name.parent().expect("a blob is in its algorithm's directory");
@@ -213,7 +213,7 @@ impl Ingest {
 
     fn remove_file(&mut self) -> Result<(), ContentError> {
         self.is_settled = true;
-        std::fs::remove_file(&self.path).map_err(failed("remove", &self.path))
+        Ok(std::fs::remove_file(&self.path).map_err(failed("remove", &self.path))?)
     }
 }
 
@@ -230,14 +230,14 @@ fn open(path: &Path, keep: bool) -> Result<File, ContentError> {
     let open =
         || OpenOptions::new().read(true).write(true).create(true).truncate(!keep).mode(0o600).open(path);
     let directory = path.parent().expect("an ingest is in its directory");
-    match open() {
+    let opened = match open() {
         // The directory was removed below a running knarrd.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make_directory(directory).and_then(|()| open())
         }
         opened => opened,
-    }
-    .map_err(failed("open", path))
+    };
+    Ok(opened.map_err(failed("open", path))?)
 }
 
 fn make_directory(directory: &Path) -> io::Result<()> {

@@ -24,7 +24,7 @@ use std::time::{Duration, SystemTime};
 
 use knarr_proto::kind::Kind;
 
-use crate::files::kind_of_io;
+use crate::files::{FileError, failed};
 pub(crate) use digest::{Algorithm, Digest, Hasher, InvalidDigest};
 pub(crate) use ingest::Ingest;
 
@@ -115,15 +115,8 @@ pub(crate) enum ContentError {
         limit: u64,
     },
     /// The file system refused.
-    #[error("cannot {doing} {}", path.display())]
-    Io {
-        /// What we were doing.
-        doing: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// The reason.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The blocking task is gone: the daemon is stopping, or it panicked.
     #[error("the content task ended early")]
     Task(#[source] tokio::task::JoinError),
@@ -137,22 +130,17 @@ impl ContentError {
             Self::NotHere(_) => Kind::NotFound,
             Self::Damaged(_) | Self::WrongDigest { .. } | Self::WrongSize { .. } => Kind::DataLoss,
             Self::TooLarge { .. } => Kind::InvalidArgument,
-            Self::Io { source, .. } => kind_of_io(source),
+            Self::File(source) => source.kind(),
             Self::Task(_) => Kind::Internal,
         }
     }
-}
-
-/// Shorthand for `map_err`: what was done, to which file.
-fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ContentError {
-    move |source| ContentError::Io { doing, path: path.to_owned(), source }
 }
 
 impl Content {
     /// Opens (or makes) the content below `root` and sweeps what interrupted work left behind. Blocks.
     ///
     /// # Errors
-    /// [`ContentError::Io`].
+    /// [`ContentError::File`].
     pub(crate) fn open(root: &Path) -> Result<Self, ContentError> {
         let blobs = root.join("blobs");
         let (ingest, damaged) = (root.join("ingest"), root.join("damaged"));
@@ -176,7 +164,7 @@ impl Content {
     /// Removes downloads that were not continued, and damaged blobs, of more than a day ago. Blocks.
     ///
     /// # Errors
-    /// [`ContentError::Io`].
+    /// [`ContentError::File`].
     pub(crate) fn sweep_old_blocking(&self) -> Result<(), ContentError> {
         for directory in [&self.shared.ingest, &self.shared.damaged] {
             sweep(directory, |_, age| age > MAX_LEFTOVER_AGE)?;
@@ -193,21 +181,21 @@ impl Content {
     /// The blob's size in bytes, `None` when it is not here. What stands in its place and is no file is set aside. Blocks.
     ///
     /// # Errors
-    /// [`ContentError::Io`].
+    /// [`ContentError::File`].
     pub(crate) fn size(&self, digest: &Digest) -> Result<Option<u64>, ContentError> {
         let path = self.path(digest);
         match std::fs::metadata(&path) {
             Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
             Ok(_) => self.set_aside_blocking(digest).map(|()| None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed("look at blob", &path)(error)),
+            Err(error) => Err(failed("look at blob", path)(error).into()),
         }
     }
 
     /// Opens the blob for reading. What stands in its place and is no file is set aside. Blocks.
     ///
     /// # Errors
-    /// [`ContentError::NotHere`], [`ContentError::Io`].
+    /// [`ContentError::NotHere`], [`ContentError::File`].
     pub(crate) fn open_blob(&self, digest: &Digest) -> Result<File, ContentError> {
         if self.size(digest)?.is_none() {
             return Err(ContentError::NotHere(digest.clone()));
@@ -215,14 +203,14 @@ impl Content {
         let path = self.path(digest);
         File::open(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => ContentError::NotHere(digest.clone()),
-            _ => failed("open blob", &path)(error),
+            _ => failed("open blob", path)(error).into(),
         })
     }
 
     /// Reads a small blob whole and verifies it once more. One that is damaged is set aside. Blocks.
     ///
     /// # Errors
-    /// [`ContentError::NotHere`], [`ContentError::TooLarge`], [`ContentError::Damaged`], [`ContentError::Io`].
+    /// [`ContentError::NotHere`], [`ContentError::TooLarge`], [`ContentError::Damaged`], [`ContentError::File`].
     pub(crate) fn read_blocking(&self, digest: &Digest, limit_bytes: u64) -> Result<Vec<u8>, ContentError> {
         let mut bytes = Vec::new();
         let read = self.open_blob(digest)?.take(limit_bytes + 1).read_to_end(&mut bytes);
@@ -231,7 +219,7 @@ impl Content {
         hasher.update(&bytes);
         match read {
             Ok(_) if !is_too_large && hasher.finish() == *digest => Ok(bytes),
-            Err(error) if !is_decay(&error) => Err(failed("read blob", &self.path(digest))(error)),
+            Err(error) if !is_decay(&error) => Err(failed("read blob", self.path(digest))(error).into()),
             _ if is_too_large && self.recheck_blocking(digest)? => {
                 Err(ContentError::TooLarge { what: digest.to_string(), limit: limit_bytes })
             }
@@ -245,7 +233,7 @@ impl Content {
     /// Returns true if the blob is here with the bytes that its name says. One that is damaged is set aside. Blocks.
     ///
     /// # Errors
-    /// [`ContentError::Io`].
+    /// [`ContentError::File`].
     pub(crate) fn recheck_blocking(&self, digest: &Digest) -> Result<bool, ContentError> {
         let mut file = match self.open_blob(digest) {
             Ok(file) => file,
@@ -255,7 +243,7 @@ impl Content {
         let mut hasher = Hasher::new(digest.algorithm());
         match ingest::hash_all(&mut file, &mut hasher) {
             Ok(_) if hasher.finish() == *digest => Ok(true),
-            Err(error) if !is_decay(&error) => Err(failed("read blob", &self.path(digest))(error)),
+            Err(error) if !is_decay(&error) => Err(failed("read blob", self.path(digest))(error).into()),
             _ => {
                 self.set_aside_blocking(digest)?;
                 Ok(false)
@@ -266,7 +254,7 @@ impl Content {
     /// Takes a damaged blob's name from it. Blocks.
     ///
     /// # Errors
-    /// [`ContentError::Io`].
+    /// [`ContentError::File`].
     pub(crate) fn set_aside_blocking(&self, digest: &Digest) -> Result<(), ContentError> {
         let path = self.path(digest);
         let aside = self.shared.damaged.join(format!("{}-{}", digest.algorithm().name(), digest.hex()));
@@ -275,7 +263,7 @@ impl Content {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !path.exists() => Ok(()),
             // There is an earlier one of it, or no such directory: then it is only removed.
-            Err(_) => remove_any(&path).map_err(failed("remove damaged blob", &path)),
+            Err(_) => Ok(remove_any(&path).map_err(failed("remove damaged blob", path))?),
         }
     }
 
@@ -293,7 +281,7 @@ impl Content {
     /// Keeps a small document that is in memory, and says its sha256 digest.
     ///
     /// # Errors
-    /// [`ContentError::Io`], [`ContentError::Task`].
+    /// [`ContentError::File`], [`ContentError::Task`].
     pub(crate) async fn put(&self, bytes: Vec<u8>) -> Result<Digest, ContentError> {
         let digest = Digest::of(&bytes);
         self.put_as(&digest, bytes).await?;
@@ -318,7 +306,7 @@ impl Content {
     /// from there does.
     ///
     /// # Errors
-    /// [`ContentError::WrongSize`] when the blob is here and has another size; [`ContentError::Io`],
+    /// [`ContentError::WrongSize`] when the blob is here and has another size; [`ContentError::File`],
     /// [`ContentError::Task`].
     pub(crate) async fn claim(
         &self,
@@ -359,7 +347,7 @@ impl Content {
     /// Takes in blob `digest` of `size_bytes`, whose bytes are at hand; `None` when it is here. Blocks.
     ///
     /// # Errors
-    /// [`ContentError::WrongSize`] when the blob is here and has another size; [`ContentError::Io`].
+    /// [`ContentError::WrongSize`] when the blob is here and has another size; [`ContentError::File`].
     pub(crate) fn ingest_named(
         &self,
         digest: &Digest,
@@ -375,7 +363,7 @@ impl Content {
     /// Takes in bytes whose digest is not known yet, at most `limit_bytes`. Blocks.
     ///
     /// # Errors
-    /// [`ContentError::Io`].
+    /// [`ContentError::File`].
     pub(crate) fn ingest_unnamed(&self, limit_bytes: u64) -> Result<Ingest, ContentError> {
         Ingest::unnamed(self.clone(), &self.new_name(), limit_bytes)
     }
@@ -387,20 +375,20 @@ impl Content {
     /// Removes a blob; that it is not here is no error. Returns true if it was. Blocks.
     ///
     /// # Errors
-    /// [`ContentError::Io`].
+    /// [`ContentError::File`].
     pub(crate) fn remove(&self, digest: &Digest) -> Result<bool, ContentError> {
         let path = self.path(digest);
         match remove_any(&path) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(failed("remove blob", &path)(error)),
+            Err(error) => Err(failed("remove blob", path)(error).into()),
         }
     }
 
     /// Every blob that is here. Blocks.
     ///
     /// # Errors
-    /// [`ContentError::Io`].
+    /// [`ContentError::File`].
     pub(crate) fn list(&self) -> Result<Vec<Digest>, ContentError> {
         let mut digests = Vec::new();
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
@@ -427,7 +415,8 @@ impl Content {
 }
 
 fn sync_directory(directory: &Path) -> Result<(), ContentError> {
-    File::open(directory).and_then(|opened| opened.sync_all()).map_err(failed("sync directory", directory))
+    let synced = File::open(directory).and_then(|opened| opened.sync_all());
+    Ok(synced.map_err(failed("sync directory", directory))?)
 }
 
 /// A read error that says that the bytes are lost.
@@ -458,7 +447,7 @@ fn sweep(directory: &Path, is_rubbish: impl Fn(&str, Duration) -> bool) -> Resul
         if is_rubbish(&entry.file_name().to_string_lossy(), age) {
             match remove_any(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(failed("remove", &path)(error));
+                    return Err(failed("remove", path)(error).into());
                 }
                 _ => {}
             }

@@ -9,7 +9,8 @@ use std::path::Path;
 use rustix::fs::Mode;
 use tokio::net::UnixListener;
 
-use super::{DaemonError, files};
+use super::DaemonError;
+use crate::files::failed;
 use crate::settings::Settings;
 
 /// Of a socket that only its owner can connect to.
@@ -21,16 +22,14 @@ const SHARED: u32 = 0o660;
 /// since the mode that new files get (umask) is changed for a moment.
 pub(super) fn listen(settings: &Settings) -> Result<UnixListener, DaemonError> {
     let socket = &settings.socket;
-    let activated = listenfd::ListenFd::from_env().take_unix_listener(0).map_err(files("take", socket))?;
+    let activated = listenfd::ListenFd::from_env().take_unix_listener(0).map_err(failed("take", socket))?;
     let listener = match activated {
         // Its owner and mode are the service manager's to choose.
         Some(listener) => listener,
         None => bind(socket, settings.group.as_deref())?,
     };
-    listener
-        .set_nonblocking(true)
-        .and_then(|()| UnixListener::from_std(listener))
-        .map_err(files("listen on", socket))
+    let listening = listener.set_nonblocking(true).and_then(|()| UnixListener::from_std(listener));
+    Ok(listening.map_err(failed("listen on", socket))?)
 }
 
 fn bind(socket: &Path, group: Option<&str>) -> Result<std::os::unix::net::UnixListener, DaemonError> {
@@ -41,20 +40,20 @@ fn bind(socket: &Path, group: Option<&str>) -> Result<std::os::unix::net::UnixLi
     // We hold the lock of the state directory: the knarrd that made this socket is gone.
     match fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(files("replace", socket)(error));
+            return Err(failed("replace", socket)(error).into());
         }
         _ => {}
     }
     let before = rustix::process::umask(Mode::from_bits_retain(!PRIVATE & 0o777));
     let bound = std::os::unix::net::UnixListener::bind(socket);
     rustix::process::umask(before);
-    let listener = bound.map_err(files("listen on", socket))?;
+    let listener = bound.map_err(failed("listen on", socket))?;
     // The group before the mode: in between, the starter's group must not have what the named one is to have.
     let owner = Some(rustix::process::geteuid().as_raw());
     let group = gid.unwrap_or_else(|| rustix::process::getegid().as_raw());
-    std::os::unix::fs::chown(socket, owner, Some(group)).map_err(files("set the owner of", socket))?;
+    std::os::unix::fs::chown(socket, owner, Some(group)).map_err(failed("set the owner of", socket))?;
     let mode = if gid.is_some() { SHARED } else { PRIVATE };
-    fs::set_permissions(socket, Permissions::from_mode(mode)).map_err(files("set the mode of", socket))?;
+    fs::set_permissions(socket, Permissions::from_mode(mode)).map_err(failed("set the mode of", socket))?;
     Ok(listener)
 }
 

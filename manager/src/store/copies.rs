@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::lineage::Lineage;
 use super::open::COPY_NAME;
 use super::{Store, StoreError};
+use crate::files::failed;
 
 /// How long records may be in the database alone. Copying a thousand containers' takes some dozen milliseconds.
 const QUIET: Duration = Duration::from_secs(5);
@@ -36,13 +37,9 @@ impl Store {
         let Some(root) = self.shared.path.parent() else { return Ok(()) };
         let lineage = self.advance()?;
         let (new, copy) = (root.join(format!("{COPY_NAME}.new")), root.join(COPY_NAME));
-        let files = |doing, path: &Path| {
-            let path = path.to_owned();
-            move |source| StoreError::Files { doing, path, source }
-        };
         match std::fs::remove_file(&new) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(files("remove", &new)(error));
+                return Err(failed("remove", new)(error).into());
             }
             _ => {}
         }
@@ -51,8 +48,11 @@ impl Store {
             let copied = connection.execute("VACUUM INTO ?1", [&target]);
             copied.map(drop).map_err(|source| StoreError::Query { doing: "copy the records", source })
         })?;
-        std::fs::rename(&new, &copy).map_err(files("replace", &copy))?;
-        lineage.map_or(Ok(()), |lineage| lineage.write_to_root(root).map_err(files("write into", root)))
+        std::fs::rename(&new, &copy).map_err(failed("replace", copy))?;
+        if let Some(lineage) = lineage {
+            lineage.write_to_root(root).map_err(failed("write into", root))?;
+        }
+        Ok(())
     }
 
     /// Gives the database its next revision.

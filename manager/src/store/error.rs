@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use knarr_proto::kind::Kind;
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
+
+use crate::files::FileError;
 
 /// The database failed.
 #[derive(Debug, thiserror::Error)]
@@ -16,16 +18,9 @@ pub(crate) enum StoreError {
         /// SQLite's reason.
         source: rusqlite::Error,
     },
-    /// A damaged database could not be replaced.
-    #[error("cannot {doing} {}", path.display())]
-    Files {
-        /// What was being done.
-        doing: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The kernel's reason.
-        source: std::io::Error,
-    },
+    /// The file system refused.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A newer knarrd has written this database.
     #[error(
         "the database {} has schema {found}, this knarrd knows only {known}: start a newer knarrd",
@@ -72,13 +67,21 @@ impl StoreError {
         match self {
             Self::Open { source, .. } | Self::Migrate { source, .. } | Self::Query { source, .. } => {
                 match source.sqlite_error_code() {
-                    Some(ErrorCode::DiskFull) => Kind::ResourceExhausted,
+                    _ if is_disk_full(source) => Kind::ResourceExhausted,
                     Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Kind::DataLoss,
                     _ => Kind::Internal,
                 }
             }
             Self::TooNew { .. } => Kind::FailedPrecondition,
-            Self::Files { .. } | Self::Task { .. } => Kind::Internal,
+            Self::File(source) => source.kind(),
+            Self::Task { .. } => Kind::Internal,
         }
     }
+}
+
+/// SQLite tells a log that cannot grow by the first, a file that cannot be made by the others.
+pub(super) fn is_disk_full(error: &rusqlite::Error) -> bool {
+    let Some(failure) = error.sqlite_error() else { return false };
+    failure.code == ErrorCode::DiskFull
+        || [ffi::SQLITE_IOERR_SHMSIZE, ffi::SQLITE_IOERR_SHMOPEN].contains(&failure.extended_code)
 }

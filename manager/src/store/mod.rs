@@ -162,7 +162,7 @@ impl Store {
     ) -> Result<T, rusqlite::Error> {
         let reserve = &self.shared.reserve;
         match self.attempt(synchronous, &operation) {
-            Err(error) if self.may_use_reserve && is_disk_full(&error) && reserve.give_back() => {
+            Err(error) if self.may_use_reserve && error::is_disk_full(&error) && reserve.give_back() => {
                 self.attempt(synchronous, &operation)
             }
             Ok(value) => {
@@ -215,14 +215,6 @@ impl Store {
             operation(&transaction).map_err(failed)
         })
     }
-}
-
-/// SQLite tells a log that cannot grow by the one, a file that cannot be made by the others.
-fn is_disk_full(error: &rusqlite::Error) -> bool {
-    let Some(failure) = error.sqlite_error() else { return false };
-    failure.code == rusqlite::ErrorCode::DiskFull
-        || [rusqlite::ffi::SQLITE_IOERR_SHMSIZE, rusqlite::ffi::SQLITE_IOERR_SHMOPEN]
-            .contains(&failure.extended_code)
 }
 
 async fn off_thread<T: Send + 'static>(

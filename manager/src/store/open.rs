@@ -10,6 +10,7 @@ use super::lineage::Lineage;
 use super::reserve::Reserve;
 use super::salvage::salvage;
 use super::{Migrations, Store, StoreError};
+use crate::files::failed;
 use crate::lost::Lost;
 
 /// The database's file below the root.
@@ -91,7 +92,7 @@ impl Store {
 fn look(path: &Path) -> Result<Condition, StoreError> {
     match fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Condition::Missing),
-        Err(source) => return Err(StoreError::Files { doing: "look at", path: path.to_owned(), source }),
+        Err(source) => return Err(failed("look at", path)(source).into()),
         Ok(metadata) if metadata.len() == 0 => return Ok(Condition::Missing),
         Ok(_) => {}
     }
@@ -158,16 +159,12 @@ fn is_unused(root: &Path) -> bool {
 
 /// Makes a new database of `sources` and puts it in the old one's place. Returns where the old one is now.
 fn replace(root: &Path, sources: &[PathBuf], migrations: &Migrations) -> Result<PathBuf, StoreError> {
-    let files = |doing, path: &Path| {
-        let path = path.to_owned();
-        move |source| StoreError::Files { doing, path, source }
-    };
     let (new, old) = (root.join(NEW_NAME), root.join(FILE_NAME));
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let leftover = root.join(format!("{NEW_NAME}{suffix}"));
         match fs::remove_file(&leftover) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(files("remove", &leftover)(error));
+                return Err(failed("remove", leftover)(error).into());
             }
             _ => {}
         }
@@ -180,10 +177,10 @@ fn replace(root: &Path, sources: &[PathBuf], migrations: &Migrations) -> Result<
     for suffix in ["", "-wal", "-shm"] {
         let path = root.join(format!("{FILE_NAME}{suffix}"));
         if path.exists() {
-            let kept = lost.set_aside(&path).map_err(files("set aside", &path))?;
+            let kept = lost.set_aside(&path).map_err(failed("set aside", &path))?;
             aside = if suffix.is_empty() { kept } else { aside };
         }
     }
-    fs::rename(&new, &old).map_err(files("put in its place", &old))?;
+    fs::rename(&new, &old).map_err(failed("put in its place", old))?;
     Ok(aside)
 }
