@@ -33,9 +33,10 @@ use crate::files::{FileError, failed};
 use crate::images::{ImageError, Images, Options};
 use crate::limits::OpenFiles;
 use crate::settings::Settings;
-use crate::shims::Shims;
 use crate::snapshots::{Choice, SnapshotError, Snapshots};
 use crate::store::{Store, StoreError};
+use crate::tasks::Tasks;
+use crate::tasks::shims::Shims;
 use crate::{notify, recovery, schema};
 
 /// Requests of one connection at a time; a CLI has a handful, a dashboard some dozens.
@@ -144,15 +145,17 @@ impl Nouns {
         };
         let boot_id = Path::new("/proc/sys/kernel/random/boot_id");
         let containers = Containers::new(Parts {
-            bundles: settings.root.join("containers"),
-            attach: settings.state.join("attach"),
+            tasks: Tasks {
+                bundles: settings.root.join("containers"),
+                attach: settings.state.join("attach"),
+                shims,
+                cgroups: settings.cgroups.clone(),
+            },
             store: store.clone(),
             images: images.clone(),
             snapshots: snapshots.clone(),
             events: Arc::clone(&events),
-            shims,
             logs: settings.container_logs,
-            cgroups: settings.cgroups.clone(),
             boot_id: fs::read_to_string(boot_id).map_err(failed("read", boot_id))?.trim().to_owned(),
         });
         Ok(Self { store, events, images, snapshots, containers })

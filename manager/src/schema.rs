@@ -5,4 +5,4 @@ use crate::store::Migrations;
 use crate::{containers, images, snapshots};
 
 pub(crate) const MIGRATIONS: &Migrations =
-    &[snapshots::SCHEMA_1, images::SCHEMA_1, containers::SCHEMA_1, images::SCHEMA_2];
+    &[snapshots::SCHEMA_1, images::SCHEMA_1, containers::SCHEMA_1, images::SCHEMA_2, containers::SCHEMA_2];

@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser};
 use serde::Deserialize;
 
 use crate::cgroups::{self, Cgroups, InvalidCgroups};
+use crate::tasks::LogBounds;
 
 /// Where the configuration file is looked for when none is named; it need not exist.
 const DEFAULT_FILE: &str = "/etc/knarr/knarrd.toml";
@@ -42,20 +43,11 @@ pub(crate) struct Settings {
     /// Who makes containers' cgroups, and where.
     pub(crate) cgroups: Cgroups,
     /// How much of a container's output is kept.
-    pub(crate) container_logs: LogLimits,
+    pub(crate) container_logs: LogBounds,
     /// Owner group of the socket: its members are as mighty as root.
     pub(crate) group: Option<String>,
     /// Exit when nothing runs and nobody is connected for this long.
     pub(crate) idle_timeout: Option<Duration>,
-}
-
-/// Bounds of one container's log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LogLimits {
-    /// A file that has reached this size is rotated.
-    pub(crate) max_size_bytes: u64,
-    /// Files kept, the newest included.
-    pub(crate) max_files: u32,
 }
 
 /// Settings that cannot be used.
@@ -188,7 +180,7 @@ impl Settings {
             insecure_registries,
             log_level: flags.log_level.or(file.log_level).unwrap_or_else(|| "info".into()),
             cgroups,
-            container_logs: LogLimits {
+            container_logs: LogBounds {
                 max_size_bytes: above_zero("container-log-max-size", max_size_bytes)?,
                 max_files: above_zero("container-log-max-files", max_files)?,
             },
@@ -281,7 +273,7 @@ mod tests {
         assert_eq!(settings.root, Path::new("/a"));
         assert_eq!(settings.state, Path::new("/s"));
         assert_eq!(settings.socket, Path::new("/s/knarrd.sock"));
-        assert_eq!(settings.container_logs, LogLimits { max_size_bytes: 10 << 20, max_files: 5 });
+        assert_eq!(settings.container_logs, LogBounds { max_size_bytes: 10 << 20, max_files: 5 });
     }
 
     #[test]

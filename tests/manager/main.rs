@@ -16,3 +16,4 @@ mod imported;
 mod made;
 mod pull;
 mod session;
+mod upgrade;

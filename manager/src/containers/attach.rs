@@ -10,9 +10,10 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 
 use super::error::ContainerError;
-use super::model::{Exit, Life, TerminalSize};
+use super::life::{Exit, Life};
 use super::{Container, Containers, LogReader, WaitCondition};
-use crate::shims::Task;
+use crate::tasks::plan::TerminalSize;
+use crate::tasks::shims::Task;
 
 /// What a client wants of a container's streams.
 #[derive(Clone, Copy, Debug)]
@@ -106,12 +107,12 @@ impl Containers {
         };
         self.publish(&container, "attach", &[]);
         let past = options.logs.then(|| self.past(&container, options));
-        let config = &container.identity.config;
+        let streams = &container.spec.streams;
         let (output, input) = halves(socket, options);
         let input = InputSink {
             task: container.task(),
-            takes_stdin: options.stdin && config.open_stdin,
-            closes_stdin: config.stdin_once,
+            takes_stdin: options.stdin && streams.open_stdin,
+            closes_stdin: streams.stdin_once,
             ..input
         };
         let ending = Ending::Container {
@@ -119,7 +120,7 @@ impl Containers {
             id: container.id().to_string(),
             life,
             ends,
-            until_removed: config.auto_remove,
+            until_removed: container.settings.auto_remove,
         };
         Ok(Session { pid, exec_id: String::new(), past, output, input, ending })
     }

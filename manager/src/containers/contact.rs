@@ -9,27 +9,28 @@ use rustix::process::Signal;
 use super::census::{self, Census, Traces};
 use super::end::Ended;
 use super::error::ContainerError;
-use super::life::Event;
-use super::model::{Life, Phase, UnixNs};
-use super::recover::Settled;
-use super::{Container, Containers, Link, bundle, signal};
+use super::life::{Event, Life, Phase};
+use super::recover::{Recovery, Settled};
+use super::{Container, Link, signal};
 use crate::error::Chain;
-use crate::shims::{ShimLook, Task, TaskExit, TaskState, TaskStatus};
+use crate::tasks::bundle;
+use crate::tasks::shims::{ShimLook, Task, TaskExit, TaskState, TaskStatus};
+use crate::time::UnixNs;
 
-impl Containers {
+impl Recovery {
     /// Brings a container that may run to what it is now. The caller has the turn.
     pub(super) async fn meet(
         &self,
         container: &Arc<Container>,
         life: Life,
     ) -> Result<Settled, ContainerError> {
-        match self.parts().shims.look(container.id(), &container.bundle).await {
+        match self.0.parts().tasks.shims.look(container.id(), &container.bundle).await {
             ShimLook::HasTask(task, state) => self.take_up(container, life, task, state).await?,
             ShimLook::NoTask(task) => {
                 container.set_link(Link::Task(task));
                 self.without_task(container, &life, "its shim has no task any more").await?;
             }
-            ShimLook::Dead { .. } => {
+            ShimLook::Dead => {
                 return self
                     .without_shim(container, &life, "its socket is gone, but it runs".to_owned())
                     .await;
@@ -84,13 +85,13 @@ impl Containers {
             TaskStatus::Running => {
                 let met = Event::Met { pid: state.pid, at: UnixNs::now() };
                 if container.after(met.clone())? != life {
-                    self.enter(container, met).await?;
+                    self.0.enter(container, met).await?;
                 }
-                self.supervise(Arc::clone(container), task);
+                self.0.supervise(Arc::clone(container), task);
             }
             TaskStatus::Stopped => {
                 let exit = TaskExit { code: state.exit.code, at: state.exit.at };
-                self.ended(container, Ended::Seen(exit)).await;
+                self.0.ended(container, Ended::Seen(exit)).await;
             }
             // knarrd ended between making the task and starting it: no client is told that it runs.
             TaskStatus::Created => {
@@ -114,34 +115,30 @@ impl Containers {
         if !ran {
             return self.undo(container).await;
         }
-        self.ended(container, Ended::Unseen(why.to_owned())).await;
+        self.0.ended(container, Ended::Unseen(why.to_owned())).await;
         Ok(())
     }
+}
 
-    /// Signals a container whose shim does not answer: its first process, and with SIGKILL all of them.
-    pub(super) async fn signal_without_shim(
-        &self,
-        container: &Arc<Container>,
-        number: i32,
-    ) -> Result<(), ContainerError> {
-        let Some(traces) = traces(container).await else {
-            return Err(ContainerError::NotReached {
-                name: container.name(),
-                cause: "/proc cannot be read".into(),
-            });
-        };
-        let is_kill = number == signal::KILL;
-        container.is_killed.fetch_or(is_kill, Ordering::Relaxed);
-        let first = container.life().pid.cast_signed();
-        let Some(number) = Signal::from_named_raw(number) else {
-            let cause = "only a shim that answers can send a real-time signal".to_owned();
-            return Err(ContainerError::NotReached { name: container.name(), cause });
-        };
-        for pid in traces.processes.into_iter().filter(|pid| is_kill || *pid == first) {
-            census::signal_process(container.id(), pid, number);
-        }
-        Ok(())
+/// Signals a container whose shim does not answer: its first process, and with SIGKILL all of them.
+pub(super) async fn signal_without_shim(container: &Container, number: i32) -> Result<(), ContainerError> {
+    let Some(traces) = traces(container).await else {
+        return Err(ContainerError::NotReached {
+            name: container.name(),
+            cause: "/proc cannot be read".into(),
+        });
+    };
+    let is_kill = number == signal::KILL;
+    container.is_killed.fetch_or(is_kill, Ordering::Relaxed);
+    let first = container.life().pid.cast_signed();
+    let Some(number) = Signal::from_named_raw(number) else {
+        let cause = "only a shim that answers can send a real-time signal".to_owned();
+        return Err(ContainerError::NotReached { name: container.name(), cause });
+    };
+    for pid in traces.processes.into_iter().filter(|pid| is_kill || *pid == first) {
+        census::signal_process(container.id(), pid, number);
     }
+    Ok(())
 }
 
 /// What the kernel knows of a container; `None` when it cannot be asked.

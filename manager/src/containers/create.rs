@@ -8,22 +8,25 @@ use knarr_proto::id::ContainerId;
 use rusqlite::Transaction;
 
 use super::error::ContainerError;
-use super::life::Event;
-use super::model::{Config, Identity, Life, UnixNs};
+use super::life::{Event, Life};
 use super::process::{self, ImageDefaults, Resolved};
-use super::spec::RootfsFacts;
-use super::spec::target::MountTarget;
-use super::user::Account;
-use super::{Container, Containers, bundle, name, spec, table};
+use super::request::CreateRequest;
+use super::spec::{ImageRef, Record, Settings, Spec};
+use super::{Container, Containers, copy, name, table};
 use crate::content::Digest;
 use crate::error::Chain;
 use crate::images::{Image, Platform};
-use crate::shims::short;
+use crate::tasks::plan::Mount;
+use crate::tasks::shims::short;
+use crate::tasks::spec::mounts;
+use crate::tasks::spec::target::MountTarget;
+use crate::tasks::{self, bundle};
+use crate::time::UnixNs;
 
 /// Attempts at a made-up name that nobody has: with the numbers in it, never all taken in practice.
 const NAME_ATTEMPTS: u32 = 64;
-/// Labels, environment and arguments of a container, together: they are kept in memory and sent with every list.
-const MAX_CONFIG_BYTES: usize = 1024 * 1024;
+/// All that is asked for of a container, together: they are kept in memory and sent with every list.
+const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 
 /// So many volumes of one image are worth a line each.
 const MAX_VOLUME_WARNINGS: usize = 16;
@@ -37,56 +40,59 @@ pub(crate) struct Created {
     pub(crate) warnings: Vec<String>,
 }
 
-/// What is said of a creation besides the container's configuration.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct CreateOptions {
-    /// Empty for one that is made up.
-    pub(crate) name: String,
-    /// What the image has to be built for, when that was asked for.
-    pub(crate) platform: Option<Platform>,
-}
-
 impl Containers {
     /// Makes a container.
     ///
     /// # Errors
     /// [`ContainerError`]; nothing is left behind then.
-    pub(crate) async fn create(
-        &self,
-        options: CreateOptions,
-        config: Config,
-    ) -> Result<Created, ContainerError> {
+    pub(crate) async fn create(&self, request: CreateRequest) -> Result<Created, ContainerError> {
         let this = self.clone();
-        self.to_the_end(async move { this.create_now(options, config).await }).await
+        self.to_the_end(async move { Creation(this).run(request).await }).await
     }
+}
 
-    async fn create_now(&self, options: CreateOptions, config: Config) -> Result<Created, ContainerError> {
-        if !options.name.is_empty() {
-            name::check(&options.name)?;
+/// Making one container.
+struct Creation(Containers);
+
+impl Creation {
+    async fn run(&self, request: CreateRequest) -> Result<Created, ContainerError> {
+        if !request.name.is_empty() {
+            name::check(&request.name)?;
         }
-        if serde_json::to_vec(&config).map_or(true, |json| json.len() > MAX_CONFIG_BYTES) {
+        if request.size_bytes() > MAX_REQUEST_BYTES {
             return Err(ContainerError::Request("the container's configuration is larger than 1 MiB"));
         }
-        let targets = spec::mounts::requested_targets(&config)?;
-        let image = self.parts().images.resolve_for(&config.image, options.platform.as_ref()).await?;
-        let Resolved { process, mut warnings } = process::resolve(&config, defaults(&image))?;
-        warnings.extend(foreign_platform(&image.platform).filter(|_| options.platform.is_none()));
-        warnings.extend(contradictions(&config));
-        warnings.extend(kept_volumes(&process.volumes, &targets));
-        let container = self.reserve(options.name, |id, name| Identity {
-            id,
+        let targets = mounts::requested_targets(&request.files)?;
+        let image = self.0.parts().images.resolve_for(&request.image, request.platform.as_ref()).await?;
+        let Resolved { process, stop, volumes, mut warnings } = process::resolve(&request, defaults(&image))?;
+        let volumes = not_replaced(volumes, &targets);
+        warnings.extend(foreign_platform(&image.platform).filter(|_| request.platform.is_none()));
+        warnings.extend(contradictions(&request));
+        warnings.extend(kept_volumes(&volumes));
+        let CreateRequest {
             name,
-            image_id: image.id.to_string(),
-            created_at: UnixNs::now(),
-            config,
-            process,
+            image: reference,
+            process: asked,
+            streams,
+            mut files,
+            isolation,
+            policy,
+            ..
+        } = request;
+        files.mounts.extend(volumes.into_iter().map(Mount::volume));
+        let image_ref = ImageRef { reference, id: image.id.to_string() };
+        let (labels, resources, auto_remove) = (policy.labels, policy.resources, policy.auto_remove);
+        let created_at = UnixNs::now();
+        let container = self.reserve(name, |id, name| Record {
+            spec: Spec { id, created_at, image: image_ref, asked, process, streams, files, isolation },
+            settings: Settings { name, labels, resources, stop, auto_remove },
         })?;
         let made = self.make(&container, image.chain_id.as_ref()).await;
         if let Err(error) = made {
             self.unmake(&container).await;
             return Err(error);
         }
-        self.publish(&container, "create", &[]);
+        self.0.publish(&container, "create", &[]);
         Ok(Created { id: container.id().clone(), name: container.name(), warnings })
     }
 
@@ -94,9 +100,9 @@ impl Containers {
     fn reserve(
         &self,
         wanted: String,
-        identity: impl FnOnce(ContainerId, String) -> Identity,
+        record: impl FnOnce(ContainerId, String) -> Record,
     ) -> Result<Arc<Container>, ContainerError> {
-        let mut registry = self.registry();
+        let mut registry = self.0.registry();
         let name = if wanted.is_empty() {
             let mut names = (0..NAME_ATTEMPTS).map(name::generate);
             let free = names.find(|name| !registry.id_by_name.contains_key(name));
@@ -110,54 +116,40 @@ impl Containers {
         // Socket names have only the first 12 characters.
         let taken = |id: &ContainerId| registry.by_id.keys().any(|other| short(other) == short(id));
         let id = std::iter::repeat_with(name::new_id).find(|id| !taken(id)).expect("ids do not run out");
-        let bundle = self.parts().bundles.join(id.as_str());
-        let container =
-            Arc::new(Container::new(identity(id.clone(), name.clone()), Life::creating(), bundle));
+        let bundle = self.0.parts().tasks.bundle(&id);
+        let container = Arc::new(Container::new(record(id.clone(), name.clone()), Life::creating(), bundle));
         registry.by_id.insert(id.clone(), Arc::clone(&container));
         registry.id_by_name.insert(name, id);
         Ok(container)
     }
 
     async fn make(&self, container: &Container, parent: Option<&Digest>) -> Result<(), ContainerError> {
-        let parts = self.parts();
-        self.check_spec(container).await?;
-        let (identity, life) = (Arc::clone(&container.identity), Life::creating());
-        let inserted = move |tx: &Transaction<'_>| table::insert(tx, &identity, &life);
+        let parts = self.0.parts();
+        tasks::check(&parts.tasks, container.task_plan()).await?;
+        let (record, life) = (container.record(), Life::creating());
+        let inserted = move |tx: &Transaction<'_>| table::insert(tx, &record, &life);
         parts.store.write_unsynced("record a new container", inserted).await?;
         let snapshot = parts.snapshots.prepare(container.id().as_str(), parent);
-        let (identity, directory) = (Arc::clone(&container.identity), container.bundle.clone());
+        let (record, directory) = (container.record(), container.bundle.clone());
         let files = tokio::task::spawn_blocking(move || -> Result<(), ContainerError> {
-            bundle::make(&directory, &identity)?;
-            Ok(spec::mounts::make_sources(&identity.config)?)
+            bundle::make(&directory)?;
+            copy::keep(&directory, &record)?;
+            Ok(mounts::make_sources(&record.spec.files)?)
         });
         let (snapshot, files) = tokio::join!(snapshot, files);
         files??;
         snapshot.map_err(|source| ContainerError::Snapshot { doing: "make", source })?;
-        self.enter(container, Event::Made).await
-    }
-
-    /// Finds whatever is wrong with the request before anything is made; the user is looked up at start. Sources on the
-    /// host may be on a mount that hangs.
-    async fn check_spec(&self, container: &Container) -> Result<(), ContainerError> {
-        let (identity, directory) = (Arc::clone(&container.identity), container.bundle.clone());
-        let cgroups = self.parts().cgroups.clone();
-        tokio::task::spawn_blocking(move || {
-            let account = Account { uid: 0, gid: 0, groups: Vec::new(), home: None };
-            let placeholder = RootfsFacts { account, volumes: Vec::new() };
-            spec::build(&identity, &placeholder, &directory, &cgroups).map(drop)
-        })
-        .await?
-        .map_err(ContainerError::from)
+        self.0.enter(container, Event::Made).await
     }
 
     /// Undoes a creation; what cannot be undone now is undone at the next start of knarrd, by its row.
     async fn unmake(&self, container: &Container) {
         if let Ok(removing) = container.after(Event::RemovalAsked) {
-            self.show(container, removing);
+            self.0.show(container, removing);
         }
-        if let Err(error) = self.discard(container).await {
+        if let Err(error) = self.0.discard(container).await {
             tracing::warn!(container = %container.id(), error = %Chain(&error), "a creation was not undone");
-            self.forget(container);
+            self.0.forget(container);
         }
     }
 }
@@ -186,27 +178,31 @@ fn foreign_platform(offered: &Platform) -> Option<String> {
 }
 
 /// What is asked for and has no effect beside something else that is asked for; docker takes it, too, but is silent.
-fn contradictions(config: &Config) -> Vec<String> {
+fn contradictions(request: &CreateRequest) -> Vec<String> {
+    let (isolation, streams) = (&request.isolation, &request.streams);
     let mut warnings = Vec::new();
-    if config.privileged && !config.cap_drop.is_empty() {
+    if isolation.privileged && !isolation.cap_drop.is_empty() {
         warnings.push("dropped capabilities have no effect: the container is privileged".to_owned());
     }
-    if config.stdin_once && !config.open_stdin {
+    if streams.stdin_once && !streams.open_stdin {
         warnings.push("stdin is to be closed after its first client, but is not open".to_owned());
     }
     warnings
 }
 
-fn kept_volumes(volumes: &[String], targets: &[MountTarget]) -> Vec<String> {
+/// The image's volumes in whose places nothing else was asked for.
+fn not_replaced(volumes: Vec<String>, targets: &[MountTarget]) -> Vec<String> {
     let is_mounted = |volume: &str| targets.iter().any(|target| target.as_path() == Path::new(volume));
-    let kept = volumes.iter().filter(|volume| !is_mounted(volume));
-    kept.map(|volume| {
+    volumes.into_iter().filter(|volume| !is_mounted(volume)).collect()
+}
+
+fn kept_volumes(volumes: &[String]) -> Vec<String> {
+    let kept = volumes.iter().map(|volume| {
         format!(
             "the image declares the volume {volume}: its files stay in the container and are removed with it"
         )
-    })
-    .take(MAX_VOLUME_WARNINGS)
-    .collect()
+    });
+    kept.take(MAX_VOLUME_WARNINGS).collect()
 }
 
 #[cfg(test)]

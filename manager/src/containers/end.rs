@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use super::error::ContainerError;
-use super::life::Event;
-use super::model::{Exit, UnixNs};
-use super::{Container, Containers, Link, bundle};
+use super::life::{Event, Exit};
+use super::recover::Recovery;
+use super::{Container, Containers, Link};
 use crate::error::Chain;
-use crate::shims::{ShimError, Task, TaskExit};
+use crate::tasks::bundle;
+use crate::tasks::shims::{Task, TaskExit};
+use crate::time::UnixNs;
 
 /// SIGKILL's code, for a container whose end was not seen: what is left of it is killed.
 const UNSEEN: u32 = 137;
@@ -40,7 +41,7 @@ impl Containers {
                 Err(error) => {
                     tracing::warn!(container = %container.id(), error = %Chain(&error), "a shim's connection broke");
                     container.set_link(Link::Silent(Chain(&error).to_string()));
-                    this.settle_in_time(container).await;
+                    Recovery(this).settle_in_time(container).await;
                 }
             }
         });
@@ -70,7 +71,7 @@ impl Containers {
             }
         };
         let (code, oom_killed) = (exit.code, exit.oom_killed);
-        let auto_remove = container.identity.config.auto_remove;
+        let auto_remove = container.settings.auto_remove;
         let event = Event::Ended(exit);
         let durability = event.durability(auto_remove);
         let life = match container.after(event) {
@@ -90,50 +91,19 @@ impl Containers {
             self.publish(container, "oom", &[]);
         }
         self.publish(container, "die", &[("exitCode", code.to_string())]);
-        self.end_shim(container).await;
+        self.end_task(container).await;
         if auto_remove {
             self.remove_in_turn_or_log(container).await;
         }
     }
 
-    /// Ends the container's shim and everything it holds; if it does not answer, cleans up behind it. The caller has
-    /// the turn. What cannot be done is logged and tried again at the next start of knarrd.
-    pub(super) async fn end_shim(&self, container: &Container) {
+    /// Ends the container's task and shim. The caller has the turn. What cannot be done is logged and tried again at the
+    /// next start of knarrd.
+    pub(super) async fn end_task(&self, container: &Container) {
         let task = container.task();
         container.set_link(Link::None);
-        let ended = match task {
-            Some(task) => end_politely(&task).await,
-            None => Ok(false),
-        };
-        match ended {
-            Ok(true) => return,
-            Ok(false) => {}
-            Err(error) => {
-                tracing::debug!(container = %container.id(), error = %Chain(&error), "the shim does not end by itself");
-            }
-        }
-        if let Err(error) = self.clean_up(container).await {
+        if let Err(error) = self.parts().tasks.end(container.id(), task).await {
             tracing::warn!(container = %container.id(), error = %Chain(&error), "not all of a task was cleaned up");
         }
     }
-
-    async fn clean_up(&self, container: &Container) -> Result<(), ContainerError> {
-        let cleaned = self.parts().shims.clean_up(container.id(), &container.bundle).await;
-        let directory = container.bundle.clone();
-        let unmounted = tokio::task::spawn_blocking(move || bundle::unmount(&directory)).await?;
-        cleaned?;
-        unmounted
-    }
-}
-
-/// Whether the shim has deleted its task and ended.
-async fn end_politely(task: &Task) -> Result<bool, ShimError> {
-    match task.delete("").await {
-        Ok(_) => {}
-        // It never got as far as having a task: nothing is mounted or running.
-        Err(error) if error.is_not_found() => {}
-        Err(error) => return Err(error),
-    }
-    task.shutdown().await?;
-    Ok(true)
 }

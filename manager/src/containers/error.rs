@@ -1,21 +1,20 @@
 //! Why a container verb failed: one enum for the whole noun, with the kind that codes are derived from.
 
-use std::path::PathBuf;
-
 use knarr_proto::kind::Kind;
 
-use super::model::Phase;
+use super::life::Phase;
 use super::name::InvalidName;
 use super::process::InvalidProcess;
 use super::signal::InvalidSignal;
-use super::spec::SpecError;
-use super::user::UserError;
 use crate::files::{FileError, failed, kind_of_io};
+use crate::held::HeldError;
 use crate::images::ImageError;
-use crate::shims::ShimError;
 use crate::snapshots::SnapshotError;
 use crate::store::StoreError;
-use crate::untrusted::UntrustedFileError;
+use crate::tasks::TaskError;
+use crate::tasks::shims::ShimError;
+use crate::tasks::spec::SpecError;
+use crate::tasks::user::UserError;
 
 /// A container verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -37,12 +36,12 @@ pub(crate) enum ContainerError {
     /// The process asked for cannot be.
     #[error(transparent)]
     Process(#[from] InvalidProcess),
-    /// The configuration asked for cannot be.
+    /// Its task cannot be what was asked for, or its shim does not do it.
     #[error(transparent)]
-    Spec(#[from] SpecError),
-    /// The user asked for is not in the image.
+    Task(#[from] TaskError),
+    /// Something is still held for it.
     #[error(transparent)]
-    User(#[from] UserError),
+    Held(#[from] HeldError),
     /// No such signal.
     #[error(transparent)]
     Signal(#[from] InvalidSignal),
@@ -81,18 +80,12 @@ pub(crate) enum ContainerError {
     /// The image is not here, or not whole.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// A place in its file system that an image's volume leads to.
-    #[error("cannot look at the container's volumes")]
-    Volumes(#[from] UntrustedFileError),
     /// Its file system.
     #[error("cannot {doing} the container's snapshot")]
     Snapshot { doing: &'static str, source: SnapshotError },
     /// The records.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Its shim, or the runtime behind it.
-    #[error(transparent)]
-    Shim(#[from] ShimError),
     /// Its files on disk.
     #[error(transparent)]
     File(#[from] FileError),
@@ -139,15 +132,10 @@ impl ContainerError {
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::NotFound(_) => Kind::NotFound,
-            Self::Ambiguous(_)
-            | Self::Name(_)
-            | Self::Process(_)
-            | Self::User(_)
-            | Self::Signal(_)
-            | Self::Volumes(_)
-            | Self::Request(_) => Kind::InvalidArgument,
+            Self::Ambiguous(_) | Self::Name(_) | Self::Process(_) | Self::Signal(_) | Self::Request(_) => {
+                Kind::InvalidArgument
+            }
             Self::NameTaken { .. } => Kind::AlreadyExists,
-            Self::Spec(error) => error.kind(),
             Self::AutoRemoved(_)
             | Self::NotRunning(_)
             | Self::Running(_)
@@ -156,7 +144,8 @@ impl ContainerError {
             Self::Image(error) => error.kind(),
             Self::Snapshot { source, .. } => source.kind(),
             Self::Store(error) => error.kind(),
-            Self::Shim(error) => error.kind(),
+            Self::Task(error) => error.kind(),
+            Self::Held(error) => error.kind,
             Self::File(error) => error.kind(),
             Self::Streams { source, .. } => kind_of_io(source),
             Self::Damaged { .. } => Kind::DataLoss,
@@ -178,10 +167,29 @@ impl ContainerError {
 /// Says what was being done to which file; for `map_err`.
 pub(super) fn files(
     doing: &'static str,
-    path: impl Into<PathBuf>,
+    path: impl Into<std::path::PathBuf>,
 ) -> impl FnOnce(std::io::Error) -> ContainerError {
     let failed = failed(doing, path);
     move |source: std::io::Error| failed(source).into()
+}
+
+// A task's parts fail as the task does.
+impl From<SpecError> for ContainerError {
+    fn from(error: SpecError) -> Self {
+        Self::Task(error.into())
+    }
+}
+
+impl From<UserError> for ContainerError {
+    fn from(error: UserError) -> Self {
+        Self::Task(error.into())
+    }
+}
+
+impl From<ShimError> for ContainerError {
+    fn from(error: ShimError) -> Self {
+        Self::Task(error.into())
+    }
 }
 
 /// Finds out whether a runtime's failure is about the command itself. The texts are runc's, which crun, knarr-runtime

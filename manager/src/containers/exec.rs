@@ -8,13 +8,17 @@ use tokio::net::UnixStream;
 use tokio::sync::watch;
 
 use super::attach::{AttachOptions, Ending, Session, halves};
-use super::error::{self, ContainerError, files};
-use super::model::{Exit, TerminalSize, UnixNs};
-use super::process::{InvalidProcess, key, overlay};
-use super::user::Account;
-use super::{Container, Containers, name, spec, user};
+use super::error::{self, ContainerError};
+use super::life::Exit;
+use super::process::{InvalidProcess, overlay};
+use super::{Container, Containers, name};
 use crate::error::Chain;
-use crate::shims::{ExecTask, Task, TaskStdio, short};
+use crate::files::failed;
+use crate::tasks::plan::TerminalSize;
+use crate::tasks::shims::{ExecTask, Task, TaskStdio};
+use crate::tasks::spec::{self, key};
+use crate::tasks::user::{self, Account};
+use crate::time::UnixNs;
 use crate::untrusted::UntrustedRoot;
 
 /// What is to run, and how.
@@ -66,7 +70,7 @@ impl Containers {
         let process = self.exec_process(container, &options).await?;
         let process_json = serde_json::to_vec(&process).expect("a process of our own types is JSON");
         let exec_id = name::new_id().to_string();
-        let socket = self.parts().attach.join(format!("{}-{}.sock", short(container.id()), &exec_id[..8]));
+        let socket = self.parts().tasks.exec_socket(container.id(), &exec_id);
         let uri = match options.detach {
             true => String::new(),
             false => KnarrStdio { attach: socket.to_string_lossy().into_owned(), log: None }.to_uri(),
@@ -102,19 +106,19 @@ impl Containers {
         if options.args.first().is_none_or(String::is_empty) {
             return Err(InvalidProcess::NoCommand.into());
         }
-        let identity = Arc::clone(&container.identity);
+        let plan = container.task_plan();
+        let groups = plan.process.group_add.clone();
         let rootfs = container.bundle.join("rootfs");
-        let user = if options.user.is_empty() { identity.process.user.clone() } else { options.user.clone() };
+        let user = if options.user.is_empty() { plan.process.user.clone() } else { options.user.clone() };
         let account = tokio::task::spawn_blocking(move || -> Result<Account, ContainerError> {
-            let root = UntrustedRoot::open(&rootfs).map_err(files("look into", rootfs))?;
-            Ok(user::look_up(&root, &user, &identity.config.group_add)?)
+            let root = UntrustedRoot::open(&rootfs).map_err(failed("look into", rootfs))?;
+            Ok(user::look_up(&root, &user, &groups)?)
         })
         .await??;
-        let identity = &container.identity;
-        let mut process = spec::first_process(identity, &account)?;
+        let mut process = spec::first_process(&plan, &account)?;
         let mut env = process.env().clone().unwrap_or_default();
         // Home is the exec's user's, unless somebody said otherwise.
-        if !identity.process.env.iter().any(|entry| key(entry) == "HOME") {
+        if !plan.process.env.iter().any(|entry| key(entry) == "HOME") {
             env.retain(|entry| key(entry) != "HOME");
         }
         if options.tty && !env.iter().any(|entry| key(entry) == "TERM") {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::model::UnixNs;
+use crate::time::UnixNs;
 
 /// Where in its life a container is. A phase that ends in -ing is an intent, recorded before its first step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,8 @@
 //! Listing containers, with docker's filters: different keys must all match, values of one key are alternatives.
 
 use super::Containers;
-use super::model::{Phase, View};
+use super::View;
+use super::life::Phase;
 use crate::content::Digest;
 use crate::filters::{FilterKeys, Filters, Values, label_matches};
 use crate::images::Users;
@@ -23,11 +24,11 @@ pub(crate) const FILTER_KEYS: FilterKeys = FilterKeys {
 };
 
 fn matches(view: &View, key: &str, value: &str) -> bool {
-    let identity = &view.identity;
+    let (spec, settings) = (&view.spec, &view.settings);
     match key {
-        "id" => identity.id.as_str().starts_with(value),
-        "name" => identity.name.contains(value.strip_prefix('/').unwrap_or(value)),
-        "label" => label_matches(value, |name| identity.config.labels.get(name).map(String::as_str)),
+        "id" => spec.id.as_str().starts_with(value),
+        "name" => settings.name.contains(value.strip_prefix('/').unwrap_or(value)),
+        "label" => label_matches(value, |name| settings.labels.get(name).map(String::as_str)),
         "status" => view.life.phase.as_str() == value,
         "ancestor" => is_ancestor(view, value),
         "exited" => {
@@ -39,7 +40,7 @@ fn matches(view: &View, key: &str, value: &str) -> bool {
 }
 
 fn is_ancestor(view: &View, value: &str) -> bool {
-    let (image, id) = (view.identity.config.image.as_str(), view.identity.image_id.as_str());
+    let (image, id) = (view.spec.image.reference.as_str(), view.spec.image.id.as_str());
     let digits = value.strip_prefix("sha256:").unwrap_or(value);
     let is_id = digits.len() >= 4 && id.strip_prefix("sha256:").is_some_and(|id| id.starts_with(digits));
     is_id
@@ -61,7 +62,7 @@ impl Containers {
                 && filters.all_match(|key, value| matches(view, key, value))
         };
         let mut views: Vec<View> = views.into_iter().filter(shown).collect();
-        views.sort_by_key(|view| std::cmp::Reverse(view.identity.created_at));
+        views.sort_by_key(|view| std::cmp::Reverse(view.spec.created_at));
         views
     }
 
@@ -69,12 +70,12 @@ impl Containers {
     pub(crate) fn users_of(&self, id: &Digest) -> Users {
         let mut users = Users::default();
         for container in self.registry().by_id.values() {
-            let (life, identity) = (container.life(), &container.identity);
-            if identity.image_id != id.as_str() || life.removed {
+            let life = container.life();
+            if container.spec.image.id != id.as_str() || life.removed {
                 continue;
             }
             let list = if life.phase.is_live() { &mut users.running } else { &mut users.stopped };
-            list.push(identity.name.clone());
+            list.push(container.name());
         }
         users
     }

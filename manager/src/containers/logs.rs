@@ -17,7 +17,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::error::{ContainerError, files};
 use super::tail::{Beginnings, skip_to_tail};
-use super::{Container, Containers, bundle};
+use super::{Container, Containers};
 
 /// What is read at one go, so that a long log is neither in memory at once nor read in tiny steps.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -112,7 +112,7 @@ impl Containers {
 impl LogReader {
     /// Of the log in `bundle`, as far as it is now.
     pub(super) fn new(bundle: &Path, max_files: u32, options: &LogOptions) -> Self {
-        let path = bundle.join(bundle::LOG);
+        let path = bundle.join(crate::tasks::bundle::LOG);
         let files = Files {
             path,
             max_files,

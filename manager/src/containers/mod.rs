@@ -6,9 +6,9 @@
 //! for the disk.
 
 mod attach;
-mod bundle;
 mod census;
 mod contact;
+mod copy;
 mod create;
 mod end;
 mod error;
@@ -16,22 +16,21 @@ mod exec;
 mod life;
 mod list;
 mod logs;
-pub(crate) mod model;
 mod name;
 mod process;
 mod prune;
 mod reconcile;
 mod recover;
 mod remove;
+mod request;
 mod restart;
-mod rootfs;
 mod signal;
 mod spec;
 mod start;
 mod stop;
 mod table;
 mod tail;
-mod user;
+mod upgrade;
 mod wait;
 
 use std::collections::{BTreeMap, HashMap};
@@ -48,41 +47,40 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use attach::{AttachOptions, Input, InputSink, Piece, Session};
-pub(crate) use create::CreateOptions;
 pub(crate) use error::{CommandReason, ContainerError};
 pub(crate) use exec::ExecOptions;
 use life::{Durability, Event};
+pub(crate) use life::{Exit, Life, Phase};
 pub(crate) use list::FILTER_KEYS;
 pub(crate) use logs::{LogOptions, LogPiece, LogReader};
-use model::{Identity, Life, Phase, View};
+pub(crate) use request::{CreateRequest, PolicyRequest, ProcessRequest};
+#[cfg(test)]
+pub(crate) use spec::ImageRef;
+use spec::Record;
+pub(crate) use spec::{Settings, Spec};
 pub(crate) use table::SCHEMA_1;
+pub(crate) use upgrade::SCHEMA_2;
 pub(crate) use wait::WaitCondition;
 
-use crate::cgroups::Cgroups;
 use crate::events::{Events, Subject};
 use crate::images::Images;
-use crate::settings::LogLimits;
-use crate::shims::{Shims, Task};
 use crate::snapshots::Snapshots;
 use crate::store::Store;
+use crate::tasks::plan::TaskPlan;
+use crate::tasks::shims::Task;
+use crate::tasks::{LogBounds, Tasks};
 
 /// How long verbs under way may take when knarrd stops; a look at a directory of the host can take for ever.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 
 /// What the containers are made with.
 pub(crate) struct Parts {
-    /// Directory of the bundles.
-    pub(crate) bundles: PathBuf,
-    /// Directory of the attach sockets.
-    pub(crate) attach: PathBuf,
+    pub(crate) tasks: Tasks,
     pub(crate) store: Store,
     pub(crate) images: Images,
     pub(crate) snapshots: Snapshots,
     pub(crate) events: Arc<Events>,
-    pub(crate) shims: Shims,
-    pub(crate) logs: LogLimits,
-    /// Who makes the containers' cgroups, and where.
-    pub(crate) cgroups: Cgroups,
+    pub(crate) logs: LogBounds,
     /// The kernel's, so that a reboot is noticed.
     pub(crate) boot_id: String,
 }
@@ -111,7 +109,8 @@ struct Registry {
 
 /// One container, in memory.
 struct Container {
-    identity: Arc<Identity>,
+    spec: Arc<Spec>,
+    settings: Arc<Settings>,
     bundle: PathBuf,
     life: watch::Sender<Life>,
     /// Held by start, by the clean-up after an end and by removal: one at a time. Never held while waiting for an end.
@@ -121,6 +120,15 @@ struct Container {
     damage: Option<String>,
     /// SIGKILL was sent to it without its shim.
     is_killed: AtomicBool,
+}
+
+/// A container as seen from outside, all at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) life: Life,
+    pub(crate) bundle: PathBuf,
 }
 
 /// The way to a container's shim.
@@ -186,7 +194,7 @@ impl Containers {
             return Ok(Arc::clone(container));
         }
         let mut beginning =
-            registry.by_id.values().filter(|container| container.identity.id.as_str().starts_with(text));
+            registry.by_id.values().filter(|container| container.id().as_str().starts_with(text));
         match (beginning.next(), beginning.next()) {
             (Some(container), None) if !text.is_empty() => Ok(Arc::clone(container)),
             (Some(_), Some(_)) if !text.is_empty() => Err(ContainerError::Ambiguous(text.to_owned())),
@@ -207,7 +215,7 @@ impl Containers {
 
     /// Records what has happened to `container`, on disk and then in memory.
     async fn enter(&self, container: &Container, event: Event) -> Result<(), ContainerError> {
-        let durability = event.durability(container.identity.config.auto_remove);
+        let durability = event.durability(container.settings.auto_remove);
         let life = container.after(event)?;
         self.record(container, &life, durability).await?;
         self.show(container, life);
@@ -220,7 +228,7 @@ impl Containers {
         life: &Life,
         durability: Durability,
     ) -> Result<(), ContainerError> {
-        let (id, row) = (container.identity.id.clone(), life.clone());
+        let (id, row) = (container.id().clone(), life.clone());
         let store = self.parts().store.for_removal();
         let doing = "record a container's state";
         let updated = move |tx: &Transaction<'_>| table::update(tx, &id, &row);
@@ -241,25 +249,38 @@ impl Containers {
     }
 
     fn publish(&self, container: &Container, action: &'static str, more: &[(&str, String)]) {
-        let identity = &container.identity;
-        let mut attributes = identity.config.labels.clone();
-        attributes.insert("name".to_owned(), identity.name.clone());
-        attributes.insert("image".to_owned(), identity.config.image.clone());
+        let mut attributes = container.settings.labels.clone();
+        attributes.insert("name".to_owned(), container.name());
+        attributes.insert("image".to_owned(), container.spec.image.reference.clone());
         attributes.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
-        self.parts().events.publish(Subject::Container, action, identity.id.as_str(), attributes);
+        self.parts().events.publish(Subject::Container, action, container.id().as_str(), attributes);
     }
 }
 
 impl Container {
-    fn new(identity: Identity, life: Life, bundle: PathBuf) -> Self {
-        let identity = Arc::new(identity);
+    fn new(record: Record, life: Life, bundle: PathBuf) -> Self {
+        let (spec, settings) = (Arc::new(record.spec), Arc::new(record.settings));
         let life = watch::Sender::new(life);
         let (turn, link) = (tokio::sync::Mutex::default(), Mutex::new(Link::None));
-        Self { identity, bundle, life, turn, link, damage: None, is_killed: AtomicBool::new(false) }
+        Self { spec, settings, bundle, life, turn, link, damage: None, is_killed: AtomicBool::new(false) }
     }
 
     fn view(&self) -> View {
-        View { identity: Arc::clone(&self.identity), life: self.life(), bundle: self.bundle.clone() }
+        View {
+            spec: Arc::clone(&self.spec),
+            settings: Arc::clone(&self.settings),
+            life: self.life(),
+            bundle: self.bundle.clone(),
+        }
+    }
+
+    fn record(&self) -> Record {
+        Record { spec: Spec::clone(&self.spec), settings: Settings::clone(&self.settings) }
+    }
+
+    /// What its task is made of.
+    fn task_plan(&self) -> TaskPlan {
+        spec::task_plan(&self.spec, &self.settings)
     }
 
     /// Its life once `event` has happened.
@@ -274,11 +295,11 @@ impl Container {
     }
 
     fn id(&self) -> &ContainerId {
-        &self.identity.id
+        &self.spec.id
     }
 
     fn name(&self) -> String {
-        self.identity.name.clone()
+        self.settings.name.clone()
     }
 
     fn link(&self) -> Link {

@@ -1,9 +1,12 @@
 //! The first process: what was asked for, laid over what the image says, by docker's rules. Pure. What was asked for and
 //! cannot be is refused; what an image says and cannot be is left out with a warning where docker leaves it out, too.
 
-use super::model::{Config, Process};
+use super::request::CreateRequest;
 use super::signal::{self, InvalidSignal};
-use super::spec::volumes::usable_volumes;
+use super::spec::StopSettings;
+use crate::tasks::plan::Process;
+use crate::tasks::spec::key;
+use crate::tasks::spec::volumes::usable_volumes;
 
 /// What a program finds in PATH when nobody says otherwise: docker's.
 pub(crate) const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -52,20 +55,24 @@ pub(crate) enum InvalidProcess {
 #[derive(Clone, Debug)]
 pub(crate) struct Resolved {
     pub(crate) process: Process,
+    pub(crate) stop: StopSettings,
+    /// Directories that the image wants outside its layers.
+    pub(crate) volumes: Vec<String>,
     pub(crate) warnings: Vec<String>,
 }
 
-/// Lays `config` over `image`.
+/// Lays `request` over `image`.
 ///
 /// # Errors
 /// [`InvalidProcess`] when what comes out cannot be run.
-pub(crate) fn resolve(config: &Config, image: ImageDefaults) -> Result<Resolved, InvalidProcess> {
-    let entrypoint = config.entrypoint.clone().unwrap_or(image.entrypoint);
+pub(crate) fn resolve(request: &CreateRequest, image: ImageDefaults) -> Result<Resolved, InvalidProcess> {
+    let asked = &request.process;
+    let entrypoint = asked.entrypoint.clone().unwrap_or(image.entrypoint);
     // Docker: whoever replaces the entrypoint does not want the image's arguments for the old one.
-    let cmd = match (&config.entrypoint, config.command.is_empty()) {
+    let cmd = match (&asked.entrypoint, asked.command.is_empty()) {
         (None, true) => image.cmd,
         (Some(_), true) => Vec::new(),
-        (_, false) => config.command.clone(),
+        (_, false) => asked.command.clone(),
     };
     let mut args: Vec<String> = entrypoint.into_iter().chain(cmd).collect();
     // `--entrypoint ""` clears it.
@@ -75,13 +82,14 @@ pub(crate) fn resolve(config: &Config, image: ImageDefaults) -> Result<Resolved,
     if args.first().is_none_or(String::is_empty) {
         return Err(InvalidProcess::NoCommand);
     }
-    let working_dir = [&config.working_dir, &image.working_dir].into_iter().find(|text| !text.is_empty());
+    let working_dir = [&asked.working_dir, &image.working_dir].into_iter().find(|text| !text.is_empty());
     let working_dir = working_dir.map_or_else(|| "/".to_owned(), Clone::clone);
     if !working_dir.starts_with('/') {
         return Err(InvalidProcess::WorkingDir(working_dir));
     }
     let (volumes, mut warnings) = usable_volumes(&image.volumes);
-    let stop_signal = match (config.stop_signal.as_str(), image.stop_signal.as_str()) {
+    let policy = &request.policy;
+    let signal = match (policy.stop_signal.as_str(), image.stop_signal.as_str()) {
         ("", "") => signal::TERM,
         ("", of_image) => signal::parse(of_image).unwrap_or_else(|error| {
             warnings.push(format!("the image's stop signal is left out, SIGTERM is used: {error}"));
@@ -89,16 +97,18 @@ pub(crate) fn resolve(config: &Config, image: ImageDefaults) -> Result<Resolved,
         }),
         (asked_for, _) => signal::parse(asked_for)?,
     };
-    let user = if config.user.is_empty() { image.user } else { config.user.clone() };
-    let process =
-        Process { args, env: environment(config, &image.env)?, working_dir, user, stop_signal, volumes };
-    check_texts(&process)?;
-    Ok(Resolved { process, warnings })
+    let user = if asked.user.is_empty() { image.user } else { asked.user.clone() };
+    let env = environment(request, &image.env)?;
+    let process = Process { args, env, working_dir, user, group_add: asked.group_add.clone() };
+    check_texts(&process, &volumes)?;
+    let (asked_signal, timeout_seconds) = (policy.stop_signal.clone(), policy.stop_timeout_seconds);
+    let stop = StopSettings { signal, asked_signal, timeout_seconds };
+    Ok(Resolved { process, stop, volumes, warnings })
 }
 
 /// What could not cross execve(2), or is too much.
-fn check_texts(process: &Process) -> Result<(), InvalidProcess> {
-    let lists = [&process.args, &process.env, &process.volumes];
+fn check_texts(process: &Process, volumes: &[String]) -> Result<(), InvalidProcess> {
+    let lists = [process.args.as_slice(), &process.env, volumes];
     let bytes = lists.into_iter().flatten().map(|text| text.len() + 1).sum::<usize>()
         + process.user.len()
         + process.working_dir.len();
@@ -116,16 +126,16 @@ fn check_texts(process: &Process) -> Result<(), InvalidProcess> {
     Ok(())
 }
 
-fn environment(config: &Config, image: &[String]) -> Result<Vec<String>, InvalidProcess> {
+fn environment(request: &CreateRequest, image: &[String]) -> Result<Vec<String>, InvalidProcess> {
     let mut env = vec![DEFAULT_PATH.to_owned()];
-    if config.tty {
+    if request.streams.tty {
         env.push("TERM=xterm".to_owned());
     }
     // An image's nameless entries are nobody's wish: left out.
     for entry in image.iter().filter(|entry| entry.contains('=') && !entry.starts_with('=')) {
         set(&mut env, entry);
     }
-    overlay(&mut env, &config.env)?;
+    overlay(&mut env, &request.process.env)?;
     Ok(env)
 }
 
@@ -154,11 +164,6 @@ fn set(env: &mut Vec<String>, entry: &str) {
     }
 }
 
-/// The name of an environment entry.
-pub(crate) fn key(entry: &str) -> &str {
-    entry.split_once('=').map_or(entry, |(key, _)| key)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,15 +172,22 @@ mod tests {
         texts.iter().map(|text| (*text).to_owned()).collect()
     }
 
+    fn running_x() -> CreateRequest {
+        let mut request = CreateRequest::default();
+        request.process.command = strings(&["x"]);
+        request
+    }
+
     fn args(entrypoint: Option<&[&str]>, command: &[&str]) -> Result<Vec<String>, InvalidProcess> {
-        let config =
-            Config { entrypoint: entrypoint.map(strings), command: strings(command), ..Config::default() };
+        let mut request = CreateRequest::default();
+        request.process.entrypoint = entrypoint.map(strings);
+        request.process.command = strings(command);
         let image = ImageDefaults {
             entrypoint: strings(&["/ep"]),
             cmd: strings(&["cmd"]),
             ..ImageDefaults::default()
         };
-        resolve(&config, image).map(|resolved| resolved.process.args)
+        resolve(&request, image).map(|resolved| resolved.process.args)
     }
 
     #[test]
@@ -191,47 +203,43 @@ mod tests {
 
     #[test]
     fn the_environment_is_overlaid_key_by_key() {
-        let config = Config {
-            command: strings(&["x"]),
-            tty: true,
-            env: strings(&["A=2", "GONE", "NEW=n=m"]),
-            ..Config::default()
-        };
+        let mut request = running_x();
+        request.streams.tty = true;
+        request.process.env = strings(&["A=2", "GONE", "NEW=n=m"]);
         let image =
             ImageDefaults { env: strings(&["PATH=/p", "A=1", "GONE=x", "junk", "=j"]), ..Default::default() };
-        let process = resolve(&config, image).expect("ok").process;
+        let process = resolve(&request, image).expect("ok").process;
         assert_eq!(process.env, ["PATH=/p", "TERM=xterm", "A=2", "NEW=n=m"]);
     }
 
     #[test]
     fn what_could_not_cross_execve_is_refused() {
-        let config = |change: fn(&mut Config)| {
-            let mut config = Config { command: strings(&["x"]), ..Config::default() };
-            change(&mut config);
-            resolve(&config, ImageDefaults::default()).map(|resolved| resolved.process)
+        let with = |change: fn(&mut CreateRequest)| {
+            let mut request = running_x();
+            change(&mut request);
+            resolve(&request, ImageDefaults::default())
         };
-        assert!(config(|config| config.command = vec!["a\0b".into()]).is_err());
-        assert!(config(|config| config.env = vec!["=x".into()]).is_err());
-        assert!(config(|config| config.env = vec!["A=\0".into()]).is_err());
-        assert!(config(|config| config.working_dir = "relative".into()).is_err());
-        assert!(config(|config| config.user = "a\0".into()).is_err());
-        assert!(config(|config| config.stop_signal = "SIGNOPE".into()).is_err());
-        assert_eq!(config(|config| config.stop_signal = "INT".into()).expect("ok").stop_signal, 2);
+        assert!(with(|request| request.process.command = vec!["a\0b".into()]).is_err());
+        assert!(with(|request| request.process.env = vec!["=x".into()]).is_err());
+        assert!(with(|request| request.process.env = vec!["A=\0".into()]).is_err());
+        assert!(with(|request| request.process.working_dir = "relative".into()).is_err());
+        assert!(with(|request| request.process.user = "a\0".into()).is_err());
+        assert!(with(|request| request.policy.stop_signal = "SIGNOPE".into()).is_err());
+        assert_eq!(with(|request| request.policy.stop_signal = "INT".into()).expect("ok").stop.signal, 2);
     }
 
     #[test]
     fn an_images_odd_fields_are_left_out_or_refused_by_name() {
-        let config = Config { command: strings(&["x"]), ..Config::default() };
         let image = |change: fn(&mut ImageDefaults)| {
             let mut image = ImageDefaults::default();
             change(&mut image);
-            resolve(&config, image)
+            resolve(&running_x(), image)
         };
         let odd_signal = image(|image| image.stop_signal = "SIGNOPE".into()).expect("taken, as docker does");
-        assert_eq!(odd_signal.process.stop_signal, signal::TERM);
+        assert_eq!(odd_signal.stop.signal, signal::TERM);
         assert!(odd_signal.warnings[0].contains("SIGNOPE"), "{:?}", odd_signal.warnings);
         let odd_volume = image(|image| image.volumes = strings(&["/sys", "/data/"])).expect("taken");
-        assert_eq!(odd_volume.process.volumes, ["/data"]);
+        assert_eq!(odd_volume.volumes, ["/data"]);
         assert!(odd_volume.warnings[0].contains("/sys"), "{:?}", odd_volume.warnings);
         let relative = image(|image| image.working_dir = "w".into());
         assert!(matches!(relative, Err(InvalidProcess::WorkingDir(_))));
@@ -242,15 +250,14 @@ mod tests {
     #[test]
     fn what_an_image_adds_counts_as_what_was_asked_for() {
         let sized = |bytes: usize| {
-            let config = Config { command: strings(&["x"]), ..Config::default() };
             resolve(
-                &config,
+                &running_x(),
                 ImageDefaults { env: vec![format!("A={}", "v".repeat(bytes))], ..Default::default() },
             )
         };
         assert!(sized(MAX_PROCESS_BYTES - 1024).is_ok());
         assert!(matches!(sized(MAX_PROCESS_BYTES), Err(InvalidProcess::TooLarge { .. })));
         let many = ImageDefaults { cmd: vec![String::from("a"); MAX_PROCESS_BYTES], ..Default::default() };
-        assert!(matches!(resolve(&Config::default(), many), Err(InvalidProcess::TooLarge { .. })));
+        assert!(matches!(resolve(&CreateRequest::default(), many), Err(InvalidProcess::TooLarge { .. })));
     }
 }

@@ -5,7 +5,7 @@ use knarr_proto::kind::Kind;
 
 use super::Containers;
 use super::error::ContainerError;
-use super::model::Phase;
+use super::life::Phase;
 
 impl Containers {
     /// Removes every container that has ended or never ran, and returns their ids.

@@ -7,19 +7,22 @@ use std::path::{Path, PathBuf};
 use knarr_proto::id::ContainerId;
 use rusqlite::Transaction;
 
-use super::error::{ContainerError, files};
-use super::life::Remains;
-use super::model::{Config, Exit, Identity, Life, Phase, Process, UnixNs};
+use super::copy;
+use super::error::ContainerError;
+use super::life::{Exit, Life, Phase, Remains};
+use super::recover::Recovery;
+use super::spec::Record;
 use super::table::{self, Row};
-use super::{Containers, bundle};
-use crate::shims::short;
+use crate::tasks::bundle;
+use crate::tasks::shims::short;
+use crate::time::UnixNs;
 
 /// Why a container is damaged.
 const NO_RECORD: &str = "its record cannot be read, and its directory has no copy of it";
 
 /// A container as it can be loaded.
 pub(super) struct Loaded {
-    pub(super) identity: Identity,
+    pub(super) record: Record,
     pub(super) life: Life,
     /// Why only removing it makes sense.
     pub(super) damage: Option<String>,
@@ -32,28 +35,28 @@ struct Repair {
     loaded: Loaded,
 }
 
-impl Containers {
+impl Recovery {
     /// Reads all records, and mends what is wrong with them.
     ///
     /// # Errors
     /// When records or bundles cannot be read at all.
     pub(super) async fn reconcile(&self) -> Result<Vec<Loaded>, ContainerError> {
-        let parts = self.parts();
+        let parts = self.0.parts();
         let rows = parts.store.read("read the containers", table::all).await?;
         let snapshots = parts.snapshots.list().await;
         let snapshots = snapshots.map_err(|source| ContainerError::Snapshot { doing: "list", source })?;
         let held: HashSet<String> = snapshots.into_iter().map(|snapshot| snapshot.key).collect();
-        let (bundles, boot_id) = (parts.bundles.clone(), parts.boot_id.clone());
+        let (bundles, boot_id) = (parts.tasks.bundles.clone(), parts.boot_id.clone());
         let look = move || Reading { bundles, boot_id, held }.read(rows);
         let Judged { sound, repairs, forgotten } = tokio::task::spawn_blocking(look).await??;
         let mut loaded = sound;
         for repair in repairs {
-            let id = repair.loaded.identity.id.clone();
+            let id = repair.loaded.record.spec.id.clone();
             tracing::warn!(container = %id, damage = repair.loaded.damage, "a container's record was made anew");
-            let (identity, life) = (repair.loaded.identity.clone(), repair.loaded.life.clone());
+            let (record, life) = (repair.loaded.record.clone(), repair.loaded.life.clone());
             let write = move |tx: &Transaction<'_>| {
                 repair.old_key.as_ref().map_or(Ok(()), |key| table::delete_key(tx, key))?;
-                table::insert(tx, &identity, &life)
+                table::insert(tx, &record, &life)
             };
             if let Err(error) = parts.store.write("mend a container's record", write).await {
                 tracing::error!(container = %id, error = %crate::error::Chain(&error), "a container's record was not mended");
@@ -86,7 +89,7 @@ struct Reading {
 
 impl Reading {
     fn read(&self, rows: Vec<Row>) -> Result<Judged, ContainerError> {
-        let mut directories: HashSet<String> = names(&self.bundles)?.into_iter().collect();
+        let mut directories: HashSet<String> = bundle::names(&self.bundles)?.into_iter().collect();
         let (mut sound, mut repairs, mut forgotten) = (Vec::new(), Vec::new(), Vec::new());
         let mut taken = HashSet::new();
         for row in rows {
@@ -96,7 +99,7 @@ impl Reading {
                 tracing::error!(name, "nothing in a container's record can be read: it is left as it is");
                 continue;
             };
-            let id = loaded.identity.id.as_str().to_owned();
+            let id = loaded.record.spec.id.as_str().to_owned();
             let is_there = directories.remove(&id) || self.held.contains(&id);
             let was_made = !matches!(loaded.life.phase, Phase::Creating | Phase::Removing);
             if !is_there && was_made {
@@ -104,9 +107,9 @@ impl Reading {
                 forgotten.push(key);
                 continue;
             }
-            taken.insert(loaded.identity.name.clone());
+            taken.insert(loaded.record.settings.name.clone());
             if is_sound {
-                self.back_up(&loaded.identity);
+                self.back_up(&loaded.record);
                 sound.push(loaded);
             } else {
                 repairs.push(Repair { old_key: Some(key), loaded });
@@ -118,58 +121,59 @@ impl Reading {
             if bundle::is_empty(&bundle) {
                 continue;
             }
-            let (mut identity, damage) = match bundle::record(&bundle).filter(|record| record.id == id) {
-                Some(identity) => (identity, None),
-                None => (unreadable(id.clone(), format!("lost-{}", short(&id))), Some(NO_RECORD.to_owned())),
+            let (mut record, damage) = match copy::read(&bundle, &id) {
+                Some(record) => (record, None),
+                None => {
+                    let name = format!("lost-{}", short(&id));
+                    (Record::unknown(id.clone(), name), Some(NO_RECORD.to_owned()))
+                }
             };
-            if taken.contains(&identity.name) {
-                identity.name = format!("{}-{}", identity.name, short(&id));
+            let name = &mut record.settings.name;
+            if taken.contains(name) {
+                *name = format!("{name}-{}", short(&id));
             }
-            taken.insert(identity.name.clone());
+            taken.insert(name.clone());
             let life = self.life(&bundle);
-            repairs.push(Repair { old_key: None, loaded: Loaded { identity, life, damage } });
+            repairs.push(Repair { old_key: None, loaded: Loaded { record, life, damage } });
         }
         Ok(Judged { sound, repairs, forgotten })
     }
 
-    /// Bundles from before there were copies of records get one.
-    fn back_up(&self, identity: &Identity) {
-        let bundle = self.bundles.join(identity.id.as_str());
+    /// Bundles without a copy of the record, or with one of an earlier version's form, get one.
+    fn back_up(&self, record: &Record) {
+        let bundle = self.bundles.join(record.spec.id.as_str());
         if bundle.exists()
-            && bundle::record(&bundle).is_none()
-            && let Err(error) = bundle::keep_record(&bundle, identity)
+            && let Err(error) = copy::keep(&bundle, record)
         {
-            tracing::warn!(container = %identity.id, error = %crate::error::Chain(&error), "no copy of a record was kept");
+            tracing::warn!(container = %record.spec.id, error = %crate::error::Chain(&error), "no copy of a record was kept");
         }
     }
 
     /// The container of a row, if anything of it can be read, and whether the row says all of it.
     fn container(&self, row: Row) -> (Option<Loaded>, bool) {
         let id = row.id.parse::<ContainerId>().ok();
-        let is_consistent = |identity: &Identity| identity.id.as_str() == row.id && identity.name == row.name;
-        let of_bundle = |id: &ContainerId| {
-            bundle::record(&self.bundles.join(id.as_str())).filter(|record| record.id == *id)
-        };
-        let whole = row.identity.as_ref().is_ok_and(is_consistent);
-        let (identity, damage) = match (row.identity, &id) {
-            (Ok(identity), _) if whole => (identity, None),
+        let is_consistent =
+            |record: &Record| record.spec.id.as_str() == row.id && record.settings.name == row.name;
+        let whole = row.record.as_ref().is_ok_and(is_consistent);
+        let (record, damage) = match (row.record, &id) {
+            (Ok(record), _) if whole => (record, None),
             // Two copies of the id differ: the bundle tells which is right.
-            (Ok(identity), _) if self.bundles.join(identity.id.as_str()).exists() => (identity, None),
-            (_, Some(id)) => match of_bundle(id) {
-                Some(identity) => (identity, None),
-                None => (unreadable(id.clone(), row.name), Some(NO_RECORD.to_owned())),
+            (Ok(record), _) if self.bundles.join(record.spec.id.as_str()).exists() => (record, None),
+            (_, Some(id)) => match copy::read(&self.bundles.join(id.as_str()), id) {
+                Some(record) => (record, None),
+                None => (Record::unknown(id.clone(), row.name), Some(NO_RECORD.to_owned())),
             },
-            (Ok(identity), None) => (identity, None),
+            (Ok(record), None) => (record, None),
             (Err(_), None) => return (None, false),
         };
-        let bundle = self.bundles.join(identity.id.as_str());
+        let bundle = self.bundles.join(record.spec.id.as_str());
         let is_sound = whole && row.life.is_ok();
         let life = row.life.unwrap_or_else(|_| match row.phase.as_str() {
             "creating" => Life::creating(),
             "removing" => Life::rebuilt(Remains::Removal),
             _ => self.life(&bundle),
         });
-        (Some(Loaded { identity, life, damage }), is_sound)
+        (Some(Loaded { record, life, damage }), is_sound)
     }
 
     /// What a bundle says of a container's life. Whether it runs, the shim and the kernel tell.
@@ -187,35 +191,4 @@ impl Reading {
         let process = Remains::Process { boot_id: self.boot_id.clone() };
         Life::rebuilt(if was_started { process } else { Remains::Nothing })
     }
-}
-
-/// Stands for a container of which only id and name are known.
-fn unreadable(id: ContainerId, name: String) -> Identity {
-    Identity {
-        id,
-        name,
-        image_id: String::new(),
-        created_at: UnixNs(0),
-        config: Config::default(),
-        process: Process::default(),
-    }
-}
-
-pub(super) fn names(directory: &Path) -> Result<Vec<String>, ContainerError> {
-    let entries = std::fs::read_dir(directory).map_err(files("read", directory))?;
-    Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
-}
-
-/// Removes the bundles of interrupted creations, in which there is nothing. Returns how many.
-pub(super) fn clear_bundles(bundles: &Path, known: &HashSet<ContainerId>) -> Result<usize, ContainerError> {
-    let mut cleared = 0;
-    for name in names(bundles)? {
-        let directory = bundles.join(&name);
-        let is_unknown = name.parse::<ContainerId>().is_ok_and(|id| !known.contains(&id));
-        if is_unknown && bundle::is_empty(&directory) {
-            bundle::remove(&directory)?;
-            cleared += 1;
-        }
-    }
-    Ok(cleared)
 }

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use knarr_proto::id::ContainerId;
+use knarr_proto::kind::Kind;
 use tokio::sync::Semaphore;
 
-use super::error::{ContainerError, files};
-use super::life::Event;
-use super::model::{Exit, Life, Phase, UnixNs};
-use super::reconcile::{self, Loaded};
-use super::{Container, Containers, Link, bundle};
+use super::error::ContainerError;
+use super::life::{Event, Exit, Life, Phase};
+use super::reconcile::Loaded;
+use super::{Container, Containers, Link};
 use crate::error::Chain;
-use crate::shims::{ShimLook, SocketOwner, short};
+use crate::held::{Held, Until};
+use crate::tasks::bundle;
+use crate::time::UnixNs;
 
 /// Containers looked at side by side: shims answer within a millisecond, dead ones need a process each.
 const AT_ONCE: usize = 16;
@@ -45,12 +47,22 @@ pub(super) enum Settled {
     NotYet,
 }
 
+/// Brings containers to what they are; clones share them.
+#[derive(Clone)]
+pub(super) struct Recovery(pub(super) Containers);
+
 impl Containers {
     /// Loads all containers and settles each of them. Called once, before any client is served.
     ///
     /// # Errors
     /// [`ContainerError`] when the records cannot be read; a single container's trouble is logged.
     pub(crate) async fn recover(&self) -> Result<Recovered, ContainerError> {
+        Recovery(self.clone()).run().await
+    }
+}
+
+impl Recovery {
+    async fn run(&self) -> Result<Recovered, ContainerError> {
         let loaded = self.reconcile().await?;
         let containers: Vec<Arc<Container>> = loaded.into_iter().map(|loaded| self.load(loaded)).collect();
         let places = Arc::new(Semaphore::new(AT_ONCE));
@@ -58,7 +70,7 @@ impl Containers {
             .into_iter()
             .map(|container| {
                 let (this, places) = (self.clone(), Arc::clone(&places));
-                self.shared.tasks.spawn(async move {
+                self.0.shared.tasks.spawn(async move {
                     let place = places.acquire_owned().await;
                     this.settle_in_time(container).await;
                     drop(place);
@@ -76,29 +88,29 @@ impl Containers {
             tracing::warn!("some containers are still being recovered");
         }
         let swept = self.sweep().await?;
-        let registry = self.registry();
+        let registry = self.0.registry();
         let running =
             registry.by_id.values().filter(|container| container.life().phase == Phase::Running).count();
         Ok(Recovered { containers: registry.by_id.len(), running, swept })
     }
 
     fn load(&self, loaded: Loaded) -> Arc<Container> {
-        let Loaded { identity, mut life, damage } = loaded;
+        let Loaded { record, mut life, damage } = loaded;
         if let (Some(damage), false) = (&damage, life.phase.is_live()) {
             let unknown = Exit { code: 0, finished_at: UnixNs(0), oom_killed: false, error: String::new() };
             life.exit.get_or_insert(unknown).error.clone_from(damage);
         }
-        let bundle = self.parts().bundles.join(identity.id.as_str());
-        let (id, name) = (identity.id.clone(), identity.name.clone());
+        let bundle = self.0.parts().tasks.bundle(&record.spec.id);
+        let (id, name) = (record.spec.id.clone(), record.settings.name.clone());
         let is_live = life.phase.is_live();
-        let container = Arc::new(Container { damage, ..Container::new(identity, life, bundle) });
+        let container = Arc::new(Container { damage, ..Container::new(record, life, bundle) });
         if is_live {
             container.set_link(Link::Silent(NOT_MET.to_owned()));
         }
-        let mut registry = self.registry();
+        let mut registry = self.0.registry();
         registry.id_by_name.insert(name, id.clone());
         registry.by_id.insert(id, Arc::clone(&container));
-        self.shared.live.send_modify(|count| *count += usize::from(is_live));
+        self.0.shared.live.send_modify(|count| *count += usize::from(is_live));
         container
     }
 
@@ -111,11 +123,11 @@ impl Containers {
 
     fn settle_later(&self, container: Arc<Container>) {
         let this = self.clone();
-        self.shared.tasks.spawn(async move {
+        self.0.shared.tasks.spawn(async move {
             loop {
                 tokio::select! {
                     () = tokio::time::sleep(RETRY) => {}
-                    () = this.shared.stopping.cancelled() => return,
+                    () = this.0.shared.stopping.cancelled() => return,
                 }
                 if this.settle_in_turn(&container).await == Settled::Yes {
                     return;
@@ -142,21 +154,21 @@ impl Containers {
     async fn settle(&self, container: &Arc<Container>, life: Life) -> Result<Settled, ContainerError> {
         match life.phase {
             Phase::Creating | Phase::Removing => {
-                if self.end_leftovers(container).await == Settled::NotYet {
+                if self.release_run(container).await? == Settled::NotYet {
                     return Ok(Settled::NotYet);
                 }
-                self.discard(container).await?;
+                self.0.discard(container).await?;
             }
             Phase::Created | Phase::Exited => {
-                if self.end_leftovers(container).await == Settled::NotYet {
+                if self.release_run(container).await? == Settled::NotYet {
                     return Ok(Settled::NotYet);
                 }
-                if life.phase == Phase::Exited && container.identity.config.auto_remove {
-                    self.remove_in_turn(container).await?;
+                if life.phase == Phase::Exited && container.settings.auto_remove {
+                    self.0.remove_in_turn(container).await?;
                 }
             }
             Phase::Starting | Phase::Running | Phase::Paused | Phase::Restarting
-                if life.boot_id != self.parts().boot_id =>
+                if life.boot_id != self.0.parts().boot_id =>
             {
                 self.went_down(container).await?;
             }
@@ -169,10 +181,10 @@ impl Containers {
 
     /// Takes a start back. The caller has the turn.
     pub(super) async fn undo(&self, container: &Arc<Container>) -> Result<(), ContainerError> {
-        self.end_shim(container).await;
-        self.enter(container, Event::StartUndone { exit: None }).await?;
-        if container.identity.config.auto_remove {
-            return self.remove_in_turn(container).await;
+        self.0.end_task(container).await;
+        self.0.enter(container, Event::StartUndone { exit: None }).await?;
+        if container.settings.auto_remove {
+            return self.0.remove_in_turn(container).await;
         }
         Ok(())
     }
@@ -193,111 +205,34 @@ impl Containers {
                 error: "the machine was restarted while it ran".to_owned(),
             },
         };
-        self.enter(container, Event::Ended(exit)).await?;
-        if container.identity.config.auto_remove {
-            return self.remove_in_turn(container).await;
+        self.0.enter(container, Event::Ended(exit)).await?;
+        if container.settings.auto_remove {
+            return self.0.remove_in_turn(container).await;
         }
         Ok(())
     }
 
-    /// A container that does not run may still have a shim, or mounts: knarrd ended before it had cleaned up.
-    async fn end_leftovers(&self, container: &Container) -> Settled {
-        let socket = self.parts().shims.socket(container.id());
-        match self.parts().shims.look(container.id(), &container.bundle).await {
-            ShimLook::HasTask(task, _) | ShimLook::NoTask(task) => container.set_link(Link::Task(task)),
-            ShimLook::Dead { .. } if !socket.exists() => {
-                let directory = container.bundle.clone();
-                let unmounted = tokio::task::spawn_blocking(move || bundle::unmount(&directory)).await;
-                if let Ok(Err(error)) = unmounted {
-                    tracing::warn!(container = %container.id(), error = %Chain(&error), "a root filesystem is still mounted");
-                }
-                return Settled::Yes;
-            }
-            ShimLook::Dead { .. } => {}
-            ShimLook::Unknown(error) => {
+    /// Lets go of what a container that does not run may still hold of its last run: knarrd ended before it had.
+    async fn release_run(&self, container: &Container) -> Result<Settled, ContainerError> {
+        match self.0.parts().tasks.release(container.id(), Until::NextRun).await {
+            Ok(()) => {}
+            Err(error) if error.kind == Kind::Unavailable => {
                 container.set_link(Link::Silent(Chain(&error).to_string()));
-                return Settled::NotYet;
+                return Ok(Settled::NotYet);
+            }
+            // What is left is tried again at the next start of knarrd; the container can be used meanwhile.
+            Err(error) => {
+                tracing::warn!(container = %container.id(), error = %Chain(&error), "not all of a task was cleaned up");
             }
         }
-        self.end_shim(container).await;
-        Settled::Yes
+        container.set_link(Link::None);
+        Ok(Settled::Yes)
     }
 
-    /// Clears away what belongs to no container: empty bundles, snapshots, sockets.
+    /// Has every noun let go of what belongs to no container.
     async fn sweep(&self) -> Result<usize, ContainerError> {
-        let ids: HashSet<ContainerId> = self.registry().by_id.keys().cloned().collect();
-        let bundles = self.parts().bundles.clone();
-        let known = ids.clone();
-        let cleared = move || reconcile::clear_bundles(&bundles, &known);
-        let mut swept = tokio::task::spawn_blocking(cleared).await??;
-        let snapshots = self.parts().snapshots.list().await;
-        for snapshot in snapshots.map_err(|source| ContainerError::Snapshot { doing: "list", source })? {
-            let is_orphan = snapshot.kind == crate::snapshots::Kind::Active
-                && snapshot.key.parse::<ContainerId>().is_ok_and(|id| !ids.contains(&id));
-            if is_orphan {
-                let kept = self.parts().snapshots.set_aside(&snapshot.key).await;
-                let kept = kept.map_err(|source| ContainerError::Snapshot { doing: "set aside", source });
-                swept += logged("an orphaned snapshot", kept);
-            }
-        }
-        Ok(swept + self.sweep_shims(&ids).await? + self.sweep_attach_sockets(&ids).await?)
-    }
-
-    /// Ends shims that have no container, and leaves alone those that have one.
-    async fn sweep_shims(&self, ids: &HashSet<ContainerId>) -> Result<usize, ContainerError> {
-        let directory = &self.parts().shims.sockets;
-        let unknown = self.parts().shims.unknown_sockets(ids).await.map_err(files("read", directory))?;
-        let mut swept = 0;
-        for socket in unknown {
-            let path = socket.path;
-            swept += match socket.owner {
-                SocketOwner::Dead => {
-                    let removed = std::fs::remove_file(&path).map_err(files("remove", path));
-                    logged("an orphaned shim's socket", removed)
-                }
-                SocketOwner::EmptyShim(task) => {
-                    logged("an orphaned shim", task.shutdown().await.map_err(ContainerError::from))
-                }
-                SocketOwner::Container { id, bundle, state, .. } => {
-                    let bundle = bundle.display();
-                    tracing::error!(container = %id, %bundle, pid = state.pid, "a container runs that no record or directory here belongs to: it is left alone");
-                    0
-                }
-                SocketOwner::Silent(error) => {
-                    tracing::warn!(socket = %path.display(), error = %Chain(&error), "a shim that belongs to no container does not answer");
-                    0
-                }
-            };
-        }
-        Ok(swept)
-    }
-
-    async fn sweep_attach_sockets(&self, ids: &HashSet<ContainerId>) -> Result<usize, ContainerError> {
-        let shorts: HashSet<&str> = ids.iter().map(short).collect();
-        let directory = &self.parts().attach;
-        let mut swept = 0;
-        for name in reconcile::names(directory)? {
-            let owner = name.split(['.', '-']).next().unwrap_or_default();
-            let path = directory.join(&name);
-            if shorts.contains(owner) || tokio::net::UnixStream::connect(&path).await.is_ok() {
-                continue;
-            }
-            let removed = std::fs::remove_file(&path).map_err(files("remove", path));
-            swept += logged("an orphaned attach socket", removed);
-        }
-        Ok(swept)
-    }
-}
-
-fn logged(what: &'static str, done: Result<(), ContainerError>) -> usize {
-    match done {
-        Ok(()) => {
-            tracing::info!(what, "swept");
-            1
-        }
-        Err(error) => {
-            tracing::warn!(what, error = %Chain(&error), "not swept");
-            0
-        }
+        let living: HashSet<ContainerId> = self.0.registry().by_id.keys().cloned().collect();
+        let parts = self.0.parts();
+        Ok(parts.tasks.sweep(&living).await? + parts.snapshots.sweep(&living).await?)
     }
 }

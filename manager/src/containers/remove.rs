@@ -1,4 +1,4 @@
-//! Removing a container: the intent is recorded, then snapshot, bundle, sockets and row go, in an order that can be
+//! Removing a container: the intent is recorded, then each noun lets go of what it holds, and the row goes last. It can be
 //! repeated from any point.
 
 use std::sync::Arc;
@@ -6,12 +6,11 @@ use std::sync::Arc;
 use knarr_proto::id::ContainerId;
 use knarr_proto::kind::Kind;
 
-use super::error::{ContainerError, files};
-use super::life::Event;
-use super::model::{Life, Phase};
-use super::{Container, Containers, bundle, table};
+use super::error::ContainerError;
+use super::life::{Event, Life, Phase};
+use super::{Container, Containers, Link, table};
 use crate::error::Chain;
-use crate::snapshots::SnapshotError;
+use crate::held::{Held, Until};
 
 impl Containers {
     /// Removes a container; a running one only with `force`.
@@ -74,27 +73,15 @@ impl Containers {
     /// Removes everything of a container whose intent is recorded, its row last.
     pub(super) async fn discard(&self, container: &Container) -> Result<(), ContainerError> {
         let parts = self.parts();
-        let (directory, socket) = (container.bundle.clone(), self.attach_socket(container));
-        let removed = tokio::task::spawn_blocking(move || {
-            bundle::remove(&directory)?;
-            match std::fs::remove_file(&socket) {
-                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                    Err(files("remove", socket)(source))
-                }
-                _ => Ok(()),
-            }
-        });
-        // The bundle's rootfs has to be unmounted before the snapshot below it goes.
-        removed.await??;
-        match parts.snapshots.remove(container.id().as_str()).await {
-            Ok(()) | Err(SnapshotError::NotFound { .. }) => {}
-            Err(source) => return Err(ContainerError::Snapshot { doing: "remove", source }),
-        }
+        container.set_link(Link::None);
+        // In the reverse order of their making: a root filesystem is unmounted before the snapshot below it goes.
+        parts.tasks.release(container.id(), Until::Ever).await?;
+        parts.snapshots.release(container.id(), Until::Ever).await?;
         let id = container.id().clone();
         let store = parts.store.for_removal();
         store.write_unsynced("forget a container", move |tx| table::delete(tx, &id)).await?;
         self.forget(container);
-        if let Err(error) = parts.images.released(&container.identity.image_id).await {
+        if let Err(error) = parts.images.released(&container.spec.image.id).await {
             tracing::warn!(container = %container.id(), error = %Chain(&error), "what only it needed was not collected");
         }
         Ok(())
@@ -104,7 +91,7 @@ impl Containers {
     pub(super) fn forget(&self, container: &Container) {
         let mut registry = self.registry();
         registry.by_id.remove(container.id());
-        registry.id_by_name.remove(&container.identity.name);
+        registry.id_by_name.remove(&container.settings.name);
         drop(registry);
         self.show(container, Life { removed: true, ..container.life() });
     }

@@ -15,7 +15,7 @@ impl Containers {
         signal: &str,
     ) -> Result<u32, ContainerError> {
         let container = self.find(text)?;
-        if container.identity.config.auto_remove {
+        if container.settings.auto_remove {
             return Err(ContainerError::AutoRemoved(container.name()));
         }
         let (this, id, signal) = (self.clone(), container.id().to_string(), signal.to_owned());

@@ -3,18 +3,15 @@
 
 use std::sync::Arc;
 
-use knarr_proto::stdio::{KnarrStdio, LogTarget};
 use tokio::net::UnixStream;
 
 use super::error::{self, ContainerError};
-use super::life::Event;
-use super::model::{Exit, Phase, UnixNs};
-use super::spec::RootfsFacts;
-use super::spec::volumes::volume_roots;
-use super::{Container, Containers, Link, bundle, rootfs, spec, user};
+use super::life::{Event, Exit, Phase};
+use super::{Container, Containers, Link};
 use crate::error::Chain;
-use crate::shims::{CreateTask, Task, TaskStdio, shim_mount, short};
 use crate::snapshots::Mount;
+use crate::tasks::shims::{CreateTask, Task, shim_mount};
+use crate::time::UnixNs;
 
 /// Docker's exit code of a container that could not be started for the machine's sake.
 const NOT_STARTED: u32 = 128;
@@ -70,7 +67,7 @@ impl Containers {
             }
         };
         let event = Event::Started { pid: started.pid, at: UnixNs::now() };
-        let durability = event.durability(container.identity.config.auto_remove);
+        let durability = event.durability(container.settings.auto_remove);
         let running = container.after(event)?;
         container.set_link(Link::Task(task.clone()));
         self.publish(container, "start", &[]);
@@ -84,14 +81,14 @@ impl Containers {
     async fn launch(&self, container: &Container, attach: bool) -> Result<(Task, Started), ContainerError> {
         let parts = self.parts();
         let began = std::time::Instant::now();
-        let spawned = parts.shims.spawn(container.id(), &container.bundle);
-        let (mounts, task) = tokio::join!(self.write_bundle(container), spawned);
+        let spawned = parts.tasks.shims.spawn(container.id(), &container.bundle);
+        let (mounts, task) = tokio::join!(self.prepare(container), spawned);
         let task = task?;
         // From here on a failure is undone through the task.
         container.set_link(Link::Task(task.clone()));
         let mounts = mounts?;
         let ready = began.elapsed();
-        let is_for_once = container.identity.config.auto_remove;
+        let is_for_once = container.settings.auto_remove;
         let rootfs = mounts.into_iter().map(|Mount { kind, source, options }| {
             let volatile = (is_for_once && kind == "overlay").then(|| VOLATILE.to_owned());
             shim_mount(kind, source, options.into_iter().chain(volatile).collect())
@@ -99,8 +96,8 @@ impl Containers {
         let create = CreateTask {
             bundle: container.bundle.to_string_lossy().into_owned(),
             rootfs: rootfs.collect(),
-            streams: self.streams(container),
-            systemd_cgroup: parts.cgroups.is_systemd(),
+            streams: parts.tasks.stdio(&container.task_plan(), parts.logs),
+            systemd_cgroup: parts.tasks.cgroups.is_systemd(),
         };
         task.create(create).await.map_err(error::of_start)?;
         let created = began.elapsed();
@@ -110,51 +107,21 @@ impl Containers {
         Ok((task, Started { pid, streams }))
     }
 
-    /// Writes config.json for this run; who the user is may have changed since the last one.
-    async fn write_bundle(&self, container: &Container) -> Result<Vec<Mount>, ContainerError> {
+    async fn prepare(&self, container: &Container) -> Result<Vec<Mount>, ContainerError> {
         let mounts = self.parts().snapshots.mounts(container.id().as_str()).await;
         let mounts = mounts.map_err(|source| ContainerError::Snapshot { doing: "find", source })?;
-        let (identity, directory, view) =
-            (Arc::clone(&container.identity), container.bundle.clone(), mounts.clone());
-        let cgroups = self.parts().cgroups.clone();
-        tokio::task::spawn_blocking(move || {
-            let root =
-                rootfs::open(&view).map_err(error::files("look into the root filesystem of", &directory))?;
-            let account = user::look_up(&root, &identity.process.user, &identity.config.group_add)?;
-            let volumes = volume_roots(&root, &identity.process.volumes)?;
-            drop(root);
-            let spec = spec::build(&identity, &RootfsFacts { account, volumes }, &directory, &cgroups)?;
-            bundle::write(&directory, &identity, &spec)
-        })
-        .await??;
+        self.parts().tasks.prepare(container.task_plan(), mounts.clone()).await?;
         Ok(mounts)
     }
 
-    fn streams(&self, container: &Container) -> TaskStdio {
-        let logs = self.parts().logs;
-        let config = &container.identity.config;
-        let log = LogTarget {
-            path: container.bundle.join(bundle::LOG).to_string_lossy().into_owned(),
-            max_size_bytes: logs.max_size_bytes,
-            max_files: logs.max_files,
-        };
-        let attach = self.attach_socket(container).to_string_lossy().into_owned();
-        let uri = KnarrStdio { attach, log: Some(log) }.to_uri();
-        TaskStdio { uri, stdin: config.open_stdin, terminal: config.tty }
-    }
-
-    pub(super) fn attach_socket(&self, container: &Container) -> std::path::PathBuf {
-        self.parts().attach.join(format!("{}.sock", short(container.id())))
-    }
-
     pub(super) async fn connect_streams(&self, container: &Container) -> Result<UnixStream, ContainerError> {
-        let connected = UnixStream::connect(self.attach_socket(container)).await;
+        let connected = self.parts().tasks.connect_streams(container.id()).await;
         connected.map_err(|source| ContainerError::Streams { doing: "join", source })
     }
 
     /// Back to where it was, with the reason kept; the first error is the one that is told.
     async fn undo_start(&self, container: &Arc<Container>, cause: &ContainerError) {
-        self.end_shim(container).await;
+        self.end_task(container).await;
         let exit = Exit {
             code: cause.reason().map_or(NOT_STARTED, super::CommandReason::exit_code),
             finished_at: UnixNs::now(),
@@ -168,7 +135,7 @@ impl Containers {
                 self.show(container, life);
             }
         }
-        if container.identity.config.auto_remove {
+        if container.settings.auto_remove {
             self.remove_in_turn_or_log(container).await;
         }
     }

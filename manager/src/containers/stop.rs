@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::ContainerError;
-use super::{Container, Containers, signal};
+use super::{Container, Containers, contact, signal};
 
 /// Docker's patience.
 const DEFAULT_STOP_SECONDS: u32 = 10;
@@ -25,7 +25,7 @@ impl Containers {
     ) -> Result<(), ContainerError> {
         let container = self.find(text)?;
         let number = match signal_text {
-            "" => container.identity.process.stop_signal,
+            "" => container.settings.stop.signal,
             text => signal::parse(text)?,
         };
         // One that is being started is waited for.
@@ -33,7 +33,7 @@ impl Containers {
         if !container.life().phase.is_live() {
             return Ok(());
         }
-        let own = container.identity.config.stop_timeout_seconds.unwrap_or(DEFAULT_STOP_SECONDS);
+        let own = container.settings.stop.timeout_seconds.unwrap_or(DEFAULT_STOP_SECONDS);
         let patience = Duration::from_secs(timeout_seconds.unwrap_or(own).into());
         let mut life = container.life.subscribe();
         self.signal(&container, number).await?;
@@ -75,7 +75,7 @@ impl Containers {
         let task = match container.running_task() {
             Ok(task) => task,
             Err(ContainerError::NotReached { .. }) => {
-                return self.signal_without_shim(container, number).await;
+                return contact::signal_without_shim(container, number).await;
             }
             Err(_) => return Ok(()),
         };

@@ -3,9 +3,11 @@
 use knarr_proto::id::ContainerId;
 use rusqlite::{Transaction, params};
 
-use super::model::{Identity, Life};
+use super::life::Life;
+use super::spec::{Record, Settings, Spec};
 
-/// The first schema: identity and life are JSON (model.rs), the rest is for people and for uniqueness.
+/// The first schema; `upgrade` has what the second made of it. All but id, name and phase are JSON, and those are there
+/// for people and for uniqueness.
 pub(crate) const SCHEMA_1: &str = "
 CREATE TABLE containers (
     id       TEXT PRIMARY KEY,
@@ -16,12 +18,14 @@ CREATE TABLE containers (
 ) STRICT, WITHOUT ROWID;";
 
 /// Adds a container; its phase says that it is being made.
-pub(super) fn insert(tx: &Transaction<'_>, identity: &Identity, life: &Life) -> Result<(), rusqlite::Error> {
+pub(super) fn insert(tx: &Transaction<'_>, record: &Record, life: &Life) -> Result<(), rusqlite::Error> {
     let mut statement = tx.prepare_cached(
-        "INSERT INTO containers (id, name, phase, identity, life) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO containers (id, name, image, phase, spec, settings, life) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
-    let (identity_json, life_json) = (json(identity)?, json(life)?);
-    statement.execute(params![identity.id.as_str(), identity.name, phase(life), identity_json, life_json])?;
+    let Record { spec, settings } = record;
+    let (spec_json, settings_json, life_json) = (json(spec)?, json(settings)?, json(life)?);
+    let (id, image) = (spec.id.as_str(), &spec.image.reference);
+    statement.execute(params![id, settings.name, image, phase(life), spec_json, settings_json, life_json])?;
     Ok(())
 }
 
@@ -45,13 +49,13 @@ pub(super) struct Row {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) phase: String,
-    pub(super) identity: Result<Identity, serde_json::Error>,
+    pub(super) record: Result<Record, serde_json::Error>,
     pub(super) life: Result<Life, serde_json::Error>,
 }
 
 /// Every container.
 pub(super) fn all(tx: &Transaction<'_>) -> Result<Vec<Row>, rusqlite::Error> {
-    let mut statement = tx.prepare("SELECT id, name, phase, identity, life FROM containers")?;
+    let mut statement = tx.prepare("SELECT id, name, phase, spec, settings, life FROM containers")?;
     let rows = statement.query_map([], |row| {
         // Text that is no longer UTF-8 is still text, of which the rest may be right.
         let text = |column| {
@@ -63,8 +67,8 @@ pub(super) fn all(tx: &Transaction<'_>) -> Result<Vec<Row>, rusqlite::Error> {
             id: text(0)?,
             name: text(1)?,
             phase: text(2)?,
-            identity: serde_json::from_str(&text(3)?),
-            life: serde_json::from_str(&text(4)?),
+            record: record(&text(3)?, &text(4)?),
+            life: serde_json::from_str(&text(5)?),
         })
     })?;
     rows.collect()
@@ -73,6 +77,11 @@ pub(super) fn all(tx: &Transaction<'_>) -> Result<Vec<Row>, rusqlite::Error> {
 /// Forgets the row with this key, whatever it is.
 pub(super) fn delete_key(tx: &Transaction<'_>, key: &[u8]) -> Result<(), rusqlite::Error> {
     tx.execute("DELETE FROM containers WHERE id = CAST(?1 AS TEXT)", [key]).map(drop)
+}
+
+fn record(spec: &str, settings: &str) -> Result<Record, serde_json::Error> {
+    let (spec, settings): (Spec, Settings) = (serde_json::from_str(spec)?, serde_json::from_str(settings)?);
+    Ok(Record { spec, settings })
 }
 
 fn phase(life: &Life) -> String {

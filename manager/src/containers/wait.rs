@@ -2,7 +2,8 @@
 
 use super::Containers;
 use super::error::ContainerError;
-use super::model::{Exit, Life, Phase, UnixNs};
+use super::life::{Exit, Life, Phase};
+use crate::time::UnixNs;
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

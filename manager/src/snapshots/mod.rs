@@ -10,6 +10,7 @@ mod conformance;
 mod detached;
 mod directory;
 mod error;
+mod held;
 mod native;
 mod orphans;
 mod overlay;

@@ -8,7 +8,7 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{pieces, streams, translate};
-use crate::containers::{Containers, CreateOptions, FILTER_KEYS, LogOptions, WaitCondition};
+use crate::containers::{Containers, FILTER_KEYS, LogOptions, WaitCondition};
 use crate::filters::Filters;
 
 /// A stream of replies.
@@ -28,10 +28,7 @@ impl Service for ContainersService {
         &self,
         request: Request<v1::CreateContainerRequest>,
     ) -> Result<Response<v1::CreateContainerReply>, Status> {
-        let request = request.into_inner();
-        let config = translate::config(request.config.unwrap_or_default())?;
-        let platform = translate::platform(&request.platform)?;
-        let created = self.0.create(CreateOptions { name: request.name, platform }, config).await?;
+        let created = self.0.create(translate::create_request(request.into_inner())?).await?;
         Ok(Response::new(v1::CreateContainerReply {
             id: created.id.to_string(),
             name: created.name,

@@ -9,10 +9,12 @@ use prost_types::Timestamp;
 use tonic::Status;
 
 use super::{pieces, status};
-use crate::containers::model::{
-    Config, Exit, Mount, MountKind, Network, Phase, Resources, TerminalSize, Ulimit, UnixNs, View,
-};
+use crate::containers::{CreateRequest, Exit, Phase, PolicyRequest, ProcessRequest, Settings, Spec, View};
 use crate::images::{ImageError, Platform};
+use crate::tasks::plan::{
+    Files, Isolation, Mount, MountKind, NetworkMode, Resources, Streams, TerminalSize, Ulimit,
+};
+use crate::time::UnixNs;
 
 /// A choice that this knarrd does not have, made by a client that is newer or wrong.
 #[derive(Debug, thiserror::Error)]
@@ -39,42 +41,53 @@ pub(super) fn known<E: TryFrom<i32>>(
     E::try_from(number).map_err(|_| UnknownChoice { what, number, known })
 }
 
-pub(super) fn config(config: v1::ContainerConfig) -> Result<Config, Status> {
+/// What a container is to be, under `name` and from an image for `platform`, when those were said.
+pub(super) fn create_request(request: v1::CreateContainerRequest) -> Result<CreateRequest, Status> {
+    let config = request.config.unwrap_or_default();
     let network = match known(config.network, "network", "none and host")? {
-        v1::NetworkMode::Host => Network::Host,
-        v1::NetworkMode::Unspecified | v1::NetworkMode::None => Network::None,
+        v1::NetworkMode::Host => NetworkMode::Host,
+        v1::NetworkMode::Unspecified | v1::NetworkMode::None => NetworkMode::None,
     };
-    Ok(Config {
-        network,
+    let ulimit = |ulimit: v1::Ulimit| Ulimit { name: ulimit.name, soft: ulimit.soft, hard: ulimit.hard };
+    Ok(CreateRequest {
+        name: request.name,
         image: config.image,
-        entrypoint: config.entrypoint.map(|list| list.values),
-        command: config.command,
-        env: config.env,
-        working_dir: config.working_dir,
-        user: config.user,
-        hostname: config.hostname,
-        tty: config.tty,
-        open_stdin: config.open_stdin,
-        stdin_once: config.stdin_once,
-        labels: config.labels.into_iter().collect(),
-        stop_signal: config.stop_signal,
-        stop_timeout_seconds: config.stop_timeout_seconds,
-        mounts: config.mounts.into_iter().map(mount).collect::<Result<_, _>>()?,
-        resources: config.resources.map(resources).unwrap_or_default(),
-        read_only_rootfs: config.read_only_rootfs,
-        cap_add: config.cap_add,
-        cap_drop: config.cap_drop,
-        privileged: config.privileged,
-        auto_remove: config.auto_remove,
-        no_new_privileges: config.no_new_privileges,
-        group_add: config.group_add,
-        terminal_size: config.terminal_size.map(size),
-        sysctls: config.sysctls.into_iter().collect(),
-        ulimits: config
-            .ulimits
-            .into_iter()
-            .map(|ulimit| Ulimit { name: ulimit.name, soft: ulimit.soft, hard: ulimit.hard })
-            .collect(),
+        platform: platform(&request.platform)?,
+        process: ProcessRequest {
+            entrypoint: config.entrypoint.map(|list| list.values),
+            command: config.command,
+            env: config.env,
+            working_dir: config.working_dir,
+            user: config.user,
+            group_add: config.group_add,
+        },
+        streams: Streams {
+            tty: config.tty,
+            open_stdin: config.open_stdin,
+            stdin_once: config.stdin_once,
+            terminal_size: config.terminal_size.map(size),
+        },
+        files: Files {
+            read_only_rootfs: config.read_only_rootfs,
+            mounts: config.mounts.into_iter().map(mount).collect::<Result<_, _>>()?,
+        },
+        isolation: Isolation {
+            hostname: config.hostname,
+            network,
+            privileged: config.privileged,
+            no_new_privileges: config.no_new_privileges,
+            cap_add: config.cap_add,
+            cap_drop: config.cap_drop,
+            sysctls: config.sysctls.into_iter().collect(),
+            ulimits: config.ulimits.into_iter().map(ulimit).collect(),
+        },
+        policy: PolicyRequest {
+            labels: config.labels.into_iter().collect(),
+            resources: config.resources.map(resources).unwrap_or_default(),
+            stop_signal: config.stop_signal,
+            stop_timeout_seconds: config.stop_timeout_seconds,
+            auto_remove: config.auto_remove,
+        },
     })
 }
 
@@ -133,77 +146,81 @@ fn state(phase: Phase) -> v1::ContainerState {
     }
 }
 
-fn network(network: Network) -> v1::NetworkMode {
+/// The API has no word for the networks that there cannot be yet.
+fn network(network: &NetworkMode) -> v1::NetworkMode {
     match network {
-        Network::None => v1::NetworkMode::None,
-        Network::Host => v1::NetworkMode::Host,
+        NetworkMode::None => v1::NetworkMode::None,
+        NetworkMode::Host => v1::NetworkMode::Host,
+        NetworkMode::Container(_) | NetworkMode::Named(_) => v1::NetworkMode::Unspecified,
     }
 }
 
 /// A container for a list: bounded, however large it is.
 pub(super) fn summary(view: &View) -> v1::ContainerSummary {
-    let (identity, life) = (&view.identity, &view.life);
-    let sources = identity.config.mounts.iter().filter_map(|mount| match &mount.kind {
+    let View { spec, settings, life, .. } = view;
+    let sources = spec.files.mounts.iter().filter_map(|mount| match &mount.kind {
         MountKind::Bind { source, .. } => Some(source.as_str()),
-        MountKind::Tmpfs { .. } => None,
+        MountKind::Tmpfs { .. } | MountKind::Volume {} => None,
     });
     let exit = life.exit.clone().map(|last| Exit { error: pieces::text(&last.error), ..last });
     v1::ContainerSummary {
-        id: identity.id.to_string(),
-        name: identity.name.clone(),
-        image: pieces::text(&identity.config.image),
-        image_id: identity.image_id.clone(),
+        id: spec.id.to_string(),
+        name: settings.name.clone(),
+        image: pieces::text(&spec.image.reference),
+        image_id: spec.image.id.clone(),
         state: state(life.phase).into(),
-        created_at: Some(unix(identity.created_at)),
+        created_at: Some(unix(spec.created_at)),
         started_at: life.started_at.map(unix),
         exit: exit.map(self::exit),
         pid: life.pid,
-        args: pieces::texts(identity.process.args.iter().map(String::as_str)),
-        labels: pieces::labels(&identity.config.labels),
+        args: pieces::texts(spec.process.args.iter().map(String::as_str)),
+        labels: pieces::labels(&settings.labels),
         mount_sources: pieces::texts(sources),
-        network: network(identity.config.network).into(),
+        network: network(&spec.isolation.network).into(),
     }
 }
 
 pub(super) fn container(view: View) -> v1::Container {
-    let View { identity, life, bundle } = view;
+    let View { spec, settings, life, bundle } = view;
     v1::Container {
-        id: identity.id.to_string(),
-        name: identity.name.clone(),
-        image: identity.config.image.clone(),
-        image_id: identity.image_id.clone(),
+        id: spec.id.to_string(),
+        name: settings.name.clone(),
+        image: spec.image.reference.clone(),
+        image_id: spec.image.id.clone(),
         state: state(life.phase).into(),
-        created_at: Some(unix(identity.created_at)),
+        created_at: Some(unix(spec.created_at)),
         started_at: life.started_at.map(unix),
         exit: life.exit.map(exit),
         pid: life.pid,
-        config: Some(config_back(&identity.config)),
-        args: identity.process.args.clone(),
+        config: Some(config_back(&spec, &settings)),
+        args: spec.process.args.clone(),
         bundle_path: bundle.display().to_string(),
         log_path: bundle.join("log").display().to_string(),
-        snapshot_key: identity.id.to_string(),
+        snapshot_key: spec.id.to_string(),
     }
 }
 
-fn config_back(config: &Config) -> v1::ContainerConfig {
-    let config = config.clone();
-    let network = network(config.network);
-    let resources = config.resources;
+/// What the container was asked to be, with what verbs have changed of it since.
+fn config_back(spec: &Spec, settings: &Settings) -> v1::ContainerConfig {
+    let Spec { image, asked, streams, files, isolation, .. } = spec.clone();
+    let Settings { labels, resources, stop, auto_remove, .. } = settings.clone();
+    let ulimit = |ulimit: Ulimit| v1::Ulimit { name: ulimit.name, soft: ulimit.soft, hard: ulimit.hard };
+    let requested = files.mounts.into_iter().filter(Mount::is_requested);
     v1::ContainerConfig {
-        image: config.image,
-        entrypoint: config.entrypoint.map(|values| v1::StringList { values }),
-        command: config.command,
-        env: config.env,
-        working_dir: config.working_dir,
-        user: config.user,
-        hostname: config.hostname,
-        tty: config.tty,
-        open_stdin: config.open_stdin,
-        stdin_once: config.stdin_once,
-        labels: config.labels.into_iter().collect(),
-        stop_signal: config.stop_signal,
-        stop_timeout_seconds: config.stop_timeout_seconds,
-        mounts: config.mounts.into_iter().map(mount_back).collect(),
+        image: image.reference,
+        entrypoint: asked.entrypoint.map(|values| v1::StringList { values }),
+        command: asked.command,
+        env: asked.env,
+        working_dir: asked.working_dir,
+        user: asked.user,
+        hostname: isolation.hostname,
+        tty: streams.tty,
+        open_stdin: streams.open_stdin,
+        stdin_once: streams.stdin_once,
+        labels: labels.into_iter().collect(),
+        stop_signal: stop.asked_signal,
+        stop_timeout_seconds: stop.timeout_seconds,
+        mounts: requested.map(mount_back).collect(),
         resources: Some(v1::Resources {
             memory_bytes: resources.memory_bytes,
             memory_swap_bytes: resources.memory_swap_bytes,
@@ -214,23 +231,19 @@ fn config_back(config: &Config) -> v1::ContainerConfig {
             cpuset_mems: resources.cpuset_mems,
             pids_limit: resources.pids_limit,
         }),
-        read_only_rootfs: config.read_only_rootfs,
-        cap_add: config.cap_add,
-        cap_drop: config.cap_drop,
-        privileged: config.privileged,
-        network: network.into(),
-        auto_remove: config.auto_remove,
-        no_new_privileges: config.no_new_privileges,
-        group_add: config.group_add,
-        terminal_size: config
+        read_only_rootfs: files.read_only_rootfs,
+        network: network(&isolation.network).into(),
+        cap_add: isolation.cap_add,
+        cap_drop: isolation.cap_drop,
+        privileged: isolation.privileged,
+        auto_remove,
+        no_new_privileges: isolation.no_new_privileges,
+        group_add: asked.group_add,
+        terminal_size: streams
             .terminal_size
             .map(|size| v1::TerminalSize { rows: size.rows, columns: size.columns }),
-        sysctls: config.sysctls.into_iter().collect(),
-        ulimits: config
-            .ulimits
-            .into_iter()
-            .map(|ulimit| v1::Ulimit { name: ulimit.name, soft: ulimit.soft, hard: ulimit.hard })
-            .collect(),
+        sysctls: isolation.sysctls.into_iter().collect(),
+        ulimits: isolation.ulimits.into_iter().map(ulimit).collect(),
     }
 }
 
@@ -248,6 +261,8 @@ fn mount_back(mount: Mount) -> v1::Mount {
             back.tmpfs_size_bytes = size_bytes;
             back.tmpfs_mode = mode;
         }
+        // The API has no word for it yet: it is the image's, not the caller's.
+        MountKind::Volume {} => {}
     }
     back
 }
@@ -293,6 +308,8 @@ pub(super) fn record_time(time: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::containers::ImageRef;
+    use crate::tasks::plan::Process;
 
     #[test]
     fn a_bound_of_time_has_the_form_of_the_log() {
@@ -310,7 +327,8 @@ mod tests {
             (v1::ContainerConfig { mounts: vec![mount(9)], ..v1::ContainerConfig::default() }, "mount 9"),
             (v1::ContainerConfig { mounts: vec![mount(0)], ..v1::ContainerConfig::default() }, "/t"),
         ] {
-            let status = config(sent).expect_err(word);
+            let request = v1::CreateContainerRequest { config: Some(sent), ..Default::default() };
+            let status = create_request(request).expect_err(word);
             assert_eq!(status.code(), tonic::Code::InvalidArgument);
             assert!(status.message().contains(word), "{status:?}");
         }
@@ -328,6 +346,21 @@ mod tests {
             network: v1::NetworkMode::Host.into(),
             ..v1::ContainerConfig::default()
         };
-        assert_eq!(config_back(&config(sent.clone()).expect("valid")), sent);
+        let request = v1::CreateContainerRequest { config: Some(sent.clone()), ..Default::default() };
+        let CreateRequest { image, process, streams, mut files, isolation, policy, .. } =
+            create_request(request).expect("valid");
+        files.mounts.push(Mount::volume("/of-the-image".into()));
+        let spec = Spec {
+            id: "a".repeat(64).parse().expect("an id"),
+            created_at: UnixNs(0),
+            image: ImageRef { reference: image, id: String::new() },
+            asked: process,
+            process: Process::default(),
+            streams,
+            files,
+            isolation,
+        };
+        let settings = Settings { resources: policy.resources, ..Settings::default() };
+        assert_eq!(config_back(&spec, &settings), sent);
     }
 }

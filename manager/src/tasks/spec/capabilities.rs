@@ -7,7 +7,7 @@ use std::str::FromStr;
 use oci_spec::runtime::{Capability, LinuxCapabilities};
 
 use super::SpecError;
-use crate::containers::model::Config;
+use crate::tasks::plan::Isolation;
 
 const DEFAULTS: [Capability; 14] = [
     Capability::Chown,
@@ -89,12 +89,12 @@ fn own_bounding_set() -> Option<u64> {
 ///
 /// # Errors
 /// [`SpecError::Capability`] for a name that is none.
-pub(super) fn of(config: &Config) -> Result<LinuxCapabilities, SpecError> {
-    if config.privileged {
+pub(super) fn capability_sets(isolation: &Isolation) -> Result<LinuxCapabilities, SpecError> {
+    if isolation.privileged {
         return Ok(sets(all()));
     }
-    let (add_all, add) = parse(&config.cap_add)?;
-    let (drop_all, drop) = parse(&config.cap_drop)?;
+    let (add_all, add) = parse(&isolation.cap_add)?;
+    let (drop_all, drop) = parse(&isolation.cap_drop)?;
     // Docker: ALL is applied first, single names after it, drops before additions.
     let mut chosen: HashSet<Capability> = match (add_all, drop_all) {
         (true, _) => all(),
@@ -141,8 +141,8 @@ mod tests {
 
     fn of(add: &[&str], drop: &[&str]) -> Result<HashSet<Capability>, SpecError> {
         let strings = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let config = Config { cap_add: strings(add), cap_drop: strings(drop), ..Config::default() };
-        super::of(&config).map(|sets| sets.bounding().clone().expect("a bounding set"))
+        let isolation = Isolation { cap_add: strings(add), cap_drop: strings(drop), ..Isolation::default() };
+        capability_sets(&isolation).map(|sets| sets.bounding().clone().expect("a bounding set"))
     }
 
     #[test]
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn nothing_is_inheritable_or_ambient() {
-        let sets = super::of(&Config { privileged: true, ..Config::default() }).expect("ok");
+        let sets = capability_sets(&Isolation { privileged: true, ..Isolation::default() }).expect("ok");
         assert!(sets.inheritable().is_none() && sets.ambient().is_none());
     }
 }

@@ -1,9 +1,7 @@
 //! Shims: started, found again, cleaned up after. One shim is one container's; it outlives knarrd. Nothing here knows
 //! what containers mean to people.
 
-#[allow(dead_code, reason = "recovery takes it up")]
 mod look;
-#[allow(dead_code, reason = "it serves look")]
 mod record;
 mod task;
 
@@ -17,10 +15,7 @@ use knarr_proto::id::ContainerId;
 use knarr_proto::kind::Kind;
 use tokio::process::Command;
 
-#[allow(unused_imports, reason = "recovery takes them up")]
 pub(crate) use look::{ShimLook, SocketOwner, UnknownSocket};
-#[allow(unused_imports, reason = "recovery takes it up")]
-pub(crate) use record::Liveness;
 pub(crate) use task::{CreateTask, ExecTask, Task, TaskExit, TaskState, TaskStatus, TaskStdio, shim_mount};
 
 /// containerd's namespace that our containers are in; the shim puts it into its own cgroup's and log's names.

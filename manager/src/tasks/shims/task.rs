@@ -25,11 +25,6 @@ const SHORT_LIMIT: Duration = Duration::from_secs(20);
 const SILENCE_LIMIT: Duration = Duration::from_secs(5);
 /// What a shim answers from its memory.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
-/// A process that survives SIGKILL for so long is stuck in the kernel.
-#[allow(dead_code, reason = "as Task::end")]
-const KILL_LIMIT: Duration = Duration::from_secs(30);
-#[allow(dead_code, reason = "as Task::end")]
-const SIGKILL: i32 = 9;
 /// The type of an exec's process specification, as containerd names it.
 const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 /// The type of a runc shim's options, as containerd names it.
@@ -98,7 +93,6 @@ pub(crate) struct TaskState {
     pub(crate) exit: TaskExit,
 }
 
-#[allow(dead_code, reason = "what serves look waits for recovery")]
 impl Task {
     /// Connects to the shim that serves `socket`, for calls about the container `id`.
     ///
@@ -113,11 +107,6 @@ impl Task {
             _ => ShimError::Silent { doing: "accept a connection", limit: Duration::ZERO },
         })?;
         Ok(Self { id, client: TaskClient::new(Client::new(Socket::from(stream))) })
-    }
-
-    /// The same shim, for calls about this container.
-    pub(super) fn for_container(&self, id: &ContainerId) -> Self {
-        Self { id: id.as_str().to_owned(), client: self.client.clone() }
     }
 
     /// Makes the container's first process, up to the point where it waits for [`Task::start`]. Its pid.
@@ -235,28 +224,6 @@ impl Task {
         let asked = timeout(ASK_LIMIT, self.client.state(deadline(ASK_LIMIT), &request)).await;
         let silent = |_| ShimError::Silent { doing, limit: ASK_LIMIT };
         asked.map_err(silent)?.map_err(|error| failed(doing, error))
-    }
-
-    /// Kills the container, waits for its end, deletes it, and ends the shim.
-    ///
-    /// # Errors
-    /// [`ShimError`]; it can be repeated, and [`super::Shims::clean_up`] does the rest behind a dead shim.
-    pub(crate) async fn end(&self) -> Result<(), ShimError> {
-        match self.kill("", SIGKILL).await {
-            Err(error) if !error.is_not_found() => return Err(error),
-            _ => {}
-        }
-        let doing = "end its container";
-        let ended = timeout(KILL_LIMIT, self.wait("")).await;
-        match ended.map_err(|_| ShimError::TimedOut { doing, limit: KILL_LIMIT })? {
-            Err(error) if !error.is_not_found() => return Err(error),
-            _ => {}
-        }
-        match self.delete("").await {
-            Err(error) if !error.is_not_found() => return Err(error),
-            _ => {}
-        }
-        self.shutdown().await
     }
 
     /// Tells the shim to end. It closes the connection, maybe before it has answered: that is no error. A shim that has a

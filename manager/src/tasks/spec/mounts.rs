@@ -9,7 +9,7 @@ use oci_spec::runtime::Mount as SpecMount;
 use super::SpecError;
 use super::target::MountTarget;
 use super::volumes::VolumeRoot;
-use crate::containers::model::{Config, Mount, MountKind};
+use crate::tasks::plan::{Files, Mount, MountKind, TaskPlan};
 
 /// The size of /dev/shm: docker's 64 MiB.
 const SHM_OPTIONS: &[&str] = &["nosuid", "noexec", "nodev", "mode=1777", "size=67108864"];
@@ -24,13 +24,14 @@ pub(crate) const MAX_MOUNTS: usize = 1000;
 ///
 /// # Errors
 /// [`SpecError::DuplicateTarget`] for a place that is asked for twice, in whatever spelling and by whatever flag.
-pub(crate) fn requested_targets(config: &Config) -> Result<Vec<MountTarget>, SpecError> {
-    if config.mounts.len() > MAX_MOUNTS {
-        return Err(SpecError::TooManyMounts { count: config.mounts.len(), max: MAX_MOUNTS });
+pub(crate) fn requested_targets(files: &Files) -> Result<Vec<MountTarget>, SpecError> {
+    let count = files.requested().count();
+    if count > MAX_MOUNTS {
+        return Err(SpecError::TooManyMounts { count, max: MAX_MOUNTS });
     }
     let mut seen = HashSet::new();
     let mut targets = Vec::new();
-    for mount in &config.mounts {
+    for mount in files.requested() {
         let target: MountTarget = mount.target.parse()?;
         if !seen.insert(target.clone()) {
             return Err(SpecError::DuplicateTarget(target));
@@ -42,18 +43,19 @@ pub(crate) fn requested_targets(config: &Config) -> Result<Vec<MountTarget>, Spe
 
 /// The whole mount table, in order: a deeper target comes after a shallower one, so that none hides another.
 pub(super) fn mount_table(
-    config: &Config,
+    plan: &TaskPlan,
     volumes: &[VolumeRoot],
     bundle: &Path,
 ) -> Result<Vec<SpecMount>, SpecError> {
-    let targets = requested_targets(config)?;
+    let files = &plan.files;
+    let targets = requested_targets(files)?;
     let mut placed: Vec<(usize, SpecMount)> = Vec::new();
-    for (target, mount) in targets.iter().zip(&config.mounts) {
-        placed.push((target.depth(), requested_mount(target, mount)?));
+    for (target, wanted) in targets.iter().zip(files.requested()) {
+        placed.extend(requested_mount(target, wanted)?.map(|mount| (target.depth(), mount)));
     }
     let is_requested = |path: &Path| targets.iter().any(|target| target.as_path() == path);
     // With a read-only root these are read-only too, as in docker: they would be the one place to write to.
-    let access = if config.read_only_rootfs { "ro" } else { "rw" };
+    let access = if files.read_only_rootfs { "ro" } else { "rw" };
     for (target, file) in OWN_FILES {
         if !is_requested(Path::new(target)) {
             let source = bundle.join("etc").join(file);
@@ -61,13 +63,14 @@ pub(super) fn mount_table(
             placed.push((Path::new(target).components().count(), own));
         }
     }
-    // An image's VOLUMEs live on the container's own snapshot for now; with a read-only root that would not do.
-    if config.read_only_rootfs {
+    // Volumes are part of the container's own snapshot for now; with a read-only root that would not do.
+    if files.read_only_rootfs {
         let volumes = volumes.iter().filter(|volume| !is_requested(volume.target.as_path()));
         placed.extend(volumes.map(|volume| (volume.target.depth(), volume_mount(volume))));
     }
     placed.sort_by_key(|(depth, _)| *depth);
-    let kernels = kernel(config).into_iter().filter(|mount| !is_requested(mount.destination()));
+    let kernels =
+        kernel(plan.isolation.privileged).into_iter().filter(|mount| !is_requested(mount.destination()));
     Ok(kernels.chain(placed.into_iter().map(|(_, mount)| mount)).collect())
 }
 
@@ -83,8 +86,8 @@ fn volume_mount(volume: &VolumeRoot) -> SpecMount {
 ///
 /// # Errors
 /// [`SpecError::MakeSource`] with the path.
-pub(crate) fn make_sources(config: &Config) -> Result<(), SpecError> {
-    for mount in &config.mounts {
+pub(crate) fn make_sources(files: &Files) -> Result<(), SpecError> {
+    for mount in &files.mounts {
         if let MountKind::Bind { source, create_source: true, .. } = &mount.kind
             && Path::new(source).symlink_metadata().is_err()
             && source.starts_with('/')
@@ -96,9 +99,9 @@ pub(crate) fn make_sources(config: &Config) -> Result<(), SpecError> {
     Ok(())
 }
 
-fn kernel(config: &Config) -> Vec<SpecMount> {
+fn kernel(is_privileged: bool) -> Vec<SpecMount> {
     let sysfs: &[&str] =
-        if config.privileged { &["nosuid", "noexec", "nodev"] } else { &["nosuid", "noexec", "nodev", "ro"] };
+        if is_privileged { &["nosuid", "noexec", "nodev"] } else { &["nosuid", "noexec", "nodev", "ro"] };
     vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
@@ -115,7 +118,8 @@ fn kernel(config: &Config) -> Vec<SpecMount> {
     ]
 }
 
-fn requested_mount(target: &MountTarget, wanted: &Mount) -> Result<SpecMount, SpecError> {
+/// The mount that was asked for; none for a volume, which the snapshot or [`volume_mount`] is.
+fn requested_mount(target: &MountTarget, wanted: &Mount) -> Result<Option<SpecMount>, SpecError> {
     let target = target.to_string();
     let read_only = if wanted.read_only { "ro" } else { "rw" };
     match &wanted.kind {
@@ -125,7 +129,7 @@ fn requested_mount(target: &MountTarget, wanted: &Mount) -> Result<SpecMount, Sp
             }
             check_source(source, *create_source)?;
             let propagation = if propagation.is_empty() { "rprivate" } else { propagation };
-            Ok(mount(&target, "bind", source, &["rbind", propagation, read_only]))
+            Ok(Some(mount(&target, "bind", source, &["rbind", propagation, read_only])))
         }
         MountKind::Tmpfs { size_bytes, mode } => {
             let mode = format!("mode={:o}", if *mode == 0 { 0o1777 } else { *mode & 0o7777 });
@@ -134,8 +138,9 @@ fn requested_mount(target: &MountTarget, wanted: &Mount) -> Result<SpecMount, Sp
             if *size_bytes > 0 {
                 options.push(&size);
             }
-            Ok(mount(&target, "tmpfs", "tmpfs", &options))
+            Ok(Some(mount(&target, "tmpfs", "tmpfs", &options)))
         }
+        MountKind::Volume {} => Ok(None),
     }
 }
 
@@ -173,9 +178,12 @@ mod tests {
         Mount { kind: MountKind::Tmpfs { size_bytes: 0, mode: 0 }, target: target.into(), read_only: false }
     }
 
+    fn plan(files: Files) -> TaskPlan {
+        TaskPlan { files, ..crate::tasks::spec::tests::plan(|_| {}) }
+    }
+
     fn table(mounts: Vec<Mount>) -> Result<Vec<SpecMount>, SpecError> {
-        let config = Config { mounts, ..Config::default() };
-        mount_table(&config, &[], Path::new("/b"))
+        mount_table(&plan(Files { mounts, ..Files::default() }), &[], Path::new("/b"))
     }
 
     fn at<'a>(mounts: &'a [SpecMount], target: &str) -> Vec<&'a SpecMount> {
@@ -239,11 +247,12 @@ mod tests {
 
     #[test]
     fn a_read_only_root_leaves_nothing_to_write_to_and_hides_nothing() {
-        let config = Config { read_only_rootfs: true, mounts: vec![tmpfs("/asked")], ..Config::default() };
+        let asked = || vec![tmpfs("/asked"), Mount::volume("/data".into()), Mount::volume("/asked/".into())];
+        let read_only = plan(Files { read_only_rootfs: true, mounts: asked() });
         let volume =
             |target: &str| VolumeRoot { target: target.parse().expect(target), mode: 0o750, uid: 5, gid: 6 };
         let volumes = [volume("/data"), volume("/asked")];
-        let mounts = mount_table(&config, &volumes, Path::new("/b")).expect("ok");
+        let mounts = mount_table(&read_only, &volumes, Path::new("/b")).expect("ok");
         for file in ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"] {
             let options = at(&mounts, file)[0].options().clone().expect("options");
             assert!(options.contains(&"ro".to_owned()), "{file}: {options:?}");
@@ -253,7 +262,9 @@ mod tests {
             assert!(data.contains(&option.to_owned()), "{option}: {data:?}");
         }
         assert_eq!(at(&mounts, "/asked").len(), 1, "what was asked for wins over the image");
-        let writable = mount_table(&Config::default(), &volumes, Path::new("/b")).expect("ok");
+        let writable =
+            mount_table(&plan(Files { mounts: asked(), ..Files::default() }), &volumes, Path::new("/b"))
+                .expect("ok");
         assert!(at(&writable, "/data").is_empty());
     }
 }

@@ -18,8 +18,7 @@ use oci_spec::runtime::{
     Linux, LinuxNamespace, LinuxNamespaceType, Process as SpecProcess, Root, Spec, User,
 };
 
-use super::model::{Config, Identity, Network, TerminalSize};
-use super::process::key;
+use super::plan::{Isolation, NetworkMode, TaskPlan, TerminalSize};
 use super::user::Account;
 use crate::cgroups::Cgroups;
 use target::{InvalidTarget, MountTarget};
@@ -65,6 +64,11 @@ pub(crate) enum SpecError {
         "sysctl {0:?} is not separate for each container: allowed are kernel.{{msg,sem,shm}}*, fs.mqueue.* and, without the host's network, net.*"
     )]
     Sysctl(String),
+    /// A network that there cannot be yet.
+    #[error(
+        "networks are none and host: {0:?} cannot be joined, containers are not connected to one another yet"
+    )]
+    Network(String),
     /// A hostname that the kernel or a hosts file would not take.
     #[error("invalid hostname {0:?}: 1 to 63 letters, digits, dots and dashes are allowed")]
     Hostname(String),
@@ -93,24 +97,23 @@ pub(crate) struct RootfsFacts {
 /// # Errors
 /// [`SpecError`] names what was asked for and cannot be.
 pub(crate) fn build(
-    identity: &Identity,
+    plan: &TaskPlan,
     facts: &RootfsFacts,
     bundle: &Path,
     cgroups: &Cgroups,
 ) -> Result<Spec, SpecError> {
-    let config = &identity.config;
-    let hostname = hostname(identity)?;
+    let hostname = hostname(plan)?;
     let mut root = Root::default();
     root.set_path("rootfs".into());
-    root.set_readonly(Some(config.read_only_rootfs));
+    root.set_readonly(Some(plan.files.read_only_rootfs));
     let mut spec = Spec::default();
     spec.set_version("1.0.2".to_owned());
     spec.set_root(Some(root));
-    spec.set_process(Some(first_process(identity, &facts.account)?));
-    spec.set_mounts(Some(mounts::mount_table(config, &facts.volumes, bundle)?));
+    spec.set_process(Some(first_process(plan, &facts.account)?));
+    spec.set_mounts(Some(mounts::mount_table(plan, &facts.volumes, bundle)?));
     // With the host's network its name comes along, as in docker; a name of one's own is still the container's.
     spec.set_hostname(Some(hostname));
-    spec.set_linux(Some(linux(identity, cgroups)?));
+    spec.set_linux(Some(linux(plan, cgroups)?));
     spec.set_annotations(None);
     Ok(spec)
 }
@@ -119,10 +122,10 @@ pub(crate) fn build(
 ///
 /// # Errors
 /// [`SpecError::Hostname`].
-pub(crate) fn hostname(identity: &Identity) -> Result<String, SpecError> {
-    let wanted = identity.config.hostname.as_str();
+pub(crate) fn hostname(plan: &TaskPlan) -> Result<String, SpecError> {
+    let wanted = plan.isolation.hostname.as_str();
     if wanted.is_empty() {
-        return Ok(identity.id.as_str().chars().take(12).collect());
+        return Ok(plan.id.as_str().chars().take(12).collect());
     }
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.' || byte == b'_';
     if wanted.len() > 63 || !wanted.bytes().all(allowed) || wanted.starts_with(['-', '.']) {
@@ -135,28 +138,28 @@ pub(crate) fn hostname(identity: &Identity) -> Result<String, SpecError> {
 ///
 /// # Errors
 /// [`SpecError`].
-pub(crate) fn first_process(identity: &Identity, account: &Account) -> Result<SpecProcess, SpecError> {
-    let Identity { config, process, .. } = identity;
+pub(crate) fn first_process(plan: &TaskPlan, account: &Account) -> Result<SpecProcess, SpecError> {
+    let TaskPlan { process, streams, isolation, .. } = plan;
     let mut env = process.env.clone();
     if !env.iter().any(|entry| key(entry) == "HOSTNAME") {
-        env.insert(1.min(env.len()), format!("HOSTNAME={}", hostname(identity)?));
+        env.insert(1.min(env.len()), format!("HOSTNAME={}", hostname(plan)?));
     }
     set_home(&mut env, account);
     let mut spec = SpecProcess::default();
-    spec.set_terminal(Some(config.tty));
-    set_size(&mut spec, config.terminal_size.filter(|_| config.tty));
+    spec.set_terminal(Some(streams.tty));
+    set_size(&mut spec, streams.terminal_size.filter(|_| streams.tty));
     spec.set_user(spec_user(account));
     spec.set_args(Some(process.args.clone()));
     spec.set_env(Some(env));
     spec.set_cwd(process.working_dir.clone().into());
-    spec.set_capabilities(Some(capabilities::of(config)?));
-    spec.set_rlimits(resources::rlimits(&config.ulimits)?);
-    spec.set_no_new_privileges(Some(config.no_new_privileges));
+    spec.set_capabilities(Some(capabilities::capability_sets(isolation)?));
+    spec.set_rlimits(resources::rlimits(&isolation.ulimits)?);
+    spec.set_no_new_privileges(Some(isolation.no_new_privileges));
     spec.set_oom_score_adj(Some(0));
     Ok(spec)
 }
 
-/// Says where the user's home is, unless somebody did.
+/// Adds the user's home, unless the environment has one.
 pub(crate) fn set_home(env: &mut Vec<String>, account: &Account) {
     if !env.iter().any(|entry| key(entry) == "HOME") {
         let home =
@@ -184,15 +187,20 @@ pub(crate) fn set_size(process: &mut SpecProcess, size: Option<TerminalSize>) {
     }
 }
 
-fn linux(identity: &Identity, cgroups: &Cgroups) -> Result<Linux, SpecError> {
-    let config = &identity.config;
+/// The name of an environment entry.
+pub(crate) fn key(entry: &str) -> &str {
+    entry.split_once('=').map_or(entry, |(key, _)| key)
+}
+
+fn linux(plan: &TaskPlan, cgroups: &Cgroups) -> Result<Linux, SpecError> {
+    let isolation = &plan.isolation;
     let mut linux = Linux::default();
-    linux.set_cgroups_path(Some(cgroups.path(&identity.id)));
-    linux.set_namespaces(Some(namespaces(config.network)));
-    linux.set_resources(Some(resources::of(config)?));
-    linux.set_sysctl(sysctls(config)?);
+    linux.set_cgroups_path(Some(cgroups.path(&plan.id)));
+    linux.set_namespaces(Some(namespaces(&isolation.network)?));
+    linux.set_resources(Some(resources::cgroup_limits(&plan.resources, isolation.privileged)?));
+    linux.set_sysctl(sysctls(isolation)?);
     linux.set_rootfs_propagation(None);
-    if config.privileged {
+    if isolation.privileged {
         linux.set_masked_paths(None);
         linux.set_readonly_paths(None);
         linux.set_devices(Some(devices::of_the_host()));
@@ -200,27 +208,32 @@ fn linux(identity: &Identity, cgroups: &Cgroups) -> Result<Linux, SpecError> {
     } else {
         linux.set_masked_paths(Some(masks::masked_paths()));
         linux.set_readonly_paths(Some(masks::readonly_paths()));
-        let capabilities = capabilities::of(config)?.bounding().clone().unwrap_or_default();
+        let capabilities = capabilities::capability_sets(isolation)?.bounding().clone().unwrap_or_default();
         linux.set_seccomp(Some(seccomp::default_profile(&capabilities)));
     }
     Ok(linux)
 }
 
-fn namespaces(network: Network) -> Vec<LinuxNamespace> {
+fn namespaces(network: &NetworkMode) -> Result<Vec<LinuxNamespace>, SpecError> {
     use LinuxNamespaceType as T;
-    let network = (network == Network::None).then_some(T::Network);
+    let network = match network {
+        NetworkMode::None => Some(T::Network),
+        NetworkMode::Host => None,
+        NetworkMode::Container(name) => return Err(SpecError::Network(format!("container:{name}"))),
+        NetworkMode::Named(name) => return Err(SpecError::Network(name.clone())),
+    };
     let kinds = [T::Mount, T::Uts, T::Ipc, T::Pid, T::Cgroup].into_iter().chain(network);
-    kinds
-        .map(|typ| {
-            let mut namespace = LinuxNamespace::default();
-            namespace.set_typ(typ);
-            namespace
-        })
-        .collect()
+    let namespaces = kinds.map(|typ| {
+        let mut namespace = LinuxNamespace::default();
+        namespace.set_typ(typ);
+        namespace
+    });
+    Ok(namespaces.collect())
 }
 
-fn sysctls(config: &Config) -> Result<Option<HashMap<String, String>>, SpecError> {
-    for name in config.sysctls.keys() {
+fn sysctls(isolation: &Isolation) -> Result<Option<HashMap<String, String>>, SpecError> {
+    let has_own_network = isolation.network.has_own_namespace();
+    for name in isolation.sysctls.keys() {
         let ipc = [
             "kernel.msgmax",
             "kernel.msgmnb",
@@ -231,13 +244,15 @@ fn sysctls(config: &Config) -> Result<Option<HashMap<String, String>>, SpecError
             "kernel.shmmni",
             "kernel.shm_rmid_forced",
         ];
-        let own_network = config.network == Network::None && name.starts_with("net.");
-        if !(own_network || ipc.contains(&name.as_str()) || name.starts_with("fs.mqueue.")) {
+        if !((has_own_network && name.starts_with("net."))
+            || ipc.contains(&name.as_str())
+            || name.starts_with("fs.mqueue."))
+        {
             return Err(SpecError::Sysctl(name.clone()));
         }
     }
-    let mut sysctls: HashMap<_, _> = config.sysctls.clone().into_iter().collect();
-    if config.network == Network::None {
+    let mut sysctls: HashMap<_, _> = isolation.sysctls.clone().into_iter().collect();
+    if has_own_network {
         // Docker: no capability is needed to use ping and low ports in a network namespace of one's own.
         for (name, value) in
             [("net.ipv4.ping_group_range", "0 2147483647"), ("net.ipv4.ip_unprivileged_port_start", "0")]
@@ -249,29 +264,35 @@ fn sysctls(config: &Config) -> Result<Option<HashMap<String, String>>, SpecError
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::model::{Process, UnixNs};
-    use super::super::name;
+pub(super) mod tests {
+    use super::super::plan::{Files, Process, Resources, Streams};
     use super::*;
 
-    fn identity(change: impl FnOnce(&mut Config)) -> Identity {
-        let mut config = Config::default();
-        change(&mut config);
+    /// A plan with as little as possible in it.
+    pub(in crate::tasks) fn plan(change: impl FnOnce(&mut Isolation)) -> TaskPlan {
+        let mut isolation = Isolation::default();
+        change(&mut isolation);
         let process = Process {
             args: vec!["sh".into()],
-            env: vec![super::super::process::DEFAULT_PATH.into()],
+            env: vec!["PATH=/bin".into()],
             working_dir: "/w".into(),
             ..Process::default()
         };
-        let (name, image_id) = (String::new(), String::new());
-        Identity { id: name::new_id(), name, image_id, created_at: UnixNs(0), config, process }
+        TaskPlan {
+            id: "a".repeat(64).parse().expect("an id"),
+            process,
+            streams: Streams::default(),
+            files: Files::default(),
+            isolation,
+            resources: Resources::default(),
+        }
     }
 
-    fn built(change: impl FnOnce(&mut Config)) -> Result<serde_json::Value, SpecError> {
+    fn built(change: impl FnOnce(&mut Isolation)) -> Result<serde_json::Value, SpecError> {
         let account = Account { uid: 5, gid: 6, groups: vec![6, 7], home: Some("/h".into()) };
         let facts = RootfsFacts { account, volumes: Vec::new() };
         let cgroups = Cgroups::Cgroupfs { parent: "/knarr".into() };
-        let spec = build(&identity(change), &facts, Path::new("/bundle"), &cgroups)?;
+        let spec = build(&plan(change), &facts, Path::new("/bundle"), &cgroups)?;
         Ok(serde_json::to_value(spec).expect("a specification is JSON"))
     }
 
@@ -293,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_privileged_container_is_not() {
-        let spec = built(|config| config.privileged = true).expect("ok");
+        let spec = built(|isolation| isolation.privileged = true).expect("ok");
         assert!(spec["linux"].get("maskedPaths").is_none());
         assert!(spec["linux"].get("seccomp").is_none());
         assert_eq!(spec["linux"]["resources"]["devices"][0]["allow"], true);
@@ -308,21 +329,34 @@ mod tests {
 
     #[test]
     fn the_hosts_network_has_no_namespace_and_no_sysctls_of_its_own() {
-        let spec = built(|config| config.network = Network::Host).expect("ok");
+        let spec = built(|isolation| isolation.network = NetworkMode::Host).expect("ok");
         assert_eq!(spec["linux"]["namespaces"].as_array().expect("namespaces").len(), 5);
         assert!(spec["linux"].get("sysctl").is_none());
-        let host_with_sysctl = built(|config| {
-            config.network = Network::Host;
-            config.sysctls.insert("net.ipv4.ip_forward".into(), "1".into());
+        let host_with_sysctl = built(|isolation| {
+            isolation.network = NetworkMode::Host;
+            isolation.sysctls.insert("net.ipv4.ip_forward".into(), "1".into());
         });
         assert!(matches!(host_with_sysctl, Err(SpecError::Sysctl(_))));
-        assert!(built(|config| drop(config.sysctls.insert("kernel.panic".into(), "1".into()))).is_err());
+        assert!(
+            built(|isolation| drop(isolation.sysctls.insert("kernel.panic".into(), "1".into()))).is_err()
+        );
+    }
+
+    #[test]
+    fn a_network_that_there_is_not_is_refused_by_its_name() {
+        for (network, name) in [
+            (NetworkMode::Named("app".into()), "\"app\""),
+            (NetworkMode::Container("web".into()), "container:web"),
+        ] {
+            let error = built(|isolation| isolation.network = network).expect_err(name).to_string();
+            assert!(error.contains(name), "{error}");
+        }
     }
 
     #[test]
     fn a_hostname_that_could_write_into_hosts_is_refused() {
         for name in ["a b", "a\nb", "-a", &"h".repeat(64), ""] {
-            let built = built(|config| config.hostname = name.into());
+            let built = built(|isolation| isolation.hostname = name.into());
             assert_eq!(built.is_ok(), name.is_empty(), "{name:?}");
         }
     }

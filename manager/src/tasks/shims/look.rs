@@ -24,10 +24,7 @@ pub(crate) enum ShimLook {
     NoTask(Task),
     /// The kernel says that its process has ended: [`Shims::clean_up`] is safe, and needed. The container's first
     /// process may have outlived it.
-    Dead {
-        /// The container's first process.
-        first_process: Liveness,
-    },
+    Dead,
     /// It runs, or may run, and does not answer. Nothing may be concluded from that: look again later.
     Unknown(ShimError),
 }
@@ -44,8 +41,8 @@ pub(crate) enum SocketOwner {
     Dead,
     /// A shim that has no container. [`Task::shutdown`] ends it, and the socket goes with it.
     EmptyShim(Task),
-    /// A shim with a container, which may be all that is left of lost records. [`Task::end`] ends both.
-    Container { task: Task, id: ContainerId, bundle: PathBuf, state: TaskState },
+    /// A shim with a container, which may be all that is left of lost records.
+    Container { id: ContainerId, bundle: PathBuf, state: TaskState },
     /// One that does not answer.
     Silent(ShimError),
 }
@@ -61,18 +58,18 @@ impl Shims {
         let bundle = bundle.to_owned();
         let asked = spawn_blocking(move || {
             let record = record::read(&bundle)?;
-            let shim = record::liveness(Some(record.shim));
+            let shim = record::liveness(record.shim);
             if shim == Liveness::Alive {
                 record::ask_for_sockets(record.shim);
             }
-            Some((shim, record::liveness(record.init)))
+            Some(shim)
         });
         match asked.await.ok().flatten() {
-            Some((Liveness::Dead, first_process)) => ShimLook::Dead { first_process },
-            Some((Liveness::Alive, _)) => self.await_socket(id, refused).await,
-            Some((Liveness::Unknown, _)) => ShimLook::Unknown(refused),
+            Some(Liveness::Dead) => ShimLook::Dead,
+            Some(Liveness::Alive) => self.await_socket(id, refused).await,
+            Some(Liveness::Unknown) => ShimLook::Unknown(refused),
             // A shim writes its record before its address is told: there has been none, or the record was lost.
-            None => ShimLook::Dead { first_process: Liveness::Unknown },
+            None => ShimLook::Dead,
         }
     }
 
@@ -146,9 +143,7 @@ async fn owner_of(socket: &Path) -> SocketOwner {
         Err(error) => return SocketOwner::Silent(error),
     };
     match task.identify().await {
-        Ok((id, bundle, state)) => {
-            SocketOwner::Container { task: task.for_container(&id), id, bundle, state }
-        }
+        Ok((id, bundle, state)) => SocketOwner::Container { id, bundle, state },
         Err(error) if error.is_not_found() => SocketOwner::EmptyShim(task),
         Err(ShimError::Lost { .. }) => SocketOwner::Dead,
         Err(error) => SocketOwner::Silent(error),

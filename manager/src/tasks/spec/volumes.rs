@@ -23,9 +23,9 @@ pub(crate) struct VolumeRoot {
 ///
 /// # Errors
 /// [`UntrustedFileError`] for a place that cannot be looked at.
-pub(crate) fn volume_roots(
+pub(crate) fn volume_roots<'a>(
     rootfs: &UntrustedRoot,
-    volumes: &[String],
+    volumes: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<VolumeRoot>, UntrustedFileError> {
     let mut roots = Vec::new();
     for text in volumes {

@@ -15,7 +15,7 @@ pub(crate) enum Liveness {
     Alive,
     /// It has ended.
     Dead,
-    /// Nothing says which process it is.
+    /// The kernel does not say.
     Unknown,
 }
 
@@ -27,8 +27,7 @@ pub(super) fn read(bundle: &Path) -> Option<ProcessRecord> {
 }
 
 /// Asks the kernel for a recorded process.
-pub(super) fn liveness(process: Option<ProcessIdentity>) -> Liveness {
-    let Some(process) = process else { return Liveness::Unknown };
+pub(super) fn liveness(process: ProcessIdentity) -> Liveness {
     match fs::read_to_string(format!("/proc/{}/stat", process.pid)) {
         Ok(stat) if process.is_alive_in(&stat) => Liveness::Alive,
         Ok(_) => Liveness::Dead,
@@ -45,7 +44,7 @@ pub(super) fn ask_for_sockets(shim: ProcessIdentity) {
     let Some(pid) = Pid::from_raw(shim.pid.cast_signed()) else { return };
     let Ok(pidfd) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else { return };
     // Looked at after the pid was pinned, so that the signal reaches this process or none.
-    if liveness(Some(shim)) == Liveness::Alive
+    if liveness(shim) == Liveness::Alive
         && let Err(error) = rustix::process::pidfd_send_signal(&pidfd, Signal::HUP)
     {
         tracing::debug!(pid = shim.pid, %error, "a shim was not asked for its sockets");

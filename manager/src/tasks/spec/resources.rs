@@ -5,7 +5,7 @@ use oci_spec::runtime::{
 };
 
 use super::{SpecError, devices};
-use crate::containers::model::{Config, Resources, Ulimit};
+use crate::tasks::plan::{Resources, Ulimit};
 
 /// The kernel's period for CPU time, in microseconds: docker's 100 ms.
 const CPU_PERIOD_US: u64 = 100_000;
@@ -13,10 +13,9 @@ const CPU_PERIOD_US: u64 = 100_000;
 const MIN_MEMORY_BYTES: i64 = 6 * 1024 * 1024;
 
 /// The cgroup's limits and device rules.
-pub(super) fn of(config: &Config) -> Result<LinuxResources, SpecError> {
-    let wanted = &config.resources;
+pub(super) fn cgroup_limits(wanted: &Resources, is_privileged: bool) -> Result<LinuxResources, SpecError> {
     let mut resources = LinuxResources::default();
-    resources.set_devices(Some(devices::rules(config.privileged)));
+    resources.set_devices(Some(devices::rules(is_privileged)));
     resources.set_memory(memory(wanted)?);
     resources.set_cpu(cpu(wanted)?);
     if wanted.pids_limit != 0 {

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use knarr_proto::exit::{self, ExitRecord};
 use oci_spec::runtime::Spec;
 
-use super::error::{ContainerError, files};
-use super::model::{Identity, Network};
-use super::spec::{self, SpecError};
+use super::TaskError;
+use super::plan::{NetworkMode, TaskPlan};
+use super::spec;
+use crate::files::{FileError, failed};
 
 /// The name of the log file in the bundle; older ones have a number behind it.
-pub(super) const LOG: &str = "log";
+pub(crate) const LOG: &str = "log";
 /// No resolv.conf, hosts file or exit record of a sane host is longer.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
@@ -22,32 +23,18 @@ const MAX_FILE_BYTES: u64 = 64 * 1024;
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
     ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
 
-/// The copy of the container's identity, of which a lost record is made again.
-const RECORD: &str = "container.json";
-
-/// Makes the bundle directory, with a copy of what the record says. It must not be there yet.
-pub(super) fn make(bundle: &Path, identity: &Identity) -> Result<(), ContainerError> {
+/// Makes the bundle directory. It must not be there yet.
+pub(crate) fn make(bundle: &Path) -> Result<(), FileError> {
     for (directory, mode) in
         [(bundle.to_owned(), 0o700), (bundle.join("rootfs"), 0o755), (bundle.join("etc"), 0o755)]
     {
-        DirBuilder::new().mode(mode).create(&directory).map_err(files("make the directory", directory))?;
+        DirBuilder::new().mode(mode).create(&directory).map_err(failed("make the directory", directory))?;
     }
-    keep_record(bundle, identity)
-}
-
-/// Keeps a copy of what the record says.
-pub(super) fn keep_record(bundle: &Path, identity: &Identity) -> Result<(), ContainerError> {
-    let json = serde_json::to_vec(identity).expect("an identity of our own types is JSON");
-    put(&bundle.join(RECORD), &json)
-}
-
-/// The copy of the record, if it can be read.
-pub(super) fn record(bundle: &Path) -> Option<Identity> {
-    serde_json::from_slice(&fs::read(bundle.join(RECORD)).ok()?).ok()
+    Ok(())
 }
 
 /// Whether a container was ever made in it: an interrupted creation leaves two empty directories at most.
-pub(super) fn is_empty(bundle: &Path) -> bool {
+pub(crate) fn is_empty(bundle: &Path) -> bool {
     let is_empty = |path: &Path| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
     fs::read_dir(bundle).is_ok_and(|entries| {
         entries.flatten().all(|entry| {
@@ -57,11 +44,11 @@ pub(super) fn is_empty(bundle: &Path) -> bool {
 }
 
 /// Writes what a start needs: config.json and the files that are mounted into `/etc`; the last run's exit record goes.
-pub(super) fn write(bundle: &Path, identity: &Identity, spec: &Spec) -> Result<(), ContainerError> {
-    let hostname = spec::hostname(identity).map_err(|error: SpecError| ContainerError::Spec(error))?;
-    let hosts = match identity.config.network {
-        Network::None => HOSTS.to_owned().into_bytes(),
-        Network::Host => host_file("/etc/hosts"),
+pub(crate) fn write(bundle: &Path, plan: &TaskPlan, spec: &Spec) -> Result<(), TaskError> {
+    let hostname = spec::hostname(plan)?;
+    let hosts = match plan.isolation.network {
+        NetworkMode::Host => host_file("/etc/hosts"),
+        NetworkMode::None | NetworkMode::Container(_) | NetworkMode::Named(_) => HOSTS.as_bytes().to_vec(),
     };
     let etc = bundle.join("etc");
     put(&etc.join("hosts"), &hosts)?;
@@ -71,14 +58,14 @@ pub(super) fn write(bundle: &Path, identity: &Identity, spec: &Spec) -> Result<(
     put(&bundle.join("config.json"), &json)?;
     match fs::remove_file(bundle.join(exit::FILE_NAME)) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(files("remove", bundle.join(exit::FILE_NAME))(source))
+            Err(failed("remove", bundle.join(exit::FILE_NAME))(source).into())
         }
         _ => Ok(()),
     }
 }
 
 /// The exit record, if the shim has left one that this build understands.
-pub(super) fn exit_record(bundle: &Path) -> Option<ExitRecord> {
+pub(crate) fn exit_record(bundle: &Path) -> Option<ExitRecord> {
     let mut text = Vec::new();
     let file = fs::File::open(bundle.join(exit::FILE_NAME)).ok()?;
     file.take(MAX_FILE_BYTES).read_to_end(&mut text).ok()?;
@@ -87,37 +74,43 @@ pub(super) fn exit_record(bundle: &Path) -> Option<ExitRecord> {
 }
 
 /// Takes away mounts that a dead shim has left on the rootfs.
-pub(super) fn unmount(bundle: &Path) -> Result<(), ContainerError> {
+pub(crate) fn unmount(bundle: &Path) -> Result<(), FileError> {
     let rootfs = bundle.join("rootfs");
     // Mounts can be stacked; a bound, since another process could mount as fast as we unmount.
     for _ in 0..16 {
         match rustix::mount::unmount(&rootfs, rustix::mount::UnmountFlags::DETACH) {
             Ok(()) => {}
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => return Ok(()),
-            Err(errno) => return Err(files("unmount", rootfs)(errno.into())),
+            Err(errno) => return Err(failed("unmount", rootfs)(errno)),
         }
     }
     Ok(())
 }
 
+/// The names in a directory.
+pub(crate) fn names(directory: &Path) -> Result<Vec<String>, FileError> {
+    let entries = fs::read_dir(directory).map_err(failed("read", directory))?;
+    Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+}
+
 /// Removes the bundle; that it is gone already is no error. It never enters a rootfs that is still mounted.
-pub(super) fn remove(bundle: &Path) -> Result<(), ContainerError> {
+pub(crate) fn remove(bundle: &Path) -> Result<(), FileError> {
     let rootfs = bundle.join("rootfs");
     match fs::remove_dir(&rootfs) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             unmount(bundle)?;
-            fs::remove_dir(&rootfs).map_err(files("remove", rootfs))?;
+            fs::remove_dir(&rootfs).map_err(failed("remove", rootfs))?;
         }
         _ => {}
     }
     match fs::remove_dir_all(bundle) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(files("remove", bundle)(source)),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(failed("remove", bundle)(source)),
         _ => Ok(()),
     }
 }
 
-fn put(path: &Path, content: &[u8]) -> Result<(), ContainerError> {
-    fs::write(path, content).map_err(files("write", path))
+fn put(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    fs::write(path, content).map_err(failed("write", path))
 }
 
 fn host_file(path: &str) -> Vec<u8> {

@@ -1,0 +1,44 @@
+//! Everything that a task needs in its bundle before its shim can make it. Files of the host and of the container are
+//! looked at on blocking threads: they may be on a mount that hangs.
+
+use super::plan::TaskPlan;
+use super::spec::volumes::volume_roots;
+use super::spec::{self, RootfsFacts};
+use super::user::{self, Account};
+use super::{TaskError, Tasks, bundle, rootfs};
+use crate::files::failed;
+use crate::snapshots::Mount;
+
+impl Tasks {
+    /// Writes config.json and the files of `/etc` for one run on `root`; which numbers the user has may have changed since
+    /// the last one.
+    ///
+    /// # Errors
+    /// [`TaskError`].
+    pub(crate) async fn prepare(&self, plan: TaskPlan, root: Vec<Mount>) -> Result<(), TaskError> {
+        let (directory, cgroups) = (self.bundle(&plan.id), self.cgroups.clone());
+        tokio::task::spawn_blocking(move || {
+            let root = rootfs::open(&root).map_err(failed("look into the root filesystem of", &directory))?;
+            let account = user::look_up(&root, &plan.process.user, &plan.process.group_add)?;
+            let volumes = volume_roots(&root, plan.files.volumes())?;
+            drop(root);
+            let spec = spec::build(&plan, &RootfsFacts { account, volumes }, &directory, &cgroups)?;
+            bundle::write(&directory, &plan, &spec)
+        })
+        .await?
+    }
+}
+
+/// Finds whatever is wrong with a plan before anything is made; the user is looked up at start.
+///
+/// # Errors
+/// [`TaskError`].
+pub(crate) async fn check(tasks: &Tasks, plan: TaskPlan) -> Result<(), TaskError> {
+    let (directory, cgroups) = (tasks.bundle(&plan.id), tasks.cgroups.clone());
+    tokio::task::spawn_blocking(move || {
+        let account = Account { uid: 0, gid: 0, groups: Vec::new(), home: None };
+        let placeholder = RootfsFacts { account, volumes: Vec::new() };
+        Ok(spec::build(&plan, &placeholder, &directory, &cgroups).map(drop)?)
+    })
+    .await?
+}
