@@ -1,5 +1,6 @@
 //! Damage to what knarrd keeps on disk, one piece at a time: bits flipped, pages of zeros, files cut, swapped and gone.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ const PAGE_BYTES: usize = 4096;
 
 /// One damage.
 pub(crate) struct Damage {
-    pub(crate) name: String,
+    name: String,
     /// Which state of the root it is done to.
     pub(crate) bank: Bank,
     apply: Box<dyn Fn(&Path)>,
@@ -23,6 +24,12 @@ impl Damage {
     /// Does it to this root.
     pub(crate) fn apply(&self, root: &Path) {
         (self.apply)(root);
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
     }
 }
 

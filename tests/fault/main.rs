@@ -10,6 +10,7 @@ mod inherited;
 mod manager_bed;
 mod manager_faults;
 mod manager_killed;
+mod manager_start;
 mod manager_verbs;
 mod records;
 mod runtime_bed;

@@ -1,267 +1,121 @@
-//! knarrd killed, or one of its system calls failed, at each mutating call of what people ask of it. Whatever is met:
-//! what was acknowledged stays, no exit status is invented, knarrd is there again at once, and its own commands bring
-//! the host back to what it was.
+//! knarrd killed, or one of its system calls failed, at each call that changes something of what people ask of it. Whatever
+//! is met: what was acknowledged stays, no exit status is invented, knarrd is there again at once, and its own commands
+//! bring the host back to what it was.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Stdio;
 use std::time::Duration;
 
 use knarr_tests::process::{self, Outcome};
-use knarr_tests::strace::{Fault, Point, Tracer};
+use knarr_tests::strace::{self, Fault, Tracer};
 use knarr_tests::{Scratch, require};
 
 use crate::manager_bed::Bed;
 use crate::manager_verbs::{VERBS, Verb};
-use crate::sweep::stride;
-
-/// Calls that change something outside of the process.
-const MUTATING: [&str; 46] = [
-    "open",
-    "openat",
-    "openat2",
-    "creat",
-    "mkdir",
-    "mkdirat",
-    "mknod",
-    "mknodat",
-    "rmdir",
-    "unlink",
-    "unlinkat",
-    "rename",
-    "renameat",
-    "renameat2",
-    "link",
-    "linkat",
-    "symlink",
-    "symlinkat",
-    "write",
-    "writev",
-    "pwrite64",
-    "truncate",
-    "ftruncate",
-    "fallocate",
-    "fsync",
-    "fdatasync",
-    "syncfs",
-    "chmod",
-    "fchmod",
-    "fchmodat",
-    "chown",
-    "fchown",
-    "fchownat",
-    "utimensat",
-    "setxattr",
-    "fsetxattr",
-    "mount",
-    "umount2",
-    "move_mount",
-    "fsmount",
-    "clone3",
-    "clone",
-    "socket",
-    "bind",
-    "connect",
-    "sendmsg",
-];
-
-/// What each of the calls may fail with.
-const ERRORS: [(&str, &[&str]); 4] = [
-    (
-        "ENOSPC",
-        &[
-            "openat",
-            "mkdir",
-            "mkdirat",
-            "mknodat",
-            "renameat",
-            "rename",
-            "symlinkat",
-            "linkat",
-            "write",
-            "pwrite64",
-            "ftruncate",
-            "fallocate",
-            "fsync",
-            "fdatasync",
-            "syncfs",
-            "fsetxattr",
-            "setxattr",
-        ],
-    ),
-    (
-        "EIO",
-        &[
-            "openat",
-            "mkdir",
-            "rmdir",
-            "unlink",
-            "unlinkat",
-            "rename",
-            "renameat",
-            "write",
-            "pwrite64",
-            "ftruncate",
-            "fsync",
-            "fdatasync",
-            "syncfs",
-            "fchmod",
-            "fchown",
-            "utimensat",
-        ],
-    ),
-    ("EMFILE", &["open", "openat", "openat2", "socket", "fsmount", "clone3"]),
-    (
-        "ENOMEM",
-        &[
-            "clone3",
-            "clone",
-            "fsmount",
-            "move_mount",
-            "mkdir",
-            "openat",
-            "mount",
-            "umount2",
-            "connect",
-            "sendmsg",
-        ],
-    ),
-];
+use crate::sweep::{Harm, Injection, Sweep, errors, kills_at_changes};
 
 /// How long a command may take whose knarrd met a fault; stop's own time-out is longer.
 const COMMAND_LIMIT: Duration = Duration::from_secs(50);
 
-/// What came of a sweep.
-#[derive(Default)]
-struct Findings {
-    injected: usize,
-    not_met: usize,
-    wrong: Vec<String>,
-}
-
-/// Runs the verb with a tracer on knarrd; says how the command ended.
-fn act(bed: &Bed<'_>, verb: &Verb, tracer: Tracer) -> Outcome {
-    let outcome = process::run_within(
-        COMMAND_LIMIT,
-        bed.knarr.command((verb.args)(bed)).stdin(std::process::Stdio::null()),
-    );
-    tracer.detach();
-    outcome
-}
-
-/// The mutating calls of an undisturbed run, and what the host holds around it.
-fn rehearse(bed: &Bed<'_>, verb: &Verb) -> (Vec<Point>, BTreeSet<String>) {
+/// The calls that an undisturbed run makes, and what the host holds around it.
+fn rehearse(bed: &mut Bed<'_>, verb: &Verb) -> (BTreeMap<String, u32>, BTreeSet<String>) {
     // The first run also makes what stays for all.
     (verb.prepare)(bed);
     bed.knarr.call((verb.args)(bed));
     (verb.tidy)(bed).expect("undisturbed");
-    let before = bed.inventory();
+    let before = bed.inventory_at_rest();
     (verb.prepare)(bed);
-    let tracer = Tracer::record(bed.daemon.pid(), &MUTATING, &bed.scratch.join("calls"));
+    let tracer = Tracer::record(bed.daemon.pid(), &bed.scratch.join("calls"));
     let outcome = process::run(&mut bed.knarr.command((verb.args)(bed)));
     let calls = tracer.calls();
     (verb.look)(bed, &outcome).expect("undisturbed");
     (verb.tidy)(bed).expect("undisturbed");
-    bed.is_as(&before).expect("an undisturbed command and its reverse leave nothing");
-    let points = calls.iter().flat_map(|(call, count)| (1..=*count).map(|number| Point::new(call, number)));
-    (points.collect(), before)
+    bed.settles_as(&before).expect("an undisturbed command and its reverse leave nothing");
+    (calls, before)
 }
 
-/// One fault, and what is wrong afterwards; `None` when it was not met.
-fn attempt(
+/// Runs the verb while knarrd meets the fault. How the command ended, and whether an error was injected.
+fn strike(bed: &Bed<'_>, verb: &Verb, injection: &Injection) -> (Outcome, bool) {
+    let log = bed.scratch.join("injected");
+    let tracer = Tracer::inject(bed.daemon.pid(), &injection.point, injection.fault, &log);
+    let mut command = bed.knarr.command((verb.args)(bed));
+    let outcome = process::run_within(COMMAND_LIMIT, command.stdin(Stdio::null()));
+    let is_injected = tracer.detach();
+    (outcome, is_injected)
+}
+
+/// One fault: whether it was met, or what is wrong afterwards.
+fn trial(
     bed: &mut Bed<'_>,
     verb: &Verb,
-    point: &Point,
-    fault: Fault,
-    before: &BTreeSet<String>,
-) -> Option<Result<(), String>> {
+    injection: &Injection,
+    before: &mut BTreeSet<String>,
+) -> Result<bool, Harm> {
     (verb.prepare)(bed);
-    let tracer = Tracer::inject(bed.daemon.pid(), point, fault);
-    let outcome = act(bed, verb, tracer);
+    let (outcome, is_injected) = strike(bed, verb, injection);
+    let is_kill = matches!(injection.fault, Fault::Kill);
+    let is_possible = !strace::was_impossible(&bed.scratch.join("injected"));
+    if !is_possible {
+        // It panics then, sooner or later, and has to have lost nothing by that.
+        bed.daemon.kill();
+    }
     let was_killed = !bed.daemon.is_running();
-    let mut wrong = Vec::new();
+    let mut harms = Vec::new();
+    if was_killed && !is_kill && is_possible {
+        harms.push(Harm::Unclear(format!("knarrd ended by it: {}", bed.last_words())));
+    }
     if was_killed {
-        wrong.extend(bed.start_again().err());
+        harms.extend(bed.start_again().map_err(Harm::Unclear).err());
     }
-    if was_killed && !matches!(fault, Fault::Kill) {
-        wrong.push(format!(
-            "knarrd ended by it: {}",
-            bed.daemon.log().lines().rev().take(3).collect::<Vec<_>>().join(" / ")
-        ));
-    }
-    wrong.extend((verb.look)(bed, &outcome).err());
-    wrong.extend(bed.bystanders().err());
-    wrong.extend((verb.tidy)(bed).err());
-    wrong.extend(bed.is_as(before).err());
-    if matches!(fault, Fault::Kill) && !was_killed {
-        return None;
-    }
-    Some(if wrong.is_empty() { Ok(()) } else { Err(format!("{}\n  after {outcome}", wrong.join("; "))) })
-}
-
-fn sweep(verb: &Verb, faults: impl Fn(&Point) -> Vec<Fault>) {
-    let scratch = Scratch::new();
-    let mut bed = Bed::make(&scratch);
-    let (points, mut before) = rehearse(&bed, verb);
-    let all = points.iter().flat_map(|point| faults(point).into_iter().map(move |fault| (point, fault)));
-    let mut findings = Findings::default();
-    for (point, fault) in all.step_by(stride()).collect::<Vec<_>>() {
-        match attempt(&mut bed, verb, point, fault, &before) {
-            None => findings.not_met += 1,
-            Some(Ok(())) => findings.injected += 1,
-            Some(Err(wrong)) => {
-                findings.injected += 1;
-                findings.wrong.push(format!("{fault:?} at {point} of {}: {wrong}", verb.name));
-                before = bed.inventory();
-            }
+    harms.extend((verb.look)(bed, &outcome).map_err(Harm::Lost).err());
+    harms.extend(bed.bystanders().map_err(Harm::Lost).err());
+    harms.extend((verb.tidy)(bed).map_err(Harm::Unclear).err());
+    harms.extend(bed.settles_as(before).err());
+    match Harm::of_all(harms) {
+        None => Ok(if is_kill { was_killed } else { is_injected && is_possible }),
+        Some(harm) => {
+            *before = bed.inventory_at_rest();
+            eprintln!(
+                "{}: {injection}: {harm}; it ended with {}: {}",
+                verb.name, outcome.status, outcome.stderr
+            );
+            Err(harm)
         }
     }
+}
+
+fn sweep(name: &str) {
+    let verb = VERBS.iter().find(|verb| verb.name == name).expect("one of them");
+    let scratch = Scratch::new();
+    let mut bed = Bed::make(&scratch);
+    let (calls, mut before) = rehearse(&mut bed, verb);
+    let [killed, failed] = [kills_at_changes(&calls), errors(&calls)]
+        .map(|faults| Sweep::over(&faults, |injection| trial(&mut bed, verb, injection, &mut before)));
     bed.close();
-    let Findings { injected, not_met, wrong } = findings;
-    eprintln!("{}: {injected} faults, {} wrong, {not_met} not met", verb.name, wrong.len());
-    let orphans = wrong.iter().filter(|wrong| wrong.contains("left: ")).count();
-    println!("faults: {injected} injected, lost {}, orphans {orphans}", wrong.len() - orphans);
-    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(injected > 0, "{}: no fault was met", verb.name);
-}
-
-fn is_killed(name: &str) {
-    let verb = VERBS.iter().find(|verb| verb.name == name).expect("one of them");
-    sweep(verb, |_| vec![Fault::Kill]);
-}
-
-fn meets_errors(name: &str) {
-    let verb = VERBS.iter().find(|verb| verb.name == name).expect("one of them");
-    sweep(verb, |point| {
-        let of_call = ERRORS.iter().filter(|(_, calls)| calls.contains(&point.call.as_str()));
-        of_call.map(|(error, _)| Fault::Error(error)).collect()
-    });
+    killed.conclude(&format!("the manager's {name} killed"));
+    failed.conclude(&format!("the manager's {name} with failing calls"));
 }
 
 macro_rules! each_verb {
-    ($($verb:literal: $killed:ident, $errors:ident;)+) => {
+    ($($test:ident: $verb:literal;)+) => {
         $(
             #[test]
-            fn $killed() {
+            fn $test() {
                 require!(root, tool("strace"), tool("busybox"), tool("docker-registry"), tool("skopeo"));
-                is_killed($verb);
-            }
-
-            #[test]
-            fn $errors() {
-                require!(root, tool("strace"), tool("busybox"), tool("docker-registry"), tool("skopeo"));
-                meets_errors($verb);
+                sweep($verb);
             }
         )+
     };
 }
 
 each_verb! {
-    "create": a_manager_killed_in_create_loses_nothing, a_create_whose_calls_fail_loses_nothing;
-    "start": a_manager_killed_in_start_loses_nothing, a_start_of_the_manager_whose_calls_fail_loses_nothing;
-    "exec": a_manager_killed_in_exec_loses_nothing, an_exec_of_the_manager_whose_calls_fail_loses_nothing;
-    "stop": a_manager_killed_in_stop_loses_nothing, a_stop_whose_calls_fail_loses_nothing;
-    "rm": a_manager_killed_in_rm_loses_nothing, an_rm_whose_calls_fail_loses_nothing;
-    "pull": a_manager_killed_in_pull_loses_nothing, a_pull_whose_calls_fail_loses_nothing;
-    "load": a_manager_killed_in_load_loses_nothing, a_load_whose_calls_fail_loses_nothing;
-    "rmi": a_manager_killed_in_rmi_loses_nothing, an_rmi_whose_calls_fail_loses_nothing;
-    "tag": a_manager_killed_in_tag_loses_nothing, a_tag_whose_calls_fail_loses_nothing;
+    a_create_loses_and_leaves_nothing_whatever_the_manager_meets: "create";
+    a_start_loses_and_leaves_nothing_whatever_the_manager_meets: "start";
+    an_exec_loses_and_leaves_nothing_whatever_the_manager_meets: "exec";
+    a_stop_loses_and_leaves_nothing_whatever_the_manager_meets: "stop";
+    an_rm_loses_and_leaves_nothing_whatever_the_manager_meets: "rm";
+    a_pull_loses_and_leaves_nothing_whatever_the_manager_meets: "pull";
+    a_load_loses_and_leaves_nothing_whatever_the_manager_meets: "load";
+    an_rmi_loses_and_leaves_nothing_whatever_the_manager_meets: "rmi";
+    a_tag_loses_and_leaves_nothing_whatever_the_manager_meets: "tag";
 }

@@ -3,12 +3,12 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use knarr_tests::process::{self, Outcome};
+use knarr_tests::process::Outcome;
 use knarr_tests::strace::{self, Watch};
 use knarr_tests::{Bundle, Runtime, Scratch, eventually, require};
 
 use crate::runtime_bed::{delete, left, rich};
-use crate::sweep::{DEADLINE, Harm, Injection, Sweep, errors, family_calls};
+use crate::sweep::{DEADLINE, Harm, Sweep, errors, family_calls};
 
 /// A command that failed has to say so itself: a sentence, no panic, no signal.
 fn refuses_clearly(call: &str, outcome: &Outcome) -> Result<(), Harm> {
@@ -21,11 +21,6 @@ fn refuses_clearly(call: &str, outcome: &Outcome) -> Result<(), Harm> {
     Err(Harm::Unclear(outcome.to_string()))
 }
 
-/// Runs the command with the fault in it.
-fn run_with(injection: &Injection, watch: Watch, command: &std::process::Command) -> Outcome {
-    process::run(&mut injection.point.inject(injection.fault, watch, command))
-}
-
 fn run_fails(name: &str, bundle: impl FnOnce(Bundle) -> Bundle) {
     let scratch = Scratch::new();
     let runtime = Runtime::new(&scratch);
@@ -34,7 +29,7 @@ fn run_fails(name: &str, bundle: impl FnOnce(Bundle) -> Bundle) {
     let all = errors(&family_calls(&command, &scratch.join("calls")));
     let (mut refused, mut recorded) = (0, 0);
     let sweep = Sweep::over(&all, |injection| {
-        let outcome = run_with(injection, Watch::Family, &command);
+        let (outcome, struck) = injection.strike(Watch::Family, &command, &scratch);
         refused += usize::from(!outcome.status.success());
         // What cannot be taken back, because that failed, has to be recorded, and then a delete does it.
         let is_recorded = runtime.root().join(bundle.id()).exists();
@@ -48,7 +43,7 @@ fn run_fails(name: &str, bundle: impl FnOnce(Bundle) -> Bundle) {
         if is_recorded && outcome.status.success() {
             return Err(Harm::Orphan(format!("a success, but it is there still: {outcome}")));
         }
-        Ok(true)
+        Ok(struck)
     });
     eprintln!("{name}: {refused} refused, {recorded} for delete to remove");
     sweep.conclude(&format!("{name} with failing calls"));
@@ -76,12 +71,12 @@ fn an_exec_whose_calls_fail_disturbs_no_container() {
     let command = runtime.command(["exec", container.id(), "true"]);
     let all = errors(&family_calls(&command, &scratch.join("calls")));
     let sweep = Sweep::over(&all, |injection| {
-        let outcome = run_with(injection, Watch::Family, &command);
+        let (outcome, struck) = injection.strike(Watch::Family, &command, &scratch);
         eventually(DEADLINE, || (scratch.pids("entered").len() == 1).then_some(()));
         if container.status() != "running" {
             return Err(Harm::Lost(format!("the container is {}", container.status())));
         }
-        refuses_clearly(&injection.point.call, &outcome).map(|()| true)
+        refuses_clearly(&injection.point.call, &outcome).map(|()| struck)
     });
     sweep.conclude("exec with failing calls");
     container.exec(["true"]).success();
@@ -99,14 +94,14 @@ fn a_start_whose_calls_fail_leaves_a_container_that_can_be_deleted() {
     delete(&scratch, &runtime, bundle.id()).expect("an undisturbed container can be deleted");
     let sweep = Sweep::over(&all, |injection| {
         let container = runtime.create(&bundle);
-        let outcome = run_with(injection, Watch::Family, &command);
+        let (outcome, struck) = injection.strike(Watch::Family, &command, &scratch);
         let status = container.status();
         std::mem::forget(container);
         delete(&scratch, &runtime, bundle.id())?;
         if outcome.status.success() && status != "running" {
             return Err(Harm::Lost(format!("a success, but it is {status}")));
         }
-        refuses_clearly(&injection.point.call, &outcome).map(|()| true)
+        refuses_clearly(&injection.point.call, &outcome).map(|()| struck)
     });
     sweep.conclude("start with failing calls");
 }
@@ -122,11 +117,11 @@ fn a_delete_whose_calls_fail_can_be_repeated() {
     let [own, _] = strace::calls(&command, Watch::Program, &scratch.join("calls"));
     let sweep = Sweep::over(&errors(&own), |injection| {
         std::mem::forget(runtime.run_detached(&bundle));
-        let outcome = run_with(injection, Watch::Program, &command);
+        let (outcome, struck) = injection.strike(Watch::Program, &command, &scratch);
         let found = if outcome.status.success() { left(&scratch, &runtime, bundle.id()) } else { None };
         delete(&scratch, &runtime, bundle.id())?;
         found.map_or(Ok(()), Err)?;
-        refuses_clearly(&injection.point.call, &outcome).map(|()| true)
+        refuses_clearly(&injection.point.call, &outcome).map(|()| struck)
     });
     sweep.conclude("delete with failing calls");
 }

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::Command;
 
 use knarr_tests::process;
@@ -15,7 +16,8 @@ use crate::sweep::{DEADLINE, Harm, Sweep, family_calls, kills};
 
 /// Runs the command with the kill in it; whether it struck the program itself.
 fn strike(point: &Point, watch: Watch, command: &Command) -> bool {
-    process::run(&mut point.inject(Fault::Kill, watch, command)).status.signal() == Some(9)
+    process::run(&mut point.inject(Fault::Kill, watch, command, Path::new("/dev/null"))).status.signal()
+        == Some(9)
 }
 
 fn create_is_killed(name: &str, bundle: impl FnOnce(Bundle) -> Bundle) {

@@ -24,7 +24,7 @@ fn a_server_whose_calls_fail_loses_and_leaves_nothing() {
     let scratch = Scratch::new();
     let bed = Bed::new(&scratch, "lived");
     let points = errors(&server_calls(&bed));
-    let sweep = Sweep::over(&points, |injection| disturbed_life(&bed, injection).map(|_| true));
+    let sweep = Sweep::over(&points, |injection| disturbed_life(&bed, injection));
     sweep.conclude("the shim's server with failing calls");
 }
 
@@ -37,7 +37,7 @@ fn a_start_whose_calls_fail_leaves_neither_socket_nor_server() {
     let [own, _] = strace::calls(&command, Watch::Program, &scratch.join("calls"));
     bed.clean_up(Acknowledged::default()).expect("an undisturbed start leaves nothing");
     let sweep = Sweep::over(&errors(&own), |injection| {
-        let outcome = process::run(&mut injection.point.inject(injection.fault, Watch::Program, &command));
+        let (outcome, struck) = injection.strike(Watch::Program, &command, &scratch);
         if outcome.status.success() {
             Shim::connect(&scratch, &bed.bundle, &[])
                 .map_err(|error| Harm::Lost(format!("a success, but no server: {error}")))?
@@ -46,7 +46,7 @@ fn a_start_whose_calls_fail_leaves_neither_socket_nor_server() {
         } else {
             bed.left().map_or(Ok(()), Err)?;
         }
-        refuses_clearly(&injection.point.call, &outcome).map(|()| true)
+        refuses_clearly(&injection.point.call, &outcome).map(|()| struck)
     });
     sweep.conclude("the shim's start with failing calls");
 }
@@ -68,7 +68,7 @@ fn a_delete_whose_calls_fail_can_be_repeated() {
     let [own, _] = strace::calls(&command, Watch::Program, &scratch.join("calls"));
     let sweep = Sweep::over(&errors(&own), |injection| {
         prepare();
-        let outcome = process::run(&mut injection.point.inject(injection.fault, Watch::Program, &command));
+        let (outcome, struck) = injection.strike(Watch::Program, &command, &scratch);
         let left = if outcome.status.success() { bed.left() } else { None };
         let end = bed.delete().map_err(Harm::Orphan)?;
         if !matches!(end, (137, true) | (255, false)) {
@@ -76,7 +76,7 @@ fn a_delete_whose_calls_fail_can_be_repeated() {
         }
         left.map_or(Ok(()), Err)?;
         bed.left().map_or(Ok(()), Err)?;
-        refuses_clearly(&injection.point.call, &outcome).map(|()| true)
+        refuses_clearly(&injection.point.call, &outcome).map(|()| struck)
     });
     sweep.conclude("the shim's delete with failing calls");
 }

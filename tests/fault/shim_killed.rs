@@ -23,20 +23,22 @@ pub(crate) fn server_calls(bed: &Bed<'_>) -> std::collections::BTreeMap<String, 
 
 /// A life with this fault in the server, then what a manager does behind it.
 pub(crate) fn disturbed_life(bed: &Bed<'_>, injection: &Injection) -> Result<bool, Harm> {
-    let command = injection.point.inject(injection.fault, Watch::Program, &bed.action("serve"));
-    let mut server = bed.serve(&mut { command });
+    let log = bed.scratch.join("injected");
+    let mut command = injection.point.inject(injection.fault, Watch::Program, &bed.action("serve"), &log);
+    let mut server = bed.serve(&mut command);
     let mut acknowledged = Acknowledged::default();
     let lived = Shim::connect(bed.scratch, &bed.bundle, &[]).and_then(|shim| {
         let lived = bed.live(&shim, &mut acknowledged);
         shim.forget();
         lived
     });
-    let struck = lived.is_err() || !server.ends_by_itself();
-    if matches!(injection.fault, Fault::Kill) {
+    let was_killed = lived.is_err() || !server.ends_by_itself();
+    let is_kill = matches!(injection.fault, Fault::Kill);
+    if is_kill {
         drop(server);
     }
     bed.clean_up(acknowledged)?;
-    Ok(struck)
+    Ok(if is_kill { was_killed } else { strace::was_injected(&log) })
 }
 
 #[test]
@@ -58,7 +60,7 @@ fn a_start_killed_at_any_point_leaves_nothing_behind_delete() {
     let [own, _] = strace::calls(&command, Watch::Program, &scratch.join("calls"));
     bed.clean_up(Acknowledged::default()).expect("an undisturbed start leaves nothing");
     let sweep = Sweep::over(&kills_at_changes(&own), |injection| {
-        let outcome = process::run(&mut injection.point.inject(injection.fault, Watch::Program, &command));
+        let (outcome, _) = injection.strike(Watch::Program, &command, &scratch);
         bed.clean_up(Acknowledged::default())?;
         Ok(!outcome.status.success())
     });
@@ -83,7 +85,7 @@ fn a_delete_killed_at_any_point_can_be_repeated() {
     let [own, _] = strace::calls(&command, Watch::Program, &scratch.join("calls"));
     let sweep = Sweep::over(&kills_at_changes(&own), |injection| {
         let acknowledged = prepare();
-        let outcome = process::run(&mut injection.point.inject(injection.fault, Watch::Program, &command));
+        let (outcome, _) = injection.strike(Watch::Program, &command, &scratch);
         // The first may have killed it, and then have been killed before it could record that.
         let end = bed.delete().map_err(Harm::Orphan)?;
         if !matches!(end, (137, true) | (255, false)) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::Pid;
 
 use crate::deranged::{self, Attribute};
-use crate::eventually::holds_within;
+use crate::eventually::eventually;
 use crate::knarr::Knarr;
 use crate::process::Background;
 use crate::programs;
@@ -131,14 +131,28 @@ impl<'a> Daemon<'a> {
         self.await_ready();
     }
 
+    /// Starts it again on the same directories, by a program that executes it; `false` when it ends before it listens.
+    #[track_caller]
+    pub fn is_ready_under(&mut self, starter: &[String]) -> bool {
+        assert!(!self.server.is_running(), "knarrd still runs");
+        self.server = launch(self.scratch, starter, &self.flags);
+        self.becomes_ready()
+    }
+
     #[track_caller]
     fn await_ready(&mut self) {
+        let is_ready = self.becomes_ready();
+        assert!(is_ready, "knarrd ended at once:\n{}", self.log());
+    }
+
+    /// Waits until it listens; `false` when it ends before.
+    #[track_caller]
+    fn becomes_ready(&mut self) -> bool {
         let socket = self.socket();
-        let ready = holds_within(READY_DEADLINE, || {
-            assert!(self.server.is_running(), "knarrd ended at once:\n{}", self.log());
-            UnixStream::connect(&socket).is_ok()
-        });
-        assert!(ready, "knarrd does not listen on {}:\n{}", socket.display(), self.log());
+        eventually(READY_DEADLINE, || match UnixStream::connect(&socket) {
+            Ok(_) => Some(true),
+            Err(_) => (!self.server.is_running()).then_some(false),
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::programs;
 
 /// Calls that only look, wait, or manage the caller's own memory: a kill between two of them is the kill at the next
 /// call that changes something.
-const HARMLESS: [&str; 62] = [
+const HARMLESS: [&str; 64] = [
     "access",
     "brk",
     "clock_gettime",
@@ -69,9 +69,11 @@ const HARMLESS: [&str; 62] = [
     "readv",
     "recvfrom",
     "recvmsg",
+    "restart_syscall",
     "rseq",
     "rt_sigaction",
     "rt_sigprocmask",
+    "rt_sigreturn",
     "sched_getaffinity",
     "sched_yield",
     "set_robust_list",
@@ -128,24 +130,43 @@ impl Point {
         Self { call: call.to_owned(), number }
     }
 
-    /// The command with this fault at this point.
+    /// The command with this fault at this point; the log tells [`was_injected`] whether it was met.
     #[must_use]
-    pub fn inject(&self, fault: Fault, watch: Watch, command: &Command) -> Command {
-        self.inject_when(&self.number.to_string(), fault, watch, command)
+    pub fn inject(&self, fault: Fault, watch: Watch, command: &Command, log: &Path) -> Command {
+        self.wrapped(&injection(&self.call, fault, &self.number.to_string()), watch, command, log)
     }
 
     /// The command with this fault at this point and every later one of the same name.
     #[must_use]
     pub fn inject_from(&self, fault: Fault, watch: Watch, command: &Command) -> Command {
-        self.inject_when(&format!("{}+", self.number), fault, watch, command)
+        let every = injection(&self.call, fault, &format!("{}+", self.number));
+        self.wrapped(&every, watch, command, Path::new("/dev/null"))
     }
 
-    fn inject_when(&self, when: &str, fault: Fault, watch: Watch, command: &Command) -> Command {
-        wrapped(watch, Path::new("/dev/null"), command, |strace| {
-            strace.args(["-e", &format!("trace={}", self.call)]);
-            strace.args(["-e", &injection(&self.call, fault, when)]);
+    fn wrapped(&self, injection: &str, watch: Watch, command: &Command, log: &Path) -> Command {
+        wrapped(watch, log, command, |strace| {
+            strace.args(["-e", &format!("trace={}", self.call), "-e", injection]);
         })
     }
+}
+
+/// Whether a call failed by [`Fault::Error`] while strace wrote this log; it does not mark a kill.
+#[must_use]
+pub fn was_injected(log: &Path) -> bool {
+    injected(log).next().is_some()
+}
+
+/// Whether one of the calls that failed while strace wrote this log cannot fail in truth: a program's own wake-up of a
+/// thread that waits, which is a count in the kernel's memory.
+#[must_use]
+pub fn was_impossible(log: &Path) -> bool {
+    injected(log).any(|line| line.contains("[eventfd]"))
+}
+
+fn injected(log: &Path) -> impl Iterator<Item = String> {
+    let text = fs::read(log).unwrap_or_default();
+    let lines: Vec<String> = String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();
+    lines.into_iter().filter(|line| line.contains("(INJECTED)"))
 }
 
 /// Runs the command and lists the system calls that it made, each name with how often the busiest process called it:
@@ -196,21 +217,21 @@ pub struct Tracer {
 }
 
 impl Tracer {
-    /// Writes down which of these calls process `pid` makes, until [`Self::calls`].
+    /// Writes down which calls that change something process `pid` makes, until [`Self::calls`].
     #[must_use]
     #[track_caller]
-    pub fn record(pid: Pid, calls: &[&str], log: &Path) -> Self {
+    pub fn record(pid: Pid, log: &Path) -> Self {
         Self::attach(pid, log, |strace| {
-            // Calls that this machine's kernel has not are left out.
-            strace.args(["-e", &format!("trace=?{}", calls.join(",?"))]);
+            // Calls that strace does not know are left out.
+            strace.args(["-e", &format!("trace=!?{}", HARMLESS.join(",?"))]);
         })
     }
 
-    /// Meets process `pid` with a fault at the point: at the first of its threads that gets there.
+    /// Meets process `pid` with a fault at the point, in each of its threads that gets there.
     #[must_use]
     #[track_caller]
-    pub fn inject(pid: Pid, point: &Point, fault: Fault) -> Self {
-        Self::attach(pid, Path::new("/dev/null"), |strace| {
+    pub fn inject(pid: Pid, point: &Point, fault: Fault, log: &Path) -> Self {
+        Self::attach(pid, log, |strace| {
             strace.args(["-e", &format!("trace={}", point.call)]);
             strace.args(["-e", &injection(&point.call, fault, &point.number.to_string())]);
         })
@@ -219,7 +240,7 @@ impl Tracer {
     #[track_caller]
     fn attach(pid: Pid, log: &Path, options: impl FnOnce(&mut Command)) -> Self {
         let mut strace = Command::new(programs::tool("strace"));
-        strace.args(["-f", "-b", "execve", "-qq", "-s", "0", "-o"]).arg(log);
+        strace.args(["-f", "-b", "execve", "-qq", "-y", "-s", "0", "-o"]).arg(log);
         options(&mut strace);
         strace.args(["-p", &pid.as_raw_nonzero().to_string()]);
         let mut strace = Background::start(&mut strace, Path::new("/dev/null"));
@@ -230,11 +251,13 @@ impl Tracer {
         Self { strace, log: log.to_owned() }
     }
 
-    /// Lets the program go on by itself.
-    pub fn detach(mut self) {
+    /// Lets the program go on by itself; whether a call of it failed by an injected error.
+    #[must_use]
+    pub fn detach(mut self) -> bool {
         if self.strace.is_running() {
             self.strace.stop_or_kill();
         }
+        was_injected(&self.log)
     }
 
     /// Detaches, and returns how often the busiest thread made each call.
@@ -243,17 +266,48 @@ impl Tracer {
     /// When nothing was recorded.
     #[must_use]
     #[track_caller]
-    pub fn calls(self) -> BTreeMap<String, u32> {
-        let log = self.log.clone();
-        self.detach();
-        let mut busiest: BTreeMap<String, u32> = BTreeMap::new();
-        let text = fs::read(&log).expect("strace wrote its log");
-        for (call, count) in count(&String::from_utf8_lossy(&text)).into_iter().flatten() {
-            let most = busiest.entry(call).or_default();
-            *most = count.max(*most);
+    pub fn calls(mut self) -> BTreeMap<String, u32> {
+        if self.strace.is_running() {
+            self.strace.stop_or_kill();
         }
-        busiest
+        busiest_calls(&self.log)
     }
+}
+
+/// What starts a server, with what goes before its name: strace beside it, so that the server's pid is the caller's
+/// child's. It writes down the calls that change something, as [`Tracer::record`] does.
+#[must_use]
+pub fn recording(log: &Path) -> Vec<String> {
+    beside(log, &[format!("trace=!?{}", HARMLESS.join(",?"))])
+}
+
+/// The same for a server that meets this fault.
+#[must_use]
+pub fn injecting(point: &Point, fault: Fault, log: &Path) -> Vec<String> {
+    let injection = injection(&point.call, fault, &point.number.to_string());
+    beside(log, &[format!("trace={}", point.call), injection])
+}
+
+fn beside(log: &Path, expressions: &[String]) -> Vec<String> {
+    let fixed = ["strace", "-D", "-f", "-b", "execve", "-qq", "-s", "0", "-o"].map(str::to_owned);
+    let expressions = expressions.iter().flat_map(|text| ["-e".to_owned(), text.clone()]);
+    fixed.into_iter().chain([log.display().to_string()]).chain(expressions).collect()
+}
+
+/// How often the busiest process or thread in a log made each call.
+///
+/// # Panics
+/// When there is no log.
+#[must_use]
+#[track_caller]
+pub fn busiest_calls(log: &Path) -> BTreeMap<String, u32> {
+    let mut busiest: BTreeMap<String, u32> = BTreeMap::new();
+    let text = fs::read(log).expect("strace wrote its log");
+    for (call, count) in count(&String::from_utf8_lossy(&text)).into_iter().flatten() {
+        let most = busiest.entry(call).or_default();
+        *most = count.max(*most);
+    }
+    busiest
 }
 
 /// All threads of a process have a tracer.

@@ -72,7 +72,7 @@ chmod 755 "$work/root/init"
 # Not compressed: the emulated processor would take longer to unpack it than qemu to load it.
 (cd "$work/root" && find . | cpio --quiet -o -H newc) >"$work/base.cpio"
 
-debian "$work/engine" bash containerd coreutils crun docker-registry dpkg procps skopeo strace tar
+debian "$work/engine" apparmor bash containerd coreutils crun docker-registry dpkg libc-bin procps skopeo strace tar
 : >"$work/engine/var/lib/dpkg/status"
 mkdir -p "$work/engine/var/lib/dpkg/info" "$work/engine/var/lib/dpkg/updates" "$work/engine/test"
 modules "$work/engine/lib/modules-of-the-vm" $virtio overlay

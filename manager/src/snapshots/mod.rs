@@ -251,11 +251,12 @@ impl Snapshots {
         .await
     }
 
-    /// Removes the committed snapshots on which nothing stands and that `kept` does not name. Blocks.
+    /// Removes the snapshots, committed or half unpacked, on which nothing stands and that `kept` does not name. Blocks.
     pub(crate) fn collect_blocking(&self, kept: &HashSet<Digest>) -> Result<Vec<String>, SnapshotError> {
         let kept: HashSet<String> = kept.iter().map(ToString::to_string).collect();
         let store = self.shared.store.for_removal();
-        let gone = store.write_blocking("collect snapshots", |tx| records::delete_unused(tx, &kept))?;
+        let gone = store
+            .write_blocking("collect snapshots", |tx| records::delete_unused(tx, UNPACK_PREFIX, &kept))?;
         for (number, _) in &gone {
             removed(&self.directory(*number))?;
         }

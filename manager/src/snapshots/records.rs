@@ -148,21 +148,25 @@ pub(super) fn drop_interrupted(tx: &Transaction<'_>, prefix: &str) -> rusqlite::
     Ok(())
 }
 
-/// Deletes committed leaves outside `kept`, then what became a leaf by it, down to the bottom.
+/// Deletes committed leaves outside `kept`, then what became a leaf by it, down to the bottom; and unpackings, whose keys
+/// are `prefix` and what they would have become, that have been given up.
 pub(super) fn delete_unused(
     tx: &Transaction<'_>,
+    prefix: &str,
     kept: &HashSet<String>,
 ) -> rusqlite::Result<Vec<(i64, String)>> {
     let mut leaves = tx.prepare(
         "SELECT number, key FROM snapshots s
-         WHERE kind = 1 AND NOT EXISTS (SELECT 1 FROM snapshots c WHERE c.parent = s.number)",
+         WHERE (kind = 1 OR kind = 2 AND substr(key, 1, length(?1)) = ?1)
+           AND NOT EXISTS (SELECT 1 FROM snapshots c WHERE c.parent = s.number)",
     )?;
     let mut delete = tx.prepare("DELETE FROM snapshots WHERE number = ?1")?;
     let mut gone = Vec::new();
     loop {
         let found: Vec<(i64, String)> =
-            leaves.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
-        let unused: Vec<_> = found.into_iter().filter(|(_, key)| !kept.contains(key)).collect();
+            leaves.query_map([prefix], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+        let is_kept = |key: &str| kept.contains(key.strip_prefix(prefix).unwrap_or(key));
+        let unused: Vec<_> = found.into_iter().filter(|(_, key)| !is_kept(key)).collect();
         if unused.is_empty() {
             return Ok(gone);
         }

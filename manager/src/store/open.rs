@@ -19,6 +19,8 @@ const FILE_NAME: &str = "knarr.db";
 pub(super) const COPY_NAME: &str = "knarr.db.copy";
 /// A database that is being made of damaged ones.
 const NEW_NAME: &str = "knarr.db.new";
+/// The same when it is whole, and only has to take the old one's place: what a start that was killed has left to do.
+const MADE_NAME: &str = "knarr.db.made";
 /// A root with anything in one of these has been used.
 const USED: [&str; 4] = ["containers", "snapshots", "content/blobs/sha256", "content/blobs/sha512"];
 
@@ -58,6 +60,10 @@ impl Store {
         let path = root.join(FILE_NAME);
         // Looking at a database makes files, too.
         let reserve = Reserve::at_start(&path);
+        if root.join(MADE_NAME).exists() {
+            let aside = put_in_place(root)?;
+            tracing::warn!(aside = %aside.display(), "a database that the last knarrd made anew was put in its place");
+        }
         let expected = Lineage::of_root(root);
         let own = look(&path)?;
         let copy = match look(&root.join(COPY_NAME)) {
@@ -159,7 +165,7 @@ fn is_unused(root: &Path) -> bool {
 
 /// Makes a new database of `sources` and puts it in the old one's place. Returns where the old one is now.
 fn replace(root: &Path, sources: &[PathBuf], migrations: &Migrations) -> Result<PathBuf, StoreError> {
-    let (new, old) = (root.join(NEW_NAME), root.join(FILE_NAME));
+    let new = root.join(NEW_NAME);
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let leftover = root.join(format!("{NEW_NAME}{suffix}"));
         match fs::remove_file(&leftover) {
@@ -171,6 +177,14 @@ fn replace(root: &Path, sources: &[PathBuf], migrations: &Migrations) -> Result<
     }
     let rows = salvage(&new, sources, migrations)?;
     tracing::warn!(rows, "the database was made anew of what could be read");
+    // From here on the old one's rows are in it, and are not asked for any more, whatever ends this start.
+    fs::File::open(&new).and_then(|file| file.sync_all()).map_err(failed("sync", &new))?;
+    fs::rename(&new, root.join(MADE_NAME)).map_err(failed("rename", &new))?;
+    put_in_place(root)
+}
+
+/// Sets the old database aside and puts the one that was made in its place. Can be repeated, however far it came.
+fn put_in_place(root: &Path) -> Result<PathBuf, StoreError> {
     let lost = Lost::below(root);
     let mut aside = lost.directory().to_owned();
     // The WAL goes last: a database whose WAL was taken away would look whole.
@@ -181,6 +195,7 @@ fn replace(root: &Path, sources: &[PathBuf], migrations: &Migrations) -> Result<
             aside = if suffix.is_empty() { kept } else { aside };
         }
     }
-    fs::rename(&new, &old).map_err(failed("put in its place", old))?;
+    let made = root.join(MADE_NAME);
+    fs::rename(&made, root.join(FILE_NAME)).map_err(failed("put in its place", made))?;
     Ok(aside)
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, RenameFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::path::Arg;
 
 use super::walk::{OPEN_DIRECTORY, list};
@@ -24,7 +24,7 @@ pub(crate) fn remove(path: &Path) -> Result<(), Errno> {
 
 /// Removes the directory `name` in `directory`, and everything in it.
 pub(crate) fn remove_below(directory: impl AsFd, name: impl Arg + Copy) -> Result<(), Errno> {
-    let top = rustix::fs::openat(&directory, name, OPEN_DIRECTORY, Mode::empty())?;
+    let top = retry_on_intr(|| rustix::fs::openat(&directory, name, OPEN_DIRECTORY, Mode::empty()))?;
     let mut moved = 0;
     while empty(&top, &top, 0, &mut moved)? {}
     rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR)
@@ -39,7 +39,8 @@ fn empty(top: &OwnedFd, directory: &OwnedFd, depth: usize, moved: &mut u64) -> R
         } else if depth == MAX_REMOVAL_DEPTH {
             move_up(top, directory, name, moved)?;
         } else {
-            let child = rustix::fs::openat(directory, name.as_c_str(), OPEN_DIRECTORY, Mode::empty())?;
+            let open = || rustix::fs::openat(directory, name.as_c_str(), OPEN_DIRECTORY, Mode::empty());
+            let child = retry_on_intr(open)?;
             empty(top, &child, depth + 1, moved)?;
             rustix::fs::unlinkat(directory, name.as_c_str(), AtFlags::REMOVEDIR)?;
         }

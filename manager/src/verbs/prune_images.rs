@@ -7,7 +7,8 @@ use crate::containers::Containers;
 use crate::filters::Filters;
 use crate::images::{ImageError, Images, Removed};
 
-/// Removes images that no container was made from: those without a reference, or with `all` any.
+/// Removes images that no container was made from: those without a reference, or with `all` any. What a pull or an
+/// import that failed or was killed has left goes by it, too.
 ///
 /// # Errors
 /// [`ImageError`], when all that could be removed is; an image that has found a user meanwhile is no error.
@@ -35,6 +36,10 @@ pub(crate) async fn prune_images(
                 Err(error) => failed = Some(error),
             }
         }
+    }
+    match images.collect().await {
+        Ok(gone) => removed.deleted.extend(gone),
+        Err(error) => failed = failed.or(Some(error)),
     }
     failed.map_or(Ok(removed), Err)
 }

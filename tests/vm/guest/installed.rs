@@ -250,8 +250,8 @@ fn purged() {
     dpkg(&["--purge", "knarr"]);
     assert!(!Path::new("/var/lib/knarr").exists());
     let left = call(
-        "find",
-        &["/etc", "/lib", "/usr", "/var", "/run", "-name", "*knarr*", "-not", "-path", "/usr/src/*"],
+        "/bin/busybox",
+        &["find", "/etc", "/lib", "/usr", "/var", "/run", "-name", "*knarr*", "-not", "-path", "/usr/src/*"],
     );
     let left: Vec<&str> = left.stdout.lines().filter(|path| !path.starts_with("/var/lib/dpkg")).collect();
     assert!(left.is_empty(), "{left:?}");
