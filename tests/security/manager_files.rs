@@ -68,20 +68,27 @@ fn exec_opens_nothing_that_a_container_has_put_in_place_of_its_users() {
             knarr.say(["exec", "liar", "sh", "-c", &set]);
             let is_link = trap.contains("ln -s");
             let openings = (!is_link).then(|| Openings::watch(&rootfs.join(file.trim_start_matches('/'))));
-            for user in ["", "root", "5", "root:root", "5:wheel"] {
+            for user in ["root", "5", "root:root", "5:wheel", "0:wheel"] {
                 let args = ["exec", "-u", user, "liar", "true"];
                 let outcome = within(&knarr, &args).exits_with(1);
                 assert!(outcome.stderr.contains(word), "{trap} as {user:?}: {outcome}");
                 assert!(outcome.stderr.contains(file), "{trap} as {user:?}: {outcome}");
             }
             assert!(!openings.is_some_and(|openings| openings.any()), "{trap}: it was opened");
+            // Numbers need no file: the container cannot lock its keepers out.
+            for (user, uid) in [("", "Uid:\t0\t"), ("0", "Uid:\t0\t"), ("5:6", "Uid:\t5\t")] {
+                // id(1) would open the trap by itself.
+                let args = ["exec", "-u", user, "liar", "grep", "^Uid:", "/proc/self/status"];
+                let outcome = within(&knarr, &args).exits_with(0);
+                assert!(outcome.stdout.starts_with(uid), "{trap} as {user:?}: {outcome}");
+            }
             restore(&rootfs, file);
             knarr.say(["exec", "-u", "root", "liar", "true"]);
         }
     }
 }
 
-/// Puts the file back from outside, since nothing can be executed inside; below the rootfs of a test's own container.
+/// Puts the file back from outside; below the rootfs of a test's own container.
 fn restore(rootfs: &Path, file: &str) {
     let place = rootfs.join(file.trim_start_matches('/'));
     let removed = std::fs::remove_file(&place).or_else(|_| std::fs::remove_dir(&place));
@@ -102,7 +109,7 @@ fn start_opens_nothing_that_an_earlier_run_has_left() {
     for (number, (trap, word)) in TRAPS.into_iter().enumerate() {
         let name = format!("liar-{number}");
         let set = format!("rm -f /etc/passwd; {}", trap.replace('F', "/etc/passwd"));
-        knarr.say(["run", "--name", &name, NAME, "sh", "-c", &set]);
+        knarr.say(["run", "-u", "root", "--name", &name, NAME, "sh", "-c", &set]);
         let outcome = within(&knarr, &["start", &name]).exits_with(1);
         assert!(outcome.stderr.contains(word), "{trap}: {outcome}");
         knarr.say(["rm", &name]);

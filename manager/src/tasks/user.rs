@@ -49,15 +49,31 @@ pub(crate) enum UserError {
     Read { file: &'static str, source: std::io::Error },
 }
 
-/// Looks `user` and the `extra` groups up below `rootfs`.
+/// Looks `user` and the `extra` groups up below `rootfs`. Where numbers say all of it, a file that is not what it should
+/// be counts as absent: a container must not lock out those who look after it.
 ///
 /// # Errors
 /// [`UserError`]; nothing falls back to root.
 pub(crate) fn look_up(rootfs: &UntrustedRoot, user: &str, extra: &[String]) -> Result<Account, UserError> {
-    let open = |file: &'static str| {
-        rootfs.read(file, MAX_FILE_BYTES).map_err(|source| UserError::File { file, source })
+    let needs_files = !is_said_by_numbers(user) || !extra.iter().all(|group| is_number(group));
+    let open = |file: &'static str| match rootfs.read(file, MAX_FILE_BYTES) {
+        Err(source) if needs_files => Err(UserError::File { file, source }),
+        opened => Ok(opened.unwrap_or_default()),
     };
     resolve(open("etc/passwd")?, open("etc/group")?, user, extra)
+}
+
+/// Root, or both user and group by number: what is left for the files to say is the home directory.
+fn is_said_by_numbers(user: &str) -> bool {
+    match user.split_once(':') {
+        Some((uid, gid)) if !gid.is_empty() => (uid.is_empty() || is_number(uid)) && is_number(gid),
+        Some((uid, _)) => matches!(uid, "" | "0"),
+        None => matches!(user, "" | "0"),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The same in files that are open already, or that the container does not have.
@@ -128,7 +144,7 @@ impl<'a> UserOrGroup<'a> {
         if text.is_empty() || text.contains(['\n', '\0']) {
             return Err(UserError::Syntax(whole.to_owned()));
         }
-        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        if is_number(text) {
             return id(text.as_bytes()).map(Self::Id).ok_or_else(|| UserError::Syntax(whole.to_owned()));
         }
         Ok(Self::Name(text))
