@@ -1,12 +1,13 @@
 //! What is true of the host, found out once. Nothing here changes it.
 #![forbid(unsafe_code)]
 
-use std::path::Path;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
 use crate::args::Rootless;
 use crate::cgroup::{CgroupError, Layout};
 use crate::spec::{NamespaceKind, Spec};
-use crate::sys::file;
+use crate::sys::{Errno, file, namespace};
 
 /// The facts that plans depend on.
 #[derive(Clone, Debug, Default)]
@@ -46,9 +47,39 @@ pub(crate) fn is_in_user_namespace() -> bool {
 
 /// Whether a file of a namespace is of the one that we are in ourselves. What cannot be looked at is not.
 pub(crate) fn is_own_namespace(kind: NamespaceKind, file: &Path) -> bool {
-    let identity = |path: &Path| rustix::fs::stat(path).ok().map(|status| (status.st_dev, status.st_ino));
-    let own = identity(&Path::new("/proc/self/ns").join(kind.file_name()));
+    let own = own_namespace(kind);
     own.is_some() && own == identity(file)
+}
+
+/// Device and inode of our own namespace of a kind.
+fn own_namespace(kind: NamespaceKind) -> Option<(u64, u64)> {
+    identity(&Path::new("/proc/self/ns").join(kind.file_name()))
+}
+
+fn identity(file: &Path) -> Option<(u64, u64)> {
+    rustix::fs::stat(file).ok().map(|status| (status.st_dev, status.st_ino))
+}
+
+/// Why a namespace that is given by path cannot be joined.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum NamespaceError {
+    #[error("cannot open the {} namespace {path:?} to join", .kind.name())]
+    Open { kind: NamespaceKind, path: PathBuf, source: Errno },
+    #[error("the {} namespace {path:?} has become our own since it was looked at", .kind.name())]
+    Changed { kind: NamespaceKind, path: PathBuf },
+}
+
+/// Opens a namespace that [`leave_out_own_namespaces`] has left on the list. The plan relies on its not being our own, which
+/// another process can change by the path: a bound file can be replaced, a pid used again.
+pub(crate) fn open_namespace(kind: NamespaceKind, path: &Path) -> Result<OwnedFd, NamespaceError> {
+    let failed = |source| NamespaceError::Open { kind, path: path.to_owned(), source };
+    let opened = namespace::open(path).map_err(failed)?;
+    let status = rustix::fs::fstat(&opened).map_err(failed)?;
+    if kind != NamespaceKind::User && own_namespace(kind) == Some((status.st_dev, status.st_ino)) {
+        return Err(NamespaceError::Changed { kind, path: path.to_owned() });
+    }
+    Ok(opened)
 }
 
 /// Takes the namespaces off the list that are given by path and are our own: the container shares those with us, and
@@ -59,4 +90,28 @@ pub(crate) fn leave_out_own_namespaces(spec: &mut Spec) {
         let is_own = !one.path.is_empty() && is_own_namespace(one.kind, Path::new(&one.path));
         !is_own || one.kind == NamespaceKind::User
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_has_come_to_name_our_own_namespace_is_not_joined() {
+        for kind in [
+            NamespaceKind::Network,
+            NamespaceKind::Ipc,
+            NamespaceKind::Uts,
+            NamespaceKind::Mount,
+            NamespaceKind::Pid,
+        ] {
+            let own = Path::new("/proc/self/ns").join(kind.file_name());
+            assert!(is_own_namespace(kind, &own), "{kind:?}");
+            assert!(matches!(open_namespace(kind, &own), Err(NamespaceError::Changed { .. })), "{kind:?}");
+            // One of another kind is another, and the kernel refuses it.
+            assert!(open_namespace(kind, Path::new("/proc/self/ns/user")).is_ok(), "{kind:?}");
+        }
+        let missing = open_namespace(NamespaceKind::Network, Path::new("/nonexistent"));
+        assert!(matches!(missing, Err(NamespaceError::Open { source: Errno::NOENT, .. })));
+    }
 }

@@ -12,15 +12,22 @@ const SECONDS: Duration = Duration::from_secs(10);
 /// What happens to a state directory.
 type Damage = fn(&Path);
 
-const DAMAGES: [(&str, Damage); 9] = [
+const DAMAGES: [(&str, Damage); 11] = [
     ("empty", |directory| write(directory, "")),
     ("cut", |directory| {
         let text = fs::read_to_string(directory.join("state.json")).expect("a state");
         write(directory, &text[..text.len() / 2]);
     }),
     ("garbage", |directory| write(directory, "\u{7f}ELF\0\0")),
+    ("bytes that are no text", |directory| {
+        fs::write(directory.join("state.json"), [0xff, 0xfe, 0]).expect("our own file");
+    }),
     ("another's", |directory| write(directory, "{}")),
     ("of a version to come", |directory| write(directory, r#"{"version":99}"#)),
+    ("a directory", |directory| {
+        remove(directory, &["state.json"]);
+        fs::create_dir(directory.join("state.json")).expect("our own directory");
+    }),
     ("missing", |directory| remove(directory, &["state.json"])),
     ("missing with the one before", |directory| remove(directory, &["state.json", ".state.json"])),
     ("empty with the one before", |directory| {
@@ -78,7 +85,7 @@ fn the_poststop_hooks_of_a_container_with_a_damaged_state_run() {
     require!(root, tool("busybox"));
     let scratch = Scratch::new();
     let runtime = Runtime::new(&scratch);
-    for (number, (name, damage)) in (0..).zip(DAMAGES).take(7) {
+    for (number, (name, damage)) in (0..).zip(DAMAGES).take(9) {
         let id = format!("c{number}");
         let done = scratch.join(&id);
         let line = format!("touch {}", done.display());
@@ -91,5 +98,23 @@ fn the_poststop_hooks_of_a_container_with_a_damaged_state_run() {
         runtime.call(["delete", "--force", &id]).success();
         assert!(done.exists(), "{name}");
         drop(container);
+    }
+}
+
+/// The hooks that it names cannot be called, which is told; nothing else needs it.
+#[test]
+fn a_damaged_kept_configuration_does_not_keep_a_container_from_being_deleted_by_force() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let runtime = Runtime::new(&scratch);
+    for (number, damaged) in (0..).zip([&b""[..], b"{", b"\xff\xfe", b"[1]"]) {
+        let bundle = Bundle::busybox(&scratch, &format!("c{number}")).args(["sleep", "600"]).edit(|config| {
+            config["hooks"]["poststop"] = serde_json::json!([{ "path": "/bin/true" }]);
+        });
+        let container = runtime.run_detached(&bundle);
+        fs::write(runtime.root().join(container.id()).join("config.json"), damaged).expect("our own file");
+        let forced = runtime.call(["delete", "--force", container.id()]).success();
+        assert!(forced.stderr.contains("poststop hooks are not called"), "{forced}");
+        assert!(!runtime.root().join(container.id()).exists() && scratch.pids(container.id()).is_empty());
     }
 }

@@ -69,6 +69,30 @@ fn a_user_enters_and_ends_a_container() {
     assert_eq!(as_user(&scratch, &["list", "--quiet"]).success().stdout, "");
 }
 
+/// Without a cgroup only the state tells which process it is: its copy is whole, too.
+#[test]
+fn a_container_without_cgroups_is_deleted_by_force_when_its_state_is_damaged() {
+    require!(root, tool("setpriv"), tool("busybox"));
+    let scratch = Scratch::new();
+    bundle(&scratch, "exec sleep 60", |_| ());
+    for damaged in ["", "{", "{}"] {
+        as_user(&scratch, &["run", "--detach", "one"]).success();
+        let state = scratch.join("bundle/state/one/state.json");
+        let remembered: Value =
+            serde_json::from_str(&fs::read_to_string(&state).expect("a state")).expect("it is JSON");
+        assert_eq!(remembered["cgroups"]["hierarchies"], json!([]), "the user may make cgroups here");
+        let pid = remembered["init"]["pid"].as_u64().expect("a pid");
+        fs::write(&state, damaged).expect("the test's own file");
+        assert!(!as_user(&scratch, &["delete", "one"]).status.success());
+        assert!(fs::exists(format!("/proc/{pid}/root/bin")).expect("procfs"), "without --force it is ended");
+        as_user(&scratch, &["delete", "--force", "one"]).success();
+        eventually(Duration::from_secs(10), || {
+            (!fs::exists(format!("/proc/{pid}/root/bin")).unwrap_or(false)).then_some(())
+        });
+        assert!(!scratch.join("bundle/state/one").exists());
+    }
+}
+
 /// As rootless Docker and Podman call it: by root of a user namespace that they have made, for a container that has none of
 /// its own. Nobody makes device nodes there or has a way back to the host's pid namespace.
 #[test]

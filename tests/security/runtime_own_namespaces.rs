@@ -11,7 +11,7 @@ const SPELLINGS: [&str; 3] = ["/proc/self/ns/KIND", "/proc/thread-self/ns/KIND",
 const HOST: &str = r#"
 bound=$1; look=$2; shift 2
 umount /sys/fs/cgroup/unified 2>/dev/null
-for kind in net uts ipc cgroup pid; do touch "$bound/$kind"; mount --bind "/proc/self/ns/$kind" "$bound/$kind" || exit 1; done
+for kind in net uts ipc cgroup pid time; do touch "$bound/$kind"; mount --bind "/proc/self/ns/$kind" "$bound/$kind" || exit 1; done
 hostname host-of-test
 before=$(eval "$look")
 "$@" </dev/null; code=$?
@@ -22,7 +22,13 @@ exit $code
 
 fn on_host(scratch: &Scratch, look: &str, change: impl FnOnce(&mut Value)) -> Outcome {
     let runtime = Runtime::new(scratch).as_is();
-    let bundle = Bundle::busybox(scratch, "one").script("echo it ran; hostname").edit(change);
+    // Each call makes a bundle of its own.
+    let name = (0..)
+        .map(|number| format!("b{number}"))
+        .find(|name| !scratch.join(format!("bundle-{name}")).exists());
+    let bundle = Bundle::busybox(scratch, &name.expect("a name that is free"))
+        .script("echo it ran; hostname")
+        .edit(change);
     let mut command = scratch.command(programs::tool("unshare"));
     command.args(["-m", "-u", "-i", "-n", "--propagation", "private", "sh", "-c", HOST, "sh"]);
     command
@@ -53,7 +59,7 @@ fn given(config: &mut Value, kind: &str, path: &str) {
 /// A namespace's kind, its name in /proc, what is asked for, and how to look at it on the host.
 type Attack = (&'static str, &'static str, fn(&mut Value), &'static str);
 
-const ATTACKS: [Attack; 9] = [
+const ATTACKS: [Attack; 10] = [
     (
         "network",
         "net",
@@ -87,6 +93,12 @@ const ATTACKS: [Attack; 9] = [
     ("uts", "uts", |c| c["hostname"] = json!("evil"), "hostname"),
     ("uts", "uts", |c| c["domainname"] = json!("evil"), "cat /proc/sys/kernel/domainname"),
     ("user", "user", |_| (), "cat /proc/self/uid_map"),
+    (
+        "time",
+        "time",
+        |c| c["linux"]["timeOffsets"] = json!({ "monotonic": { "secs": 1000 } }),
+        "readlink /proc/self/ns/time",
+    ),
     (
         "network",
         "net",
@@ -123,9 +135,14 @@ fn what_needs_a_namespace_of_ones_own_is_refused_with_the_hosts_by_path() {
 #[test]
 fn the_hosts_namespaces_by_path_are_shared() {
     require!(root, tool("busybox"), tool("unshare"));
-    for (kind, file) in
-        [("network", "net"), ("ipc", "ipc"), ("uts", "uts"), ("pid", "pid"), ("cgroup", "cgroup")]
-    {
+    for (kind, file) in [
+        ("network", "net"),
+        ("ipc", "ipc"),
+        ("uts", "uts"),
+        ("pid", "pid"),
+        ("cgroup", "cgroup"),
+        ("time", "time"),
+    ] {
         let scratch = Scratch::new();
         for path in spelled(&scratch, file) {
             let outcome = on_host(&scratch, "hostname", |config| given(config, kind, &path));
@@ -165,6 +182,16 @@ fn exec_stays_in_the_root_of_a_container_with_the_hosts_mount_namespace_by_path(
     let seen =
         container.exec(["sh", "-c", "ls /inside; ls -d /proc/1/cwd >/dev/null && echo proc"]).success();
     assert_eq!(seen.stdout, "/inside\nproc\n", "{seen}");
+
+    // Nor where the caller of exec is in another mount namespace than the creator was.
+    let mut elsewhere = scratch.command(programs::tool("unshare"));
+    elsewhere
+        .args(["-m", "--propagation", "private"])
+        .arg(runtime.program())
+        .arg("--root")
+        .arg(runtime.root());
+    let seen = process::run(elsewhere.args(["exec", "one", "ls", "/inside"])).success();
+    assert_eq!(seen.stdout, "/inside\n", "{seen}");
 }
 
 /// A positive control: a namespace of another's by path is one of the container's own.

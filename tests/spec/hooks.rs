@@ -316,14 +316,14 @@ fn hooks_that_can_never_run_are_refused_by_place() {
 fn a_create_container_hook_begins_in_the_built_root() {
     require!(root, tool("busybox"));
     differs!("crun" => "1.8.1 calls it in the bundle");
-    let scratch = Scratch::new();
-    let runtime = Runtime::new(&scratch);
-    let seen = scratch.join("seen");
-    let line = format!(
-        "(pwd; ls -d ./proc/1 dev/pts proc/self; touch dev/made; cd sys; ls -d kernel) >{} 2>&1",
-        seen.display()
-    );
     for no_pivot in [false, true] {
+        let scratch = Scratch::new();
+        let runtime = Runtime::new(&scratch);
+        let seen = scratch.join("seen");
+        let line = format!(
+            "(pwd; ls -d ./proc/1 dev/pts proc/self; touch dev/made; cd sys; ls -d kernel) >{} 2>&1",
+            seen.display()
+        );
         let bundle = Bundle::busybox(&scratch, "one").script("ls /dev/made").edit(|config| {
             config["hooks"]["createContainer"] = json!([shell(&line)]);
         });

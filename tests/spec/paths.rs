@@ -120,6 +120,34 @@ fn a_masked_path_that_is_the_root_is_refused() {
     assert!(!outcome.status.success() && outcome.stderr.contains("the root itself"), "{outcome}");
 }
 
+/// A mount that would be over the root is left behind just so.
+#[test]
+fn a_mount_point_that_is_the_root_is_refused() {
+    require!(root, tool("busybox"));
+    differs!("crun" => "1.8.1 mounts and leaves it behind");
+    for (kind, options) in
+        [("tmpfs", &["ro"][..]), ("bind", &["bind", "ro"]), ("cgroup", &[]), ("devpts", &[])]
+    {
+        for destination in ["/link", "/link/link", "/chain", "/usr/back"] {
+            let scratch = Scratch::new();
+            let source = scratch.directory("source").display().to_string();
+            let bundle = Bundle::busybox(&scratch, "one").edit(|config| {
+                crate::mounts::add(config, destination, kind, &source, options);
+            });
+            fs::create_dir_all(bundle.rootfs().join("usr")).expect("a directory");
+            for (name, target) in [("link", "/"), ("chain", "usr/../link"), ("usr/back", "..")] {
+                std::os::unix::fs::symlink(target, bundle.rootfs().join(name)).expect("a link");
+            }
+            let outcome = Runtime::new(&scratch).run(&bundle);
+            assert!(!outcome.status.success(), "{kind} {destination}: {outcome}");
+            assert!(
+                crate::is("runc") || outcome.stderr.contains("the root itself"),
+                "{kind} {destination}: {outcome}"
+            );
+        }
+    }
+}
+
 /// The directory of the root shown elsewhere is no root, though it is the same directory.
 #[test]
 fn the_root_shown_elsewhere_is_a_path_like_others() {

@@ -28,6 +28,7 @@ sub personality { syscall($arm ? 92 : 135, $_[0]) == -1 and die qq(personality: 
 sub prctl { syscall($arm ? 167 : 157, @_, 0, 0, 0) == -1 and die qq(prctl: $!) }
 sub bind_memory { my $nodes = pack('Q', 1); syscall($arm ? 237 : 238, 2, $nodes, 64) }
 sub limit { my $pair = pack('QQ', $_[1], $_[2]); syscall($arm ? 164 : 160, $_[0], $pair) == -1 and die qq(rlimit: $!) }
+sub schedule { my $none = pack('l', 0); syscall($arm ? 119 : 144, 0, $_[0], $none) == -1 and die qq(schedule: $!) }
 sub ignore { sigaction($_, POSIX::SigAction->new('IGNORE')) for @_ }
 ";
 
@@ -42,7 +43,7 @@ pub const SIGNALS_BLOCKED: Attribute = attribute(
 pub const UMASK_ALL: Attribute = attribute("umask 0777", "umask 0777;");
 
 /// All of them.
-pub const ATTRIBUTES: [Attribute; 20] = [
+pub const ATTRIBUTES: [Attribute; 26] = [
     CHILDREN_IGNORED,
     attribute("every signal ignored", "ignore(grep { $_ != 9 && $_ != 19 } 1 .. 31, 34 .. 64);"),
     SIGNALS_BLOCKED,
@@ -65,6 +66,18 @@ pub const ATTRIBUTES: [Attribute; 20] = [
     attribute("reaper of descendants", "prctl(36, 1);"),
     attribute("no huge pages", "prctl(41, 1);"),
     attribute("securebits that keep capabilities and raise none", "prctl(28, 0x44);"),
+    attribute("no new privileges", "prctl(38, 1);"),
+    attribute("batch scheduling", "schedule(3);"),
+    attribute("idle scheduling", "schedule(5);"),
+    attribute(
+        "idle input and output",
+        "syscall($arm ? 30 : 251, 1, 0, 3 << 13) == -1 and die qq(ioprio: $!);",
+    ),
+    attribute(
+        "one processor",
+        "my $set = pack('Q', 1); syscall($arm ? 122 : 203, 0, 8, $set) == -1 and die qq(affinity: $!);",
+    ),
+    attribute("a pending alarm", "alarm 600;"),
     attribute("files of 32 MiB at most", "limit(1, 32 << 20, 1 << 62);"),
 ];
 

@@ -31,10 +31,11 @@ pub(super) fn plan(spec: &Spec) -> Option<u32> {
 }
 
 fn is_writable(mount: &Mount) -> bool {
-    let last_word = mount.options.iter().rev().find(|option| matches!(option.as_str(), "ro" | "rw"));
+    let last = |words: [&str; 2]| mount.options.iter().rev().find(|option| words.contains(&option.as_str()));
     mount.kind == "cgroup"
         && mount.destination.trim_end_matches('/') == "/sys/fs/cgroup"
-        && last_word.is_none_or(|option| option == "rw")
+        && last(["ro", "rw"]).is_none_or(|option| option == "rw")
+        && last(["rro", "rrw"]).is_none_or(|option| option == "rrw")
 }
 
 /// Gives it the cgroup.
@@ -72,6 +73,7 @@ mod tests {
         assert_eq!(owner(both, r#""nosuid""#), Some(1007));
         assert_eq!(owner(r#"{"type":"cgroup"}"#, r#""ro","rw""#), Some(7));
         assert_eq!(owner(both, r#""nosuid","ro""#), None);
+        assert_eq!(owner(both, r#""rro","rw""#), None);
         assert_eq!(owner(r#"{"type":"user"}"#, r#""nosuid""#), None);
         assert_eq!(owner(r#"{"type":"user"},{"type":"cgroup","path":"/proc/1/ns/cgroup"}"#, ""), None);
     }

@@ -18,6 +18,7 @@ use crate::create::sources::View;
 use crate::create::undo::Undo;
 use crate::create::{Child, CreateError, CreateRequest, Created, Decided, decide, first_state, outside};
 use crate::hooks::{self, HookKind};
+use crate::host::open_namespace;
 use crate::plan::mounts::{Mount, MountKind};
 use crate::plan::{self, Plan};
 use crate::resctrl;
@@ -28,7 +29,7 @@ use crate::spec::{NamespaceKind, Spec, field};
 use crate::state::{Claim, Process, State};
 use crate::sys::file::open_directory;
 use crate::sys::mount::{Reach, propagate};
-use crate::sys::{Errno, namespace, pidfd};
+use crate::sys::{Errno, pidfd};
 
 /// criu writes it below the work directory.
 const LOG_FILE: &str = "restore.log";
@@ -181,6 +182,9 @@ fn finish(
         state.keep_config(request.root, &text)?;
     }
     claim.record(state)?;
+    if state.cgroups.hierarchies.is_empty() {
+        claim.keep_copy(state)?;
+    }
     if let Some(path) = &request.options.pid_file {
         outside::write_pid_file(path, pid)?;
         undo.pid_file = Some(path.clone());
@@ -254,11 +258,7 @@ impl Given {
         for (kind, path) in &plan.namespaces.join {
             match (namespace_key(*kind), kind) {
                 (Some((_, key)), _) => {
-                    let opened = namespace::open(path).map_err(|source| CheckpointError::Namespace {
-                        kind: *kind,
-                        path: path.clone(),
-                        source,
-                    })?;
+                    let opened = open_namespace(*kind, path).map_err(CreateError::from)?;
                     given.inherited.push((key, opened));
                 }
                 (None, NamespaceKind::Cgroup) => return Err(CheckpointError::CgroupNamespace),

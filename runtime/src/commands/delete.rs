@@ -25,10 +25,7 @@ pub(super) fn run(globals: &Globals, args: &DeleteArgs, log: &Log) -> Result<(),
     let root = globals.root.as_path();
     let state = match State::load(root, &args.id) {
         Ok(state) => state,
-        Err(error @ (StateError::NotFound(_) | StateError::Parse { .. } | StateError::Version { .. })) => {
-            return without_state(globals, args, error, log);
-        }
-        Err(error) => return Err(error.into()),
+        Err(error) => return without_state(globals, args, error, log),
     };
     let status = state.observe(root)?.status;
     if !args.force && !matches!(status, Status::Stopped | Status::Created) {
@@ -37,11 +34,18 @@ pub(super) fn run(globals: &Globals, args: &DeleteArgs, log: &Log) -> Result<(),
     if status == Status::Creating {
         end(state.creator, &CgroupPaths::default())?;
     }
-    destroy(root, &state, log)
+    let poststop = match poststop_spec(root, &state) {
+        Err(error) if args.force => {
+            log.warning(&format!("{}: its poststop hooks are not called", Chain(&error)));
+            None
+        }
+        loaded => loaded?,
+    };
+    end_and_remove(root, &state, poststop, log)
 }
 
-/// A directory without a state that can be read: its creator got no further, or something has damaged it. What runs is
-/// found without it, and only `--force` ends it.
+/// Deletes a container whose state cannot be read: its creator got no further, or the file is damaged. What still runs is
+/// found by the state's copy or the kept configuration, and ended only with `--force`.
 fn without_state(
     globals: &Globals,
     args: &DeleteArgs,
@@ -54,39 +58,50 @@ fn without_state(
         Err(StateError::NotFound(_)) if args.force => return Ok(()),
         Err(other) => return Err(other.into()),
     };
-    // It will write a state, or end and leave the directory to the next `delete`.
+    // Its creator will write a state, or end and leave the directory to the next `delete`.
     if directory.is_claimed()? {
         return if args.force && is_missing { Ok(()) } else { Err(error.into()) };
     }
-    let rebuilt = rebuild(globals, &args.id);
-    match (rebuilt, args.force) {
-        (Some(state), true) => {
-            log.warning(&format!("{}: what is left of the container is found by its cgroups", Chain(&error)));
-            destroy(&globals.root, &state, log)
-        }
-        (rebuilt, false)
-            if !is_missing || rebuilt.as_ref().is_some_and(|state| state.cgroups.has_processes()) =>
-        {
-            Err(error.into())
-        }
-        (_, force) => {
+    let spec = Spec::load_kept(&globals.root.join(args.id.as_str()).join(CONFIG)).ok();
+    let rebuilt = rebuild(globals, &args.id, spec.as_ref());
+    if !args.force {
+        let may_run = match &rebuilt {
+            Some(state) => {
+                state.init.is_some_and(|init| init.is_alive().unwrap_or(true))
+                    || state.cgroups.has_processes()
+            }
+            None => false,
+        };
+        if is_missing && !may_run {
             directory.remove()?;
-            if force { Ok(()) } else { Err(error.into()) }
+        }
+        return Err(error.into());
+    }
+    match rebuilt {
+        Some(state) => {
+            log.warning(&format!("{}: what is left of the container is found by its cgroups", Chain(&error)));
+            end_and_remove(&globals.root, &state, spec.filter(|_| state.has_poststop_hooks), log)
+        }
+        None => {
+            if !is_missing {
+                log.warning(&format!("{}: nothing tells which cgroups the container had", Chain(&error)));
+            }
+            Ok(directory.remove()?)
         }
     }
 }
 
-/// A state that is enough to end a container: the one before, or what the kept configuration says of its cgroups.
-fn rebuild(globals: &Globals, id: &ContainerId) -> Option<State> {
-    if let Some(earlier) = State::load_earlier(&globals.root, id).ok().filter(|state| state.id == *id) {
-        return Some(earlier);
+/// A state that is enough to end a container: the copy beside it, or what the kept configuration says of its cgroups.
+fn rebuild(globals: &Globals, id: &ContainerId, spec: Option<&Spec>) -> Option<State> {
+    if let Some(copy) = State::load_copy(&globals.root, id).ok().filter(|state| state.id == *id) {
+        return Some(copy);
     }
-    let spec = Spec::load_kept(&globals.root.join(id.as_str()).join(CONFIG)).ok()?;
+    let spec = spec?;
     // systemd's form of the path has two colons.
     let is_systemd = globals.systemd_cgroup || spec.linux.cgroups_path.split(':').count() == 3;
     let driver = if is_systemd { Driver::Systemd } else { Driver::Cgroupfs };
     let host = Host::probe(globals.rootless).ok()?;
-    let cgroups = cgroup::plan(&spec, id, &host, driver).ok()?.paths;
+    let cgroups = cgroup::plan(spec, id, &host, driver).ok()?.paths;
     Some(State::of_cgroups(id.clone(), cgroups, !spec.hooks.poststop.is_empty()))
 }
 
@@ -117,14 +132,17 @@ fn poststop_spec(root: &Path, state: &State) -> Result<Option<Spec>, CommandErro
 
 /// Ends what runs, removes the cgroups and the state, and then runs the poststop hooks.
 pub(super) fn destroy(root: &Path, state: &State, log: &Log) -> Result<(), CommandError> {
-    let spec = poststop_spec(root, state)?;
+    end_and_remove(root, state, poststop_spec(root, state)?, log)
+}
+
+fn end_and_remove(root: &Path, state: &State, poststop: Option<Spec>, log: &Log) -> Result<(), CommandError> {
     end(state.init, &state.cgroups)?;
     state.cgroups.end()?;
     if let Some(group) = &state.resctrl {
         group.remove()?;
     }
     Directory::open(root, &state.id)?.remove()?;
-    if let Some(spec) = spec {
+    if let Some(spec) = poststop {
         hooks::run_poststop(&spec.hooks, &state.oci("stopped", 0), Path::new(&state.bundle), log);
     }
     Ok(())

@@ -9,6 +9,7 @@ use crate::checkpoint::CheckpointError;
 use crate::create::foreground::WaitError;
 use crate::create::{CreateError, StartError};
 use crate::hooks::HookError;
+use crate::host::NamespaceError;
 use crate::join::ExecError;
 use crate::notify::NotifyError;
 use crate::null::NullError;
@@ -224,7 +225,7 @@ fn create_path(error: &CreateError) -> Option<String> {
             | SpecError::TooLarge { path, .. },
         )
         | CreateError::Root { path, .. }
-        | CreateError::Namespace { path, .. }
+        | CreateError::Namespace(NamespaceError::Open { path, .. } | NamespaceError::Changed { path, .. })
         | CreateError::PidFile { path, .. }
         | CreateError::Socket { path, .. } => Some(path.display().to_string()),
         CreateError::Source { destination, .. } | CreateError::IdMap { destination, .. } => {

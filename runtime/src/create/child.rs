@@ -10,6 +10,7 @@ use super::undo::Child;
 use super::{CreateError, CreateRequest, Decided, sources};
 use crate::cgroup::Fence;
 use crate::handshake::{CreatorEnd, channel};
+use crate::host::{NamespaceError, open_namespace};
 use crate::init::{self, Init, Joined};
 use crate::process::launch::{Inherited, Launch};
 use crate::rootfs::Entry;
@@ -107,11 +108,9 @@ fn entry(request: &CreateRequest<'_>, decided: &Decided) -> Result<Entry, Create
         (true, true) => Ok(Entry::Move),
         (false, _) => {
             let path = Path::new("/proc/self/ns/mnt");
-            namespace::open(path).map(Entry::Leave).map_err(|source| CreateError::Namespace {
-                kind,
-                path: path.to_owned(),
-                source,
-            })
+            namespace::open(path)
+                .map(Entry::Leave)
+                .map_err(|source| NamespaceError::Open { kind, path: path.to_owned(), source }.into())
         }
     }
 }
@@ -139,10 +138,8 @@ fn birthplace(joined: &[Joined]) -> Result<Option<Birthplace>, CreateError> {
     let Some(pids) = joined.iter().find(|one| one.kind == NamespaceKind::Pid) else { return Ok(None) };
     match hide().and_then(|()| Birthplace::leave_for(&pids.opened)) {
         Err(Errno::PERM) => Ok(None),
-        left => left.map(Some).map_err(|source| CreateError::Namespace {
-            kind: pids.kind,
-            path: "/proc/self/ns/pid".into(),
-            source,
+        left => left.map(Some).map_err(|source| {
+            NamespaceError::Open { kind: pids.kind, path: "/proc/self/ns/pid".into(), source }.into()
         }),
     }
 }
@@ -154,9 +151,8 @@ pub(crate) fn hide() -> Result<(), Errno> {
 }
 
 fn open_namespaces(decided: &Decided) -> Result<Vec<Joined>, CreateError> {
-    let open = |(kind, path): &(NamespaceKind, PathBuf)| match namespace::open(path) {
-        Ok(opened) => Ok(Joined { kind: *kind, opened }),
-        Err(source) => Err(CreateError::Namespace { kind: *kind, path: path.clone(), source }),
+    let open = |(kind, path): &(NamespaceKind, PathBuf)| {
+        Ok(Joined { kind: *kind, opened: open_namespace(*kind, path)? })
     };
     decided.plan.namespaces.join.iter().map(open).collect()
 }

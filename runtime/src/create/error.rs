@@ -7,6 +7,7 @@ use knarr_proto::status::Status;
 use crate::cgroup::CgroupError;
 use crate::handshake::{ChannelError, Failure};
 use crate::hooks::HookError;
+use crate::host::NamespaceError;
 use crate::network::NetworkError;
 use crate::notify::NotifyError;
 use crate::null::NullError;
@@ -18,7 +19,7 @@ use crate::security::apparmor::AppArmorError;
 use crate::security::seccomp::SeccompError;
 use crate::security::seccomp::listener::ListenerError;
 use crate::security::selinux::SelinuxError;
-use crate::spec::{NamespaceKind, SpecError};
+use crate::spec::SpecError;
 use crate::state::StateError;
 use crate::sys::Errno;
 
@@ -66,8 +67,8 @@ pub enum CreateError {
     Order,
     #[error("unable to start container process: clone3 failed")]
     Clone { source: Errno },
-    #[error("cannot open the {} namespace {path:?} to join", .kind.name())]
-    Namespace { kind: NamespaceKind, path: PathBuf, source: Errno },
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
     #[error("cannot open the root filesystem {path:?}")]
     Root { path: PathBuf, source: Errno },
     #[error("cannot open the source of the mount at {destination:?}")]

@@ -239,6 +239,9 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     request.log.debug("child process in init(): all is set up");
     outside::limit(&decided.plan.process, pid, decided.plan.namespaces.has(NamespaceKind::User))?;
     record.record()?;
+    if state.cgroups.hierarchies.is_empty() {
+        claim.keep_copy(&state)?;
+    }
     if let Some(path) = &request.options.pid_file {
         outside::write_pid_file(path, pid)?;
         undo.pid_file = Some(path.clone());

@@ -26,7 +26,7 @@ pub(super) struct Entering<'a> {
     /// `--cgroup`: no other cgroup will do then.
     pub(super) sub_cgroups: &'a [String],
     pub(super) affinity: Option<&'a CpuAffinity>,
-    /// The container's root, where it has no mount namespace to have it from.
+    /// The container's root, where its mount namespace may have another.
     pub(super) root: Option<&'a OwnedFd>,
 }
 

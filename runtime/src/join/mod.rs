@@ -173,7 +173,15 @@ pub fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
         policies: &decided.policies,
         inherited,
     };
-    let root = match has(NamespaceKind::Mount) {
+    // A mount namespace that was made for the container has its root. One that was given may be its creator's, in which the
+    // container is chrooted.
+    let makes_mounts = request
+        .spec
+        .linux
+        .namespaces
+        .iter()
+        .any(|one| one.kind == NamespaceKind::Mount && one.path.is_empty());
+    let root = match makes_mounts {
         true => None,
         false => Some(root_of(&init).map_err(|source| ExecError::Root { source })?),
     };

@@ -120,6 +120,25 @@ impl Attributes {
         self.clear = (self.clear & !set) | clear;
     }
 
+    /// As mount(2)'s flags: modes of access times add up, in whatever order, until [`Self::settled`].
+    fn add_flags(&mut self, set: u64, clear: u64) {
+        match clear & libc::MOUNT_ATTR__ATIME {
+            libc::MOUNT_ATTR__ATIME => {
+                self.set |= set;
+                self.clear |= clear;
+            }
+            _ => self.add(set, clear),
+        }
+    }
+
+    /// Of several modes of access times the kernel takes strictatime before noatime, and that before relatime.
+    fn settled(mut self) -> Self {
+        if self.set & libc::MOUNT_ATTR_STRICTATIME != 0 {
+            self.set &= !libc::MOUNT_ATTR_NOATIME;
+        }
+        self
+    }
+
     /// With the field of access time modes cleared whole or not at all, as mount_setattr(2) wants it; whole for
     /// recursive words, which know no mode that was there before.
     #[must_use]
@@ -228,7 +247,7 @@ fn sort(options: &[String]) -> Sorted {
     let mut sorted = Sorted::default();
     for option in options {
         match meaning(option) {
-            Some((Word::Attribute { set, clear }, Reach::One)) => sorted.attributes.add(set, clear),
+            Some((Word::Attribute { set, clear }, Reach::One)) => sorted.attributes.add_flags(set, clear),
             Some((Word::Attribute { set, clear }, Reach::Tree)) => sorted.recursive.add(set, clear),
             Some((Word::Propagation(flag), reach)) => sorted.propagation.push((flag, reach)),
             // As mount(2)'s MS_BIND and MS_REC they add up, in whatever order.
@@ -246,6 +265,7 @@ fn sort(options: &[String]) -> Sorted {
             }),
         }
     }
+    sorted.attributes = sorted.attributes.settled();
     sorted
 }
 
@@ -323,6 +343,21 @@ mod tests {
         };
         let (bundle, root) = (Path::new("/bundle"), Path::new("/bundle/rootfs"));
         plan_one(&mount, Place { bundle, root, propagation: None })
+    }
+
+    #[test]
+    fn modes_of_access_times_add_up_in_any_order() {
+        for (options, expected) in [
+            (&["strictatime", "relatime"][..], libc::MOUNT_ATTR_STRICTATIME),
+            (&["relatime", "strictatime"], libc::MOUNT_ATTR_STRICTATIME),
+            (&["strictatime", "noatime"], libc::MOUNT_ATTR_STRICTATIME),
+            (&["noatime", "relatime"], libc::MOUNT_ATTR_NOATIME),
+            (&["noatime", "relatime", "atime"], 0),
+            (&["noatime", "strictatime", "nostrictatime"], libc::MOUNT_ATTR_NOATIME),
+        ] {
+            let attributes = mount("/a", "bind", "/b", options).expect("valid").attributes;
+            assert_eq!(attributes.set & libc::MOUNT_ATTR__ATIME, expected, "{options:?}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rustix::fs::Mode;
 
-use super::mounts::{new_filesystem, open_source, place, set_readonly};
+use super::mounts::{new_filesystem, open_source, place, refuse_root, set_readonly};
 use super::tree::{Links, Target, attach};
 use super::{MountError, Surroundings, Tree};
 use crate::cgroup::{CgroupPath, Version};
@@ -24,9 +24,11 @@ pub(super) fn mount(tree: &Tree, mount: &Mount, around: &Surroundings<'_>) -> Re
     let target = tree
         .make_directory(&mount.destination, Links::Follow)
         .map_err(|source| MountError::Target { source })?;
+    refuse_root(tree, target.as_fd())?;
     let v1: Vec<&CgroupPath> =
         around.cgroups.hierarchies.iter().filter(|path| path.version == Version::V1).collect();
-    let attributes = Attributes { set: mount.attributes.set | SAFE, ..Attributes::default() };
+    let attributes =
+        Attributes { set: mount.attributes.set | mount.recursive.set | SAFE, ..Attributes::default() };
     if let (true, Some(v2)) = (v1.is_empty(), around.cgroups.v2()) {
         return match view(v2, attributes) {
             // Root of a user namespace may mount it in a cgroup namespace of its own alone.

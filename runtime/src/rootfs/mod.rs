@@ -83,6 +83,8 @@ pub enum MountError {
     Target { source: Errno },
     #[error("filesystem {kind:?} must be mounted on ordinary directory")]
     NotOrdinary { kind: String, source: Errno },
+    #[error("the mount point is the root itself")]
+    OnRoot,
     #[error("the mount point is inside /proc")]
     InsideProc,
     #[error("cannot set the mount's attributes")]

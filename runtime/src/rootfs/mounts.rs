@@ -91,6 +91,7 @@ fn make_filesystem(
     label: &str,
 ) -> Result<OwnedFd, MountError> {
     let (target, mode) = filesystem_target(tree, mount, filesystem)?;
+    refuse_root(tree, target.as_fd())?;
     if filesystem.kind != "proc" {
         refuse_inside_proc(target.as_fd(), &mount.destination)?;
     }
@@ -212,6 +213,7 @@ fn log(context: BorrowedFd<'_>) -> String {
 fn bind(tree: &Tree, mount: &Mount, made: BorrowedFd<'_>, in_user_namespace: bool) -> Result<(), MountError> {
     let at = &mount.destination;
     let target = tree.make_target(at, made).map_err(|source| MountError::Target { source })?;
+    refuse_root(tree, target.as_fd())?;
     refuse_inside_proc(target.as_fd(), at)?;
     bind_attributes::change_of(mount.attributes, made, in_user_namespace)
         .map_err(|source| MountError::Attributes { source })
@@ -259,6 +261,15 @@ pub(super) fn place<'a>(
         Unplaced::Changed(source) => MountError::Attributes { source },
         Unplaced::Attached(source) => MountError::Attach { source },
     })
+}
+
+/// The plan refuses the root itself by name; this refuses what leads there through symbolic links. Such a mount would be
+/// left behind when the root is entered.
+pub(super) fn refuse_root(tree: &Tree, target: BorrowedFd<'_>) -> Result<(), MountError> {
+    match tree.is_root(target).map_err(|source| MountError::Target { source })? {
+        true => Err(MountError::OnRoot),
+        false => Ok(()),
+    }
 }
 
 /// The plan refuses destinations inside /proc by name; this refuses those that lead there through symbolic links.

@@ -71,6 +71,15 @@ impl Claim {
         Ok(Prepared(self))
     }
 
+    /// Writes `state`, which is in force already, a second time: a container without cgroups is found by its process alone
+    /// when the first is damaged.
+    ///
+    /// # Errors
+    /// [`StateError::Write`].
+    pub fn keep_copy(&self, state: &State) -> Result<(), StateError> {
+        self.prepare(state).map(drop)
+    }
+
     fn not_written(&self, source: Errno) -> StateError {
         StateError::Write { path: self.path.join(FILE_NAME), source }
     }
@@ -120,8 +129,8 @@ impl Claim {
 pub struct Prepared<'a>(&'a Claim);
 
 impl Prepared<'_> {
-    /// Replaces what is remembered. The state before stays under the other name, which names the cgroups, too: `delete
-    /// --force` finds what runs by it when this one is damaged.
+    /// Replaces what is remembered. The state before, which names the cgroups too, stays as a copy: `delete --force` finds
+    /// by it what runs when this one is damaged.
     ///
     /// # Errors
     /// [`StateError::Write`].
@@ -181,7 +190,11 @@ impl Directory {
         ignore_missing(rustix::fs::unlinkat(&self.descriptor, socket, AtFlags::empty())).map_err(failed)?;
         // The state goes last: as long as it is there, what it names can be found and removed.
         for name in [START_GATE, CONFIG, NEW_FILE_NAME, FILE_NAME] {
-            ignore_missing(rustix::fs::unlinkat(&self.descriptor, name, AtFlags::empty())).map_err(failed)?;
+            match rustix::fs::unlinkat(&self.descriptor, name, AtFlags::empty()) {
+                // None of ours is a directory: it goes with what else is left.
+                Err(Errno::ISDIR) => {}
+                removed => ignore_missing(removed).map_err(failed)?,
+            }
         }
         match rustix::fs::unlinkat(CWD, &self.path, AtFlags::REMOVEDIR) {
             Err(Errno::NOTEMPTY | Errno::EXIST) => {

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! state.json    the State: written beside, then renamed, so that there is always a whole one
-//! .state.json   the one before, with the cgroups' paths, for when that one is damaged
+//! .state.json   its copy, for when that one is damaged: the state before, or the same where there are no cgroups
 //! config.json   the configuration as it was when the container was made
 //! exec.fifo     the start gate, while the process waits for `start`
 //! notify/       the sd_notify socket, if our caller had one

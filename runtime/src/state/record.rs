@@ -132,11 +132,12 @@ impl State {
         Self::load_file(root, id, FILE_NAME)
     }
 
-    /// Reads the state before the present one, which has the cgroups, but as a rule no process.
+    /// Reads the copy beside the state: the state before, which has the cgroups but no process, or the same state where
+    /// there are no cgroups.
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn load_earlier(root: &Path, id: &ContainerId) -> Result<Self, StateError> {
+    pub fn load_copy(root: &Path, id: &ContainerId) -> Result<Self, StateError> {
         Self::load_file(root, id, NEW_FILE_NAME)
     }
 

@@ -4,6 +4,12 @@ use std::os::fd::{FromRawFd, OwnedFd};
 
 use super::{Errno, checked};
 
+/// The last signal.
+const SIGNAL_MAX: i32 = 64;
+
+/// The kernel's `sigset_t`.
+const SET_BYTES: usize = 8;
+
 /// A set of signals, 1 to 64.
 #[derive(Clone, Copy)]
 pub struct SignalSet(libc::sigset_t);
@@ -84,10 +90,20 @@ pub(super) fn begin() {
 /// Gives every signal its default action again, and blocks none. What is ignored or blocked stays so across exec, which
 /// would make the container inherit the caller's choices and ours. (crun does the same; runc 1.1 leaves the mask.)
 pub fn restore_defaults() {
-    for number in 1..=64 {
-        // SAFETY: SIG_DFL is a valid action for each signal; for SIGKILL, SIGSTOP and the C library's own the call
-        // fails without effect, which is what we want.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+    // The kernel's `struct sigaction`: SIG_DFL, no flags, no restorer, no further signals blocked, is all zeroes.
+    let default = [0_u64; 4];
+    for number in 1..=i64::from(SIGNAL_MAX) {
+        // SAFETY: the kernel reads 32 bytes of the array and writes nothing. For SIGKILL and SIGSTOP the call fails without
+        // effect. The C library's own call refuses the signals that it keeps for itself, 32 to 34.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                number,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                SET_BYTES,
+            )
+        };
     }
     block(&SignalSet::empty());
 }
