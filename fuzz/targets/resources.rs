@@ -3,32 +3,6 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-use knarr_runtime::cgroup::{self, CgroupPath, CgroupPaths, DeviceList, Fields, Limits, Version};
-use knarr_runtime::spec::Resources;
 use libfuzzer_sys::fuzz_target;
 
-fn paths(version: Version, controllers: &[&str]) -> CgroupPaths {
-    let one = |name: &&str| CgroupPath {
-        version,
-        controllers: if name.is_empty() { Vec::new() } else { vec![(*name).to_owned()] },
-        mount: format!("/sys/fs/cgroup/{name}"),
-        path: "/fuzz".to_owned(),
-    };
-    CgroupPaths { hierarchies: controllers.iter().map(one).collect(), scope: None }
-}
-
-fuzz_target!(|text: &[u8]| {
-    let split = text.iter().position(|byte| *byte == b'\n').unwrap_or(text.len());
-    let Ok(wanted) = serde_json::from_slice::<Resources>(&text[..split]) else { return };
-    let v1 = ["memory", "cpu", "cpuset", "pids", "blkio", "hugetlb", "net_cls", "net_prio", "rdma", "devices"];
-    let fields = Fields("linux.resources");
-    for paths in [paths(Version::V1, &v1), paths(Version::V2, &[""]), CgroupPaths::default()] {
-        // Limits or a refusal: both are answers.
-        drop(Limits::plan(&wanted, &paths, fields));
-    }
-    drop(DeviceList::plan(&wanted.devices, fields));
-    if let Ok(mut current) = serde_json::from_slice(text.get(split + 1..).unwrap_or_default()) {
-        cgroup::merge(&mut current, wanted);
-        drop(Limits::plan(&current, &paths(Version::V2, &[""]), fields));
-    }
-});
+fuzz_target!(|text: &[u8]| knarr_runtime::fuzz::resources(text));

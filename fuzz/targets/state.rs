@@ -2,13 +2,6 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-use knarr_runtime::state::State;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|text: &str| {
-    let Ok(state) = State::parse(text, "state.json".into()) else { return };
-    let id = state.id.as_str();
-    assert!(!id.is_empty() && !id.contains(['/', '\0']) && id != "." && id != "..", "{id:?} is no name");
-    let written = serde_json::to_string(&state).expect("plain data");
-    assert_eq!(State::parse(&written, "state.json".into()).expect("our own"), state);
-});
+fuzz_target!(|text: &str| knarr_runtime::fuzz::state(text));

@@ -11,15 +11,15 @@ use crate::sys::{Errno, file, namespace};
 
 /// The facts that plans depend on.
 #[derive(Clone, Debug, Default)]
-pub struct Host {
+pub(crate) struct Host {
     /// Our effective user id.
-    pub euid: u32,
+    pub(crate) euid: u32,
     /// Whether a lack of permission on cgroups is forgiven: we are not the host's root, or were told so.
-    pub is_rootless: bool,
+    pub(crate) is_rootless: bool,
     /// Whether we are in a user namespace, in which nobody makes device nodes.
-    pub in_user_namespace: bool,
+    pub(crate) in_user_namespace: bool,
     /// The cgroup hierarchies.
-    pub cgroups: Layout,
+    pub(crate) cgroups: Layout,
 }
 
 impl Host {
@@ -27,7 +27,7 @@ impl Host {
     ///
     /// # Errors
     /// [`CgroupError::Read`] when mountinfo cannot be read.
-    pub fn probe(rootless: Rootless) -> Result<Self, CgroupError> {
+    pub(crate) fn probe(rootless: Rootless) -> Result<Self, CgroupError> {
         let euid = rustix::process::geteuid().as_raw();
         let in_user_namespace = is_in_user_namespace();
         let is_rootless = match rootless {
@@ -63,7 +63,7 @@ fn identity(file: &Path) -> Option<(u64, u64)> {
 /// Why a namespace that is given by path cannot be joined.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum NamespaceError {
+pub(crate) enum NamespaceError {
     #[error("cannot open the {} namespace {path:?} to join", .kind.name())]
     Open { kind: NamespaceKind, path: PathBuf, source: Errno },
     #[error("the {} namespace {path:?} has become our own since it was looked at", .kind.name())]

@@ -1,30 +1,37 @@
-//! knarr-runtime's parts. A library besides the program so that fuzz targets and tests can reach the parsers; no other
-//! program of knarr links it.
+//! knarr-runtime's parts. A library besides the program so that unit tests and fuzz targets can be linked, which bring a
+//! `main` of their own. It offers the program's beginning alone: the compiler finds what nothing uses.
 //!
-//! A container's way through it: [`spec`] (what was asked) → [`plan`] (whether it can be done, before anything is
-//! touched) → `create` (the creator's side) and `init` (the child's side) → `exec` of the user's program.
+//! A container's way through it: `spec` (what was asked) → `plan` (whether it can be done, before anything is touched) →
+//! `create` (the creator's side) and `init` (the child's side) → exec of the user's program.
 #![deny(unsafe_code)]
 
-pub mod args;
-pub mod cgroup;
-pub mod checkpoint;
-pub mod commands;
-pub mod create;
-pub mod handshake;
-pub mod hooks;
-pub mod host;
+mod args;
+mod cgroup;
+mod checkpoint;
+mod commands;
+mod create;
+#[cfg(fuzzing)]
+pub mod fuzz;
+mod handshake;
+mod hooks;
+mod host;
 mod init;
-pub mod join;
-pub mod network;
-pub mod notify;
-pub mod null;
-pub mod output;
-pub mod plan;
-pub mod process;
-pub mod resctrl;
+mod invocation;
+mod join;
+mod network;
+mod notify;
+mod null;
+mod output;
+mod plan;
+mod process;
+mod resctrl;
 mod rootfs;
-pub mod sealed;
-pub mod security;
-pub mod spec;
-pub mod state;
-pub mod sys;
+mod sealed;
+mod security;
+mod spec;
+mod state;
+mod sys;
+
+pub use invocation::run;
+pub use sys::entry::{Arguments, begin};
+pub use sys::heap::Heap;

@@ -29,25 +29,25 @@ const BARRIER: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
 /// Why notifications do not get through.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot pass notifications of the container on to {watcher:?} (NOTIFY_SOCKET)")]
-pub struct NotifyError {
+pub(crate) struct NotifyError {
     watcher: PathBuf,
     source: Errno,
 }
 
 /// Who wants to be notified.
 #[derive(Clone, Debug)]
-pub struct Watcher(PathBuf);
+pub(crate) struct Watcher(PathBuf);
 
 /// The socket that the container writes to.
 #[derive(Debug)]
-pub struct Notify {
+pub(crate) struct Notify {
     socket: OwnedFd,
     watcher: Watcher,
     is_ready: bool,
 }
 
 /// Shows the socket to the container, whose state directory this is.
-pub fn show(spec: &mut spec::Spec, state: &Path) {
+pub(crate) fn show(spec: &mut spec::Spec, state: &Path) {
     spec.mounts.push(spec::Mount {
         destination: INSIDE.to_owned(),
         kind: String::new(),
@@ -64,7 +64,7 @@ pub fn show(spec: &mut spec::Spec, state: &Path) {
 impl Watcher {
     /// The one that our caller named, if any.
     #[must_use]
-    pub fn of_environment() -> Option<Self> {
+    pub(crate) fn of_environment() -> Option<Self> {
         let path = std::env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty())?;
         Some(Self(path.into()))
     }
@@ -73,7 +73,7 @@ impl Watcher {
     ///
     /// # Errors
     /// [`NotifyError`].
-    pub fn make_directory(&self, state: BorrowedFd<'_>) -> Result<(), NotifyError> {
+    pub(crate) fn make_directory(&self, state: BorrowedFd<'_>) -> Result<(), NotifyError> {
         let made = rustix::fs::mkdirat(state, NOTIFY_DIRECTORY, Mode::from_raw_mode(0o755));
         made.map_err(|source| self.failed(source))
     }
@@ -82,7 +82,7 @@ impl Watcher {
     ///
     /// # Errors
     /// [`NotifyError`]; none when the container was made without one.
-    pub fn listen(self, state: &Path) -> Result<Option<Notify>, NotifyError> {
+    pub(crate) fn listen(self, state: &Path) -> Result<Option<Notify>, NotifyError> {
         let directory = state.join(NOTIFY_DIRECTORY);
         if !directory.exists() {
             return Ok(None);
@@ -122,7 +122,7 @@ fn datagram_socket() -> Result<OwnedFd, Errno> {
 impl Notify {
     /// To be polled for input.
     #[must_use]
-    pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         (!self.is_ready).then(|| self.socket.as_fd())
     }
 
@@ -130,7 +130,7 @@ impl Notify {
     ///
     /// # Errors
     /// [`NotifyError`].
-    pub fn forward(&mut self, pid: u32) -> Result<(), NotifyError> {
+    pub(crate) fn forward(&mut self, pid: u32) -> Result<(), NotifyError> {
         let failed = |source| self.watcher.failed(source);
         let mut message = vec![0; MESSAGE_MAX_BYTES];
         let (length, _) = recv(&self.socket, &mut message[..], RecvFlags::DONTWAIT).map_err(failed)?;
@@ -145,7 +145,7 @@ impl Notify {
     ///
     /// # Errors
     /// [`NotifyError`].
-    pub fn wait(mut self, process: BorrowedFd<'_>, pid: u32) -> Result<(), NotifyError> {
+    pub(crate) fn wait(mut self, process: BorrowedFd<'_>, pid: u32) -> Result<(), NotifyError> {
         while let Some(socket) = self.as_fd() {
             let mut waiting = [
                 PollFd::from_borrowed_fd(socket, PollFlags::IN),

@@ -16,7 +16,7 @@ use crate::sys::{Errno, descriptor};
 /// Why the host's /dev/null would be in the container's reach.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot put standard streams on a read-only mount of /dev/null, out of the container's reach")]
-pub struct NullError {
+pub(crate) struct NullError {
     source: Errno,
 }
 
@@ -25,7 +25,7 @@ pub struct NullError {
 ///
 /// # Errors
 /// [`NullError`].
-pub fn protect_streams() -> Result<(), NullError> {
+pub(crate) fn protect_streams() -> Result<(), NullError> {
     let failed = |source| NullError { source };
     let on_null = |stream| rustix::fs::fstat(stream).is_ok_and(|status| is_null(&status));
     let numbers: Vec<i32> =

@@ -24,7 +24,7 @@ const SEALS: SealFlags =
 /// Why the program does not run.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot protect this program's own file from the container (CVE-2019-5736)")]
-pub struct SealError {
+pub(crate) struct SealError {
     source: Errno,
 }
 
@@ -33,7 +33,7 @@ pub struct SealError {
 ///
 /// # Errors
 /// [`SealError`].
-pub fn ensure(arguments: Arguments) -> Result<(), SealError> {
+pub(crate) fn ensure(arguments: Arguments) -> Result<(), SealError> {
     let sealed = is_sealed().and_then(|is| if is { Ok(()) } else { execute_sealed(arguments) });
     sealed.map_err(|source| SealError { source })
 }

@@ -16,7 +16,7 @@ use crate::checkpoint::protocol::CgroupMode;
 use crate::checkpoint::restore::RestoreOptions;
 
 /// Where the state of all containers is kept unless `--root` says otherwise.
-pub const DEFAULT_ROOT: &str = "/run/knarr/runtime";
+pub(crate) const DEFAULT_ROOT: &str = "/run/knarr/runtime";
 
 /// Where a checkpoint's images are unless `--image-path` says otherwise: runc's.
 const DEFAULT_IMAGES: &str = "checkpoint";

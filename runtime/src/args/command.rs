@@ -11,7 +11,7 @@ use crate::checkpoint::restore::RestoreOptions;
 
 /// What to do, with everything that was said about it.
 #[derive(Debug)]
-pub enum Command {
+pub(crate) enum Command {
     /// Makes a container whose process waits for `start`.
     Create(CreateArgs),
     /// Create and start in one.
@@ -51,14 +51,14 @@ pub enum Command {
 impl Command {
     /// Whether a process of ours goes into a container, from where its binary can be seen.
     #[must_use]
-    pub fn enters_a_container(&self) -> bool {
+    pub(crate) fn enters_a_container(&self) -> bool {
         matches!(self, Self::Create(_) | Self::Run(_) | Self::Exec(_))
     }
 
     /// Whether a command line that is not understood yet may be of a command that [enters a
     /// container](Self::enters_a_container): no such command goes without its name.
     #[must_use]
-    pub fn may_enter_a_container(mut arguments: impl Iterator<Item = &'static CStr>) -> bool {
+    pub(crate) fn may_enter_a_container(mut arguments: impl Iterator<Item = &'static CStr>) -> bool {
         arguments.any(|argument| matches!(argument.to_bytes(), b"create" | b"run" | b"exec"))
     }
 }
@@ -66,39 +66,39 @@ impl Command {
 /// `create`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub struct CreateArgs {
+pub(crate) struct CreateArgs {
     /// The container's name, not yet judged.
-    pub id: String,
-    pub bundle: Option<PathBuf>,
-    pub console_socket: Option<PathBuf>,
-    pub pidfd_socket: Option<PathBuf>,
-    pub pid_file: Option<PathBuf>,
-    pub no_pivot: bool,
-    pub no_new_keyring: bool,
+    pub(crate) id: String,
+    pub(crate) bundle: Option<PathBuf>,
+    pub(crate) console_socket: Option<PathBuf>,
+    pub(crate) pidfd_socket: Option<PathBuf>,
+    pub(crate) pid_file: Option<PathBuf>,
+    pub(crate) no_pivot: bool,
+    pub(crate) no_new_keyring: bool,
     /// How many descriptors from 3 on go into the container, besides `LISTEN_FDS`.
-    pub preserve_fds: u32,
+    pub(crate) preserve_fds: u32,
 }
 
 /// `run`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub struct RunArgs {
-    pub create: CreateArgs,
-    pub detach: bool,
-    pub keep: bool,
+pub(crate) struct RunArgs {
+    pub(crate) create: CreateArgs,
+    pub(crate) detach: bool,
+    pub(crate) keep: bool,
 }
 
 /// `list`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub struct ListArgs {
-    pub format: ListFormat,
-    pub quiet: bool,
+pub(crate) struct ListArgs {
+    pub(crate) format: ListFormat,
+    pub(crate) quiet: bool,
 }
 
 /// `--format` of `list` and `ps`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ListFormat {
+pub(crate) enum ListFormat {
     /// For people.
     #[default]
     Table,
@@ -108,129 +108,129 @@ pub enum ListFormat {
 
 /// `kill`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KillArgs {
+pub(crate) struct KillArgs {
     /// The container.
-    pub id: ContainerId,
+    pub(crate) id: ContainerId,
     /// A number or a name, with or without `SIG`.
-    pub signal: String,
+    pub(crate) signal: String,
     /// Every process, not only the first; obsolete in runc, but callers still say it.
-    pub all: bool,
+    pub(crate) all: bool,
 }
 
 /// `delete`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeleteArgs {
+pub(crate) struct DeleteArgs {
     /// The container.
-    pub id: ContainerId,
+    pub(crate) id: ContainerId,
     /// Kill it first if it runs; no error if there is none.
-    pub force: bool,
+    pub(crate) force: bool,
 }
 
 /// `exec`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub struct ExecArgs {
+pub(crate) struct ExecArgs {
     /// The container's name, not yet judged.
-    pub id: String,
+    pub(crate) id: String,
     /// The command line; empty with `--process`.
-    pub command: Vec<String>,
-    pub console_socket: Option<PathBuf>,
-    pub pidfd_socket: Option<PathBuf>,
-    pub cwd: Option<String>,
-    pub env: Vec<String>,
-    pub tty: bool,
+    pub(crate) command: Vec<String>,
+    pub(crate) console_socket: Option<PathBuf>,
+    pub(crate) pidfd_socket: Option<PathBuf>,
+    pub(crate) cwd: Option<String>,
+    pub(crate) env: Vec<String>,
+    pub(crate) tty: bool,
     /// `uid[:gid]`, not yet judged.
-    pub user: Option<String>,
-    pub additional_gids: Vec<u32>,
+    pub(crate) user: Option<String>,
+    pub(crate) additional_gids: Vec<u32>,
     /// A file with a `process` object.
-    pub process: Option<PathBuf>,
-    pub detach: bool,
-    pub pid_file: Option<PathBuf>,
-    pub process_label: Option<String>,
-    pub apparmor: Option<String>,
+    pub(crate) process: Option<PathBuf>,
+    pub(crate) detach: bool,
+    pub(crate) pid_file: Option<PathBuf>,
+    pub(crate) process_label: Option<String>,
+    pub(crate) apparmor: Option<String>,
     /// `None` when the flag was not given.
-    pub no_new_privs: Option<bool>,
-    pub capabilities: Vec<String>,
-    pub preserve_fds: u32,
+    pub(crate) no_new_privs: Option<bool>,
+    pub(crate) capabilities: Vec<String>,
+    pub(crate) preserve_fds: u32,
     /// `[controllers:]path` below the container's own cgroup.
-    pub cgroups: Vec<String>,
-    pub ignore_paused: bool,
+    pub(crate) cgroups: Vec<String>,
+    pub(crate) ignore_paused: bool,
 }
 
 /// `ps`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PsArgs {
+pub(crate) struct PsArgs {
     /// The container.
-    pub id: ContainerId,
+    pub(crate) id: ContainerId,
     /// `table` goes through ps(1), `json` is a list of pids.
-    pub format: ListFormat,
+    pub(crate) format: ListFormat,
     /// Options for ps(1).
-    pub options: Vec<String>,
+    pub(crate) options: Vec<String>,
 }
 
 /// `update`: the texts as given, `None` where a flag was not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub struct UpdateArgs {
-    pub id: ContainerId,
+pub(crate) struct UpdateArgs {
+    pub(crate) id: ContainerId,
     /// A file with a `resources` object, `-` for stdin.
-    pub resources: Option<String>,
-    pub blkio_weight: Option<u16>,
-    pub cpu_period: Option<String>,
-    pub cpu_quota: Option<String>,
-    pub cpu_burst: Option<String>,
-    pub cpu_share: Option<String>,
-    pub cpu_rt_period: Option<String>,
-    pub cpu_rt_runtime: Option<String>,
-    pub cpu_idle: Option<String>,
-    pub cpuset_cpus: Option<String>,
-    pub cpuset_mems: Option<String>,
-    pub kernel_memory: Option<String>,
-    pub kernel_memory_tcp: Option<String>,
-    pub memory: Option<String>,
-    pub memory_reservation: Option<String>,
-    pub memory_swap: Option<String>,
-    pub pids_limit: Option<i64>,
-    pub l3_cache_schema: Option<String>,
-    pub mem_bw_schema: Option<String>,
+    pub(crate) resources: Option<String>,
+    pub(crate) blkio_weight: Option<u16>,
+    pub(crate) cpu_period: Option<String>,
+    pub(crate) cpu_quota: Option<String>,
+    pub(crate) cpu_burst: Option<String>,
+    pub(crate) cpu_share: Option<String>,
+    pub(crate) cpu_rt_period: Option<String>,
+    pub(crate) cpu_rt_runtime: Option<String>,
+    pub(crate) cpu_idle: Option<String>,
+    pub(crate) cpuset_cpus: Option<String>,
+    pub(crate) cpuset_mems: Option<String>,
+    pub(crate) kernel_memory: Option<String>,
+    pub(crate) kernel_memory_tcp: Option<String>,
+    pub(crate) memory: Option<String>,
+    pub(crate) memory_reservation: Option<String>,
+    pub(crate) memory_swap: Option<String>,
+    pub(crate) pids_limit: Option<i64>,
+    pub(crate) l3_cache_schema: Option<String>,
+    pub(crate) mem_bw_schema: Option<String>,
 }
 
 /// `events`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventsArgs {
+pub(crate) struct EventsArgs {
     /// The container.
-    pub id: ContainerId,
+    pub(crate) id: ContainerId,
     /// Between two statistics.
-    pub interval: Duration,
+    pub(crate) interval: Duration,
     /// Statistics once, then stop.
-    pub stats: bool,
+    pub(crate) stats: bool,
 }
 
 /// `spec`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub struct SpecArgs {
-    pub bundle: Option<PathBuf>,
-    pub rootless: bool,
+pub(crate) struct SpecArgs {
+    pub(crate) bundle: Option<PathBuf>,
+    pub(crate) rootless: bool,
 }
 
 /// `checkpoint`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub struct CheckpointArgs {
-    pub id: ContainerId,
+pub(crate) struct CheckpointArgs {
+    pub(crate) id: ContainerId,
     /// Paths as they were typed.
-    pub options: DumpOptions,
+    pub(crate) options: DumpOptions,
 }
 
 /// `restore`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub struct RestoreArgs {
-    pub create: CreateArgs,
-    pub detach: bool,
+pub(crate) struct RestoreArgs {
+    pub(crate) create: CreateArgs,
+    pub(crate) detach: bool,
     /// Paths as they were typed.
-    pub options: RestoreOptions,
+    pub(crate) options: RestoreOptions,
 }
 
 #[cfg(test)]

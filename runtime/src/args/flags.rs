@@ -5,7 +5,7 @@ use super::UsageError;
 
 /// What a flag takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Takes {
+pub(crate) enum Takes {
     /// Nothing, or `=true` and `=false`.
     Nothing,
     /// One text.
@@ -14,30 +14,30 @@ pub enum Takes {
 
 /// One flag of a command; `usage` is its line of help, empty for a flag that is not shown.
 #[derive(Clone, Copy, Debug)]
-pub struct Flag {
+pub(crate) struct Flag {
     /// The long name, without dashes.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The one-letter name.
-    pub short: Option<&'static str>,
+    pub(crate) short: Option<&'static str>,
     /// What follows it.
-    pub takes: Takes,
+    pub(crate) takes: Takes,
     /// The line of help.
-    pub usage: &'static str,
+    pub(crate) usage: &'static str,
 }
 
 /// A flag without a value.
-pub const fn switch(name: &'static str, usage: &'static str) -> Flag {
+pub(crate) const fn switch(name: &'static str, usage: &'static str) -> Flag {
     Flag { name, short: None, takes: Takes::Nothing, usage }
 }
 
 /// A flag with a value.
-pub const fn value(name: &'static str, usage: &'static str) -> Flag {
+pub(crate) const fn value(name: &'static str, usage: &'static str) -> Flag {
     Flag { name, short: None, takes: Takes::Value, usage }
 }
 
 impl Flag {
     /// The same flag with a one-letter name too.
-    pub const fn or(self, short: &'static str) -> Self {
+    pub(crate) const fn or(self, short: &'static str) -> Self {
         Self { short: Some(short), ..self }
     }
 
@@ -48,7 +48,7 @@ impl Flag {
 
 /// Where flags end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub(crate) enum Order {
     /// At the first operand: the rest is somebody else's command line, or the name of a command.
     FlagsFirst,
     /// At `--`: flags may follow operands.
@@ -57,17 +57,17 @@ pub enum Order {
 
 /// What was found on a command line.
 #[derive(Debug, Default)]
-pub struct Matches {
+pub(crate) struct Matches {
     given: Vec<(&'static str, String)>,
     /// What is no flag, in order.
-    pub operands: Vec<String>,
+    pub(crate) operands: Vec<String>,
 }
 
 /// Reads `arguments` against the flags of one command.
 ///
 /// # Errors
 /// [`UsageError`] for a flag that is not in `flags`, or without its value.
-pub fn read(
+pub(crate) fn read(
     mut arguments: impl Iterator<Item = String>,
     flags: &[Flag],
     order: Order,
@@ -108,12 +108,12 @@ pub fn read(
 
 impl Matches {
     /// The last value given for `name`.
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.given.iter().rev().find(|(given, _)| *given == name).map(|(_, value)| value.as_str())
     }
 
     /// Every value given for `name`, in order.
-    pub fn texts(&self, name: &str) -> Vec<String> {
+    pub(crate) fn texts(&self, name: &str) -> Vec<String> {
         self.given.iter().filter(|(given, _)| *given == name).map(|(_, value)| value.clone()).collect()
     }
 
@@ -121,7 +121,7 @@ impl Matches {
     ///
     /// # Errors
     /// [`UsageError::BadBoolean`] for `--name=perhaps`.
-    pub fn is_on(&self, name: &'static str) -> Result<bool, UsageError> {
+    pub(crate) fn is_on(&self, name: &'static str) -> Result<bool, UsageError> {
         self.text(name).map_or(Ok(false), |value| truth(name, value))
     }
 
@@ -129,7 +129,7 @@ impl Matches {
     ///
     /// # Errors
     /// [`UsageError::BadValue`] when it cannot be read.
-    pub fn parsed<T: std::str::FromStr>(&self, name: &'static str) -> Result<Option<T>, UsageError> {
+    pub(crate) fn parsed<T: std::str::FromStr>(&self, name: &'static str) -> Result<Option<T>, UsageError> {
         let read = |value: &str| value.parse().map_err(|_| UsageError::bad_value(name, value));
         self.text(name).map(read).transpose()
     }

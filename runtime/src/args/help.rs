@@ -13,7 +13,7 @@ NOTES:
 
 /// Named `runc version` when called as runc, since go-runc looks for those words.
 #[must_use]
-pub fn version(program: &str) -> String {
+pub(crate) fn version(program: &str) -> String {
     let mut text = format!("{program} version {}\n", env!("CARGO_PKG_VERSION"));
     // dockerd looks for the line, so that it is there for builds outside of a repository too.
     text.push_str(&format!("commit: {}\n", option_env!("KNARR_COMMIT").unwrap_or("unknown")));
@@ -23,7 +23,7 @@ pub fn version(program: &str) -> String {
 
 /// Help for the program as a whole.
 #[must_use]
-pub fn of_program(program: &str) -> String {
+pub(crate) fn of_program(program: &str) -> String {
     let mut text = format!(
         "NAME:\n   {program} - Open Container Initiative runtime\n\nUSAGE:\n   {program} [global options] command \
          [command options] [arguments...]\n\nVERSION:\n   {}\n\nCOMMANDS:\n",
@@ -40,7 +40,7 @@ pub fn of_program(program: &str) -> String {
 
 /// Help for one command.
 #[must_use]
-pub fn of_verb(program: &str, verb: &Verb) -> String {
+pub(crate) fn of_verb(program: &str, verb: &Verb) -> String {
     let mut text = format!(
         "NAME:\n   {program} {name} - {usage}\n\nUSAGE:\n   {program} {name} [command options] {operands}\n\nOPTIONS:\n",
         name = verb.name,
@@ -69,7 +69,7 @@ fn line(text: &mut String, left: &str, right: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::DEFAULT_ROOT;
+    use super::super::build::DEFAULT_ROOT;
     use super::*;
 
     #[test]

@@ -10,23 +10,22 @@
 mod build;
 mod command;
 mod duration;
-pub mod flags;
-pub mod help;
-pub mod verbs;
+pub(crate) mod flags;
+pub(crate) mod help;
+pub(crate) mod verbs;
 
 use std::path::PathBuf;
 
 use knarr_proto::id::InvalidId;
 
-pub use build::DEFAULT_ROOT;
-pub use command::{
+pub(crate) use command::{
     CheckpointArgs, Command, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, KillArgs, ListArgs, ListFormat,
     PsArgs, RestoreArgs, RunArgs, SpecArgs, UpdateArgs,
 };
 
 /// How the log and the errors are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// logrus' `time=… level=… msg=…`.
     #[default]
     Text,
@@ -36,7 +35,7 @@ pub enum LogFormat {
 
 /// `--rootless`: whether a lack of permission on cgroups is forgiven.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rootless {
+pub(crate) enum Rootless {
     /// It is.
     Yes,
     /// It is not.
@@ -48,37 +47,37 @@ pub enum Rootless {
 
 /// What is said before the command.
 #[derive(Clone, Debug, Default)]
-pub struct Globals {
+pub(crate) struct Globals {
     /// `--debug`.
-    pub debug: bool,
+    pub(crate) debug: bool,
     /// `--log`: a file, instead of stderr.
-    pub log: Option<PathBuf>,
+    pub(crate) log: Option<PathBuf>,
     /// `--log-format`.
-    pub log_format: LogFormat,
+    pub(crate) log_format: LogFormat,
     /// `--root`: the directory of all containers' state; absolute.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
     /// Whether `--root` was given: a default that does not exist is no error.
-    pub has_own_root: bool,
+    pub(crate) has_own_root: bool,
     /// `--systemd-cgroup`.
-    pub systemd_cgroup: bool,
+    pub(crate) systemd_cgroup: bool,
     /// `--rootless`.
-    pub rootless: Rootless,
+    pub(crate) rootless: Rootless,
 }
 
 /// A whole command line, understood.
 #[derive(Debug)]
-pub struct Invocation {
+pub(crate) struct Invocation {
     /// The name that we were called by, without its directory.
-    pub program: String,
+    pub(crate) program: String,
     /// What holds for every command.
-    pub globals: Globals,
+    pub(crate) globals: Globals,
     /// What to do.
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// What a command line asks for.
 #[derive(Debug)]
-pub enum Request {
+pub(crate) enum Request {
     /// Do something.
     Invoke(Box<Invocation>),
     /// Print this and stop.
@@ -88,7 +87,7 @@ pub enum Request {
 /// The command line is wrong.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum UsageError {
+pub(crate) enum UsageError {
     #[error("flag provided but not defined: -{0}")]
     UnknownFlag(String),
     #[error("flag needs an argument: -{0}")]
@@ -128,27 +127,27 @@ impl UsageError {
 
     /// runc's: 3 for a command that it does not have, otherwise 1.
     #[must_use]
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         if matches!(self, Self::UnknownCommand(_)) { 3 } else { 1 }
     }
 }
 
 /// A wrong command line, and what to print about it.
 #[derive(Debug)]
-pub struct Misuse {
+pub(crate) struct Misuse {
     /// What is wrong.
-    pub error: UsageError,
+    pub(crate) error: UsageError,
     /// `Incorrect Usage` and the help that fits, for stdout; empty where runc prints none.
-    pub help: String,
+    pub(crate) help: String,
     /// As much of `--log` and `--log-format` as was understood: the error goes there.
-    pub globals: Globals,
+    pub(crate) globals: Globals,
 }
 
 /// Understands a command line; `arguments` begins with the program's name.
 ///
 /// # Errors
 /// [`Misuse`], with the text to show on stdout.
-pub fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Request, Box<Misuse>> {
+pub(crate) fn parse(arguments: impl Iterator<Item = std::ffi::OsString>) -> Result<Request, Box<Misuse>> {
     let mut texts = Vec::new();
     for (index, argument) in arguments.enumerate() {
         let text = argument.into_string();

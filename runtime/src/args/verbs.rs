@@ -7,15 +7,15 @@ use super::{Command, Globals, Invocation, Misuse, Request, UsageError, help, mis
 
 /// A command's entry in the table.
 #[derive(Debug)]
-pub struct Verb {
+pub(crate) struct Verb {
     /// What is typed.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The line of help.
-    pub usage: &'static str,
+    pub(crate) usage: &'static str,
     /// The operands, for help.
-    pub operands: &'static str,
+    pub(crate) operands: &'static str,
     /// Its flags.
-    pub flags: &'static [Flag],
+    pub(crate) flags: &'static [Flag],
     least: usize,
     most: usize,
     order: Order,
@@ -37,7 +37,7 @@ const fn of_none(name: &'static str, usage: &'static str, flags: &'static [Flag]
 }
 
 /// The flags before the command.
-pub const GLOBAL_FLAGS: &[Flag] = &[
+pub(crate) const GLOBAL_FLAGS: &[Flag] = &[
     switch("debug", "enable debug logging"),
     value("log", "set the log file to write logs to (default is '/dev/stderr')"),
     value("log-format", "set the log format ('text' (default), or 'json')"),
@@ -83,7 +83,7 @@ const AUTO_DEDUP: Flag = switch("auto-dedup", "enable auto deduplication of memo
 const LAZY_PAGES: Flag = switch("lazy-pages", "use userfaultfd to lazily restore memory pages");
 
 /// Every command.
-pub static VERBS: &[Verb] = &[
+pub(crate) static VERBS: &[Verb] = &[
     of_container(
         "checkpoint",
         "checkpoint a running container",

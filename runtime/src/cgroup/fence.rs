@@ -20,7 +20,7 @@ use crate::sys::file;
 
 /// The cgroups of one container.
 #[derive(Debug, Default)]
-pub struct Fence {
+pub(crate) struct Fence {
     pub(super) paths: CgroupPaths,
     /// The directory of each of `paths.hierarchies`.
     directories: Vec<OnceCell<OwnedFd>>,
@@ -32,11 +32,11 @@ pub struct Fence {
 
 /// What the container's first process needs to get in.
 #[derive(Debug, Default)]
-pub struct Entrance {
+pub(crate) struct Entrance {
     /// For `CLONE_INTO_CGROUP`.
-    pub v2: Option<OwnedFd>,
+    pub(crate) v2: Option<OwnedFd>,
     /// Each a v1 `tasks` file: the single-threaded child writes `0` into every one of them, and moves itself.
-    pub v1: Vec<OwnedFd>,
+    pub(crate) v1: Vec<OwnedFd>,
     /// Where a user may not enter v2 by itself.
     pub(crate) usher: Option<Usher>,
 }
@@ -46,7 +46,7 @@ impl Entrance {
     ///
     /// # Errors
     /// [`CgroupError::Open`]; [`CgroupError::Gone`] when none is left.
-    pub fn of(paths: &CgroupPaths) -> Result<Self, CgroupError> {
+    pub(crate) fn of(paths: &CgroupPaths) -> Result<Self, CgroupError> {
         let opened = present(paths, |path, directory| open_way_in(path.version, CWD, directory))?;
         let mut entrance = Self::default();
         or_gone(opened, paths)?
@@ -98,7 +98,7 @@ impl Fence {
     ///
     /// # Errors
     /// [`CgroupError`]; [`CgroupError::Frozen`] and [`CgroupError::NotEmpty`] for a cgroup that existed before and is in use.
-    pub fn create(plan: &CgroupPlan) -> Result<Self, CgroupError> {
+    pub(crate) fn create(plan: &CgroupPlan) -> Result<Self, CgroupError> {
         let placeholder = plan.scope.as_ref().map(ScopePlan::start).transpose()?;
         let mut fence = Self { placeholder, ..Self::default() };
         fence.paths.scope.clone_from(&plan.paths.scope);
@@ -113,7 +113,7 @@ impl Fence {
     ///
     /// # Errors
     /// As [`Fence::create`].
-    pub fn check(plan: &CgroupPlan) -> Result<(), CgroupError> {
+    pub(crate) fn check(plan: &CgroupPlan) -> Result<(), CgroupError> {
         present(&plan.paths, |_, directory| rustix::fs::access(directory, Access::EXISTS))?
             .into_iter()
             .filter(|(path, ())| !is_anothers(plan, path))
@@ -168,7 +168,7 @@ impl Fence {
     ///
     /// # Errors
     /// Those of writing limits.
-    pub fn settle(&mut self, plan: &CgroupPlan) -> Result<(), CgroupError> {
+    pub(crate) fn settle(&mut self, plan: &CgroupPlan) -> Result<(), CgroupError> {
         let (Some(placeholder), Some(scope)) = (self.placeholder.take(), &plan.scope) else { return Ok(()) };
         placeholder.end();
         scope.limit_tasks()?;
@@ -180,7 +180,7 @@ impl Fence {
     ///
     /// # Errors
     /// Those of [`Limits::plan`].
-    pub fn judge(&self, resources: &mut Resources) -> Result<Limits, CgroupError> {
+    pub(crate) fn judge(&self, resources: &mut Resources) -> Result<Limits, CgroupError> {
         let version = self.paths.version();
         let warning = self.paths.scope.as_ref().and_then(|_| systemd::fit(resources, version));
         let mut limits = Limits::plan(resources, &self.paths, Fields(""))?;
@@ -192,7 +192,7 @@ impl Fence {
     ///
     /// # Errors
     /// Those of [`Fence::limit`], and [`CgroupError::Unit`].
-    pub fn update(&self, resources: &Resources, limits: &Limits) -> Result<(), CgroupError> {
+    pub(crate) fn update(&self, resources: &Resources, limits: &Limits) -> Result<(), CgroupError> {
         if let Some(scope) = &self.paths.scope {
             self.check_floors(limits)?;
             scope.update(resources, self.paths.version())?;
@@ -218,7 +218,7 @@ impl Fence {
     ///
     /// # Errors
     /// [`CgroupError::Open`]; [`CgroupError::Gone`] when none is left.
-    pub fn open(paths: &CgroupPaths) -> Result<Self, CgroupError> {
+    pub(crate) fn open(paths: &CgroupPaths) -> Result<Self, CgroupError> {
         let mut fence = Self::default();
         fence.paths.scope.clone_from(&paths.scope);
         let opened = present(paths, |_, directory| open_directory(CWD, directory))?;
@@ -231,13 +231,13 @@ impl Fence {
 
     /// Where the cgroups are.
     #[must_use]
-    pub fn paths(&self) -> &CgroupPaths {
+    pub(crate) fn paths(&self) -> &CgroupPaths {
         &self.paths
     }
 
     /// Where the container is in each hierarchy; with the caller where nothing could be made for it.
     #[must_use]
-    pub fn whereabouts(&self, plan: &CgroupPlan) -> CgroupPaths {
+    pub(crate) fn whereabouts(&self, plan: &CgroupPlan) -> CgroupPaths {
         let mut paths = self.paths.clone();
         let is_left = |own: &&CgroupPath| self.paths.hierarchies.iter().all(|path| path.mount != own.mount);
         paths.hierarchies.extend(plan.own.hierarchies.iter().filter(is_left).cloned());
@@ -248,7 +248,7 @@ impl Fence {
     ///
     /// # Errors
     /// [`CgroupError::Open`].
-    pub fn entrance(&self) -> Result<Entrance, CgroupError> {
+    pub(crate) fn entrance(&self) -> Result<Entrance, CgroupError> {
         self.entrance_below(|_| "")
     }
 
@@ -256,7 +256,7 @@ impl Fence {
     ///
     /// # Errors
     /// [`CgroupError::Open`].
-    pub fn entrance_below<'a>(
+    pub(crate) fn entrance_below<'a>(
         &self,
         below: impl Fn(&CgroupPath) -> &'a str,
     ) -> Result<Entrance, CgroupError> {

@@ -24,7 +24,7 @@ impl CgroupPaths {
     ///
     /// # Errors
     /// [`CgroupError::Read`].
-    pub fn is_frozen(&self) -> Result<bool, CgroupError> {
+    pub(crate) fn is_frozen(&self) -> Result<bool, CgroupError> {
         let (v2, v1) = (self.v2(), self.v1("freezer"));
         for (path, name, frozen) in [(v2, "cgroup.events", "frozen 1"), (v1, "freezer.state", "FROZEN")] {
             let Some(path) = path else { continue };
@@ -42,7 +42,7 @@ impl CgroupPaths {
     ///
     /// # Errors
     /// Those of [`Fence::open`] and [`Fence::let_die`].
-    pub fn let_die(&self) -> Result<(), CgroupError> {
+    pub(crate) fn let_die(&self) -> Result<(), CgroupError> {
         match Fence::open(self) {
             Err(CgroupError::Gone) => Ok(()),
             fence => fence?.let_die(),
@@ -55,7 +55,7 @@ impl Fence {
     ///
     /// # Errors
     /// [`CgroupError::FreezeTimeout`], [`CgroupError::NoFreezer`] and those of writing.
-    pub fn freeze(&self) -> Result<(), CgroupError> {
+    pub(crate) fn freeze(&self) -> Result<(), CgroupError> {
         let frozen = match (self.v2(), self.v1("freezer")) {
             (Some(cgroup), _) => change_v2(cgroup, "1"),
             (None, Some(cgroup)) => change_v1(cgroup, "FROZEN"),
@@ -69,7 +69,7 @@ impl Fence {
     ///
     /// # Errors
     /// As [`Fence::freeze`].
-    pub fn let_die(&self) -> Result<(), CgroupError> {
+    pub(crate) fn let_die(&self) -> Result<(), CgroupError> {
         let Some(cgroup) = self.v1("freezer") else { return Ok(()) };
         let (name, value) = ("freezer.state", "THAWED");
         let thawed = walk(cgroup.directory()?, |step| match step {
@@ -90,7 +90,7 @@ impl Fence {
     ///
     /// # Errors
     /// As [`Fence::freeze`].
-    pub fn thaw(&self) -> Result<(), CgroupError> {
+    pub(crate) fn thaw(&self) -> Result<(), CgroupError> {
         if let Some(cgroup) = self.v2() {
             change_v2(cgroup, "0")?;
         }

@@ -35,7 +35,7 @@ const V1_CONTROLLERS: [&str; 14] = [
 /// The two interfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Version {
+pub(crate) enum Version {
     /// One hierarchy per controller or group of controllers.
     V1,
     /// One hierarchy for all.
@@ -44,22 +44,22 @@ pub enum Version {
 
 /// A mounted hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hierarchy {
+pub(crate) struct Hierarchy {
     /// Its interface.
-    pub version: Version,
+    pub(crate) version: Version,
     /// v1: its controllers, or `name=systemd`; empty for v2.
-    pub controllers: Vec<String>,
+    pub(crate) controllers: Vec<String>,
     /// Where it is mounted.
-    pub mount: String,
+    pub(crate) mount: String,
     /// Which of its cgroups is mounted there; `/` but inside containers.
-    pub root: String,
+    pub(crate) root: String,
 }
 
 /// All hierarchies of the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Layout {
+pub(crate) struct Layout {
     /// v1 in mount order, v2 last.
-    pub hierarchies: Vec<Hierarchy>,
+    pub(crate) hierarchies: Vec<Hierarchy>,
 }
 
 impl Layout {
@@ -67,7 +67,7 @@ impl Layout {
     ///
     /// # Errors
     /// [`CgroupError::Read`] when mountinfo cannot be read. A host without cgroups has an empty layout.
-    pub fn detect() -> Result<Self, CgroupError> {
+    pub(crate) fn detect() -> Result<Self, CgroupError> {
         let usual = rustix::fs::statfs(USUAL_MOUNT);
         if usual.is_ok_and(|found| u64::try_from(found.f_type) == Ok(CGROUP2_MAGIC)) {
             return Ok(Self { hierarchies: vec![Hierarchy::v2(USUAL_MOUNT, "/")] });
@@ -79,20 +79,20 @@ impl Layout {
 
     /// Whether there is v2 and nothing else.
     #[must_use]
-    pub fn is_unified(&self) -> bool {
+    pub(crate) fn is_unified(&self) -> bool {
         matches!(self.hierarchies.as_slice(), [only] if only.version == Version::V2)
     }
 
     /// Whose interface a container's limits have.
     #[must_use]
-    pub fn version(&self) -> Version {
+    pub(crate) fn version(&self) -> Version {
         if self.is_unified() { Version::V2 } else { Version::V1 }
     }
 
     /// Reads the text of mountinfo. Of a hierarchy that is mounted more than once, the first mount of its root
     /// counts, or else the first.
     #[must_use]
-    pub fn from_mountinfo(text: &str) -> Self {
+    pub(crate) fn from_mountinfo(text: &str) -> Self {
         let mut hierarchies: Vec<Hierarchy> = Vec::new();
         for found in text.lines().filter_map(Hierarchy::from_mountinfo) {
             let same = |known: &&mut Hierarchy| {
@@ -142,14 +142,14 @@ impl Hierarchy {
 
 /// The cgroups that a process is in, as in `/proc/<pid>/cgroup`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Membership(Vec<(Vec<String>, String)>);
+pub(crate) struct Membership(Vec<(Vec<String>, String)>);
 
 impl Membership {
     /// The caller's own.
     ///
     /// # Errors
     /// [`CgroupError::Read`].
-    pub fn own() -> Result<Self, CgroupError> {
+    pub(crate) fn own() -> Result<Self, CgroupError> {
         Self::read(Path::new("/proc/self/cgroup"))
     }
 
@@ -157,7 +157,7 @@ impl Membership {
     ///
     /// # Errors
     /// [`CgroupError::Read`].
-    pub fn read(path: &Path) -> Result<Self, CgroupError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, CgroupError> {
         file::read_text(path, file::MAX_PROC_BYTES)
             .map(|text| Self::from_text(&text))
             .map_err(|source| CgroupError::Read { path: path.to_owned(), source })
@@ -165,7 +165,7 @@ impl Membership {
 
     /// Lines of `id:controllers:path`; v2's has no controllers.
     #[must_use]
-    pub fn from_text(text: &str) -> Self {
+    pub(crate) fn from_text(text: &str) -> Self {
         let mut own = Vec::new();
         for line in text.lines() {
             let mut fields = line.splitn(3, ':').skip(1);
@@ -179,7 +179,7 @@ impl Membership {
 
     /// Where the process is in `hierarchy`, relative to what is mounted.
     #[must_use]
-    pub fn of(&self, hierarchy: &Hierarchy) -> Option<&str> {
+    pub(crate) fn of(&self, hierarchy: &Hierarchy) -> Option<&str> {
         let is_it = |names: &Vec<String>| match hierarchy.controllers.first() {
             None => names.is_empty(),
             Some(controller) => names.contains(controller),

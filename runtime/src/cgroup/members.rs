@@ -28,7 +28,7 @@ impl Fence {
     ///
     /// # Errors
     /// [`CgroupError::Read`].
-    pub fn pids(&self) -> Result<BTreeSet<u32>, CgroupError> {
+    pub(crate) fn pids(&self) -> Result<BTreeSet<u32>, CgroupError> {
         let mut pids = BTreeSet::new();
         let wanted = self.v2().or_else(|| self.v1("devices")).or_else(|| self.cgroups().next());
         if let Some(cgroup) = wanted {
@@ -41,7 +41,7 @@ impl Fence {
     ///
     /// # Errors
     /// [`CgroupError::Signal`], those of reading, and those of [`Fence::let_die`].
-    pub fn signal_all(&self, signal: i32) -> Result<(), CgroupError> {
+    pub(crate) fn signal_all(&self, signal: i32) -> Result<(), CgroupError> {
         self.signal_members(signal)?;
         if signal == libc::SIGKILL { self.let_die() } else { Ok(()) }
     }
@@ -50,7 +50,7 @@ impl Fence {
     ///
     /// # Errors
     /// [`CgroupError`]; [`CgroupError::NotEmpty`] when some do not die.
-    pub fn kill_all(&self) -> Result<(), CgroupError> {
+    pub(crate) fn kill_all(&self) -> Result<(), CgroupError> {
         if let Some(cgroup) = self.v2() {
             let killed = cgroup
                 .write("cgroup.kill", "1")

@@ -39,45 +39,44 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-pub use devices::DeviceList;
+pub(crate) use devices::DeviceList;
 pub(crate) use fence::Usher;
-pub use fence::{Entrance, Fence};
-pub use layout::{Hierarchy, Layout, Membership, Version};
-pub use limits::{Fields, Limits};
-pub use oom::OomWatch;
-pub use plan::{CgroupPlan, Driver, plan};
-pub use refuge::refuge;
-pub use stats::Stats;
-pub use systemd::{BusError, Manager, Scope};
-pub use update::merge;
+pub(crate) use fence::{Entrance, Fence};
+pub(crate) use layout::{Hierarchy, Layout, Membership, Version};
+pub(crate) use limits::{Fields, Limits};
+pub(crate) use plan::{CgroupPlan, Driver, plan};
+pub(crate) use refuge::refuge;
+pub(crate) use stats::Stats;
+pub(crate) use systemd::{BusError, Scope};
+pub(crate) use update::merge;
 
 /// Where a container's cgroups are, as its state remembers them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CgroupPaths {
+pub(crate) struct CgroupPaths {
     /// One for each hierarchy of the host that the container is in.
-    pub hierarchies: Vec<CgroupPath>,
+    pub(crate) hierarchies: Vec<CgroupPath>,
     /// Its unit, when systemd has made them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scope: Option<Scope>,
+    pub(crate) scope: Option<Scope>,
 }
 
 /// A cgroup in one hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CgroupPath {
+pub(crate) struct CgroupPath {
     /// Which interface the hierarchy has.
-    pub version: Version,
+    pub(crate) version: Version,
     /// v1: the controllers bound to it, or `name=systemd`; empty for v2.
-    pub controllers: Vec<String>,
+    pub(crate) controllers: Vec<String>,
     /// Where the hierarchy is mounted.
-    pub mount: String,
+    pub(crate) mount: String,
     /// The cgroup below that mount, with a leading slash, without `.` and `..`.
-    pub path: String,
+    pub(crate) path: String,
 }
 
 impl CgroupPath {
     /// The directory on the host.
     #[must_use]
-    pub fn directory(&self) -> PathBuf {
+    pub(crate) fn directory(&self) -> PathBuf {
         PathBuf::from(format!("{}{}", self.mount, self.path))
     }
 }
@@ -85,19 +84,19 @@ impl CgroupPath {
 impl CgroupPaths {
     /// The v1 cgroup that has `controller`.
     #[must_use]
-    pub fn v1(&self, controller: &str) -> Option<&CgroupPath> {
+    pub(crate) fn v1(&self, controller: &str) -> Option<&CgroupPath> {
         self.hierarchies.iter().find(|path| path.controllers.iter().any(|name| name == controller))
     }
 
     /// Whether there is v2 and nothing else.
     #[must_use]
-    pub fn is_unified(&self) -> bool {
+    pub(crate) fn is_unified(&self) -> bool {
         matches!(self.hierarchies.as_slice(), [only] if only.version == Version::V2)
     }
 
     /// Whose interface its limits have.
     #[must_use]
-    pub fn version(&self) -> Version {
+    pub(crate) fn version(&self) -> Version {
         if self.is_unified() { Version::V2 } else { Version::V1 }
     }
 
@@ -108,7 +107,7 @@ impl CgroupPaths {
 
     /// The v2 cgroup.
     #[must_use]
-    pub fn v2(&self) -> Option<&CgroupPath> {
+    pub(crate) fn v2(&self) -> Option<&CgroupPath> {
         self.hierarchies.iter().find(|path| path.version == Version::V2)
     }
 }
@@ -116,7 +115,7 @@ impl CgroupPaths {
 /// What can go wrong with cgroups.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum CgroupError {
+pub(crate) enum CgroupError {
     #[error("no cgroup filesystem is mounted; mount cgroup2 on /sys/fs/cgroup")]
     NoneMounted,
     #[error("invalid linux.cgroupsPath {path:?}: {problem}")]

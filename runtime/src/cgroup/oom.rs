@@ -12,7 +12,7 @@ use crate::sys::file;
 
 /// Waits for a container's processes to be short of memory.
 #[derive(Debug)]
-pub struct OomWatch {
+pub(crate) struct OomWatch {
     source: Source,
 }
 
@@ -29,7 +29,7 @@ impl Fence {
     ///
     /// # Errors
     /// [`CgroupError::NoController`] when the container's memory is not controlled.
-    pub fn watch_oom(&self) -> Result<OomWatch, CgroupError> {
+    pub(crate) fn watch_oom(&self) -> Result<OomWatch, CgroupError> {
         let source = match (self.v1("memory"), self.v2()) {
             (Some(cgroup), _) => watch_v1(cgroup)?,
             (None, Some(cgroup)) => watch_v2(cgroup)?,
@@ -40,7 +40,7 @@ impl Fence {
 
     /// Whether the kernel has killed processes in it for want of memory; not where memory is not controlled.
     #[must_use]
-    pub fn has_oom_kills(&self) -> bool {
+    pub(crate) fn has_oom_kills(&self) -> bool {
         let v1 = self.v1("memory").map(|cgroup| open(cgroup, "memory.oom_control"));
         let v2 = || self.v2().map(|cgroup| open(cgroup, "memory.events"));
         let counts = v1.or_else(v2).and_then(Result::ok);
@@ -86,7 +86,7 @@ fn kills(counts: &OwnedFd) -> Option<u64> {
 impl OomWatch {
     /// What to poll, and for which events.
     #[must_use]
-    pub fn poll_on(&self) -> (BorrowedFd<'_>, PollFlags) {
+    pub(crate) fn poll_on(&self) -> (BorrowedFd<'_>, PollFlags) {
         match &self.source {
             Source::V1 { counter, .. } => (counter.as_fd(), PollFlags::IN),
             Source::V2 { events, .. } => (events.as_fd(), PollFlags::PRI),
@@ -94,7 +94,7 @@ impl OomWatch {
     }
 
     /// Whether there was too little memory since the last time.
-    pub fn has_happened(&mut self) -> bool {
+    pub(crate) fn has_happened(&mut self) -> bool {
         match &mut self.source {
             Source::V1 { counter, control } => {
                 let mut count = [0; 8];

@@ -14,7 +14,7 @@ use crate::spec::Spec;
 
 /// Who makes the cgroups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Driver {
+pub(crate) enum Driver {
     /// We do, in cgroupfs.
     #[default]
     Cgroupfs,
@@ -24,11 +24,11 @@ pub enum Driver {
 
 /// A container's cgroups before they are made.
 #[derive(Clone, Debug)]
-pub struct CgroupPlan {
+pub(crate) struct CgroupPlan {
     /// Where they will be.
-    pub paths: CgroupPaths,
+    pub(crate) paths: CgroupPaths,
     /// What the container may use.
-    pub limits: Limits,
+    pub(crate) limits: Limits,
     /// Which device nodes it may use.
     pub(super) devices: DeviceList,
     /// systemd's unit.
@@ -59,7 +59,12 @@ impl CgroupPlan {
 /// # Errors
 /// [`CgroupError`] for a path that could leave its place, a limit that makes no sense or has no controller, and for
 /// systemd where none runs.
-pub fn plan(spec: &Spec, id: &ContainerId, host: &Host, driver: Driver) -> Result<CgroupPlan, CgroupError> {
+pub(crate) fn plan(
+    spec: &Spec,
+    id: &ContainerId,
+    host: &Host,
+    driver: Driver,
+) -> Result<CgroupPlan, CgroupError> {
     let linux = &spec.linux;
     if host.cgroups.hierarchies.is_empty() {
         return Err(CgroupError::NoneMounted);

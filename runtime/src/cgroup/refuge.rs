@@ -16,7 +16,7 @@ use crate::sys::pidfd;
 /// # Errors
 /// [`CgroupError::Gone`] where there is no v2, [`CgroupError::Lost`] when the process has ended or is out of sight, and
 /// those of reading and opening.
-pub fn refuge(process: BorrowedFd<'_>) -> Result<OwnedFd, CgroupError> {
+pub(crate) fn refuge(process: BorrowedFd<'_>) -> Result<OwnedFd, CgroupError> {
     let layout = Layout::detect()?;
     let hierarchy = layout.hierarchies.iter().find(|found| found.version == Version::V2);
     let hierarchy = hierarchy.ok_or(CgroupError::Gone)?;

@@ -15,7 +15,7 @@ impl CgroupPaths {
     ///
     /// # Errors
     /// Those of [`Fence::open`], [`Fence::kill_all`] and [`Fence::remove`].
-    pub fn end(&self) -> Result<(), CgroupError> {
+    pub(crate) fn end(&self) -> Result<(), CgroupError> {
         if self.scope.is_none() && self.remove_empty() {
             return Ok(());
         }
@@ -31,7 +31,7 @@ impl CgroupPaths {
 
     /// Whether anything runs in one of the cgroups, as far as they can be looked into.
     #[must_use]
-    pub fn has_processes(&self) -> bool {
+    pub(crate) fn has_processes(&self) -> bool {
         Fence::open(self).and_then(|fence| fence.pids()).is_ok_and(|pids| !pids.is_empty())
     }
 
@@ -47,7 +47,7 @@ impl Fence {
     ///
     /// # Errors
     /// The first [`CgroupError::Remove`]; the others have been tried all the same.
-    pub fn remove(mut self) -> Result<(), CgroupError> {
+    pub(crate) fn remove(mut self) -> Result<(), CgroupError> {
         if let Some(placeholder) = self.placeholder.take() {
             placeholder.end();
         }

@@ -5,7 +5,7 @@
 use crate::spec::{Memory, Resources, ThrottleDevice, WeightDevice};
 
 /// Merges `wanted` into `current`. Devices cannot be updated.
-pub fn merge(current: &mut Resources, wanted: Resources) {
+pub(crate) fn merge(current: &mut Resources, wanted: Resources) {
     memory(current, &wanted.memory.unwrap_or_default());
     cpu(current, wanted.cpu.unwrap_or_default());
     let pids = wanted.pids.unwrap_or_default();

@@ -33,7 +33,7 @@ const LAST_MOMENTS: Duration = Duration::from_secs(10);
 
 /// Fields of `criu_features`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Feature {
+pub(crate) enum Feature {
     /// Which pages were written since the last time.
     MemoryTracking = 1,
     /// Pages that come when they are needed.
@@ -42,29 +42,29 @@ pub enum Feature {
 
 /// What criu tells while it works; it goes on when it was answered.
 #[derive(Debug)]
-pub struct Notice {
+pub(crate) struct Notice {
     /// `post-dump`, `setup-namespaces`, …
-    pub script: String,
+    pub(crate) script: String,
     /// Whom it is about, in our pid namespace; 0 for nobody.
-    pub pid: u32,
+    pub(crate) pid: u32,
     /// What came with it.
-    pub descriptor: Option<OwnedFd>,
+    pub(crate) descriptor: Option<OwnedFd>,
 }
 
 /// How criu is born.
 #[allow(missing_debug_implementations, reason = "it holds a closure")]
-pub struct Birth<'a> {
+pub(crate) struct Birth<'a> {
     /// For `CLONE_INTO_CGROUP`.
-    pub cgroup: Option<&'a OwnedFd>,
+    pub(crate) cgroup: Option<&'a OwnedFd>,
     /// What else it has from us, under its number.
-    pub descriptors: &'a [&'a OwnedFd],
+    pub(crate) descriptors: &'a [&'a OwnedFd],
     /// What is done in the new process before criu is in it.
-    pub prepare: &'a dyn Fn() -> Result<(), CheckpointError>,
+    pub(crate) prepare: &'a dyn Fn() -> Result<(), CheckpointError>,
 }
 
 /// A criu that waits for requests.
 #[derive(Debug)]
-pub struct Criu {
+pub(crate) struct Criu {
     socket: OwnedFd,
     child: Option<Child>,
 }
@@ -74,7 +74,7 @@ impl Criu {
     ///
     /// # Errors
     /// [`CheckpointError::NoCriu`] when there is none, and those of starting a program.
-    pub fn start(birth: &Birth<'_>) -> Result<Self, CheckpointError> {
+    pub(crate) fn start(birth: &Birth<'_>) -> Result<Self, CheckpointError> {
         let search_path = std::env::var("PATH").unwrap_or_default();
         let path = program::find(c"criu", &search_path).map_err(|_| CheckpointError::NoCriu)?;
         let flags = SocketFlags::CLOEXEC;
@@ -103,7 +103,7 @@ impl Criu {
 
     /// Its pid, while it runs.
     #[must_use]
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().expect("it is taken when criu is finished with").pid
     }
 
@@ -111,7 +111,7 @@ impl Criu {
     ///
     /// # Errors
     /// [`CheckpointError::OldCriu`], [`CheckpointError::Missing`].
-    pub fn check(&self, wanted: Option<(Feature, &'static str)>) -> Result<(), CheckpointError> {
+    pub(crate) fn check(&self, wanted: Option<(Feature, &'static str)>) -> Result<(), CheckpointError> {
         self.say(&question(Kind::Version, &[]))?;
         if self.receive()?.0.version.unwrap_or(0) < VERSION_MIN {
             return Err(CheckpointError::OldCriu);
@@ -130,7 +130,7 @@ impl Criu {
     ///
     /// # Errors
     /// [`CheckpointError`], and that of `notified`.
-    pub fn carry_out(
+    pub(crate) fn carry_out(
         &self,
         request: &[u8],
         notified: &mut dyn FnMut(Notice) -> Result<(), CheckpointError>,
@@ -157,7 +157,7 @@ impl Criu {
     ///
     /// # Errors
     /// [`CheckpointError::Start`] when it cannot be waited for.
-    pub fn finish(mut self) -> Result<(), CheckpointError> {
+    pub(crate) fn finish(mut self) -> Result<(), CheckpointError> {
         let Some(child) = self.child.take() else { return Ok(()) };
         rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both).ok();
         rustix::process::waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED)

@@ -26,26 +26,26 @@ const LOG_FILE: &str = "dump.log";
 /// What is to be dumped, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub struct DumpOptions {
-    pub common: Options,
+pub(crate) struct DumpOptions {
+    pub(crate) common: Options,
     /// Earlier images, relative to these.
-    pub parent: Option<String>,
-    pub leave_running: bool,
-    pub tcp_skip_in_flight: bool,
-    pub link_remap: bool,
+    pub(crate) parent: Option<String>,
+    pub(crate) leave_running: bool,
+    pub(crate) tcp_skip_in_flight: bool,
+    pub(crate) link_remap: bool,
     /// Memory only, and the container goes on.
-    pub pre_dump: bool,
+    pub(crate) pre_dump: bool,
     /// Address and port of who takes the pages.
-    pub page_server: Option<(String, u16)>,
+    pub(crate) page_server: Option<(String, u16)>,
     /// Gets a zero byte when lazy pages can be fetched.
-    pub status_fd: Option<i32>,
+    pub(crate) status_fd: Option<i32>,
 }
 
 /// Saves a container. `state_directory` is where its state is, `spec` how it was made.
 ///
 /// # Errors
 /// [`CheckpointError`]; the container runs on then.
-pub fn dump(
+pub(crate) fn dump(
     state: &State,
     state_directory: &Path,
     mut spec: Spec,
@@ -154,7 +154,7 @@ fn status_descriptor(number: i32) -> Result<OwnedFd, CheckpointError> {
 ///
 /// # Errors
 /// [`CheckpointError::ParentAbsolute`], [`CheckpointError::Parent`].
-pub fn check_parent(images: &Path, parent: &str) -> Result<(), CheckpointError> {
+pub(crate) fn check_parent(images: &Path, parent: &str) -> Result<(), CheckpointError> {
     let parent = PathBuf::from(parent);
     if parent.is_absolute() {
         return Err(CheckpointError::ParentAbsolute);

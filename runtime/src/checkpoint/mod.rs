@@ -10,11 +10,11 @@
 //! namespaces and mounts.
 #![forbid(unsafe_code)]
 
-pub mod criu;
-pub mod dump;
+pub(crate) mod criu;
+pub(crate) mod dump;
 mod external;
-pub mod protocol;
-pub mod restore;
+pub(crate) mod protocol;
+pub(crate) mod restore;
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -45,24 +45,24 @@ const CONFIG_ANNOTATION: &str = "org.criu.config";
 /// What both verbs have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub struct Options {
+pub(crate) struct Options {
     /// Where criu's images are.
-    pub images: PathBuf,
+    pub(crate) images: PathBuf,
     /// Where its log and other files go; none is beside the images.
-    pub work: Option<PathBuf>,
-    pub tcp_established: bool,
-    pub ext_unix_sk: bool,
-    pub shell_job: bool,
-    pub file_locks: bool,
-    pub cgroups: CgroupMode,
-    pub auto_dedup: bool,
-    pub lazy_pages: bool,
+    pub(crate) work: Option<PathBuf>,
+    pub(crate) tcp_established: bool,
+    pub(crate) ext_unix_sk: bool,
+    pub(crate) shell_job: bool,
+    pub(crate) file_locks: bool,
+    pub(crate) cgroups: CgroupMode,
+    pub(crate) auto_dedup: bool,
+    pub(crate) lazy_pages: bool,
 }
 
 /// Why there is no checkpoint, or no container from it.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum CheckpointError {
+pub(crate) enum CheckpointError {
     #[error("criu is not in PATH, and checkpoints are its work; install it (Debian: apt-get install criu)")]
     NoCriu,
     #[error("criu is older than 3.16, which is the oldest that works; install a newer one")]
@@ -111,8 +111,6 @@ pub enum CheckpointError {
     MountPoint { destination: String, source: crate::rootfs::MountError },
     #[error("cannot prepare the root filesystem {path:?}")]
     Root { path: PathBuf, source: Errno },
-    #[error("the restored container has a terminal, but nobody to give it to; use --console-socket")]
-    Console,
     #[error("cannot have mounts of our own for a while")]
     View { source: Errno },
     #[error("criu restored no process")]

@@ -5,7 +5,7 @@ use super::CheckpointError;
 
 /// Types of requests and responses (`criu_req_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Save and, unless told otherwise, end.
     Dump = 1,
     /// Bring back.
@@ -22,7 +22,7 @@ pub enum Kind {
 
 /// How cgroups are saved and brought back (`criu_cg_mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CgroupMode {
+pub(crate) enum CgroupMode {
     /// Not at all.
     Ignore = 0,
     /// What criu had to make gets its properties.
@@ -37,42 +37,42 @@ pub enum CgroupMode {
 }
 
 /// Numbers of the fields of `criu_opts`.
-pub mod field {
+pub(crate) mod field {
     #![allow(missing_docs)]
-    pub const IMAGES_DIR_FD: u32 = 1;
-    pub const PID: u32 = 2;
-    pub const LEAVE_RUNNING: u32 = 3;
-    pub const EXT_UNIX_SK: u32 = 4;
-    pub const TCP_ESTABLISHED: u32 = 5;
-    pub const EVASIVE_DEVICES: u32 = 6;
-    pub const SHELL_JOB: u32 = 7;
-    pub const FILE_LOCKS: u32 = 8;
-    pub const LOG_LEVEL: u32 = 9;
-    pub const LOG_FILE: u32 = 10;
-    pub const PAGE_SERVER: u32 = 11;
-    pub const NOTIFY_SCRIPTS: u32 = 12;
-    pub const ROOT: u32 = 13;
-    pub const PARENT_IMG: u32 = 14;
-    pub const TRACK_MEM: u32 = 15;
-    pub const AUTO_DEDUP: u32 = 16;
-    pub const WORK_DIR_FD: u32 = 17;
-    pub const LINK_REMAP: u32 = 18;
-    pub const EXT_MNT: u32 = 23;
-    pub const MANAGE_CGROUPS: u32 = 24;
-    pub const CG_ROOT: u32 = 25;
-    pub const RST_SIBLING: u32 = 26;
-    pub const INHERIT_FD: u32 = 27;
-    pub const MANAGE_CGROUPS_MODE: u32 = 34;
-    pub const EXTERNAL: u32 = 37;
-    pub const EMPTY_NS: u32 = 38;
-    pub const JOIN_NS: u32 = 39;
-    pub const FREEZE_CGROUP: u32 = 44;
-    pub const TCP_SKIP_IN_FLIGHT: u32 = 46;
-    pub const LAZY_PAGES: u32 = 48;
-    pub const ORPHAN_PTS_MASTER: u32 = 50;
-    pub const CONFIG_FILE: u32 = 51;
-    pub const LSM_PROFILE: u32 = 53;
-    pub const LSM_MOUNT_CONTEXT: u32 = 63;
+    pub(crate) const IMAGES_DIR_FD: u32 = 1;
+    pub(crate) const PID: u32 = 2;
+    pub(crate) const LEAVE_RUNNING: u32 = 3;
+    pub(crate) const EXT_UNIX_SK: u32 = 4;
+    pub(crate) const TCP_ESTABLISHED: u32 = 5;
+    pub(crate) const EVASIVE_DEVICES: u32 = 6;
+    pub(crate) const SHELL_JOB: u32 = 7;
+    pub(crate) const FILE_LOCKS: u32 = 8;
+    pub(crate) const LOG_LEVEL: u32 = 9;
+    pub(crate) const LOG_FILE: u32 = 10;
+    pub(crate) const PAGE_SERVER: u32 = 11;
+    pub(crate) const NOTIFY_SCRIPTS: u32 = 12;
+    pub(crate) const ROOT: u32 = 13;
+    pub(crate) const PARENT_IMG: u32 = 14;
+    pub(crate) const TRACK_MEM: u32 = 15;
+    pub(crate) const AUTO_DEDUP: u32 = 16;
+    pub(crate) const WORK_DIR_FD: u32 = 17;
+    pub(crate) const LINK_REMAP: u32 = 18;
+    pub(crate) const EXT_MNT: u32 = 23;
+    pub(crate) const MANAGE_CGROUPS: u32 = 24;
+    pub(crate) const CG_ROOT: u32 = 25;
+    pub(crate) const RST_SIBLING: u32 = 26;
+    pub(crate) const INHERIT_FD: u32 = 27;
+    pub(crate) const MANAGE_CGROUPS_MODE: u32 = 34;
+    pub(crate) const EXTERNAL: u32 = 37;
+    pub(crate) const EMPTY_NS: u32 = 38;
+    pub(crate) const JOIN_NS: u32 = 39;
+    pub(crate) const FREEZE_CGROUP: u32 = 44;
+    pub(crate) const TCP_SKIP_IN_FLIGHT: u32 = 46;
+    pub(crate) const LAZY_PAGES: u32 = 48;
+    pub(crate) const ORPHAN_PTS_MASTER: u32 = 50;
+    pub(crate) const CONFIG_FILE: u32 = 51;
+    pub(crate) const LSM_PROFILE: u32 = 53;
+    pub(crate) const LSM_MOUNT_CONTEXT: u32 = 63;
 }
 
 /// Fields of `criu_req`.
@@ -84,29 +84,29 @@ const FEATURES: u32 = 5;
 
 /// A message under construction.
 #[derive(Clone, Debug, Default)]
-pub struct Message(Vec<u8>);
+pub(crate) struct Message(Vec<u8>);
 
 impl Message {
     /// A number, an enum's value or a boolean.
-    pub fn number(&mut self, field: u32, value: u64) {
+    pub(crate) fn number(&mut self, field: u32, value: u64) {
         self.varint(u64::from(field) << 3);
         self.varint(value);
     }
 
     /// A boolean that is set.
-    pub fn flag(&mut self, field: u32, value: bool) {
+    pub(crate) fn flag(&mut self, field: u32, value: bool) {
         if value {
             self.number(field, 1);
         }
     }
 
     /// A text.
-    pub fn text(&mut self, field: u32, value: &str) {
+    pub(crate) fn text(&mut self, field: u32, value: &str) {
         self.bytes(field, value.as_bytes());
     }
 
     /// A message of two texts: `ext_mount_map`, `cgroup_root`, `join_namespace`.
-    pub fn pair(&mut self, field: u32, first: &str, second: &str) {
+    pub(crate) fn pair(&mut self, field: u32, first: &str, second: &str) {
         let mut inner = Self::default();
         inner.text(1, first);
         inner.text(2, second);
@@ -114,7 +114,7 @@ impl Message {
     }
 
     /// A message of a text and a number: `inherit_fd`, `criu_page_server_info`.
-    pub fn named(&mut self, field: u32, text: &str, number: u64) {
+    pub(crate) fn named(&mut self, field: u32, text: &str, number: u64) {
         let mut inner = Self::default();
         inner.text(1, text);
         inner.number(2, number);
@@ -138,7 +138,7 @@ impl Message {
 
 /// A request that is carried out with these options.
 #[must_use]
-pub fn request(kind: Kind, options: &Message) -> Vec<u8> {
+pub(crate) fn request(kind: Kind, options: &Message) -> Vec<u8> {
     let mut request = Message::default();
     request.number(TYPE, kind as u64);
     request.bytes(OPTIONS, &options.0);
@@ -147,7 +147,7 @@ pub fn request(kind: Kind, options: &Message) -> Vec<u8> {
 
 /// A question after which the connection stays; `features` are numbers of fields of `criu_features`.
 #[must_use]
-pub fn question(kind: Kind, features: &[u32]) -> Vec<u8> {
+pub(crate) fn question(kind: Kind, features: &[u32]) -> Vec<u8> {
     let mut request = Message::default();
     request.number(TYPE, kind as u64);
     request.number(KEEP_OPEN, 1);
@@ -161,7 +161,7 @@ pub fn question(kind: Kind, features: &[u32]) -> Vec<u8> {
 
 /// The answer to a notification.
 #[must_use]
-pub fn answer(is_done: bool) -> Vec<u8> {
+pub(crate) fn answer(is_done: bool) -> Vec<u8> {
     let mut request = Message::default();
     request.number(TYPE, Kind::Notify as u64);
     request.number(NOTIFY_SUCCESS, u64::from(is_done));
@@ -170,17 +170,17 @@ pub fn answer(is_done: bool) -> Vec<u8> {
 
 /// What criu said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Response {
+pub(crate) struct Response {
     /// Whether it worked.
-    pub success: bool,
+    pub(crate) success: bool,
     /// The errno of what did not.
-    pub errno: Option<i32>,
+    pub(crate) errno: Option<i32>,
     /// Name and pid of a notification.
-    pub notify: Option<(String, u32)>,
+    pub(crate) notify: Option<(String, u32)>,
     /// Features that are there: numbers of fields of `criu_features`.
-    pub features: Vec<u32>,
+    pub(crate) features: Vec<u32>,
     /// As `major * 10000 + minor * 100 + sublevel`.
-    pub version: Option<u64>,
+    pub(crate) version: Option<u64>,
 }
 
 /// One field: its number and what it holds.
@@ -196,7 +196,7 @@ impl Response {
     ///
     /// # Errors
     /// [`CheckpointError::Malformed`].
-    pub fn parse(bytes: &[u8]) -> Result<Self, CheckpointError> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, CheckpointError> {
         let mut response = Self::default();
         let mut notice = None;
         for (number, value) in fields(bytes)? {

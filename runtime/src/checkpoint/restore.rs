@@ -43,10 +43,10 @@ const DESCRIPTORS_MAX_BYTES: usize = 64 * 1024;
 /// How a container is brought back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub struct RestoreOptions {
-    pub common: Options,
-    pub lsm_profile: Option<String>,
-    pub lsm_mount_context: Option<String>,
+pub(crate) struct RestoreOptions {
+    pub(crate) common: Options,
+    pub(crate) lsm_profile: Option<String>,
+    pub(crate) lsm_mount_context: Option<String>,
 }
 
 /// What criu's notifications change.
@@ -63,7 +63,7 @@ struct Progress<'a> {
 ///
 /// # Errors
 /// [`CheckpointError`]; nothing of the container is left then.
-pub fn restore(
+pub(crate) fn restore(
     request: &CreateRequest<'_>,
     mut spec: Spec,
     options: &RestoreOptions,

@@ -22,7 +22,7 @@ use crate::state::StateError;
 /// A command failed.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum CommandError {
+pub(crate) enum CommandError {
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
@@ -93,13 +93,13 @@ pub enum CommandError {
 impl CommandError {
     /// runc's: 1, but 255 where `exec` itself failed.
     #[must_use]
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         if matches!(self, Self::Exec(_)) { 255 } else { 1 }
     }
 
     /// What the log tells programs of it.
     #[must_use]
-    pub fn facts(&self) -> Facts {
+    pub(crate) fn facts(&self) -> Facts {
         Facts::of(self, self.kind(), self.path())
     }
 

@@ -18,7 +18,7 @@ use crate::state::State;
 /// Why events cannot be told.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum EventsError {
+pub(crate) enum EventsError {
     #[error("duration interval must be greater than 0")]
     NoInterval,
     #[error("container with id {0} is not running")]

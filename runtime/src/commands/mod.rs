@@ -25,7 +25,7 @@ use crate::args::{Command, Invocation};
 use crate::output::Log;
 use crate::sealed::SealError;
 
-pub use error::CommandError;
+pub(crate) use error::CommandError;
 
 /// Says the result of a command.
 fn print(text: &[u8]) -> Result<(), CommandError> {
@@ -37,7 +37,11 @@ fn print(text: &[u8]) -> Result<(), CommandError> {
 ///
 /// # Errors
 /// [`CommandError`].
-pub fn run(invocation: &Invocation, sealed: Result<(), SealError>, log: &Log) -> Result<u8, CommandError> {
+pub(crate) fn run(
+    invocation: &Invocation,
+    sealed: Result<(), SealError>,
+    log: &Log,
+) -> Result<u8, CommandError> {
     log.make()?;
     let root = invocation.globals.root.as_path();
     let made = |verb| {

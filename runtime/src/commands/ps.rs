@@ -13,7 +13,7 @@ use knarr_proto::status::Status;
 /// Why ps(1) could not be asked.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum PsError {
+pub(crate) enum PsError {
     #[error("cannot run ps; install procps, or use --format json")]
     Start { source: std::io::Error },
     #[error("ps failed ({status}): {said}")]

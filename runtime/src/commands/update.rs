@@ -17,7 +17,7 @@ use knarr_proto::status::Status;
 /// Why the limits cannot be updated.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum UpdateError {
+pub(crate) enum UpdateError {
     #[error("invalid value for {flag}: {value:?} is no {what}")]
     Value { flag: &'static str, value: String, what: &'static str },
     #[error("{0}")]

@@ -26,7 +26,7 @@ use crate::sys::Errno;
 /// Why a container could not be made.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum CreateError {
+pub(crate) enum CreateError {
     #[error(transparent)]
     Spec(#[from] SpecError),
     #[error(transparent)]
@@ -102,7 +102,7 @@ pub enum CreateError {
 /// Why a container could not be started.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum StartError {
+pub(crate) enum StartError {
     #[error("cannot start a container that has stopped")]
     Stopped,
     #[error("cannot start an already running container")]

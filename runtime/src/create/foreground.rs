@@ -19,7 +19,7 @@ const COPY_BYTES: usize = 16 * 1024;
 /// Why the process could not be waited for.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot wait for the container's process")]
-pub struct WaitError {
+pub(crate) struct WaitError {
     source: Errno,
 }
 
@@ -31,7 +31,7 @@ impl From<Errno> for WaitError {
 
 /// Signals that are kept for [`Foreground::wait`] from before the process is made.
 #[derive(Debug)]
-pub struct Foreground {
+pub(crate) struct Foreground {
     signals: OwnedFd,
 }
 
@@ -65,7 +65,7 @@ impl Foreground {
     ///
     /// # Errors
     /// [`WaitError`].
-    pub fn begin() -> Result<Self, WaitError> {
+    pub(crate) fn begin() -> Result<Self, WaitError> {
         signal::block(&SignalSet::full());
         Ok(Self { signals: signal::descriptor(&SignalSet::full())? })
     }
@@ -75,7 +75,7 @@ impl Foreground {
     ///
     /// # Errors
     /// [`WaitError`].
-    pub fn wait(
+    pub(crate) fn wait(
         &self,
         process: BorrowedFd<'_>,
         master: Option<&OwnedFd>,

@@ -27,7 +27,7 @@ pub(super) fn make(directory: BorrowedFd<'_>) -> Result<OwnedFd, CreateError> {
 ///
 /// # Errors
 /// [`StartError`].
-pub fn start(root: &Path, state: &State) -> Result<(), StartError> {
+pub(crate) fn start(root: &Path, state: &State) -> Result<(), StartError> {
     let observed = state.observe(root)?;
     match observed.status {
         Status::Created => {}

@@ -4,7 +4,7 @@
 
 mod child;
 mod error;
-pub mod foreground;
+pub(crate) mod foreground;
 mod gate;
 mod id_maps;
 mod inside;
@@ -36,8 +36,8 @@ use crate::spec::{NamespaceKind, Spec};
 use crate::state::{Claim, Process, State, VERSION};
 
 pub(crate) use child::{Birthplace, hide, inherited};
-pub use error::{CreateError, StartError};
-pub use gate::start;
+pub(crate) use error::{CreateError, StartError};
+pub(crate) use gate::start;
 pub(crate) use inside::{fork_between, or_brought};
 pub(crate) use serve::{Served, await_execution};
 pub(crate) use undo::Child;
@@ -49,23 +49,23 @@ const UNBOUND: &str = "Creating a rootless container with no cgroup and no priva
 
 /// What to create.
 #[derive(Debug)]
-pub struct CreateRequest<'a> {
+pub(crate) struct CreateRequest<'a> {
     /// The container's id.
-    pub id: &'a ContainerId,
+    pub(crate) id: &'a ContainerId,
     /// `--root`.
-    pub root: &'a Path,
+    pub(crate) root: &'a Path,
     /// What is to be made a container of.
-    pub bundle: &'a Bundle,
+    pub(crate) bundle: &'a Bundle,
     /// What is true of the host.
-    pub host: &'a Host,
+    pub(crate) host: &'a Host,
     /// Who makes the cgroups.
-    pub driver: Driver,
+    pub(crate) driver: Driver,
     /// The other flags.
-    pub options: Options,
+    pub(crate) options: Options,
     /// Whether the container waits for `start`.
-    pub start: Start,
+    pub(crate) start: Start,
     /// Where `--debug` tells how it goes.
-    pub log: &'a Log,
+    pub(crate) log: &'a Log,
 }
 
 impl CreateRequest<'_> {
@@ -76,11 +76,11 @@ impl CreateRequest<'_> {
 
 /// A bundle and its configuration, read once.
 #[derive(Debug)]
-pub struct Bundle {
+pub(crate) struct Bundle {
     /// Its directory, absolute.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// config.json as it stands there.
-    pub text: Vec<u8>,
+    pub(crate) text: Vec<u8>,
 }
 
 impl Bundle {
@@ -88,7 +88,7 @@ impl Bundle {
     ///
     /// # Errors
     /// [`CreateError::Spec`].
-    pub fn read(path: PathBuf) -> Result<(Self, Spec), CreateError> {
+    pub(crate) fn read(path: PathBuf) -> Result<(Self, Spec), CreateError> {
         let (spec, text) = Spec::read(&path)?;
         Ok((Self { path, text }, spec))
     }
@@ -96,26 +96,26 @@ impl Bundle {
 
 /// Flags of `create`.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub(crate) struct Options {
     /// Gets the terminal's master; absolute.
-    pub console_socket: Option<PathBuf>,
+    pub(crate) console_socket: Option<PathBuf>,
     /// Gets a pidfd; absolute.
-    pub pidfd_socket: Option<PathBuf>,
+    pub(crate) pidfd_socket: Option<PathBuf>,
     /// Gets the pid; absolute.
-    pub pid_file: Option<PathBuf>,
+    pub(crate) pid_file: Option<PathBuf>,
     /// Move the root instead of pivoting.
-    pub no_pivot: bool,
+    pub(crate) no_pivot: bool,
     /// Stay in the caller's session keyring.
-    pub no_new_keyring: bool,
+    pub(crate) no_new_keyring: bool,
     /// Descriptors from 3 on to pass on.
-    pub preserve_fds: u32,
+    pub(crate) preserve_fds: u32,
     /// Gets the container's notifications.
-    pub notify: Option<Watcher>,
+    pub(crate) notify: Option<Watcher>,
 }
 
 /// When the user's program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+pub(crate) enum Start {
     /// At once (`run`).
     AtOnce,
     /// When `start` asks for it.
@@ -124,17 +124,17 @@ pub enum Start {
 
 /// A container that was made.
 #[derive(Debug)]
-pub struct Created {
+pub(crate) struct Created {
     /// Its first process.
-    pub pid: u32,
+    pub(crate) pid: u32,
     /// The same, for ever.
-    pub pidfd: OwnedFd,
+    pub(crate) pidfd: OwnedFd,
     /// The terminal's master, when no console socket took it.
-    pub master: Option<OwnedFd>,
+    pub(crate) master: Option<OwnedFd>,
     /// Where it says that it is ready, when it runs and somebody wants to know.
-    pub notify: Option<Notify>,
+    pub(crate) notify: Option<Notify>,
     /// What the plan ignored.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Everything that was decided before the host is touched.
@@ -152,7 +152,7 @@ pub(crate) struct Decided {
 ///
 /// # Errors
 /// [`CreateError`]; nothing of the container is left then.
-pub fn create(request: &CreateRequest<'_>, mut spec: Spec) -> Result<Created, CreateError> {
+pub(crate) fn create(request: &CreateRequest<'_>, mut spec: Spec) -> Result<Created, CreateError> {
     if request.options.notify.is_some() {
         notify::show(&mut spec, &request.root.join(request.id.as_str()));
     }

@@ -11,7 +11,7 @@ use crate::output::{Chain, facts};
 /// What the child was at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Namespaces and cgroups.
     Isolate,
     /// Mounts, devices, kernel settings, pivot_root.
@@ -28,21 +28,21 @@ pub enum Phase {
 
 /// An error chain that crossed a process border.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// What the child was at.
-    pub phase: Phase,
+    pub(crate) phase: Phase,
     /// Messages from the outermost to the cause.
-    pub chain: Vec<String>,
+    pub(crate) chain: Vec<String>,
     /// The kernel's error number, if that is the cause.
-    pub errno: Option<i32>,
+    pub(crate) errno: Option<i32>,
     /// What it is about: a path in the container, mostly.
-    pub path: Option<String>,
+    pub(crate) path: Option<String>,
 }
 
 impl Failure {
     /// Describes `error` and its causes.
     #[must_use]
-    pub fn new(phase: Phase, error: &(dyn Error + 'static), path: Option<String>) -> Self {
+    pub(crate) fn new(phase: Phase, error: &(dyn Error + 'static), path: Option<String>) -> Self {
         let mut errno = None;
         let mut next = Some(error);
         while let Some(link) = next {

@@ -29,7 +29,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 
 use crate::sys::{Errno, message};
 
-pub use failure::{Failure, Phase};
+pub(crate) use failure::{Failure, Phase};
 
 /// A failure's texts are cut to this; paths are at most 4 KiB, and a chain has a few of them.
 const MESSAGE_MAX_BYTES: usize = 16 * 1024;
@@ -47,7 +47,7 @@ mod tag {
 
 /// What the child says.
 #[derive(Debug)]
-pub enum Message {
+pub(crate) enum Message {
     /// The mounts are there, the root not yet entered: run prestart and createRuntime hooks.
     Hooks,
     /// The terminal's master.
@@ -66,7 +66,7 @@ pub enum Message {
 
 /// Why the channel failed.
 #[derive(Debug, thiserror::Error)]
-pub enum ChannelError {
+pub(crate) enum ChannelError {
     /// socketpair, send or receive.
     #[error("the channel between knarr-runtime and the container's first process failed")]
     Socket {
@@ -87,7 +87,7 @@ pub enum ChannelError {
 /// Why the creator gave no source.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum FetchError {
+pub(crate) enum FetchError {
     #[error(transparent)]
     Channel(#[from] ChannelError),
     #[error("opened from outside of the container")]
@@ -96,17 +96,17 @@ pub enum FetchError {
 
 /// The creator's end.
 #[derive(Debug)]
-pub struct CreatorEnd(OwnedFd);
+pub(crate) struct CreatorEnd(OwnedFd);
 
 /// The child's end.
 #[derive(Debug)]
-pub struct ChildEnd(OwnedFd);
+pub(crate) struct ChildEnd(OwnedFd);
 
 /// Makes the channel.
 ///
 /// # Errors
 /// [`ChannelError::Socket`].
-pub fn channel() -> Result<(CreatorEnd, ChildEnd), ChannelError> {
+pub(crate) fn channel() -> Result<(CreatorEnd, ChildEnd), ChannelError> {
     let (ours, childs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         .map_err(|source| ChannelError::Socket { source })?;
     Ok((CreatorEnd(ours), ChildEnd(childs)))
@@ -117,7 +117,7 @@ impl CreatorEnd {
     ///
     /// # Errors
     /// [`ChannelError`]; [`ChannelError::Died`] when nobody listens.
-    pub fn go(&self) -> Result<(), ChannelError> {
+    pub(crate) fn go(&self) -> Result<(), ChannelError> {
         match send(&self.0, &[tag::GO], SendFlags::NOSIGNAL) {
             Ok(_) => Ok(()),
             Err(Errno::PIPE | Errno::CONNRESET) => Err(ChannelError::Died),
@@ -129,7 +129,7 @@ impl CreatorEnd {
     ///
     /// # Errors
     /// [`ChannelError`].
-    pub fn receive(&self) -> Result<Message, ChannelError> {
+    pub(crate) fn receive(&self) -> Result<Message, ChannelError> {
         let (bytes, descriptor) = receive(self.0.as_fd())?;
         if let Some(failure) = Failure::of_message(&bytes) {
             return failure.map(Message::Failure);
@@ -151,7 +151,7 @@ impl CreatorEnd {
     ///
     /// # Errors
     /// [`ChannelError`].
-    pub fn give(&self, answer: Result<BorrowedFd<'_>, &Failure>) -> Result<(), ChannelError> {
+    pub(crate) fn give(&self, answer: Result<BorrowedFd<'_>, &Failure>) -> Result<(), ChannelError> {
         match answer {
             Ok(descriptor) => say(self.0.as_fd(), &[tag::FETCH], Some(descriptor)),
             Err(failure) => say(self.0.as_fd(), &failure.to_bytes(), None),
@@ -164,7 +164,7 @@ impl ChildEnd {
     ///
     /// # Errors
     /// [`ChannelError`]; [`ChannelError::CreatorGone`] when it never will.
-    pub fn wait_go(&self) -> Result<(), ChannelError> {
+    pub(crate) fn wait_go(&self) -> Result<(), ChannelError> {
         let mut byte = [0_u8];
         match retry_on_intr(|| rustix::io::read(&self.0, &mut byte[..])) {
             Ok(1) if byte == [tag::GO] => Ok(()),
@@ -178,7 +178,7 @@ impl ChildEnd {
     ///
     /// # Errors
     /// [`ChannelError`].
-    pub fn hooks(&self) -> Result<(), ChannelError> {
+    pub(crate) fn hooks(&self) -> Result<(), ChannelError> {
         self.say(&[tag::HOOKS], None)?;
         self.wait_go()
     }
@@ -187,7 +187,7 @@ impl ChildEnd {
     ///
     /// # Errors
     /// [`ChannelError`].
-    pub fn console(&self, master: BorrowedFd<'_>) -> Result<(), ChannelError> {
+    pub(crate) fn console(&self, master: BorrowedFd<'_>) -> Result<(), ChannelError> {
         self.say(&[tag::CONSOLE], Some(master))
     }
 
@@ -196,7 +196,7 @@ impl ChildEnd {
     ///
     /// # Errors
     /// [`ChannelError`].
-    pub fn listener(&self, notify: BorrowedFd<'_>) -> Result<(), ChannelError> {
+    pub(crate) fn listener(&self, notify: BorrowedFd<'_>) -> Result<(), ChannelError> {
         let mut bytes = [tag::LISTENER, 0, 0, 0, 0];
         bytes[1..].copy_from_slice(&notify.as_raw_fd().to_ne_bytes());
         self.say(&bytes, None)?;
@@ -207,7 +207,7 @@ impl ChildEnd {
     ///
     /// # Errors
     /// [`FetchError`].
-    pub fn fetch(&self, index: usize) -> Result<OwnedFd, FetchError> {
+    pub(crate) fn fetch(&self, index: usize) -> Result<OwnedFd, FetchError> {
         let mut bytes = vec![tag::FETCH];
         bytes.extend(index.to_ne_bytes());
         self.say(&bytes, None)?;
@@ -226,13 +226,13 @@ impl ChildEnd {
     ///
     /// # Errors
     /// [`ChannelError`].
-    pub fn ready(&self) -> Result<(), ChannelError> {
+    pub(crate) fn ready(&self) -> Result<(), ChannelError> {
         self.say(&[tag::READY], None)?;
         self.wait_go()
     }
 
     /// Reports a failure. False when nobody listens any more.
-    pub fn fail(&self, failure: &Failure) -> bool {
+    pub(crate) fn fail(&self, failure: &Failure) -> bool {
         let bytes = failure.to_bytes();
         bytes.len() <= MESSAGE_MAX_BYTES && self.say(&bytes, None).is_ok()
     }

@@ -20,7 +20,7 @@ const OUTPUT_MAX_BYTES: usize = 4096;
 
 /// How a hook failed.
 #[derive(Debug, thiserror::Error)]
-pub enum HookFailure {
+pub(crate) enum HookFailure {
     /// It could not be started.
     #[error("cannot start {path:?}")]
     Start {
@@ -57,11 +57,11 @@ pub enum HookFailure {
 
 /// The beginning of what a hook wrote.
 #[derive(Debug)]
-pub struct Output {
+pub(crate) struct Output {
     /// Of its stdout.
-    pub stdout: String,
+    pub(crate) stdout: String,
     /// Of its stderr.
-    pub stderr: String,
+    pub(crate) stderr: String,
 }
 
 /// Go's words for the signals that end programs.

@@ -17,11 +17,11 @@ use std::time::Duration;
 use crate::output::{Chain, Log};
 use crate::spec::{Hook, Hooks};
 
-pub use call::HookFailure;
+pub(crate) use call::HookFailure;
 
 /// The six places, in the order of a container's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HookKind {
+pub(crate) enum HookKind {
     /// Runtime namespace, during create; deprecated.
     Prestart,
     /// Runtime namespace, during create, right after `prestart`.
@@ -38,7 +38,7 @@ pub enum HookKind {
 
 impl HookKind {
     /// Every place.
-    pub const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Prestart,
         Self::CreateRuntime,
         Self::CreateContainer,
@@ -49,7 +49,7 @@ impl HookKind {
 
     /// The field of `hooks`.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Prestart => "prestart",
             Self::CreateRuntime => "createRuntime",
@@ -62,7 +62,7 @@ impl HookKind {
 
     /// The hooks of this place, in calling order.
     #[must_use]
-    pub fn among(self, hooks: &Hooks) -> &[Hook] {
+    pub(crate) fn among(self, hooks: &Hooks) -> &[Hook] {
         match self {
             Self::Prestart => &hooks.prestart,
             Self::CreateRuntime => &hooks.create_runtime,
@@ -76,7 +76,7 @@ impl HookKind {
 
 /// Why a hook cannot be called, or failed. The text is runc's: callers look for `error running <kind> hook #<n>`.
 #[derive(Debug, thiserror::Error)]
-pub enum HookError {
+pub(crate) enum HookError {
     /// The path is not absolute.
     #[error("hooks.{kind}[{index}].path: {path:?} is not an absolute path")]
     Path {
@@ -123,7 +123,7 @@ pub enum HookError {
 ///
 /// # Errors
 /// [`HookError`], of the first that is wrong.
-pub fn check(hooks: &Hooks) -> Result<(), HookError> {
+pub(crate) fn check(hooks: &Hooks) -> Result<(), HookError> {
     for kind in HookKind::ALL {
         for (index, hook) in kind.among(hooks).iter().enumerate() {
             check_one(kind.name(), index, hook)?;
@@ -152,13 +152,18 @@ fn check_one(kind: &'static str, index: usize, hook: &Hook) -> Result<(), HookEr
 ///
 /// # Errors
 /// [`HookError::Failed`].
-pub fn run(kind: HookKind, hooks: &Hooks, state: &[u8], directory: Option<&Path>) -> Result<(), HookError> {
+pub(crate) fn run(
+    kind: HookKind,
+    hooks: &Hooks,
+    state: &[u8],
+    directory: Option<&Path>,
+) -> Result<(), HookError> {
     let mut hooks = kind.among(hooks).iter().enumerate();
     hooks.try_for_each(|(index, hook)| run_one((kind, index), hook, state, directory))
 }
 
 /// Calls all poststop hooks: no container is left to end, so that the specification has failures logged.
-pub fn run_poststop(hooks: &Hooks, state: &[u8], directory: &Path, log: &Log) {
+pub(crate) fn run_poststop(hooks: &Hooks, state: &[u8], directory: &Path, log: &Log) {
     for (index, hook) in hooks.poststop.iter().enumerate() {
         if let Err(error) = run_one((HookKind::Poststop, index), hook, state, Some(directory)) {
             log.warning(&Chain(&error).to_string());

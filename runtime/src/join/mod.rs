@@ -24,45 +24,45 @@ use crate::spec::{self, Linux, Namespace, NamespaceKind, Spec, SpecError};
 use crate::state::{State, StateError};
 use crate::sys::file::open_directory;
 use crate::sys::{Errno, pidfd};
-pub use sub_cgroups::SubCgroupError;
+pub(crate) use sub_cgroups::SubCgroupError;
 use sub_cgroups::SubCgroups;
 
 /// What to run where.
 #[derive(Debug)]
-pub struct ExecRequest<'a> {
+pub(crate) struct ExecRequest<'a> {
     /// `--root`.
-    pub root: &'a Path,
+    pub(crate) root: &'a Path,
     /// The container.
-    pub state: &'a State,
+    pub(crate) state: &'a State,
     /// The container's configuration.
-    pub spec: &'a Spec,
+    pub(crate) spec: &'a Spec,
     /// The process.
-    pub process: &'a spec::Process,
+    pub(crate) process: &'a spec::Process,
     /// Flags shared with `create`.
-    pub options: Options,
+    pub(crate) options: Options,
     /// `[controllers:]path` below the container's cgroup.
-    pub cgroups: &'a [String],
+    pub(crate) cgroups: &'a [String],
     /// Also in a paused container, where it hangs until the container goes on.
-    pub ignore_paused: bool,
+    pub(crate) ignore_paused: bool,
     /// Where `--debug` tells how it goes.
-    pub log: &'a Log,
+    pub(crate) log: &'a Log,
 }
 
 /// A process that runs the user's program.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     /// The process.
-    pub pidfd: OwnedFd,
+    pub(crate) pidfd: OwnedFd,
     /// The terminal's master, when no console socket took it.
-    pub master: Option<OwnedFd>,
+    pub(crate) master: Option<OwnedFd>,
     /// What was ignored.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Why the process does not run.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum ExecError {
+pub(crate) enum ExecError {
     #[error("cannot exec in a stopped container")]
     Stopped,
     #[error("cannot exec in a paused container (use --ignore-paused to override)")]
@@ -147,7 +147,7 @@ fn decide(request: &ExecRequest<'_>, init: BorrowedFd<'_>) -> Result<Decided, Ex
 ///
 /// # Errors
 /// [`ExecError`]; the process is gone then.
-pub fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
+pub(crate) fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
     match request.state.observe(request.root)?.status {
         Status::Stopped | Status::Creating => return Err(ExecError::Stopped),
         Status::Paused if !request.ignore_paused => return Err(ExecError::Paused),

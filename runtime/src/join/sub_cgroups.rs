@@ -5,7 +5,7 @@ use crate::cgroup::{CgroupPath, CgroupPaths};
 /// Why `--cgroup` cannot be followed; the texts are runc's.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum SubCgroupError {
+pub(crate) enum SubCgroupError {
     #[error("invalid --cgroup argument: {0} (empty <controller> prefix)")]
     EmptyController(String),
     #[error("invalid --cgroup argument(s): controller {0} specified multiple times")]

@@ -31,7 +31,7 @@ const ADDRESS_HEADER_BYTES: usize = 8;
 /// Why an interface is not in the container.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum NetworkError {
+pub(crate) enum NetworkError {
     #[error("link not found for interface {name} on runtime namespace")]
     NotFound { name: String, source: Errno },
     #[error(
@@ -69,7 +69,7 @@ struct Movable<'a> {
 ///
 /// # Errors
 /// [`NetworkError`]; those that were moved go with the container.
-pub fn move_devices(plan: &Plan, container: BorrowedFd<'_>) -> Result<(), NetworkError> {
+pub(crate) fn move_devices(plan: &Plan, container: BorrowedFd<'_>) -> Result<(), NetworkError> {
     let devices = &plan.net_devices;
     if devices.is_empty() {
         return Ok(());

@@ -11,25 +11,25 @@ use crate::handshake::{Failure, Phase};
 
 /// The facts of one error; what is not known is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// The kind of failure, in the words of gRPC's codes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<&'static str>,
+    pub(crate) kind: Option<&'static str>,
     /// What the container's process was at, when it failed there.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub phase: Option<Phase>,
+    pub(crate) phase: Option<Phase>,
     /// The kernel's error number.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub errno: Option<i32>,
+    pub(crate) errno: Option<i32>,
     /// The file, field or directory that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
+    pub(crate) path: Option<String>,
 }
 
 impl Facts {
     /// The facts that the chain of causes holds; `kind` and `path` are what its maker knows, if anything.
     #[must_use]
-    pub fn of(error: &(dyn Error + 'static), kind: Option<Kind>, path: Option<String>) -> Self {
+    pub(crate) fn of(error: &(dyn Error + 'static), kind: Option<Kind>, path: Option<String>) -> Self {
         let mut facts = Self { kind: None, phase: None, errno: None, path };
         let mut next = Some(error);
         while let Some(error) = next {

@@ -16,7 +16,7 @@ use crate::args::{Globals, LogFormat};
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Level {
+pub(crate) enum Level {
     /// How it went, with `--debug` only.
     Debug,
     /// Done, but not as asked.
@@ -47,14 +47,14 @@ impl Level {
 /// The log that was asked for cannot be had.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to the log {path}")]
-pub struct LogError {
+pub(crate) struct LogError {
     path: PathBuf,
     source: io::Error,
 }
 
 /// Where lines go.
 #[derive(Clone, Debug, Default)]
-pub struct Log {
+pub(crate) struct Log {
     file: Option<PathBuf>,
     format: LogFormat,
     is_debug: bool,
@@ -72,7 +72,7 @@ struct Line<'a> {
 impl Log {
     /// The log that the command line asks for.
     #[must_use]
-    pub fn new(globals: &Globals) -> Self {
+    pub(crate) fn new(globals: &Globals) -> Self {
         Self { file: globals.log.clone(), format: globals.log_format, is_debug: globals.debug }
     }
 
@@ -81,7 +81,7 @@ impl Log {
     ///
     /// # Errors
     /// [`LogError`].
-    pub fn make(&self) -> Result<(), LogError> {
+    pub(crate) fn make(&self) -> Result<(), LogError> {
         match &self.file {
             Some(path) if path.metadata().is_ok_and(|found| !found.is_file()) => Ok(()),
             Some(path) => append(path, ""),
@@ -90,7 +90,7 @@ impl Log {
     }
 
     /// Says why the program fails; programs that read JSON get the facts as fields of their own.
-    pub fn error(&self, error: &(dyn Error + 'static), facts: &Facts) {
+    pub(crate) fn error(&self, error: &(dyn Error + 'static), facts: &Facts) {
         let message = format!("{}{}", Chain(error), refusals::explain(facts.errno));
         if self.line(Level::Error, &message, facts) {
             to_stderr(&message);
@@ -98,12 +98,12 @@ impl Log {
     }
 
     /// Says what was done otherwise than asked.
-    pub fn warning(&self, message: &str) {
+    pub(crate) fn warning(&self, message: &str) {
         self.line(Level::Warning, message, &Facts::default());
     }
 
     /// Says how it goes.
-    pub fn debug(&self, message: &str) {
+    pub(crate) fn debug(&self, message: &str) {
         if self.is_debug {
             self.line(Level::Debug, message, &Facts::default());
         }

@@ -6,27 +6,27 @@
 //! - [`time`]: RFC 3339
 #![forbid(unsafe_code)]
 
-pub mod facts;
-pub mod log;
+pub(crate) mod facts;
+pub(crate) mod log;
 mod refusals;
-pub mod time;
+pub(crate) mod time;
 
 use std::error::Error;
 use std::fmt;
 
 use rustix::io::Errno;
 
-pub use facts::Facts;
-pub use log::{Level, Log, LogError};
+pub(crate) use facts::Facts;
+pub(crate) use log::{Log, LogError};
 
 /// An error followed by its causes, `a: b: c`.
 #[derive(Clone, Copy, Debug)]
-pub struct Chain<'a>(pub &'a (dyn Error + 'static));
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn Error + 'static));
 
 impl Chain<'_> {
     /// The text of each.
     #[must_use]
-    pub fn texts(self) -> Vec<String> {
+    pub(crate) fn texts(self) -> Vec<String> {
         std::iter::successors(Some(self.0), |&error| error.source())
             .map(|error| Reworded(error).to_string())
             .collect()

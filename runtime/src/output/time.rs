@@ -7,14 +7,14 @@ const DAY: u64 = 86_400;
 
 /// Now, with nanoseconds, without trailing zeros: Go's RFC3339Nano.
 #[must_use]
-pub fn now_nanos() -> String {
+pub(crate) fn now_nanos() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     rfc3339(since.as_secs(), Some(since.subsec_nanos()))
 }
 
 /// Now, in whole seconds.
 #[must_use]
-pub fn now_seconds() -> String {
+pub(crate) fn now_seconds() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     rfc3339(since.as_secs(), None)
 }

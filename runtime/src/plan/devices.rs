@@ -6,21 +6,21 @@ use crate::spec::{self, DeviceKind};
 
 /// A device node.
 #[derive(Clone, Debug)]
-pub struct Device {
+pub(crate) struct Device {
     /// Path below the root, without leading slash.
-    pub path: String,
+    pub(crate) path: String,
     /// Kind of node.
-    pub kind: DeviceKind,
+    pub(crate) kind: DeviceKind,
     /// Major number.
-    pub major: u32,
+    pub(crate) major: u32,
     /// Minor number.
-    pub minor: u32,
+    pub(crate) minor: u32,
     /// Permission bits.
-    pub mode: u32,
+    pub(crate) mode: u32,
     /// Owner inside the container.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// Group inside the container.
-    pub gid: u32,
+    pub(crate) gid: u32,
 }
 
 /// runtime-spec, "Default Devices"; /dev/console and /dev/ptmx are made with the terminal.

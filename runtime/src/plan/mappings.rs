@@ -35,7 +35,7 @@ pub(super) fn check(field: &'static str, mappings: &[IdMapping]) -> Result<(), P
 
 /// A map as /proc/PID/uid_map and gid_map have it.
 #[must_use]
-pub fn text(mappings: &[IdMapping]) -> String {
+pub(crate) fn text(mappings: &[IdMapping]) -> String {
     mappings
         .iter()
         .map(|range| format!("{} {} {}\n", range.container_id, range.host_id, range.size))
@@ -44,7 +44,7 @@ pub fn text(mappings: &[IdMapping]) -> String {
 
 /// The host's id of a container's, if it has one.
 #[must_use]
-pub fn host_id(mappings: &[IdMapping], id: u32) -> Option<u32> {
+pub(crate) fn host_id(mappings: &[IdMapping], id: u32) -> Option<u32> {
     mappings
         .iter()
         .find(|range| id >= range.container_id && id - range.container_id < range.size)

@@ -7,23 +7,23 @@
 //! - [`sysctls`]: its own kernel settings;  [`net_devices`]: interfaces that it gets
 #![forbid(unsafe_code)]
 
-pub mod devices;
-pub mod mappings;
-pub mod mounts;
-pub mod namespaces;
-pub mod net_devices;
-pub mod options;
-pub mod process;
+pub(crate) mod devices;
+pub(crate) mod mappings;
+pub(crate) mod mounts;
+pub(crate) mod namespaces;
+pub(crate) mod net_devices;
+pub(crate) mod options;
+pub(crate) mod process;
 #[cfg(test)]
 mod properties;
-pub mod sysctls;
+pub(crate) mod sysctls;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-pub use namespaces::Namespaces;
-pub use net_devices::NetDevice;
-pub use process::Process;
+pub(crate) use namespaces::Namespaces;
+pub(crate) use net_devices::NetDevice;
+pub(crate) use process::Process;
 
 use crate::spec::{IdMapping, NamespaceKind, Spec};
 use crate::sys::mount::Reach;
@@ -41,61 +41,61 @@ const SECOND_NANOS: u32 = 1_000_000_000;
 
 /// A container as it will be made.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Namespaces to make and to join.
-    pub namespaces: Namespaces,
+    pub(crate) namespaces: Namespaces,
     /// The ids of its user namespace, when it makes one.
-    pub ids: Option<Ids>,
+    pub(crate) ids: Option<Ids>,
     /// Its root.
-    pub root: Root,
+    pub(crate) root: Root,
     /// Its host name; empty leaves it.
-    pub hostname: String,
+    pub(crate) hostname: String,
     /// Its NIS domain name; empty leaves it.
-    pub domainname: String,
+    pub(crate) domainname: String,
     /// Its kernel settings.
-    pub sysctls: Vec<Sysctl>,
+    pub(crate) sysctls: Vec<Sysctl>,
     /// Text for /proc/self/timens_offsets; empty leaves it.
-    pub time_offsets: String,
+    pub(crate) time_offsets: String,
     /// Interfaces of the host that become its own.
-    pub net_devices: Vec<NetDevice>,
+    pub(crate) net_devices: Vec<NetDevice>,
     /// Its first process.
-    pub process: Process,
+    pub(crate) process: Process,
     /// What was ignored, to be logged.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Maps of a user namespace.
 #[derive(Clone, Debug)]
-pub struct Ids {
+pub(crate) struct Ids {
     /// Users.
-    pub users: Vec<IdMapping>,
+    pub(crate) users: Vec<IdMapping>,
     /// Groups.
-    pub groups: Vec<IdMapping>,
+    pub(crate) groups: Vec<IdMapping>,
 }
 
 /// The container's view of files.
 #[derive(Clone, Debug)]
-pub struct Root {
+pub(crate) struct Root {
     /// Absolute path on the host.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Whether it cannot be written to.
-    pub is_readonly: bool,
+    pub(crate) is_readonly: bool,
     /// `MS_*` propagation of the root mount and how far; none is the default, private to the container.
-    pub propagation: Option<(u64, Reach)>,
+    pub(crate) propagation: Option<(u64, Reach)>,
     /// Mounts in order.
-    pub mounts: Vec<Mount>,
+    pub(crate) mounts: Vec<Mount>,
     /// What /dev is filled with; none when it is bound from elsewhere.
-    pub devices: Option<Vec<devices::Device>>,
+    pub(crate) devices: Option<Vec<devices::Device>>,
     /// Paths that cannot be read, below the root.
-    pub masked: Vec<String>,
+    pub(crate) masked: Vec<String>,
     /// Paths that cannot be written, below the root.
-    pub readonly: Vec<String>,
+    pub(crate) readonly: Vec<String>,
 }
 
 /// Why a configuration cannot be carried out. Where runc has a text for it, it is runc's.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum PlanError {
+pub(crate) enum PlanError {
     #[error("config.json: root.path must be set")]
     NoRoot,
     #[error("process property must not be empty")]
@@ -189,7 +189,7 @@ impl Plan {
     ///
     /// # Errors
     /// [`PlanError`], which names the field.
-    pub fn new(spec: &Spec, bundle: &Path) -> Result<Self, PlanError> {
+    pub(crate) fn new(spec: &Spec, bundle: &Path) -> Result<Self, PlanError> {
         let mut warnings = Vec::new();
         let linux = &spec.linux;
         let namespaces = Namespaces::plan(linux)?;

@@ -28,33 +28,33 @@ const BELOW_PROC: [&str; 11] = [
 
 /// One mount.
 #[derive(Clone, Debug)]
-pub struct Mount {
+pub(crate) struct Mount {
     /// Where, without leading slash or dots: always below the root.
-    pub destination: String,
+    pub(crate) destination: String,
     /// What.
-    pub kind: MountKind,
+    pub(crate) kind: MountKind,
     /// `MOUNT_ATTR_*` of this mount.
-    pub attributes: Attributes,
+    pub(crate) attributes: Attributes,
     /// `MOUNT_ATTR_*` of this mount and those below it.
-    pub recursive: Attributes,
+    pub(crate) recursive: Attributes,
     /// `MS_*` propagation and how far, in order.
-    pub propagation: Vec<(u64, Reach)>,
+    pub(crate) propagation: Vec<(u64, Reach)>,
     /// Mapping of ids, when it has its own.
-    pub id_map: Option<IdMap>,
+    pub(crate) id_map: Option<IdMap>,
 }
 
 /// `MOUNT_ATTR_*` flags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Attributes {
+pub(crate) struct Attributes {
     /// To set.
-    pub set: u64,
+    pub(crate) set: u64,
     /// To clear before.
-    pub clear: u64,
+    pub(crate) clear: u64,
 }
 
 /// What a mount shows.
 #[derive(Clone, Debug)]
-pub enum MountKind {
+pub(crate) enum MountKind {
     /// A filesystem of its own.
     Filesystem(Filesystem),
     /// A part of the host's tree.
@@ -72,37 +72,37 @@ pub enum MountKind {
 
 /// A filesystem to make.
 #[derive(Clone, Debug)]
-pub struct Filesystem {
+pub(crate) struct Filesystem {
     /// Its type.
-    pub kind: String,
+    pub(crate) kind: String,
     /// Its device or name.
-    pub source: String,
+    pub(crate) source: String,
     /// Options of the driver.
-    pub data: Vec<(String, Option<String>)>,
+    pub(crate) data: Vec<(String, Option<String>)>,
     /// Copy what it hides into it (tmpfs).
-    pub copies_up: bool,
+    pub(crate) copies_up: bool,
 }
 
 impl Filesystem {
     /// One that has no device; mountinfo shows its type in that place.
     #[must_use]
-    pub fn without_device(kind: &str, data: Vec<(String, Option<String>)>) -> Self {
+    pub(crate) fn without_device(kind: &str, data: Vec<(String, Option<String>)>) -> Self {
         Self { kind: kind.to_owned(), source: kind.to_owned(), data, copies_up: false }
     }
 }
 
 /// An id-mapped mount.
 #[derive(Clone, Debug)]
-pub struct IdMap {
+pub(crate) struct IdMap {
     /// Which ids.
-    pub source: IdSource,
+    pub(crate) source: IdSource,
     /// With the mounts below it.
-    pub reach: Reach,
+    pub(crate) reach: Reach,
 }
 
 /// Where an id-mapped mount has its map from.
 #[derive(Clone, Debug)]
-pub enum IdSource {
+pub(crate) enum IdSource {
     /// The container's user namespace.
     Container,
     /// Its own.
@@ -142,7 +142,7 @@ impl Attributes {
     /// With the field of access time modes cleared whole or not at all, as mount_setattr(2) wants it; whole for
     /// recursive words, which know no mode that was there before.
     #[must_use]
-    pub fn whole(self, reach: Reach) -> Self {
+    pub(crate) fn whole(self, reach: Reach) -> Self {
         let modes = self.clear & libc::MOUNT_ATTR__ATIME;
         let clear = match (modes, reach) {
             (0, _) => self.clear,
@@ -154,7 +154,7 @@ impl Attributes {
 
     /// Nothing to do.
     #[must_use]
-    pub fn is_empty(self) -> bool {
+    pub(crate) fn is_empty(self) -> bool {
         self == Self::default()
     }
 }

@@ -7,11 +7,11 @@ use crate::spec::{Linux, NamespaceKind};
 
 /// The namespaces of the container; what is in neither list is shared with the caller.
 #[derive(Clone, Debug, Default)]
-pub struct Namespaces {
+pub(crate) struct Namespaces {
     /// To make.
     new: Vec<NamespaceKind>,
     /// To join, the user namespace first: it gives the rights over the others.
-    pub join: Vec<(NamespaceKind, PathBuf)>,
+    pub(crate) join: Vec<(NamespaceKind, PathBuf)>,
 }
 
 impl Namespaces {
@@ -38,25 +38,25 @@ impl Namespaces {
 
     /// Whether the container has its own, made or joined.
     #[must_use]
-    pub fn has(&self, kind: NamespaceKind) -> bool {
+    pub(crate) fn has(&self, kind: NamespaceKind) -> bool {
         self.makes(kind) || self.joins(kind)
     }
 
     /// Whether it is made.
     #[must_use]
-    pub fn makes(&self, kind: NamespaceKind) -> bool {
+    pub(crate) fn makes(&self, kind: NamespaceKind) -> bool {
         self.new.contains(&kind)
     }
 
     /// Whether it is joined.
     #[must_use]
-    pub fn joins(&self, kind: NamespaceKind) -> bool {
+    pub(crate) fn joins(&self, kind: NamespaceKind) -> bool {
         self.joined(kind).is_some()
     }
 
     /// The path of the one that is joined.
     #[must_use]
-    pub fn joined(&self, kind: NamespaceKind) -> Option<&Path> {
+    pub(crate) fn joined(&self, kind: NamespaceKind) -> Option<&Path> {
         self.join.iter().find(|(joined, _)| *joined == kind).map(|(_, path)| path.as_path())
     }
 
@@ -64,7 +64,7 @@ impl Namespaces {
     /// namespace is not among them, because its root is where its maker is, so that the child makes it from inside its
     /// cgroup; nor the time namespace, whose offsets can be set only before anybody is inside.
     #[must_use]
-    pub fn clone_flags(&self) -> u64 {
+    pub(crate) fn clone_flags(&self) -> u64 {
         let late = [NamespaceKind::Cgroup, NamespaceKind::Time];
         let builds = (!self.has(NamespaceKind::Mount)).then_some(NamespaceKind::Mount);
         self.new
@@ -78,7 +78,7 @@ impl Namespaces {
 
 /// The kernel's flag for a kind.
 #[must_use]
-pub fn flag(kind: NamespaceKind) -> i32 {
+pub(crate) fn flag(kind: NamespaceKind) -> i32 {
     match kind {
         NamespaceKind::Pid => libc::CLONE_NEWPID,
         NamespaceKind::Network => libc::CLONE_NEWNET,

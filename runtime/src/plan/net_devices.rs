@@ -4,20 +4,20 @@ use super::{Namespaces, PlanError};
 use crate::spec::{NamespaceKind, Spec};
 
 /// The kernel's IFNAMSIZ, less the NUL.
-pub const NAME_MAX_BYTES: usize = 15;
+pub(crate) const NAME_MAX_BYTES: usize = 15;
 
 /// An interface to move.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NetDevice {
+pub(crate) struct NetDevice {
     /// Its name on the host.
-    pub host_name: String,
+    pub(crate) host_name: String,
     /// Its name in the container.
-    pub name: NameInside,
+    pub(crate) name: NameInside,
 }
 
 /// What an interface is called in the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NameInside {
+pub(crate) enum NameInside {
     /// By this name.
     Given(String),
     /// By this prefix (of `prefix%d`) and the first number that is free there.

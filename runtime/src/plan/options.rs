@@ -110,7 +110,7 @@ pub(super) fn propagation(word: &str) -> Option<(u64, Reach)> {
 }
 
 /// Every word that is understood, for `features`.
-pub fn known_words() -> impl Iterator<Item = String> {
+pub(crate) fn known_words() -> impl Iterator<Item = String> {
     WORDS.iter().flat_map(|(name, recursive, _)| {
         std::iter::once((*name).to_owned()).chain(recursive.then(|| format!("r{name}")))
     })

@@ -10,53 +10,53 @@ use crate::spec::{self, ConsoleSize};
 
 /// What a process is and may do.
 #[derive(Clone, Debug)]
-pub struct Process {
+pub(crate) struct Process {
     /// The program and its arguments, at least one.
-    pub argv: Vec<CString>,
+    pub(crate) argv: Vec<CString>,
     /// `KEY=value`, each key once, the last one of the configuration.
-    pub env: Vec<CString>,
+    pub(crate) env: Vec<CString>,
     /// The value of PATH in `env`.
-    pub search_path: String,
+    pub(crate) search_path: String,
     /// Whether `env` has no HOME or an empty one, which is then the user's of /etc/passwd.
-    pub wants_home: bool,
+    pub(crate) wants_home: bool,
     /// Absolute working directory.
-    pub cwd: String,
+    pub(crate) cwd: String,
     /// Who.
-    pub user: User,
+    pub(crate) user: User,
     /// Limits by resource.
-    pub rlimits: Vec<(Resource, Rlimit)>,
+    pub(crate) rlimits: Vec<(Resource, Rlimit)>,
     /// Capability sets.
-    pub capabilities: Sets,
+    pub(crate) capabilities: Sets,
     /// PR_SET_NO_NEW_PRIVS.
-    pub no_new_privileges: bool,
+    pub(crate) no_new_privileges: bool,
     /// -1000 to 1000.
-    pub oom_score_adj: Option<i32>,
+    pub(crate) oom_score_adj: Option<i32>,
     /// Its terminal, with a size if one is given.
-    pub terminal: Option<Terminal>,
+    pub(crate) terminal: Option<Terminal>,
     /// AppArmor profile; empty is none.
-    pub apparmor_profile: String,
+    pub(crate) apparmor_profile: String,
     /// SELinux label; empty is none.
-    pub selinux_label: String,
+    pub(crate) selinux_label: String,
 }
 
 /// A terminal of its own.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Terminal {
+pub(crate) struct Terminal {
     /// Rows and columns.
-    pub size: Option<ConsoleSize>,
+    pub(crate) size: Option<ConsoleSize>,
 }
 
 /// Ids inside the container.
 #[derive(Clone, Debug)]
-pub struct User {
+pub(crate) struct User {
     /// User id.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// Group id.
-    pub gid: u32,
+    pub(crate) gid: u32,
     /// Supplementary groups.
-    pub groups: Vec<u32>,
+    pub(crate) groups: Vec<u32>,
     /// File mode mask.
-    pub umask: u32,
+    pub(crate) umask: u32,
 }
 
 /// The mask that a container gets when none is given, as runc has it.
@@ -86,7 +86,7 @@ impl Process {
     ///
     /// # Errors
     /// [`PlanError`], with runc's texts where callers look for them.
-    pub fn plan(process: &spec::Process, warnings: &mut Vec<String>) -> Result<Self, PlanError> {
+    pub(crate) fn plan(process: &spec::Process, warnings: &mut Vec<String>) -> Result<Self, PlanError> {
         if process.cwd.is_empty() {
             return Err(PlanError::NoCwd);
         }

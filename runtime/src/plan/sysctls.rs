@@ -20,11 +20,11 @@ const IPC: [&str; 9] = [
 
 /// A setting and where it is below /proc/sys.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sysctl {
+pub(crate) struct Sysctl {
     /// Path below /proc/sys.
-    pub path: String,
+    pub(crate) path: String,
     /// What to write.
-    pub value: String,
+    pub(crate) value: String,
 }
 
 pub(super) fn plan(

@@ -19,7 +19,7 @@ const DEVPTS_MAGIC: i64 = 0x1cd1;
 /// Why there is no terminal.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum ConsoleError {
+pub(crate) enum ConsoleError {
     #[error("cannot open the container's /dev/pts/ptmx: mount a devpts at /dev/pts")]
     Open { source: Errno },
     #[error("/dev/pts/ptmx in the container is not a pseudoterminal multiplexer")]

@@ -10,14 +10,14 @@ use crate::sys::scheduling;
 /// Why an affinity cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("invalid CPU list at process.execCPUAffinity.{field}")]
-pub struct CpuAffinityError {
+pub(crate) struct CpuAffinityError {
     field: &'static str,
     source: NumberListError,
 }
 
 /// The two masks; an empty one changes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CpuAffinity {
+pub(crate) struct CpuAffinity {
     initial: Vec<libc::c_ulong>,
     after: Vec<libc::c_ulong>,
 }
@@ -27,7 +27,7 @@ impl CpuAffinity {
     ///
     /// # Errors
     /// [`CpuAffinityError`] for a list that is no list.
-    pub fn parse(affinity: &spec::ExecCpuAffinity) -> Result<Self, CpuAffinityError> {
+    pub(crate) fn parse(affinity: &spec::ExecCpuAffinity) -> Result<Self, CpuAffinityError> {
         let field =
             |field, list| number_list::parse(list).map_err(|source| CpuAffinityError { field, source });
         Ok(Self { initial: field("initial", &affinity.initial)?, after: field("final", &affinity.after)? })
@@ -37,13 +37,13 @@ impl CpuAffinity {
     ///
     /// # Errors
     /// EINVAL when the machine has none of these CPUs.
-    pub fn apply_initial(&self) -> Result<(), Errno> {
+    pub(crate) fn apply_initial(&self) -> Result<(), Errno> {
         apply(&self.initial)
     }
 
     /// The CPUs of the first step as runc's log has them; none when there are none.
     #[must_use]
-    pub fn initial_mask(&self) -> Option<String> {
+    pub(crate) fn initial_mask(&self) -> Option<String> {
         let word = self.initial.iter().rev().find(|word| **word != 0)?;
         let rest = self.initial.iter().rev().skip_while(|word| **word == 0).skip(1);
         Some(rest.fold(format!("0x{word:x}"), |text, word| format!("{text}{word:016x}")))
@@ -51,7 +51,7 @@ impl CpuAffinity {
 
     /// Whether nothing is asked for.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.initial.is_empty() && self.after.is_empty()
     }
 
@@ -59,7 +59,7 @@ impl CpuAffinity {
     ///
     /// # Errors
     /// EINVAL when the container's cpuset has none of these CPUs.
-    pub fn apply_final(&self) -> Result<(), Errno> {
+    pub(crate) fn apply_final(&self) -> Result<(), Errno> {
         apply(&self.after)
     }
 }

@@ -9,7 +9,7 @@ const CLASS_SHIFT: u32 = 13;
 
 /// Why an I/O priority cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum IoPriorityError {
+pub(crate) enum IoPriorityError {
     /// Not one of the three classes.
     #[error("invalid process.ioPriority.class {0:?} (IOPRIO_CLASS_RT, IOPRIO_CLASS_BE or IOPRIO_CLASS_IDLE)")]
     Class(String),
@@ -20,14 +20,14 @@ pub enum IoPriorityError {
 
 /// A class and level that the kernel can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IoPriority(u32);
+pub(crate) struct IoPriority(u32);
 
 impl IoPriority {
     /// Reads class and level.
     ///
     /// # Errors
     /// [`IoPriorityError`].
-    pub fn parse(priority: &spec::IoPriority) -> Result<Self, IoPriorityError> {
+    pub(crate) fn parse(priority: &spec::IoPriority) -> Result<Self, IoPriorityError> {
         let class = match priority.class.as_str() {
             "IOPRIO_CLASS_RT" => 1,
             "IOPRIO_CLASS_BE" => 2,
@@ -44,7 +44,7 @@ impl IoPriority {
     ///
     /// # Errors
     /// EPERM for the real-time class without CAP_SYS_ADMIN or CAP_SYS_NICE.
-    pub fn apply(self) -> Result<(), Errno> {
+    pub(crate) fn apply(self) -> Result<(), Errno> {
         scheduling::set_io_priority(self.0)
     }
 }

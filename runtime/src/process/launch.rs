@@ -25,7 +25,7 @@ use crate::sys::{Errno, descriptor, exec, signal};
 /// Why a process could not be made what it was to be.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum LaunchError {
+pub(crate) enum LaunchError {
     #[error(transparent)]
     Keyring(#[from] KeyringError),
     #[error(transparent)]

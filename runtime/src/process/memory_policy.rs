@@ -23,12 +23,12 @@ const FLAGS: [(&str, libc::c_int); 3] = [
 ];
 
 /// The modes that can be asked for, for `features`.
-pub fn modes() -> impl Iterator<Item = &'static str> {
+pub(crate) fn modes() -> impl Iterator<Item = &'static str> {
     MODES.iter().map(|(name, ..)| *name)
 }
 
 /// The flags that can be asked for, for `features`.
-pub fn flags() -> impl Iterator<Item = &'static str> {
+pub(crate) fn flags() -> impl Iterator<Item = &'static str> {
     FLAGS.iter().map(|(name, _)| *name)
 }
 
@@ -42,7 +42,7 @@ enum Nodes {
 
 /// Why a memory policy cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MemoryPolicyError {
+pub(crate) enum MemoryPolicyError {
     /// Not one of the kernel's modes.
     #[error("invalid memory policy mode {0:?} (linux.memoryPolicy.mode)")]
     Mode(String),
@@ -70,7 +70,7 @@ pub enum MemoryPolicyError {
 
 /// A policy in the kernel's terms.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemoryPolicy {
+pub(crate) struct MemoryPolicy {
     mode: libc::c_int,
     nodes: Vec<libc::c_ulong>,
 }
@@ -80,7 +80,7 @@ impl MemoryPolicy {
     ///
     /// # Errors
     /// [`MemoryPolicyError`].
-    pub fn parse(policy: &spec::MemoryPolicy) -> Result<Self, MemoryPolicyError> {
+    pub(crate) fn parse(policy: &spec::MemoryPolicy) -> Result<Self, MemoryPolicyError> {
         let Some(&(name, mut mode, wants)) = MODES.iter().find(|(name, ..)| *name == policy.mode) else {
             return Err(MemoryPolicyError::Mode(policy.mode.clone()));
         };
@@ -108,7 +108,7 @@ impl MemoryPolicy {
     ///
     /// # Errors
     /// EINVAL for nodes that the machine or the cpuset does not have, ENOSYS without NUMA.
-    pub fn apply(&self) -> Result<(), Errno> {
+    pub(crate) fn apply(&self) -> Result<(), Errno> {
         memory_policy::set(self.mode, &self.nodes)
     }
 }

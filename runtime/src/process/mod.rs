@@ -4,14 +4,14 @@
 //! [`policies`] and what it holds are parsed before the host is touched; the child applies them to itself, before it gives
 //! up its rights and before seccomp.
 
-pub mod console;
-pub mod cpu_affinity;
+pub(crate) mod console;
+pub(crate) mod cpu_affinity;
 mod home;
-pub mod io_priority;
-pub mod launch;
-pub mod memory_policy;
+pub(crate) mod io_priority;
+pub(crate) mod launch;
+pub(crate) mod memory_policy;
 pub(crate) mod number_list;
-pub mod personality;
-pub mod policies;
-pub mod program;
-pub mod scheduler;
+pub(crate) mod personality;
+pub(crate) mod policies;
+pub(crate) mod program;
+pub(crate) mod scheduler;

@@ -10,7 +10,7 @@ const WORD_BITS: usize = libc::c_ulong::BITS as usize;
 
 /// Why a list cannot be read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NumberListError {
+pub(crate) enum NumberListError {
     /// An element that is neither a number nor a range.
     #[error("{element:?} is neither a number nor a range such as 0-3")]
     NotANumber {

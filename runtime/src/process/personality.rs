@@ -7,7 +7,7 @@ use crate::sys::personality;
 
 /// Why a personality cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PersonalityError {
+pub(crate) enum PersonalityError {
     /// Neither of the two domains.
     #[error("invalid linux.personality.domain {0:?} (LINUX or LINUX32)")]
     Domain(String),
@@ -18,7 +18,7 @@ pub enum PersonalityError {
 
 /// An execution domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Personality {
+pub(crate) enum Personality {
     /// PER_LINUX.
     Linux,
     /// PER_LINUX32: uname says i686 (or armv8l).
@@ -30,7 +30,7 @@ impl Personality {
     ///
     /// # Errors
     /// [`PersonalityError`].
-    pub fn parse(personality: &spec::Personality) -> Result<Self, PersonalityError> {
+    pub(crate) fn parse(personality: &spec::Personality) -> Result<Self, PersonalityError> {
         if let Some(flag) = personality.flags.first() {
             return Err(PersonalityError::Flag(flag.clone()));
         }
@@ -45,7 +45,7 @@ impl Personality {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn apply(self) -> Result<(), Errno> {
+    pub(crate) fn apply(self) -> Result<(), Errno> {
         personality::set(match self {
             Self::Linux => 0x0000,
             Self::Linux32 => 0x0008,

@@ -12,7 +12,7 @@ use crate::sys::Errno;
 /// What is wrong with one of them; the text names the field.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum PolicyError {
+pub(crate) enum PolicyError {
     #[error(transparent)]
     Scheduler(#[from] SchedulerError),
     #[error(transparent)]
@@ -28,7 +28,7 @@ pub enum PolicyError {
 /// Why the kernel would not have one of them.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum ApplyError {
+pub(crate) enum ApplyError {
     #[error("cannot set {field}")]
     Refused { field: &'static str, source: Errno },
     /// SCHED_DEADLINE wants all CPUs; the text is runc's.
@@ -38,13 +38,13 @@ pub enum ApplyError {
 
 /// Those that the configuration has.
 #[derive(Debug, Default)]
-pub struct Policies {
+pub(crate) struct Policies {
     scheduler: Option<Scheduler>,
     io_priority: Option<IoPriority>,
     memory: Option<MemoryPolicy>,
     personality: Option<Personality>,
     /// For `exec` alone, which applies it around its entry into the container's cgroup.
-    pub affinity: Option<CpuAffinity>,
+    pub(crate) affinity: Option<CpuAffinity>,
     has_cpuset: bool,
 }
 
@@ -53,7 +53,7 @@ impl Policies {
     ///
     /// # Errors
     /// [`PolicyError`].
-    pub fn parse(process: Option<&spec::Process>, linux: &spec::Linux) -> Result<Self, PolicyError> {
+    pub(crate) fn parse(process: Option<&spec::Process>, linux: &spec::Linux) -> Result<Self, PolicyError> {
         let scheduler = process.and_then(|process| process.scheduler.as_ref());
         let io_priority = process.and_then(|process| process.io_priority.as_ref());
         let affinity = process.and_then(|process| process.exec_cpu_affinity.as_ref());
@@ -71,7 +71,7 @@ impl Policies {
     ///
     /// # Errors
     /// [`ApplyError`].
-    pub fn apply(&self) -> Result<(), ApplyError> {
+    pub(crate) fn apply(&self) -> Result<(), ApplyError> {
         let failed = |field| move |source| ApplyError::Refused { field, source };
         if let Some(scheduler) = &self.scheduler {
             scheduler.apply().map_err(|source| match (source, self.has_cpuset) {

@@ -10,7 +10,7 @@ use crate::sys::Errno;
 /// Why there is nothing to run.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum ProgramError {
+pub(crate) enum ProgramError {
     #[error("exec: {name:?}: executable file not found in $PATH")]
     NotFound { name: String },
     #[error("exec: {name:?}: stat {name}")]

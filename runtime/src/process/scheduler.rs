@@ -27,7 +27,7 @@ const FLAGS: [(&str, u64); 7] = [
 
 /// Why scheduler settings cannot be used; what is refused is what runc refuses.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SchedulerError {
+pub(crate) enum SchedulerError {
     /// Absent.
     #[error("process.scheduler.policy is required")]
     NoPolicy,
@@ -53,14 +53,14 @@ pub enum SchedulerError {
 
 /// Settings in the kernel's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scheduler(SchedulingAttributes);
+pub(crate) struct Scheduler(SchedulingAttributes);
 
 impl Scheduler {
     /// Reads policy, flags and parameters.
     ///
     /// # Errors
     /// [`SchedulerError`].
-    pub fn parse(scheduler: &spec::Scheduler) -> Result<Self, SchedulerError> {
+    pub(crate) fn parse(scheduler: &spec::Scheduler) -> Result<Self, SchedulerError> {
         let name = scheduler.policy.as_str();
         if name.is_empty() {
             return Err(SchedulerError::NoPolicy);
@@ -99,7 +99,7 @@ impl Scheduler {
     /// # Errors
     /// EPERM without CAP_SYS_NICE, or for SCHED_DEADLINE inside a cpuset; EINVAL for
     /// parameters that contradict each other.
-    pub fn apply(&self) -> Result<(), Errno> {
+    pub(crate) fn apply(&self) -> Result<(), Errno> {
         scheduling::set_attributes(&self.0)
     }
 }

@@ -17,7 +17,7 @@ const ROOT_CLASS: &str = "/";
 /// What is remembered of a container's groups.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Group {
+pub(crate) struct Group {
     /// Where resctrl is mounted.
     pub(super) root: PathBuf,
     /// The control group's directory.
@@ -31,7 +31,7 @@ pub struct Group {
 
 /// A group that is to be made or used.
 #[derive(Debug)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     group: Group,
     schemata: Schemata,
     /// Whether the control group was there before.
@@ -43,7 +43,7 @@ impl Wanted {
     ///
     /// # Errors
     /// [`ResctrlError`] for what the configuration asks for and cannot have.
-    pub fn new(resctrl: &Resctrl, wanted: &IntelRdt, id: &ContainerId) -> Result<Self, ResctrlError> {
+    pub(crate) fn new(resctrl: &Resctrl, wanted: &IntelRdt, id: &ContainerId) -> Result<Self, ResctrlError> {
         let class = wanted.clos_id.as_str();
         if matches!(class, "." | "..") || (class.contains('/') && class != ROOT_CLASS) {
             return Err(ResctrlError::Class(class.to_owned()));
@@ -67,7 +67,7 @@ impl Wanted {
 
     /// What is to be remembered before anything is made.
     #[must_use]
-    pub fn group(&self) -> &Group {
+    pub(crate) fn group(&self) -> &Group {
         &self.group
     }
 
@@ -75,7 +75,7 @@ impl Wanted {
     ///
     /// # Errors
     /// [`ResctrlError`].
-    pub fn make(&self) -> Result<Group, ResctrlError> {
+    pub(crate) fn make(&self) -> Result<Group, ResctrlError> {
         let group = &self.group;
         if !self.exists {
             group.make_directory(&group.path)?;
@@ -114,7 +114,7 @@ impl Group {
     ///
     /// # Errors
     /// [`ResctrlError::Write`].
-    pub fn enter(&self, pid: u32) -> Result<(), ResctrlError> {
+    pub(crate) fn enter(&self, pid: u32) -> Result<(), ResctrlError> {
         // Whoever moves to another control group falls out of the monitoring group of the one before.
         for path in [Some(&self.path), self.monitor.as_ref()].into_iter().flatten() {
             self.write(&path.join("tasks"), &pid.to_string())?;
@@ -126,7 +126,7 @@ impl Group {
     ///
     /// # Errors
     /// [`ResctrlError::Write`].
-    pub fn share(&self, schemata: &Schemata) -> Result<(), ResctrlError> {
+    pub(crate) fn share(&self, schemata: &Schemata) -> Result<(), ResctrlError> {
         if schemata.is_empty() {
             return Ok(());
         }
@@ -137,7 +137,7 @@ impl Group {
     ///
     /// # Errors
     /// [`ResctrlError::Remove`].
-    pub fn remove(&self) -> Result<(), ResctrlError> {
+    pub(crate) fn remove(&self) -> Result<(), ResctrlError> {
         // With the control group goes what is in it.
         let made = if self.is_own { Some(&self.path) } else { self.monitor.as_ref() };
         let Some(path) = made else { return Ok(()) };
@@ -149,7 +149,7 @@ impl Group {
 
     /// The filesystem that they are in.
     #[must_use]
-    pub fn resctrl(&self) -> Resctrl {
+    pub(crate) fn resctrl(&self) -> Resctrl {
         Resctrl::at(self.root.clone())
     }
 

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 
 use crate::sys::{Errno, file, mountinfo};
 
-pub use group::{Group, Wanted};
-pub use schema::Schemata;
-pub use stats::Stats;
+pub(crate) use group::{Group, Wanted};
+pub(crate) use schema::Schemata;
+pub(crate) use stats::Stats;
 
 /// The kernel's files here are a line for each resource, or one number.
 const MAX_FILE_BYTES: usize = 64 * 1024;
@@ -23,7 +23,7 @@ const MAX_FILE_BYTES: usize = 64 * 1024;
 /// Why a container has no share. runc's words where there are some.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum ResctrlError {
+pub(crate) enum ResctrlError {
     #[error(
         "intelRdt is specified in config, but Intel RDT is not enabled: no resctrl filesystem is mounted; mount one \
          (mount -t resctrl resctrl /sys/fs/resctrl), or remove linux.intelRdt"
@@ -55,7 +55,7 @@ pub enum ResctrlError {
 
 /// What `info/last_cmd_status` says after a failure: the errno alone tells little.
 #[derive(Debug)]
-pub struct Status(Option<String>);
+pub(crate) struct Status(Option<String>);
 
 impl std::fmt::Display for Status {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -65,7 +65,7 @@ impl std::fmt::Display for Status {
 
 /// The mounted filesystem.
 #[derive(Clone, Debug)]
-pub struct Resctrl {
+pub(crate) struct Resctrl {
     root: PathBuf,
 }
 
@@ -74,7 +74,7 @@ impl Resctrl {
     ///
     /// # Errors
     /// [`ResctrlError::Read`]; [`ResctrlError::NotMounted`] when there is none.
-    pub fn find() -> Result<Self, ResctrlError> {
+    pub(crate) fn find() -> Result<Self, ResctrlError> {
         let text = mountinfo::read()
             .map_err(|source| ResctrlError::Read { path: mountinfo::PATH.into(), source })?;
         let root = text.lines().find_map(mount_point).ok_or(ResctrlError::NotMounted)?;
@@ -83,13 +83,13 @@ impl Resctrl {
 
     /// The one that is mounted at `root`.
     #[must_use]
-    pub fn at(root: PathBuf) -> Self {
+    pub(crate) fn at(root: PathBuf) -> Self {
         Self { root }
     }
 
     /// Whether there is something of a kind (`L3`, `MB`) to share.
     #[must_use]
-    pub fn shares(&self, resource: &str) -> bool {
+    pub(crate) fn shares(&self, resource: &str) -> bool {
         self.root.join("info").join(resource).is_dir()
     }
 

@@ -5,7 +5,7 @@ use crate::spec::IntelRdt;
 
 /// The shares that a configuration asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Schemata {
+pub(crate) struct Schemata {
     /// `l3CacheSchema` and `memBwSchema`, as far as they are set.
     pub(super) named: Vec<String>,
     /// `schemata`, which comes last (runtime-spec, config-linux.md, IntelRdt).
@@ -17,7 +17,7 @@ impl Schemata {
     ///
     /// # Errors
     /// [`ResctrlError::Line`], [`ResctrlError::NoResource`].
-    pub fn new(wanted: &IntelRdt, resctrl: &Resctrl) -> Result<Self, ResctrlError> {
+    pub(crate) fn new(wanted: &IntelRdt, resctrl: &Resctrl) -> Result<Self, ResctrlError> {
         let mut schemata = Self::default();
         for (field, resource, beginning, line) in [
             ("intelRdt.l3CacheSchema", "L3", "", &wanted.l3_cache_schema),
@@ -47,7 +47,7 @@ impl Schemata {
 
     /// Whether nothing is asked for: then nothing may be written.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.named.is_empty() && self.others.is_empty()
     }
 

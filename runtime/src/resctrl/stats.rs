@@ -9,7 +9,7 @@ use crate::sys::errno_of;
 
 /// Everything that the machine has, with runc's names.
 #[derive(Debug, Default, Serialize)]
-pub struct Stats {
+pub(crate) struct Stats {
     #[serde(skip_serializing_if = "Option::is_none")]
     l3_cache_info: Option<CacheInfo>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,7 +63,7 @@ impl Group {
     ///
     /// # Errors
     /// [`ResctrlError::Read`].
-    pub fn stats(&self) -> Result<Stats, ResctrlError> {
+    pub(crate) fn stats(&self) -> Result<Stats, ResctrlError> {
         let root = &self.root;
         let above = read(&root.join("schemata"))?;
         let own = read(&self.schemata())?;

@@ -68,7 +68,7 @@ pub(crate) enum RootError {
 /// Why one mount could not be made.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum MountError {
+pub(crate) enum MountError {
     #[error("cannot open the source {path}")]
     Source { path: PathBuf, source: Errno },
     #[error("cannot open the source")]

@@ -8,7 +8,7 @@ use crate::rootfs::Procfs;
 
 /// Why a profile is not in force.
 #[derive(Debug, thiserror::Error)]
-pub enum AppArmorError {
+pub(crate) enum AppArmorError {
     /// Asked for on a kernel without it; running unconfined instead would be a lie.
     #[error("apparmor profile {0:?} is asked for but apparmor is not enabled on this machine")]
     NotEnabled(String),
@@ -23,7 +23,7 @@ pub enum AppArmorError {
 }
 
 /// Whether the kernel has AppArmor and it is on.
-pub fn is_enabled() -> bool {
+pub(crate) fn is_enabled() -> bool {
     is_enabled_at(Path::new("/sys/module/apparmor/parameters/enabled"))
 }
 
@@ -35,7 +35,7 @@ fn is_enabled_at(parameter: &Path) -> bool {
 ///
 /// # Errors
 /// [`AppArmorError::NotEnabled`].
-pub fn check(profile: &str) -> Result<(), AppArmorError> {
+pub(crate) fn check(profile: &str) -> Result<(), AppArmorError> {
     if profile.is_empty() || is_enabled() {
         return Ok(());
     }

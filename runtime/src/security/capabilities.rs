@@ -58,22 +58,22 @@ const NAMES: [&str; 41] = [
 
 /// The five sets as bit masks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sets {
+pub(crate) struct Sets {
     /// Bounding set.
-    pub bounding: u64,
+    pub(crate) bounding: u64,
     /// Effective set.
-    pub effective: u64,
+    pub(crate) effective: u64,
     /// Inheritable set.
-    pub inheritable: u64,
+    pub(crate) inheritable: u64,
     /// Permitted set.
-    pub permitted: u64,
+    pub(crate) permitted: u64,
     /// Ambient set.
-    pub ambient: u64,
+    pub(crate) ambient: u64,
 }
 
 /// Why the sets are not in force.
 #[derive(Debug, thiserror::Error)]
-pub enum CapabilityError {
+pub(crate) enum CapabilityError {
     /// prctl(PR_CAPBSET_DROP).
     #[error("unable to drop {name} from the bounding set")]
     Bounding {
@@ -100,20 +100,20 @@ pub enum CapabilityError {
 
 /// Every capability's name, for `features`.
 #[must_use]
-pub fn names() -> &'static [&'static str] {
+pub(crate) fn names() -> &'static [&'static str] {
     &NAMES
 }
 
 /// The number of a capability's name.
 #[must_use]
-pub fn number(name: &str) -> Option<usize> {
+pub(crate) fn number(name: &str) -> Option<usize> {
     NAMES.iter().position(|known| *known == name)
 }
 
 impl Sets {
     /// Reads the names; those that are unknown are returned besides, to be warned about.
     #[must_use]
-    pub fn parse<'a>(capabilities: Option<&'a spec::Capabilities>) -> (Self, BTreeSet<&'a str>) {
+    pub(crate) fn parse<'a>(capabilities: Option<&'a spec::Capabilities>) -> (Self, BTreeSet<&'a str>) {
         let mut unknown = BTreeSet::new();
         let Some(capabilities) = capabilities else { return (Self::default(), unknown) };
         let mut mask = |names: &'a [String]| {
@@ -137,7 +137,7 @@ impl Sets {
 
     /// Leaves out of the ambient set what is not both permitted and inheritable, which the kernel would refuse; returns
     /// the names.
-    pub fn limit_ambient(&mut self) -> Vec<&'static str> {
+    pub(crate) fn limit_ambient(&mut self) -> Vec<&'static str> {
         let refused = self.ambient & !(self.permitted & self.inheritable);
         self.ambient &= !refused;
         NAMES.iter().enumerate().filter(|(bit, _)| refused >> bit & 1 == 1).map(|(_, name)| *name).collect()
@@ -147,7 +147,7 @@ impl Sets {
     ///
     /// # Errors
     /// [`CapabilityError::Bounding`].
-    pub fn drop_bounding(&self) -> Result<(), CapabilityError> {
+    pub(crate) fn drop_bounding(&self) -> Result<(), CapabilityError> {
         for (number, name) in NAMES.iter().enumerate() {
             let capability = CapabilitySet::from_bits_retain(1 << number);
             if self.bounding & capability.bits() == 0 {
@@ -165,7 +165,7 @@ impl Sets {
     ///
     /// # Errors
     /// [`CapabilityError`].
-    pub fn apply(&self) -> Result<(), CapabilityError> {
+    pub(crate) fn apply(&self) -> Result<(), CapabilityError> {
         let held = rustix::thread::capabilities(None).map_err(|source| CapabilityError::Set { source })?;
         let permitted = self.permitted & held.permitted.bits();
         let sets = CapabilitySets {

@@ -18,7 +18,7 @@ const OTHER_MAY_SEARCH: u32 = 0x0000_0008;
 
 /// Why a container has no keyring of its own.
 #[derive(Debug, thiserror::Error)]
-pub enum KeyringError {
+pub(crate) enum KeyringError {
     /// EDQUOT here means that the user owns too many keys (kernel.keys.maxkeys).
     #[error("unable to join session keyring {name:?}")]
     Join {
@@ -43,7 +43,7 @@ pub enum KeyringError {
 ///
 /// # Errors
 /// [`KeyringError`].
-pub fn join_session(container_id: &str, in_user_namespace: bool) -> Result<(), KeyringError> {
+pub(crate) fn join_session(container_id: &str, in_user_namespace: bool) -> Result<(), KeyringError> {
     let name = format!("_ses.{container_id}");
     let terminated = CString::new(name.as_str()).expect("a container id has no NUL");
     let key = match keyring::join_session_keyring(&terminated) {

@@ -3,8 +3,8 @@
 //! What is asked for is parsed, compiled and checked before the host is touched; `apply…`, `install` and `join_session`
 //! are what the child does to itself.
 
-pub mod apparmor;
-pub mod capabilities;
-pub mod keyring;
-pub mod seccomp;
-pub mod selinux;
+pub(crate) mod apparmor;
+pub(crate) mod capabilities;
+pub(crate) mod keyring;
+pub(crate) mod seccomp;
+pub(crate) mod selinux;

@@ -8,7 +8,7 @@ use crate::rootfs::Procfs;
 
 /// Why a label is not in force.
 #[derive(Debug, thiserror::Error)]
-pub enum SelinuxError {
+pub(crate) enum SelinuxError {
     /// Asked for on a kernel without it.
     #[error("selinux label {0:?} is specified in config, but selinux is disabled or not supported")]
     NotEnabled(String),
@@ -23,7 +23,7 @@ pub enum SelinuxError {
 }
 
 /// Whether the kernel has SELinux and a policy is loaded: selinuxfs is mounted only then.
-pub fn is_enabled() -> bool {
+pub(crate) fn is_enabled() -> bool {
     Path::new("/sys/fs/selinux/enforce").exists()
 }
 
@@ -31,7 +31,7 @@ pub fn is_enabled() -> bool {
 ///
 /// # Errors
 /// [`SelinuxError::NotEnabled`].
-pub fn check(label: &str) -> Result<(), SelinuxError> {
+pub(crate) fn check(label: &str) -> Result<(), SelinuxError> {
     if label.is_empty() || is_enabled() {
         return Ok(());
     }

@@ -92,7 +92,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Key<V> {
 }
 
 /// A field of an object in a configuration that was taken, by whatever name it has there; a new one when it has none.
-pub fn field<'a>(object: &'a mut Value, name: &str) -> &'a mut Value {
+pub(crate) fn field<'a>(object: &'a mut Value, name: &str) -> &'a mut Value {
     let mut keys = object.as_object().into_iter().flat_map(serde_json::Map::keys);
     let key = keys.find(|key| key.eq_ignore_ascii_case(name)).cloned();
     &mut object[key.as_deref().unwrap_or(name)]

@@ -7,39 +7,39 @@ use super::null_is_default;
 /// Hooks by place, each list in calling order.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Hooks {
+pub(crate) struct Hooks {
     /// Deprecated: runtime namespace, after the namespaces are made.
     #[serde(deserialize_with = "null_is_default")]
-    pub prestart: Vec<Hook>,
+    pub(crate) prestart: Vec<Hook>,
     /// Runtime namespace, during create, after `prestart`.
     #[serde(deserialize_with = "null_is_default")]
-    pub create_runtime: Vec<Hook>,
+    pub(crate) create_runtime: Vec<Hook>,
     /// Container namespaces, before pivot_root.
     #[serde(deserialize_with = "null_is_default")]
-    pub create_container: Vec<Hook>,
+    pub(crate) create_container: Vec<Hook>,
     /// Container namespaces, after start was asked, before the user's program.
     #[serde(deserialize_with = "null_is_default")]
-    pub start_container: Vec<Hook>,
+    pub(crate) start_container: Vec<Hook>,
     /// Runtime namespace, after the user's program runs.
     #[serde(deserialize_with = "null_is_default")]
-    pub poststart: Vec<Hook>,
+    pub(crate) poststart: Vec<Hook>,
     /// Runtime namespace, after delete.
     #[serde(deserialize_with = "null_is_default")]
-    pub poststop: Vec<Hook>,
+    pub(crate) poststop: Vec<Hook>,
 }
 
 /// One program to call.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Hook {
+pub(crate) struct Hook {
     /// Absolute path of the program.
-    pub path: String,
+    pub(crate) path: String,
     /// argv, with argv[0]; empty means the path alone.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub args: Vec<String>,
+    pub(crate) args: Vec<String>,
     /// `KEY=value`, and nothing else; absent means the environment of whoever calls it.
     #[serde(default)]
-    pub env: Option<Vec<String>>,
+    pub(crate) env: Option<Vec<String>>,
     /// Seconds until it is killed; must be above zero when given.
     #[serde(default)]
-    pub timeout: Option<i64>,
+    pub(crate) timeout: Option<i64>,
 }

@@ -9,84 +9,84 @@ use super::{Resources, Seccomp, null_is_default};
 /// The `linux` object.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Linux {
+pub(crate) struct Linux {
     /// User ids of the container's user namespace.
     #[serde(deserialize_with = "null_is_default")]
-    pub uid_mappings: Vec<IdMapping>,
+    pub(crate) uid_mappings: Vec<IdMapping>,
     /// Group ids of the container's user namespace.
     #[serde(deserialize_with = "null_is_default")]
-    pub gid_mappings: Vec<IdMapping>,
+    pub(crate) gid_mappings: Vec<IdMapping>,
     /// Kernel settings, dotted or with slashes.
     #[serde(deserialize_with = "null_is_default")]
-    pub sysctl: BTreeMap<String, String>,
+    pub(crate) sysctl: BTreeMap<String, String>,
     /// cgroup limits.
     #[serde(deserialize_with = "null_is_default")]
-    pub resources: Resources,
+    pub(crate) resources: Resources,
     /// Path in the cgroup tree, or `slice:prefix:name` for systemd; empty lets the runtime choose.
     #[serde(deserialize_with = "null_is_default")]
-    pub cgroups_path: String,
+    pub(crate) cgroups_path: String,
     /// Namespaces to make or to join; those not named are the runtime's own.
     #[serde(deserialize_with = "null_is_default")]
-    pub namespaces: Vec<Namespace>,
+    pub(crate) namespaces: Vec<Namespace>,
     /// Devices to make besides the default ones.
     #[serde(deserialize_with = "null_is_default")]
-    pub devices: Vec<Device>,
+    pub(crate) devices: Vec<Device>,
     /// Host network interfaces to move in, by host name.
     #[serde(deserialize_with = "null_is_default")]
-    pub net_devices: BTreeMap<String, NetDevice>,
+    pub(crate) net_devices: BTreeMap<String, NetDevice>,
     /// The system call filter.
-    pub seccomp: Option<Seccomp>,
+    pub(crate) seccomp: Option<Seccomp>,
     /// Propagation of the root mount: `shared`, `slave`, `private` or `unbindable`, with or without `r`.
     #[serde(deserialize_with = "null_is_default")]
-    pub rootfs_propagation: String,
+    pub(crate) rootfs_propagation: String,
     /// Paths that the container cannot read.
     #[serde(deserialize_with = "null_is_default")]
-    pub masked_paths: Vec<String>,
+    pub(crate) masked_paths: Vec<String>,
     /// Paths that the container cannot write.
     #[serde(deserialize_with = "null_is_default")]
-    pub readonly_paths: Vec<String>,
+    pub(crate) readonly_paths: Vec<String>,
     /// SELinux label of mounts.
     #[serde(deserialize_with = "null_is_default")]
-    pub mount_label: String,
+    pub(crate) mount_label: String,
     /// Cache and memory bandwidth allocation.
-    pub intel_rdt: Option<IntelRdt>,
+    pub(crate) intel_rdt: Option<IntelRdt>,
     /// set_mempolicy.
-    pub memory_policy: Option<MemoryPolicy>,
+    pub(crate) memory_policy: Option<MemoryPolicy>,
     /// personality.
-    pub personality: Option<Personality>,
+    pub(crate) personality: Option<Personality>,
     /// Time namespace offsets by clock (`monotonic`, `boottime`).
     #[serde(deserialize_with = "null_is_default")]
-    pub time_offsets: BTreeMap<String, TimeOffset>,
+    pub(crate) time_offsets: BTreeMap<String, TimeOffset>,
 }
 
 /// One line of uid_map or gid_map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub struct IdMapping {
+pub(crate) struct IdMapping {
     /// First id inside.
     #[serde(rename = "containerID")]
-    pub container_id: u32,
+    pub(crate) container_id: u32,
     /// First id outside.
     #[serde(rename = "hostID")]
-    pub host_id: u32,
+    pub(crate) host_id: u32,
     /// How many ids.
-    pub size: u32,
+    pub(crate) size: u32,
 }
 
 /// A namespace to make, or with a path to join.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Namespace {
+pub(crate) struct Namespace {
     /// Which.
     #[serde(rename = "type")]
-    pub kind: NamespaceKind,
+    pub(crate) kind: NamespaceKind,
     /// Of the namespace to join; empty makes a new one.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub path: String,
+    pub(crate) path: String,
 }
 
 /// The kernel's eight namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum NamespaceKind {
+pub(crate) enum NamespaceKind {
     /// Process ids.
     Pid,
     /// Interfaces, routes, sockets.
@@ -107,12 +107,12 @@ pub enum NamespaceKind {
 
 impl NamespaceKind {
     /// Every kind.
-    pub const ALL: [Self; 8] =
+    pub(crate) const ALL: [Self; 8] =
         [Self::Pid, Self::Network, Self::Mount, Self::Ipc, Self::Uts, Self::User, Self::Cgroup, Self::Time];
 
     /// The word of the specification.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pid => "pid",
             Self::Network => "network",
@@ -129,7 +129,7 @@ impl NamespaceKind {
 impl NamespaceKind {
     /// Its name in `/proc/PID/ns`.
     #[must_use]
-    pub fn file_name(self) -> &'static str {
+    pub(crate) fn file_name(self) -> &'static str {
         match self {
             Self::Network => "net",
             Self::Mount => "mnt",
@@ -141,32 +141,32 @@ impl NamespaceKind {
 /// A device node to make.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Device {
+pub(crate) struct Device {
     /// Path inside the container.
-    pub path: String,
+    pub(crate) path: String,
     /// Kind of node.
     #[serde(rename = "type")]
-    pub kind: DeviceKind,
+    pub(crate) kind: DeviceKind,
     /// Major number; required but for fifos.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub major: i64,
+    pub(crate) major: i64,
     /// Minor number; required but for fifos.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub minor: i64,
+    pub(crate) minor: i64,
     /// Permission bits; 0666 when absent.
     #[serde(default)]
-    pub file_mode: Option<u32>,
+    pub(crate) file_mode: Option<u32>,
     /// Owner inside the container.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// Group inside the container.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub gid: u32,
+    pub(crate) gid: u32,
 }
 
 /// mknod's kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum DeviceKind {
+pub(crate) enum DeviceKind {
     /// Character device.
     #[serde(rename = "c")]
     Character,
@@ -184,64 +184,64 @@ pub enum DeviceKind {
 /// A host interface to move into the container.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct NetDevice {
+pub(crate) struct NetDevice {
     /// New name; empty keeps the host's.
     #[serde(deserialize_with = "null_is_default")]
-    pub name: String,
+    pub(crate) name: String,
 }
 
 /// resctrl settings.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct IntelRdt {
+pub(crate) struct IntelRdt {
     /// Class of service.
     #[serde(rename = "closID", deserialize_with = "null_is_default")]
-    pub clos_id: String,
+    pub(crate) clos_id: String,
     /// Lines for `schemata`, as they are.
     #[serde(deserialize_with = "null_is_default")]
-    pub schemata: Vec<String>,
+    pub(crate) schemata: Vec<String>,
     /// L3 line.
     #[serde(deserialize_with = "null_is_default")]
-    pub l3_cache_schema: String,
+    pub(crate) l3_cache_schema: String,
     /// Memory bandwidth line.
     #[serde(deserialize_with = "null_is_default")]
-    pub mem_bw_schema: String,
+    pub(crate) mem_bw_schema: String,
     /// Whether a monitoring group of its own is made.
     #[serde(deserialize_with = "null_is_default")]
-    pub enable_monitoring: bool,
+    pub(crate) enable_monitoring: bool,
 }
 
 /// NUMA policy of the first process.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct MemoryPolicy {
+pub(crate) struct MemoryPolicy {
     /// `MPOL_BIND` …
-    pub mode: String,
+    pub(crate) mode: String,
     /// Node list, `0-3,7`.
     #[serde(deserialize_with = "null_is_default")]
-    pub nodes: String,
+    pub(crate) nodes: String,
     /// `MPOL_F_STATIC_NODES` …
     #[serde(deserialize_with = "null_is_default")]
-    pub flags: Vec<String>,
+    pub(crate) flags: Vec<String>,
 }
 
 /// Execution domain.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Personality {
+pub(crate) struct Personality {
     /// `LINUX` or `LINUX32`.
-    pub domain: String,
+    pub(crate) domain: String,
     /// None are defined by the specification.
     #[serde(deserialize_with = "null_is_default")]
-    pub flags: Vec<String>,
+    pub(crate) flags: Vec<String>,
 }
 
 /// How far a clock of the time namespace is from the host's.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct TimeOffset {
+pub(crate) struct TimeOffset {
     /// Seconds.
-    pub secs: i64,
+    pub(crate) secs: i64,
     /// Nanoseconds, below one second.
-    pub nanosecs: u32,
+    pub(crate) nanosecs: u32,
 }

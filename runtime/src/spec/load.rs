@@ -21,7 +21,7 @@ const KEPT_MAX_BYTES: u64 = 4 * SPEC_MAX_BYTES;
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum SpecError {
+pub(crate) enum SpecError {
     /// No file of that name; the text is runc's.
     #[error("JSON specification file {path} not found")]
     NotFound {
@@ -74,7 +74,7 @@ impl Spec {
     ///
     /// # Errors
     /// [`SpecError`], which names the file and the field.
-    pub fn load_kept(path: &Path) -> Result<Self, SpecError> {
+    pub(crate) fn load_kept(path: &Path) -> Result<Self, SpecError> {
         Self::parse(&read_bounded(path, KEPT_MAX_BYTES)?, path)
     }
 
@@ -82,7 +82,7 @@ impl Spec {
     ///
     /// # Errors
     /// As [`Spec::load_kept`].
-    pub fn read(bundle: &Path) -> Result<(Self, Vec<u8>), SpecError> {
+    pub(crate) fn read(bundle: &Path) -> Result<(Self, Vec<u8>), SpecError> {
         let path = bundle.join("config.json");
         let text = read_bounded(&path, SPEC_MAX_BYTES)?;
         let (spec, merged) = parse(&text, &path)?;
@@ -93,7 +93,7 @@ impl Spec {
     ///
     /// # Errors
     /// [`SpecError`], which names the field.
-    pub fn parse(text: &[u8], file: &Path) -> Result<Self, SpecError> {
+    pub(crate) fn parse(text: &[u8], file: &Path) -> Result<Self, SpecError> {
         Self::of_known_version(parse(text, file)?.0)
     }
 
@@ -108,7 +108,7 @@ impl Process {
     ///
     /// # Errors
     /// [`SpecError`], which names the file and the field.
-    pub fn load(path: &Path) -> Result<Self, SpecError> {
+    pub(crate) fn load(path: &Path) -> Result<Self, SpecError> {
         Ok(parse(&read_bounded(path, SPEC_MAX_BYTES)?, path)?.0)
     }
 }
@@ -118,7 +118,7 @@ impl Resources {
     ///
     /// # Errors
     /// [`SpecError`], which names the file and the field.
-    pub fn load(path: &Path) -> Result<Self, SpecError> {
+    pub(crate) fn load(path: &Path) -> Result<Self, SpecError> {
         Ok(parse(&read_bounded(path, SPEC_MAX_BYTES)?, path)?.0)
     }
 
@@ -126,7 +126,7 @@ impl Resources {
     ///
     /// # Errors
     /// As [`Resources::load`].
-    pub fn load_stdin() -> Result<Self, SpecError> {
+    pub(crate) fn load_stdin() -> Result<Self, SpecError> {
         let path = Path::new("stdin");
         Ok(parse(&read_all(io::stdin().lock(), path, SPEC_MAX_BYTES)?, path)?.0)
     }

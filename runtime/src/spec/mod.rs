@@ -22,64 +22,65 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-pub use field_names::field;
-pub use hooks::{Hook, Hooks};
-pub use linux::{
-    Device, DeviceKind, IdMapping, IntelRdt, Linux, MemoryPolicy, Namespace, NamespaceKind, NetDevice,
-    Personality, TimeOffset,
+pub(crate) use field_names::field;
+pub(crate) use hooks::{Hook, Hooks};
+pub(crate) use linux::{
+    Device, DeviceKind, IdMapping, IntelRdt, Linux, MemoryPolicy, Namespace, NamespaceKind, Personality,
 };
-pub use load::SpecError;
-pub use mount::Mount;
-pub use process::{Capabilities, ConsoleSize, ExecCpuAffinity, IoPriority, Process, Rlimit, Scheduler, User};
-pub use resources::{
-    BlockIo, Cpu, DeviceRule, HugepageLimit, InterfacePriority, Memory, Network, Pids, Rdma, Resources,
-    ThrottleDevice, WeightDevice,
+pub(crate) use load::SpecError;
+pub(crate) use mount::Mount;
+pub(crate) use process::{
+    Capabilities, ConsoleSize, ExecCpuAffinity, IoPriority, Process, Rlimit, Scheduler, User,
 };
-pub use seccomp::{ArgCheck, Seccomp, SyscallRule};
-pub use words::Words;
+pub(crate) use resources::{
+    BlockIo, Cpu, DeviceRule, HugepageLimit, Memory, Network, Pids, Rdma, Resources, ThrottleDevice,
+    WeightDevice,
+};
+pub(crate) use seccomp::{ArgCheck, Seccomp, SyscallRule};
+pub(crate) use words::Words;
 
 /// What config.json is read by, and what `state`, hooks and seccomp agents are told follows.
-pub const VERSION: &str = "1.3.0";
+pub(crate) const VERSION: &str = "1.3.0";
 
 /// The whole of config.json, as far as it concerns Linux.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Spec {
+pub(crate) struct Spec {
     /// Version of the specification that the bundle follows.
-    pub oci_version: String,
+    pub(crate) oci_version: String,
     /// Hooks by their place in the container's life.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub hooks: Hooks,
+    pub(crate) hooks: Hooks,
     /// Free text that the state repeats.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub annotations: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
     /// The UTS namespace's host name.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub hostname: String,
+    pub(crate) hostname: String,
     /// The UTS namespace's NIS domain name.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub domainname: String,
+    pub(crate) domainname: String,
     /// Additional mounts, in this order.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub mounts: Vec<Mount>,
+    pub(crate) mounts: Vec<Mount>,
     /// The root filesystem. Required on Linux.
-    pub root: Option<Root>,
+    pub(crate) root: Option<Root>,
     /// The first process. Required by `start`, and so by us. Like `linux` in a box, for a `Spec` passes through many hands: by
     /// value both would cost ten pages of stack.
-    pub process: Option<Box<Process>>,
+    pub(crate) process: Option<Box<Process>>,
     /// Everything that only Linux has.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub linux: Box<Linux>,
+    pub(crate) linux: Box<Linux>,
 }
 
 /// `root`: where the container's root filesystem is.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Root {
+pub(crate) struct Root {
     /// Absolute, or relative to the bundle.
-    pub path: String,
+    pub(crate) path: String,
     /// Whether the container sees it read-only.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub readonly: bool,
+    pub(crate) readonly: bool,
 }
 
 /// `null` and an absent field are one: Go's encoder writes unset slices and maps as `null`.

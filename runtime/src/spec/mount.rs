@@ -7,22 +7,22 @@ use super::{IdMapping, null_is_default};
 /// One mount. Options keep their text; `plan` decides what they mean.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Mount {
+pub(crate) struct Mount {
     /// Path inside the container.
-    pub destination: String,
+    pub(crate) destination: String,
     /// Filesystem type; `bind` or none with a bind option.
     #[serde(default, rename = "type", deserialize_with = "null_is_default")]
-    pub kind: String,
+    pub(crate) kind: String,
     /// Device or path; relative to the bundle for binds.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub source: String,
+    pub(crate) source: String,
     /// Flags of mount(8) and filesystem data.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub options: Vec<String>,
+    pub(crate) options: Vec<String>,
     /// Users of an id-mapped mount.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub uid_mappings: Vec<IdMapping>,
+    pub(crate) uid_mappings: Vec<IdMapping>,
     /// Groups of an id-mapped mount.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub gid_mappings: Vec<IdMapping>,
+    pub(crate) gid_mappings: Vec<IdMapping>,
 }

@@ -7,56 +7,56 @@ use super::{Words, null_is_default};
 /// The `seccomp` object.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Seccomp {
+pub(crate) struct Seccomp {
     /// Action for system calls that no rule names, `SCMP_ACT_ERRNO` …
-    pub default_action: String,
+    pub(crate) default_action: String,
     /// errno of the default action; EPERM when absent.
     #[serde(default)]
-    pub default_errno_ret: Option<u32>,
+    pub(crate) default_errno_ret: Option<u32>,
     /// `SCMP_ARCH_X86_64` …; the native one is always included.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub architectures: Vec<String>,
+    pub(crate) architectures: Vec<String>,
     /// `SECCOMP_FILTER_FLAG_LOG` …; absent is the runtime's choice, empty is none.
     #[serde(default)]
-    pub flags: Option<Vec<String>>,
+    pub(crate) flags: Option<Vec<String>>,
     /// Unix socket that gets the notify descriptor.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub listener_path: String,
+    pub(crate) listener_path: String,
     /// Text sent along with it.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub listener_metadata: String,
+    pub(crate) listener_metadata: String,
     /// Rules.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub syscalls: Vec<SyscallRule>,
+    pub(crate) syscalls: Vec<SyscallRule>,
 }
 
 /// One rule.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct SyscallRule {
+pub(crate) struct SyscallRule {
     /// System calls by name; those unknown to us are skipped.
-    pub names: Words,
+    pub(crate) names: Words,
     /// `SCMP_ACT_ALLOW` …
-    pub action: String,
+    pub(crate) action: String,
     /// errno of `SCMP_ACT_ERRNO` and `SCMP_ACT_TRACE`; EPERM when absent.
     #[serde(default)]
-    pub errno_ret: Option<u32>,
+    pub(crate) errno_ret: Option<u32>,
     /// All must hold.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub args: Vec<ArgCheck>,
+    pub(crate) args: Vec<ArgCheck>,
 }
 
 /// A comparison of one argument.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ArgCheck {
+pub(crate) struct ArgCheck {
     /// 0 to 5.
-    pub index: u32,
+    pub(crate) index: u32,
     /// Compared with, or the mask of `SCMP_CMP_MASKED_EQ`.
-    pub value: u64,
+    pub(crate) value: u64,
     /// Compared with under `SCMP_CMP_MASKED_EQ`.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub value_two: u64,
+    pub(crate) value_two: u64,
     /// `SCMP_CMP_EQ` …
-    pub op: String,
+    pub(crate) op: String,
 }

@@ -18,7 +18,7 @@ use crate::sys::errno_of;
 /// A container's directory while the container is being made. Dropped without [`Claim::publish`] or
 /// [`Claim::release`] it leaves a half-made container, which `delete --force` removes.
 #[derive(Debug)]
-pub struct Claim {
+pub(crate) struct Claim {
     directory: OwnedFd,
     path: PathBuf,
     /// Whether a state is in force.
@@ -30,7 +30,7 @@ impl Claim {
     ///
     /// # Errors
     /// [`StateError::Exists`] when the name is taken.
-    pub fn take(root: &Path, id: &ContainerId) -> Result<Self, StateError> {
+    pub(crate) fn take(root: &Path, id: &ContainerId) -> Result<Self, StateError> {
         let path = root.join(id.as_str());
         let mode = Mode::from_raw_mode(0o700);
         let mut made = rustix::fs::mkdirat(CWD, &path, mode);
@@ -57,7 +57,7 @@ impl Claim {
     ///
     /// # Errors
     /// [`StateError::Write`].
-    pub fn record(&self, state: &State) -> Result<(), StateError> {
+    pub(crate) fn record(&self, state: &State) -> Result<(), StateError> {
         self.prepare(state)?.record()
     }
 
@@ -65,7 +65,7 @@ impl Claim {
     ///
     /// # Errors
     /// [`StateError::Write`].
-    pub fn prepare(&self, state: &State) -> Result<Prepared<'_>, StateError> {
+    pub(crate) fn prepare(&self, state: &State) -> Result<Prepared<'_>, StateError> {
         write_private(self.directory.as_fd(), NEW_FILE_NAME, &state.text(&self.path)?)
             .map_err(|source| self.not_written(source))?;
         Ok(Prepared(self))
@@ -76,7 +76,7 @@ impl Claim {
     ///
     /// # Errors
     /// [`StateError::Write`].
-    pub fn keep_copy(&self, state: &State) -> Result<(), StateError> {
+    pub(crate) fn keep_copy(&self, state: &State) -> Result<(), StateError> {
         self.prepare(state).map(drop)
     }
 
@@ -88,20 +88,20 @@ impl Claim {
     ///
     /// # Errors
     /// [`StateError::Write`].
-    pub fn keep_config(&self, config: &[u8]) -> Result<(), StateError> {
+    pub(crate) fn keep_config(&self, config: &[u8]) -> Result<(), StateError> {
         write_private(self.directory.as_fd(), CONFIG, config)
             .map_err(|source| StateError::Write { path: self.path.join(CONFIG), source })
     }
 
     /// The directory, to make the start gate in.
     #[must_use]
-    pub fn dir(&self) -> BorrowedFd<'_> {
+    pub(crate) fn dir(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
     }
 
     /// The directory's path.
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -109,7 +109,7 @@ impl Claim {
     ///
     /// # Errors
     /// [`StateError::Lock`].
-    pub fn publish(self) -> Result<(), StateError> {
+    pub(crate) fn publish(self) -> Result<(), StateError> {
         rustix::fs::flock(&self.directory, FlockOperation::Unlock)
             .map_err(|source| StateError::Lock { path: self.path, source })
     }
@@ -118,7 +118,7 @@ impl Claim {
     ///
     /// # Errors
     /// [`StateError::Remove`].
-    pub fn release(self) -> Result<(), StateError> {
+    pub(crate) fn release(self) -> Result<(), StateError> {
         Directory { descriptor: self.directory, path: self.path }.remove()
     }
 }
@@ -126,7 +126,7 @@ impl Claim {
 /// A state that is written, but not in force.
 #[derive(Debug)]
 #[must_use]
-pub struct Prepared<'a>(&'a Claim);
+pub(crate) struct Prepared<'a>(&'a Claim);
 
 impl Prepared<'_> {
     /// Replaces what is remembered. The state before, which names the cgroups too, stays as a copy: `delete --force` finds
@@ -134,7 +134,7 @@ impl Prepared<'_> {
     ///
     /// # Errors
     /// [`StateError::Write`].
-    pub fn record(self) -> Result<(), StateError> {
+    pub(crate) fn record(self) -> Result<(), StateError> {
         let (directory, is_second) = (self.0.dir(), self.0.is_recorded.replace(true));
         let flags = if is_second { RenameFlags::EXCHANGE } else { RenameFlags::empty() };
         let rename = |flags| rustix::fs::renameat_with(directory, NEW_FILE_NAME, directory, FILE_NAME, flags);
@@ -149,7 +149,7 @@ impl Prepared<'_> {
 
 /// A container's directory, whatever is in it.
 #[derive(Debug)]
-pub struct Directory {
+pub(crate) struct Directory {
     descriptor: OwnedFd,
     path: PathBuf,
 }
@@ -159,7 +159,7 @@ impl Directory {
     ///
     /// # Errors
     /// [`StateError::NotFound`] when there is none.
-    pub fn open(root: &Path, id: &ContainerId) -> Result<Self, StateError> {
+    pub(crate) fn open(root: &Path, id: &ContainerId) -> Result<Self, StateError> {
         let path = root.join(id.as_str());
         match open(&path) {
             Ok(descriptor) => Ok(Self { descriptor, path }),
@@ -172,7 +172,7 @@ impl Directory {
     ///
     /// # Errors
     /// [`StateError::Lock`].
-    pub fn is_claimed(&self) -> Result<bool, StateError> {
+    pub(crate) fn is_claimed(&self) -> Result<bool, StateError> {
         match rustix::fs::flock(&self.descriptor, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(false),
             Err(Errno::WOULDBLOCK) => Ok(true),
@@ -184,7 +184,7 @@ impl Directory {
     ///
     /// # Errors
     /// [`StateError::Remove`].
-    pub fn remove(self) -> Result<(), StateError> {
+    pub(crate) fn remove(self) -> Result<(), StateError> {
         let failed = |source| StateError::Remove { path: self.path.clone(), source };
         let socket = format!("{NOTIFY_DIRECTORY}/{NOTIFY_SOCKET}");
         ignore_missing(rustix::fs::unlinkat(&self.descriptor, socket, AtFlags::empty())).map_err(failed)?;

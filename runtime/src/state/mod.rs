@@ -21,25 +21,25 @@ use std::path::PathBuf;
 use knarr_proto::id::ContainerId;
 use rustix::io::Errno;
 
-pub use claim::{Claim, Directory};
-pub use record::{Process, State, VERSION};
-pub use status::{Observed, list};
+pub(crate) use claim::{Claim, Directory};
+pub(crate) use record::{Process, State, VERSION};
+pub(crate) use status::{Observed, list};
 
 /// The name of the start gate inside a container's state directory. A container in which it exists is `created`.
-pub const START_GATE: &str = "exec.fifo";
+pub(crate) const START_GATE: &str = "exec.fifo";
 
 /// The directory that a container with a notify socket sees, and the socket's name in it.
-pub const NOTIFY_DIRECTORY: &str = "notify";
+pub(crate) const NOTIFY_DIRECTORY: &str = "notify";
 /// See [`NOTIFY_DIRECTORY`].
-pub const NOTIFY_SOCKET: &str = "notify.sock";
+pub(crate) const NOTIFY_SOCKET: &str = "notify.sock";
 
 /// The name of the kept configuration.
-pub const CONFIG: &str = "config.json";
+pub(crate) const CONFIG: &str = "config.json";
 
 /// What can go wrong with the remembered state.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum StateError {
+pub(crate) enum StateError {
     #[error("container with given ID already exists: {0}; delete it or choose another")]
     Exists(ContainerId),
     #[error("container does not exist: {0}")]

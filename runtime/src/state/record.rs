@@ -16,7 +16,7 @@ use crate::spec::{Spec, SpecError};
 use crate::sys::{file, pidfd};
 
 /// The layout that this build writes and reads.
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// Bundle, annotations and cgroup paths; config.json itself has the same bound.
 const MAX_STATE_BYTES: usize = 16 << 20;
@@ -28,12 +28,12 @@ pub(super) const NEW_CONFIG: &str = ".config.json";
 /// A process that cannot be mistaken for a later one with the same pid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Process {
+pub(crate) struct Process {
     /// In the pid namespace of whoever made the container.
-    pub pid: u32,
+    pub(crate) pid: u32,
     /// Clock ticks since boot, as in `/proc/<pid>/stat`: a pid does not come again within one, 10 ms, since all others
     /// are given out before it.
-    pub start_time: u64,
+    pub(crate) start_time: u64,
 }
 
 impl Process {
@@ -41,7 +41,7 @@ impl Process {
     ///
     /// # Errors
     /// [`StateError::Process`] when there is none.
-    pub fn of(pid: u32) -> Result<Self, StateError> {
+    pub(crate) fn of(pid: u32) -> Result<Self, StateError> {
         let stat = pidfd::stat(pid).map_err(|source| StateError::Process { pid, source })?;
         Ok(Self { pid, start_time: stat.start_time })
     }
@@ -50,7 +50,7 @@ impl Process {
     ///
     /// # Errors
     /// [`StateError::Process`] when procfs cannot be read.
-    pub fn is_alive(&self) -> Result<bool, StateError> {
+    pub(crate) fn is_alive(&self) -> Result<bool, StateError> {
         match pidfd::stat(self.pid) {
             Ok(stat) => Ok(stat.start_time == self.start_time && !stat.is_dead()),
             Err(Errno::SRCH) => Ok(false),
@@ -62,7 +62,7 @@ impl Process {
     ///
     /// # Errors
     /// [`StateError::Process`].
-    pub fn open(&self) -> Result<Option<OwnedFd>, StateError> {
+    pub(crate) fn open(&self) -> Result<Option<OwnedFd>, StateError> {
         let opened = match pidfd::open(self.pid) {
             Ok(opened) => opened,
             Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
@@ -76,45 +76,45 @@ impl Process {
 /// Everything that is remembered of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct State {
+pub(crate) struct State {
     /// [`VERSION`].
-    pub version: u32,
+    pub(crate) version: u32,
     /// The container.
-    pub id: ContainerId,
+    pub(crate) id: ContainerId,
     /// Absolute path of the bundle.
-    pub bundle: String,
+    pub(crate) bundle: String,
     /// Absolute path of the root filesystem on the host.
-    pub rootfs: String,
+    pub(crate) rootfs: String,
     /// RFC 3339 with nanoseconds, UTC.
-    pub created: String,
+    pub(crate) created: String,
     /// The user who made it.
-    pub owner: u32,
+    pub(crate) owner: u32,
     /// As in the configuration.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
     /// Where its cgroups are, recorded before they are made.
-    pub cgroups: CgroupPaths,
+    pub(crate) cgroups: CgroupPaths,
     /// Where its resctrl groups are, recorded before they are made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resctrl: Option<resctrl::Group>,
+    pub(crate) resctrl: Option<resctrl::Group>,
     /// The program that is making it, for as long as it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub creator: Option<Process>,
+    pub(crate) creator: Option<Process>,
     /// Its first process, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub init: Option<Process>,
+    pub(crate) init: Option<Process>,
     /// Whether it has a pid namespace of its own, so that all of it ends with its first process.
     #[serde(default)]
-    pub has_pid_namespace: bool,
+    pub(crate) has_pid_namespace: bool,
     /// Whether the kept configuration has poststart hooks for `start` to run.
     #[serde(default)]
-    pub has_poststart_hooks: bool,
+    pub(crate) has_poststart_hooks: bool,
     /// Whether the kept configuration has poststop hooks for `delete` to run.
     #[serde(default)]
-    pub has_poststop_hooks: bool,
+    pub(crate) has_poststop_hooks: bool,
     /// What the standard streams of its first process are, as `/proc/<pid>/fd` has them; none with a terminal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub descriptors: Vec<String>,
+    pub(crate) descriptors: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -128,7 +128,7 @@ impl State {
     /// # Errors
     /// [`StateError::NotFound`] when there is no such container or it has no state yet, [`StateError::Parse`] and
     /// [`StateError::Version`] when the file is not ours.
-    pub fn load(root: &Path, id: &ContainerId) -> Result<Self, StateError> {
+    pub(crate) fn load(root: &Path, id: &ContainerId) -> Result<Self, StateError> {
         Self::load_file(root, id, FILE_NAME)
     }
 
@@ -137,7 +137,7 @@ impl State {
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn load_copy(root: &Path, id: &ContainerId) -> Result<Self, StateError> {
+    pub(crate) fn load_copy(root: &Path, id: &ContainerId) -> Result<Self, StateError> {
         Self::load_file(root, id, NEW_FILE_NAME)
     }
 
@@ -160,7 +160,7 @@ impl State {
     ///
     /// # Errors
     /// [`StateError::Parse`] and [`StateError::Version`] when it is not ours.
-    pub fn parse(text: &str, path: PathBuf) -> Result<Self, StateError> {
+    pub(crate) fn parse(text: &str, path: PathBuf) -> Result<Self, StateError> {
         match serde_json::from_str::<Self>(text) {
             Ok(state) if state.version == VERSION => Ok(state),
             other => match (serde_json::from_str::<Versioned>(text), other) {
@@ -175,7 +175,7 @@ impl State {
 
     /// What is known of a container whose own state is lost, from when the paths of its cgroups are found.
     #[must_use]
-    pub fn of_cgroups(id: ContainerId, cgroups: CgroupPaths, has_poststop_hooks: bool) -> Self {
+    pub(crate) fn of_cgroups(id: ContainerId, cgroups: CgroupPaths, has_poststop_hooks: bool) -> Self {
         Self {
             version: VERSION,
             id,
@@ -199,7 +199,7 @@ impl State {
     ///
     /// # Errors
     /// [`StateError::Process`].
-    pub fn open_init(&self) -> Result<Option<OwnedFd>, StateError> {
+    pub(crate) fn open_init(&self) -> Result<Option<OwnedFd>, StateError> {
         self.init.map_or(Ok(None), |init| init.open())
     }
 
@@ -207,7 +207,7 @@ impl State {
     ///
     /// # Errors
     /// [`SpecError`].
-    pub fn spec(&self, root: &Path) -> Result<Spec, SpecError> {
+    pub(crate) fn spec(&self, root: &Path) -> Result<Spec, SpecError> {
         Spec::load_kept(&root.join(self.id.as_str()).join(CONFIG))
     }
 
@@ -215,7 +215,7 @@ impl State {
     ///
     /// # Errors
     /// [`StateError::Write`].
-    pub fn keep_config(&self, root: &Path, config: &[u8]) -> Result<(), StateError> {
+    pub(crate) fn keep_config(&self, root: &Path, config: &[u8]) -> Result<(), StateError> {
         let path = root.join(self.id.as_str());
         let failed = |source| StateError::Write { path: path.join(CONFIG), source };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -14,11 +14,11 @@ use crate::sys::{errno_of, file};
 
 /// A container as it is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Observed {
+pub(crate) struct Observed {
     /// What it is doing.
-    pub status: Status,
+    pub(crate) status: Status,
     /// Its first process in our pid namespace; 0 when there is none, as runc prints it.
-    pub pid: u32,
+    pub(crate) pid: u32,
 }
 
 impl State {
@@ -26,7 +26,7 @@ impl State {
     ///
     /// # Errors
     /// [`StateError`] when the process or the cgroup cannot be asked.
-    pub fn observe(&self, root: &Path) -> Result<Observed, StateError> {
+    pub(crate) fn observe(&self, root: &Path) -> Result<Observed, StateError> {
         let Some(init) = self.init else {
             let status = if self.is_claimed(root)? { Status::Creating } else { Status::Stopped };
             return Ok(Observed { status, pid: 0 });
@@ -64,7 +64,7 @@ impl State {
 ///
 /// # Errors
 /// [`StateError::Read`] when `root` cannot be listed; that it does not exist is no error.
-pub fn list(root: &Path) -> Result<Vec<ContainerId>, StateError> {
+pub(crate) fn list(root: &Path) -> Result<Vec<ContainerId>, StateError> {
     let failed = |error: &std::io::Error| StateError::Read { path: root.to_owned(), source: errno_of(error) };
     let entries = match std::fs::read_dir(root) {
         Ok(entries) => entries,

@@ -9,15 +9,15 @@ use super::checked;
 /// One instruction, as the kernel's `struct bpf_insn`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Instruction {
+pub(crate) struct Instruction {
     /// Operation.
-    pub code: u8,
+    pub(crate) code: u8,
     /// Destination in the lower four bits, source in the upper.
-    pub registers: u8,
+    pub(crate) registers: u8,
     /// For jumps and loads.
-    pub offset: i16,
+    pub(crate) offset: i16,
     /// Immediate operand.
-    pub value: i32,
+    pub(crate) value: i32,
 }
 
 const PROG_LOAD: libc::c_int = 5;
@@ -84,7 +84,7 @@ fn number(descriptor: BorrowedFd<'_>) -> u32 {
 ///
 /// # Errors
 /// EPERM without CAP_BPF or CAP_SYS_ADMIN, EINVAL and EACCES for a program that the verifier refuses.
-pub fn load_device_program(program: &[Instruction]) -> Result<OwnedFd, Errno> {
+pub(crate) fn load_device_program(program: &[Instruction]) -> Result<OwnedFd, Errno> {
     let license = c"Apache-2.0";
     let attributes = Load {
         kind: PROG_TYPE_CGROUP_DEVICE,
@@ -115,7 +115,7 @@ pub fn load_device_program(program: &[Instruction]) -> Result<OwnedFd, Errno> {
 ///
 /// # Errors
 /// The kernel's: EPERM when a cgroup above has a program that allows no others.
-pub fn attach_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(crate) fn attach_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<(), Errno> {
     change(PROG_ATTACH, cgroup, program, ALLOW_MULTI)
 }
 
@@ -123,7 +123,7 @@ pub fn attach_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) ->
 ///
 /// # Errors
 /// The kernel's; ENOENT when it is not attached.
-pub fn detach_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(crate) fn detach_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<(), Errno> {
     change(PROG_DETACH, cgroup, program, 0)
 }
 
@@ -145,7 +145,7 @@ fn change(
 ///
 /// # Errors
 /// The kernel's.
-pub fn device_programs(cgroup: BorrowedFd<'_>) -> Result<Vec<u32>, Errno> {
+pub(crate) fn device_programs(cgroup: BorrowedFd<'_>) -> Result<Vec<u32>, Errno> {
     let mut ids = vec![0_u32; MAX_PROGRAMS];
     let mut query = Query {
         target: number(cgroup),
@@ -171,7 +171,7 @@ pub fn device_programs(cgroup: BorrowedFd<'_>) -> Result<Vec<u32>, Errno> {
 ///
 /// # Errors
 /// The kernel's; ENOENT when it is gone.
-pub fn program_by_id(id: u32) -> Result<OwnedFd, Errno> {
+pub(crate) fn program_by_id(id: u32) -> Result<OwnedFd, Errno> {
     // SAFETY: the attribute of BPF_PROG_GET_FD_BY_ID is the id; its size is told, and it lives until the call returns.
     let returned =
         checked(unsafe { libc::syscall(libc::SYS_bpf, PROG_GET_FD_BY_ID, &raw const id, size_of::<u32>()) })?;

@@ -9,7 +9,7 @@ const INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Which process one is after [`fork_into`].
 #[derive(Debug)]
-pub enum Forked {
+pub(crate) enum Forked {
     /// The caller; `pid` as the caller's pid namespace sees it.
     Parent {
         /// The child's pid.
@@ -25,7 +25,7 @@ pub enum Forked {
 ///
 /// # Errors
 /// The kernel's: EPERM without the privilege, ENOSPC at a namespace limit, EBUSY for a cgroup that has children.
-pub fn fork_into(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked, Errno> {
+pub(crate) fn fork_into(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked, Errno> {
     let mut pidfd: RawFd = -1;
     let mut arguments = libc::clone_args {
         flags: flags | libc::CLONE_PIDFD as u64,

@@ -11,7 +11,7 @@ use super::{Errno, checked};
 ///
 /// # Errors
 /// The kernel's, of reading /proc.
-pub fn close_on_exec_from(first: RawFd) -> Result<(), Errno> {
+pub(crate) fn close_on_exec_from(first: RawFd) -> Result<(), Errno> {
     // SAFETY: close_range with CLOEXEC only sets a flag on our own descriptors; it takes integers.
     let marked = checked(unsafe {
         libc::syscall(
@@ -71,7 +71,7 @@ fn close_range(first: RawFd, last: RawFd) {
 ///
 /// # Errors
 /// EBADF, EMFILE.
-pub fn duplicate_onto(descriptor: RawFd, number: RawFd) -> Result<(), Errno> {
+pub(crate) fn duplicate_onto(descriptor: RawFd, number: RawFd) -> Result<(), Errno> {
     // SAFETY: dup2 takes integers; `number` is below 3 in all our uses, so no OwnedFd of ours is replaced.
     checked(libc::c_long::from(unsafe { libc::dup2(descriptor, number) }))?;
     Ok(())
@@ -81,14 +81,14 @@ pub fn duplicate_onto(descriptor: RawFd, number: RawFd) -> Result<(), Errno> {
 ///
 /// # Errors
 /// EBADF when there is no such descriptor.
-pub fn keep_on_exec(number: RawFd) -> Result<(), Errno> {
+pub(crate) fn keep_on_exec(number: RawFd) -> Result<(), Errno> {
     // SAFETY: F_SETFD takes and returns integers.
     checked(libc::c_long::from(unsafe { libc::fcntl(number, libc::F_SETFD, 0) }))?;
     Ok(())
 }
 
 /// Whether `number` is an open descriptor.
-pub fn is_open(number: RawFd) -> bool {
+pub(crate) fn is_open(number: RawFd) -> bool {
     // SAFETY: F_GETFD takes and returns integers.
     checked(libc::c_long::from(unsafe { libc::fcntl(number, libc::F_GETFD) })).is_ok()
 }
@@ -97,7 +97,7 @@ pub fn is_open(number: RawFd) -> bool {
 ///
 /// # Errors
 /// EBADF, EMFILE.
-pub fn duplicate(number: RawFd) -> Result<OwnedFd, Errno> {
+pub(crate) fn duplicate(number: RawFd) -> Result<OwnedFd, Errno> {
     // SAFETY: F_DUPFD_CLOEXEC takes and returns integers.
     let copy = checked(libc::c_long::from(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) }))?;
     // SAFETY: the kernel returned this descriptor to us and nothing else owns it.

@@ -43,7 +43,7 @@ macro_rules! program {
             environment: *const *const std::ffi::c_char,
         ) -> std::ffi::c_int {
             // SAFETY: whoever calls a `main` gives it this.
-            unsafe { $crate::sys::entry::begin(count, argv, environment, $main) }
+            unsafe { $crate::begin(count, argv, environment, $main) }
         }
     };
 }

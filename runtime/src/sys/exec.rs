@@ -14,7 +14,7 @@ use super::{Errno, checked};
 ///
 /// # Errors
 /// The kernel's: ENOENT, EACCES, ENOEXEC, E2BIG …
-pub fn execute(program: &CStr, argv: &[CString], envp: &[CString]) -> Result<Infallible, Errno> {
+pub(crate) fn execute(program: &CStr, argv: &[CString], envp: &[CString]) -> Result<Infallible, Errno> {
     let (argv, envp) = (pointers(argv), pointers(envp));
     // SAFETY: the program is NUL-terminated, both lists end with a null pointer, and all of it outlives the call.
     checked(libc::c_long::from(unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr()) }))?;
@@ -25,7 +25,7 @@ pub fn execute(program: &CStr, argv: &[CString], envp: &[CString]) -> Result<Inf
 ///
 /// # Errors
 /// As [`execute`].
-pub fn execute_descriptor(file: BorrowedFd<'_>, arguments: Arguments) -> Result<Infallible, Errno> {
+pub(crate) fn execute_descriptor(file: BorrowedFd<'_>, arguments: Arguments) -> Result<Infallible, Errno> {
     let (argv, environment) = arguments.pointers();
     // SAFETY: both lists are the kernel's own, ended by null pointers; the empty path with AT_EMPTY_PATH names the
     // descriptor, which the borrow keeps open.
@@ -43,7 +43,7 @@ pub fn execute_descriptor(file: BorrowedFd<'_>, arguments: Arguments) -> Result<
 }
 
 /// Has a program begin with every signal's default action and none blocked, instead of the caller's choices and ours.
-pub fn default_signals(command: &mut Command) {
+pub(crate) fn default_signals(command: &mut Command) {
     let restore = || {
         restore_defaults();
         Ok(())
@@ -57,7 +57,7 @@ fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
 }
 
 /// _exit: ends this process at once, without the C library's and Rust's own endings.
-pub fn leave(code: i32) -> ! {
+pub(crate) fn leave(code: i32) -> ! {
     // SAFETY: takes an integer and does not return.
     unsafe { libc::_exit(code) }
 }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::path::Arg;
 
 /// No file of procfs or cgroupfs that we read whole is longer, but for lists of processes.
-pub const MAX_PROC_BYTES: usize = 1 << 20;
+pub(crate) const MAX_PROC_BYTES: usize = 1 << 20;
 
 /// One read of a small file needs no second buffer.
 const FIRST_READ_BYTES: usize = 4096;
@@ -19,7 +19,7 @@ const FIRST_READ_BYTES: usize = 4096;
 ///
 /// # Errors
 /// The kernel's.
-pub fn open_directory(path: impl Arg) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_directory(path: impl Arg) -> Result<OwnedFd, Errno> {
     rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
@@ -27,7 +27,7 @@ pub fn open_directory(path: impl Arg) -> Result<OwnedFd, Errno> {
 ///
 /// # Errors
 /// The kernel's; [`Errno::FBIG`] for a longer file, [`Errno::ILSEQ`] for one that is not UTF-8.
-pub fn read_text(path: &Path, limit: usize) -> Result<String, Errno> {
+pub(crate) fn read_text(path: &Path, limit: usize) -> Result<String, Errno> {
     read_text_at(CWD, path, limit)
 }
 
@@ -35,7 +35,7 @@ pub fn read_text(path: &Path, limit: usize) -> Result<String, Errno> {
 ///
 /// # Errors
 /// The kernel's; [`Errno::FBIG`].
-pub fn read_bytes(path: &Path, limit: usize) -> Result<Vec<u8>, Errno> {
+pub(crate) fn read_bytes(path: &Path, limit: usize) -> Result<Vec<u8>, Errno> {
     read_open(&rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?, limit)
 }
 
@@ -43,7 +43,7 @@ pub fn read_bytes(path: &Path, limit: usize) -> Result<Vec<u8>, Errno> {
 ///
 /// # Errors
 /// As [`read_text`].
-pub fn read_text_at(directory: BorrowedFd<'_>, path: &Path, limit: usize) -> Result<String, Errno> {
+pub(crate) fn read_text_at(directory: BorrowedFd<'_>, path: &Path, limit: usize) -> Result<String, Errno> {
     let opened = rustix::fs::openat(directory, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     read_all(&opened, limit)
 }
@@ -52,7 +52,7 @@ pub fn read_text_at(directory: BorrowedFd<'_>, path: &Path, limit: usize) -> Res
 ///
 /// # Errors
 /// As [`read_text`].
-pub fn read_all(opened: &OwnedFd, limit: usize) -> Result<String, Errno> {
+pub(crate) fn read_all(opened: &OwnedFd, limit: usize) -> Result<String, Errno> {
     String::from_utf8(read_open(opened, limit)?).map_err(|_| Errno::ILSEQ)
 }
 
@@ -76,7 +76,7 @@ fn read_open(opened: &OwnedFd, limit: usize) -> Result<Vec<u8>, Errno> {
 ///
 /// # Errors
 /// The kernel's; [`Errno::IO`] when it took only a part.
-pub fn write_at(directory: impl AsFd, path: &Path, value: &[u8]) -> Result<(), Errno> {
+pub(crate) fn write_at(directory: impl AsFd, path: &Path, value: &[u8]) -> Result<(), Errno> {
     write_whole(&open_to_write(directory, path)?, value)
 }
 
@@ -84,7 +84,7 @@ pub fn write_at(directory: impl AsFd, path: &Path, value: &[u8]) -> Result<(), E
 ///
 /// # Errors
 /// The kernel's.
-pub fn open_to_write(directory: impl AsFd, path: &Path) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_to_write(directory: impl AsFd, path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     rustix::fs::openat(directory, path, flags, Mode::empty())
 }
@@ -93,7 +93,7 @@ pub fn open_to_write(directory: impl AsFd, path: &Path) -> Result<OwnedFd, Errno
 ///
 /// # Errors
 /// As [`write_at`].
-pub fn write_whole(opened: &OwnedFd, value: &[u8]) -> Result<(), Errno> {
+pub(crate) fn write_whole(opened: &OwnedFd, value: &[u8]) -> Result<(), Errno> {
     let count = rustix::io::retry_on_intr(|| rustix::io::write(opened, value))?;
     if count == value.len() { Ok(()) } else { Err(Errno::IO) }
 }
@@ -102,7 +102,7 @@ pub fn write_whole(opened: &OwnedFd, value: &[u8]) -> Result<(), Errno> {
 ///
 /// # Errors
 /// The kernel's, but for "no such file".
-pub fn exists_at(directory: impl AsFd, name: &Path) -> Result<bool, Errno> {
+pub(crate) fn exists_at(directory: impl AsFd, name: &Path) -> Result<bool, Errno> {
     match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(_) => Ok(true),
         Err(Errno::NOENT) => Ok(false),

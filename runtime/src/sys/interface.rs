@@ -10,7 +10,7 @@ use super::{Errno, checked};
 ///
 /// # Errors
 /// EPERM without CAP_NET_ADMIN over the namespace.
-pub fn bring_loopback_up() -> Result<(), Errno> {
+pub(crate) fn bring_loopback_up() -> Result<(), Errno> {
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     // SAFETY: ifreq is plain old data for which all zeroes is a value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };

@@ -12,13 +12,13 @@ const DESCRIBE: libc::c_int = 6;
 
 /// A key's serial number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeySerial(libc::c_long);
+pub(crate) struct KeySerial(libc::c_long);
 
 /// Leaves the session keyring for the one of this name, made if there is none.
 ///
 /// # Errors
 /// ENOSYS without key support, EDQUOT when the user has too many keys, EACCES when one of that name is another's.
-pub fn join_session_keyring(name: &CStr) -> Result<KeySerial, Errno> {
+pub(crate) fn join_session_keyring(name: &CStr) -> Result<KeySerial, Errno> {
     // SAFETY: `name` is a terminated string that lives until the call returns.
     checked(unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, name.as_ptr()) }).map(KeySerial)
 }
@@ -27,7 +27,7 @@ pub fn join_session_keyring(name: &CStr) -> Result<KeySerial, Errno> {
 ///
 /// # Errors
 /// The kernel's, and ERANGE when the buffer is too small.
-pub fn describe(key: KeySerial, buffer: &mut [u8]) -> Result<usize, Errno> {
+pub(crate) fn describe(key: KeySerial, buffer: &mut [u8]) -> Result<usize, Errno> {
     // SAFETY: the kernel writes at most `buffer.len()` bytes into `buffer`, which we hold exclusively.
     let length = checked(unsafe {
         libc::syscall(libc::SYS_keyctl, DESCRIBE, key.0, buffer.as_mut_ptr(), buffer.len(), 0)
@@ -42,7 +42,7 @@ pub fn describe(key: KeySerial, buffer: &mut [u8]) -> Result<usize, Errno> {
 ///
 /// # Errors
 /// The kernel's.
-pub fn set_permissions(key: KeySerial, permissions: u32) -> Result<(), Errno> {
+pub(crate) fn set_permissions(key: KeySerial, permissions: u32) -> Result<(), Errno> {
     // SAFETY: three integers; nothing of our memory is read or written.
     checked(unsafe { libc::syscall(libc::SYS_keyctl, SETPERM, key.0, permissions) }).map(drop)
 }

@@ -4,11 +4,11 @@ use super::{Errno, checked};
 
 /// One of them.
 #[derive(Clone, Copy, Debug)]
-pub struct LateCall {
+pub(crate) struct LateCall {
     /// As in its manual.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The first Linux that has it.
-    pub since: &'static str,
+    pub(crate) since: &'static str,
     number: libc::c_long,
 }
 
@@ -17,7 +17,7 @@ const fn call(name: &'static str, since: &'static str, number: libc::c_long) -> 
 }
 
 /// All of them.
-pub const LATE_CALLS: [LateCall; 15] = [
+pub(crate) const LATE_CALLS: [LateCall; 15] = [
     call("openat2", "5.6", libc::SYS_openat2),
     call("clone3", "5.3", libc::SYS_clone3),
     call("open_tree", "5.2", libc::SYS_open_tree),
@@ -38,7 +38,7 @@ pub const LATE_CALLS: [LateCall; 15] = [
 impl LateCall {
     /// What the kernel says to arguments that are all wrong: ENOSYS or EPERM when it is the call that it does not like.
     #[must_use]
-    pub fn answer(&self) -> Errno {
+    pub(crate) fn answer(&self) -> Errno {
         const WRONG: libc::c_long = -1;
         // SAFETY: -1 is no descriptor, process, command or address and has every unknown flag; of the calls above each
         // refuses at least one of these before it does or touches anything (clone3: a structure of 0 bytes).

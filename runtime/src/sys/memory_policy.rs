@@ -8,7 +8,7 @@ use super::checked;
 ///
 /// # Errors
 /// The kernel's: EINVAL for nodes that do not exist or a mode that it does not know, ENOSYS without NUMA.
-pub fn set(mode: libc::c_int, nodes: &[libc::c_ulong]) -> Result<(), Errno> {
+pub(crate) fn set(mode: libc::c_int, nodes: &[libc::c_ulong]) -> Result<(), Errno> {
     // The kernel reads one bit less than it is told (get_nodes decrements maxnode), hence the bit more.
     let bits = if nodes.is_empty() { 0 } else { nodes.len() * libc::c_ulong::BITS as usize + 1 };
     let mask = if nodes.is_empty() { std::ptr::null() } else { nodes.as_ptr() };

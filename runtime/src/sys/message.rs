@@ -20,7 +20,7 @@ use rustix::net::{
 ///
 /// # Errors
 /// The kernel's; [`Errno::AGAIN`] when the time is up.
-pub fn dial(path: &Path, patience: Duration) -> Result<OwnedFd, Errno> {
+pub(crate) fn dial(path: &Path, patience: Duration) -> Result<OwnedFd, Errno> {
     let address = SocketAddrUnix::new(path)?;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     set_socket_timeout(&socket, Timeout::Send, Some(patience))?;
@@ -33,7 +33,7 @@ pub fn dial(path: &Path, patience: Duration) -> Result<OwnedFd, Errno> {
 ///
 /// # Errors
 /// The kernel's; [`Errno::PIPE`] when nobody listens any more.
-pub fn send(to: impl AsFd, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Result<usize, Errno> {
+pub(crate) fn send(to: impl AsFd, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Result<usize, Errno> {
     let descriptors = descriptor.as_slice();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -48,7 +48,7 @@ pub fn send(to: impl AsFd, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) -> 
 ///
 /// # Errors
 /// The kernel's.
-pub fn receive(from: impl AsFd, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
+pub(crate) fn receive(from: impl AsFd, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = retry_on_intr(|| {

@@ -3,28 +3,28 @@
 //! what went wrong.
 #![allow(unsafe_code)]
 
-pub mod bpf;
-pub mod clone;
-pub mod descriptor;
-pub mod entry;
-pub mod exec;
-pub mod file;
-pub mod heap;
-pub mod interface;
-pub mod keyring;
-pub mod late_calls;
-pub mod memory_policy;
-pub mod message;
-pub mod mount;
-pub mod mountinfo;
-pub mod namespace;
-pub mod personality;
-pub mod pidfd;
-pub mod scheduling;
-pub mod seccomp;
-pub mod signal;
+pub(crate) mod bpf;
+pub(crate) mod clone;
+pub(crate) mod descriptor;
+pub(crate) mod entry;
+pub(crate) mod exec;
+pub(crate) mod file;
+pub(crate) mod heap;
+pub(crate) mod interface;
+pub(crate) mod keyring;
+pub(crate) mod late_calls;
+pub(crate) mod memory_policy;
+pub(crate) mod message;
+pub(crate) mod mount;
+pub(crate) mod mountinfo;
+pub(crate) mod namespace;
+pub(crate) mod personality;
+pub(crate) mod pidfd;
+pub(crate) mod scheduling;
+pub(crate) mod seccomp;
+pub(crate) mod signal;
 
-pub use rustix::io::Errno;
+pub(crate) use rustix::io::Errno;
 
 /// The kernel's answer in an error of the standard library's.
 pub(crate) fn errno_of(error: &std::io::Error) -> Errno {

@@ -10,25 +10,26 @@ use super::{Errno, checked};
 /// What to change of a mount: `MOUNT_ATTR_*` to set and to clear, an `MS_*` propagation or 0, and the user namespace of
 /// an id-mapped mount.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Change<'fd> {
+pub(crate) struct Change<'fd> {
     /// `MOUNT_ATTR_*` to set.
-    pub set: u64,
+    pub(crate) set: u64,
     /// `MOUNT_ATTR_*` to clear, before those to set.
-    pub clear: u64,
+    pub(crate) clear: u64,
     /// `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED` or `MS_UNBINDABLE`; 0 leaves it.
-    pub propagation: u64,
+    pub(crate) propagation: u64,
     /// Maps ids by this user namespace.
-    pub id_map: Option<BorrowedFd<'fd>>,
+    pub(crate) id_map: Option<BorrowedFd<'fd>>,
 }
 
 impl Change<'_> {
     /// Read-only, and otherwise as it was.
-    pub const READONLY: Self = Self { set: libc::MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, id_map: None };
+    pub(crate) const READONLY: Self =
+        Self { set: libc::MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, id_map: None };
 }
 
 /// How far a [`Change`] goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub(crate) enum Reach {
     /// This mount.
     One,
     /// This mount and those below it.
@@ -57,7 +58,7 @@ const ST_RELATIME: u64 = 0x1000;
 /// # Errors
 /// EPERM for flags that a user namespace has locked, EINVAL for what is no mount's root. ENOSYS before Linux 5.12, and
 /// EINVAL for an attribute that came later (`MOUNT_ATTR_NOSYMFOLLOW`: 5.14).
-pub fn change(mount: BorrowedFd<'_>, change: Change<'_>, reach: Reach) -> Result<(), Errno> {
+pub(crate) fn change(mount: BorrowedFd<'_>, change: Change<'_>, reach: Reach) -> Result<(), Errno> {
     let mut attributes = libc::mount_attr {
         attr_set: change.set,
         attr_clr: change.clear,
@@ -89,7 +90,7 @@ pub fn change(mount: BorrowedFd<'_>, change: Change<'_>, reach: Reach) -> Result
 ///
 /// # Errors
 /// Those of [`change`]; ENOSYS only for attributes of a whole tree and for mapped ids, which mount(2) does not know.
-pub fn change_attached(mount: BorrowedFd<'_>, wanted: Change<'_>, reach: Reach) -> Result<(), Errno> {
+pub(crate) fn change_attached(mount: BorrowedFd<'_>, wanted: Change<'_>, reach: Reach) -> Result<(), Errno> {
     let refused = match change(mount, wanted, reach) {
         Err(errno @ (Errno::NOSYS | Errno::INVAL)) => errno,
         changed => return changed,
@@ -113,7 +114,7 @@ pub fn change_attached(mount: BorrowedFd<'_>, wanted: Change<'_>, reach: Reach) 
 ///
 /// # Errors
 /// EINVAL for what is no mount's root.
-pub fn propagate(path: &'static CStr, propagation: u64, reach: Reach) -> Result<(), Errno> {
+pub(crate) fn propagate(path: &'static CStr, propagation: u64, reach: Reach) -> Result<(), Errno> {
     rustix::mount::mount_change(path, propagation_flags(propagation, reach))
 }
 
@@ -121,7 +122,7 @@ pub fn propagate(path: &'static CStr, propagation: u64, reach: Reach) -> Result<
 ///
 /// # Errors
 /// The kernel's.
-pub fn attributes(mount: BorrowedFd<'_>) -> Result<u64, Errno> {
+pub(crate) fn attributes(mount: BorrowedFd<'_>) -> Result<u64, Errno> {
     let present = rustix::fs::fstatvfs(mount)?.f_flag.bits();
     let named = FLAGS.iter().filter(|(_, _, shown)| present & shown != 0);
     let atime = match (present & libc::ST_NOATIME, present & ST_RELATIME) {

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::file;
 
 /// Where it is.
-pub const PATH: &str = "/proc/self/mountinfo";
+pub(crate) const PATH: &str = "/proc/self/mountinfo";
 
 /// That of a host with thousands of mounts is a few megabytes.
 const MAX_BYTES: usize = 64 << 20;
@@ -20,7 +20,7 @@ const MAX_BYTES: usize = 64 << 20;
 ///
 /// # Errors
 /// The kernel's; [`Errno::FBIG`] for a table without bounds.
-pub fn read() -> Result<String, Errno> {
+pub(crate) fn read() -> Result<String, Errno> {
     Ok(String::from_utf8(file::read_bytes(PATH.as_ref(), MAX_BYTES)?)
         .unwrap_or_else(|error| escape(error.as_bytes())))
 }
@@ -37,7 +37,7 @@ fn escape(bytes: &[u8]) -> String {
 }
 
 /// What a field means, in which space, tab, newline and backslash are `\ooo`.
-pub fn unescape(field: &str) -> OsString {
+pub(crate) fn unescape(field: &str) -> OsString {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((plain, escaped)) = rest.split_once('\\') {

@@ -12,7 +12,7 @@ use super::{Errno, checked};
 ///
 /// # Errors
 /// The kernel's.
-pub fn open(path: impl Arg) -> Result<OwnedFd, Errno> {
+pub(crate) fn open(path: impl Arg) -> Result<OwnedFd, Errno> {
     rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
 }
 
@@ -21,7 +21,7 @@ pub fn open(path: impl Arg) -> Result<OwnedFd, Errno> {
 ///
 /// # Errors
 /// EINVAL for another kind of namespace, EPERM without the right over it.
-pub fn enter(of: impl AsFd, flags: i32) -> Result<(), Errno> {
+pub(crate) fn enter(of: impl AsFd, flags: i32) -> Result<(), Errno> {
     let kinds = ThreadNameSpaceType::from_bits_retain(flags.cast_unsigned());
     rustix::thread::move_into_thread_name_spaces(of.as_fd(), kinds)
 }
@@ -30,7 +30,7 @@ pub fn enter(of: impl AsFd, flags: i32) -> Result<(), Errno> {
 ///
 /// # Errors
 /// EPERM, ENOSPC.
-pub fn unshare(flags: i32) -> Result<(), Errno> {
+pub(crate) fn unshare(flags: i32) -> Result<(), Errno> {
     // SAFETY: with CLONE_NEW* flags alone, neither memory nor the descriptor table is affected.
     checked(libc::c_long::from(unsafe { libc::unshare(flags) })).map(drop)
 }

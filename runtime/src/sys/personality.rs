@@ -8,7 +8,7 @@ use super::checked;
 ///
 /// # Errors
 /// The kernel's.
-pub fn set(domain: libc::c_ulong) -> Result<(), Errno> {
+pub(crate) fn set(domain: libc::c_ulong) -> Result<(), Errno> {
     // SAFETY: one integer; nothing of our memory is read or written.
     checked(libc::c_long::from(unsafe { libc::personality(domain) })).map(drop)
 }

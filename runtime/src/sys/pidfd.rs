@@ -14,7 +14,7 @@ use super::{checked, file};
 ///
 /// # Errors
 /// [`Errno::SRCH`] when there is none, [`Errno::INVAL`] for 0 or a thread.
-pub fn open(pid: u32) -> Result<OwnedFd, Errno> {
+pub(crate) fn open(pid: u32) -> Result<OwnedFd, Errno> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::INVAL)?;
     rustix::process::pidfd_open(pid, PidfdFlags::empty())
 }
@@ -23,7 +23,7 @@ pub fn open(pid: u32) -> Result<OwnedFd, Errno> {
 ///
 /// # Errors
 /// [`Errno::SRCH`] when it is not in our pid namespace or gone.
-pub fn pid_of(process: BorrowedFd<'_>) -> Result<u32, Errno> {
+pub(crate) fn pid_of(process: BorrowedFd<'_>) -> Result<u32, Errno> {
     let path = PathBuf::from(format!("/proc/self/fdinfo/{}", process.as_raw_fd()));
     let text = file::read_text(&path, file::MAX_PROC_BYTES)?;
     let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
@@ -34,7 +34,7 @@ pub fn pid_of(process: BorrowedFd<'_>) -> Result<u32, Errno> {
 ///
 /// # Errors
 /// [`Errno::SRCH`] when the process has ended.
-pub fn send_signal(process: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
+pub(crate) fn send_signal(process: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
     let (none, flags) = (std::ptr::null::<libc::siginfo_t>(), 0_u32);
     // SAFETY: takes integers and a null siginfo, which means "as kill(2)"; reads and writes none of our memory.
     checked(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), signal, none, flags) })
@@ -45,7 +45,7 @@ pub fn send_signal(process: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
 ///
 /// # Errors
 /// [`Errno::TIMEDOUT`] when it has not after `longest`.
-pub fn wait_exit(process: BorrowedFd<'_>, longest: Duration) -> Result<(), Errno> {
+pub(crate) fn wait_exit(process: BorrowedFd<'_>, longest: Duration) -> Result<(), Errno> {
     let deadline = std::time::Instant::now() + longest;
     loop {
         let left = deadline.saturating_duration_since(std::time::Instant::now());
@@ -62,17 +62,17 @@ pub fn wait_exit(process: BorrowedFd<'_>, longest: Duration) -> Result<(), Errno
 
 /// What `/proc/<pid>/stat` says about a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stat {
+pub(crate) struct Stat {
     /// `R`, `S`, `D`, `T`, `Z`, `X` …
-    pub state: u8,
+    pub(crate) state: u8,
     /// Clock ticks since boot; with the pid it names one process.
-    pub start_time: u64,
+    pub(crate) start_time: u64,
 }
 
 impl Stat {
     /// Whether it runs no more: a zombie, or being removed.
     #[must_use]
-    pub fn is_dead(self) -> bool {
+    pub(crate) fn is_dead(self) -> bool {
         matches!(self.state, b'Z' | b'X' | b'x')
     }
 }
@@ -81,7 +81,7 @@ impl Stat {
 ///
 /// # Errors
 /// [`Errno::SRCH`] when there is no such process, [`Errno::PROTO`] when the file is not as proc(5) says.
-pub fn stat(pid: u32) -> Result<Stat, Errno> {
+pub(crate) fn stat(pid: u32) -> Result<Stat, Errno> {
     let path = PathBuf::from(format!("/proc/{pid}/stat"));
     match file::read_bytes(&path, file::MAX_PROC_BYTES) {
         Ok(bytes) => parse_stat(&String::from_utf8_lossy(&bytes)).ok_or(Errno::PROTO),

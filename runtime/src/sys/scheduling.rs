@@ -7,34 +7,34 @@ use super::checked;
 /// The kernel's `struct sched_attr`, version 0 and the utilisation clamps of version 1.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SchedulingAttributes {
+pub(crate) struct SchedulingAttributes {
     /// Size of this structure in bytes.
-    pub size: u32,
+    pub(crate) size: u32,
     /// `SCHED_*`.
-    pub policy: u32,
+    pub(crate) policy: u32,
     /// `SCHED_FLAG_*`.
-    pub flags: u64,
+    pub(crate) flags: u64,
     /// For SCHED_OTHER and SCHED_BATCH.
-    pub nice: i32,
+    pub(crate) nice: i32,
     /// For SCHED_FIFO and SCHED_RR.
-    pub priority: u32,
+    pub(crate) priority: u32,
     /// Nanoseconds, for SCHED_DEADLINE.
-    pub runtime: u64,
+    pub(crate) runtime: u64,
     /// Nanoseconds, for SCHED_DEADLINE.
-    pub deadline: u64,
+    pub(crate) deadline: u64,
     /// Nanoseconds, for SCHED_DEADLINE.
-    pub period: u64,
+    pub(crate) period: u64,
     /// 0 to 1024.
-    pub utilisation_min: u32,
+    pub(crate) utilisation_min: u32,
     /// 0 to 1024.
-    pub utilisation_max: u32,
+    pub(crate) utilisation_max: u32,
 }
 
 /// Sets policy and parameters of the calling thread.
 ///
 /// # Errors
 /// The kernel's: EPERM without CAP_SYS_NICE (or SCHED_DEADLINE within a cpuset), EINVAL for impossible values.
-pub fn set_attributes(attributes: &SchedulingAttributes) -> Result<(), Errno> {
+pub(crate) fn set_attributes(attributes: &SchedulingAttributes) -> Result<(), Errno> {
     // SAFETY: the kernel reads `attributes.size` bytes at most, and checks it against its own; our value lives until
     // the call returns.
     checked(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const *attributes, 0u32) }).map(drop)
@@ -44,7 +44,7 @@ pub fn set_attributes(attributes: &SchedulingAttributes) -> Result<(), Errno> {
 ///
 /// # Errors
 /// EINVAL when none of them is allowed by the cpuset.
-pub fn set_affinity(mask: &[libc::c_ulong]) -> Result<(), Errno> {
+pub(crate) fn set_affinity(mask: &[libc::c_ulong]) -> Result<(), Errno> {
     let bytes = size_of_val(mask);
     // SAFETY: the kernel reads `bytes` bytes from `mask`, which has as many.
     checked(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, bytes, mask.as_ptr()) }).map(drop)
@@ -54,7 +54,7 @@ pub fn set_affinity(mask: &[libc::c_ulong]) -> Result<(), Errno> {
 ///
 /// # Errors
 /// EPERM for the real-time class without CAP_SYS_ADMIN or CAP_SYS_NICE.
-pub fn set_io_priority(value: u32) -> Result<(), Errno> {
+pub(crate) fn set_io_priority(value: u32) -> Result<(), Errno> {
     const WHO_PROCESS: libc::c_int = 1;
     // SAFETY: three integers; nothing of our memory is read or written.
     checked(unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, value) }).map(drop)

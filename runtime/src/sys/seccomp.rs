@@ -9,21 +9,21 @@ use super::checked;
 /// One classic BPF instruction, as the kernel's `struct sock_filter`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Instruction {
+pub(crate) struct Instruction {
     /// Operation.
-    pub code: u16,
+    pub(crate) code: u16,
     /// Instructions to skip when a comparison holds.
-    pub jt: u8,
+    pub(crate) jt: u8,
     /// Instructions to skip when it does not.
-    pub jf: u8,
+    pub(crate) jf: u8,
     /// Operand.
-    pub k: u32,
+    pub(crate) k: u32,
 }
 
 const SET_MODE_FILTER: libc::c_uint = 1;
 
 /// The flag that makes [`load`] return a descriptor.
-pub const NEW_LISTENER: u32 = 1 << 3;
+pub(crate) const NEW_LISTENER: u32 = 1 << 3;
 
 /// Adds `program` to the filters of the calling thread, with the kernel's `flags`.
 ///
@@ -31,7 +31,7 @@ pub const NEW_LISTENER: u32 = 1 << 3;
 ///
 /// # Errors
 /// The kernel's: EACCES without CAP_SYS_ADMIN and without no_new_privs, EINVAL for a bad program or flag.
-pub fn load(program: &[Instruction], flags: u32) -> Result<Option<OwnedFd>, Errno> {
+pub(crate) fn load(program: &[Instruction], flags: u32) -> Result<Option<OwnedFd>, Errno> {
     let header = libc::sock_fprog {
         len: u16::try_from(program.len()).map_err(|_| Errno::INVAL)?,
         filter: program.as_ptr().cast_mut().cast(),
@@ -50,7 +50,7 @@ pub fn load(program: &[Instruction], flags: u32) -> Result<Option<OwnedFd>, Errn
 
 /// Whether the kernel knows the filter flags: it looks at them before it reads the (null) program, and so says EFAULT
 /// for flags that it knows and EINVAL for those that it does not.
-pub fn knows_flags(flags: u32) -> bool {
+pub(crate) fn knows_flags(flags: u32) -> bool {
     let nothing = std::ptr::null::<libc::sock_fprog>();
     // SAFETY: a null program is never read: the kernel fails with EFAULT and installs nothing.
     let returned = unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, flags, nothing) };

@@ -12,12 +12,12 @@ const SET_BYTES: usize = 8;
 
 /// A set of signals, 1 to 64.
 #[derive(Clone, Copy)]
-pub struct SignalSet(libc::sigset_t);
+pub(crate) struct SignalSet(libc::sigset_t);
 
 impl SignalSet {
     /// Every signal.
     #[must_use]
-    pub fn full() -> Self {
+    pub(crate) fn full() -> Self {
         let mut set = Self::empty();
         // SAFETY: sigfillset writes the set that it is given.
         unsafe { libc::sigfillset(&raw mut set.0) };
@@ -26,7 +26,7 @@ impl SignalSet {
 
     /// These signals.
     #[must_use]
-    pub fn of(numbers: &[i32]) -> Self {
+    pub(crate) fn of(numbers: &[i32]) -> Self {
         let mut set = Self::empty();
         for number in numbers {
             // SAFETY: sigaddset writes the set that it is given, and refuses numbers that are no signals.
@@ -37,14 +37,14 @@ impl SignalSet {
 
     /// No signal.
     #[must_use]
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         // SAFETY: sigset_t is plain old data; all zeroes is the empty set on Linux.
         Self(unsafe { std::mem::zeroed() })
     }
 }
 
 /// Blocks these signals and no others.
-pub fn block(set: &SignalSet) {
+pub(crate) fn block(set: &SignalSet) {
     // SAFETY: the set lives through the call, which fails only for another address or operation than these.
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set.0, std::ptr::null_mut()) };
 }
@@ -53,7 +53,7 @@ pub fn block(set: &SignalSet) {
 ///
 /// # Errors
 /// EMFILE.
-pub fn descriptor(set: &SignalSet) -> Result<OwnedFd, Errno> {
+pub(crate) fn descriptor(set: &SignalSet) -> Result<OwnedFd, Errno> {
     // SAFETY: the set lives through the call; -1 asks for a new descriptor.
     let fd = checked(libc::c_long::from(unsafe { libc::signalfd(-1, &raw const set.0, libc::SFD_CLOEXEC) }))?;
     // SAFETY: the kernel returned this descriptor to us and nothing else owns it.
@@ -64,7 +64,7 @@ pub fn descriptor(set: &SignalSet) -> Result<OwnedFd, Errno> {
 ///
 /// # Errors
 /// The kernel's.
-pub fn receive(signals: &OwnedFd) -> Result<i32, Errno> {
+pub(crate) fn receive(signals: &OwnedFd) -> Result<i32, Errno> {
     // signalfd(2): a record of 128 bytes, the number in the first four.
     let mut record = [0; 128];
     rustix::io::read(signals, &mut record)?;
@@ -89,7 +89,7 @@ pub(super) fn begin() {
 
 /// Gives every signal its default action again, and blocks none. What is ignored or blocked stays so across exec, which
 /// would make the container inherit the caller's choices and ours. (crun does the same; runc 1.1 leaves the mask.)
-pub fn restore_defaults() {
+pub(crate) fn restore_defaults() {
     // The kernel's `struct sigaction`: SIG_DFL, no flags, no restorer, no further signals blocked, is all zeroes.
     let default = [0_u64; 4];
     for number in 1..=i64::from(SIGNAL_MAX) {

@@ -47,7 +47,7 @@ pub(super) struct Device {
 
 /// What is allowed: all or nothing, but for the exceptions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeviceList {
+pub(crate) struct DeviceList {
     pub(super) allows_all: bool,
     /// Accesses that are the other way round.
     pub(super) exceptions: BTreeMap<Device, u8>,
@@ -77,7 +77,7 @@ impl DeviceList {
     /// # Errors
     /// [`CgroupError::BadLimit`] for a rule that is none, or that takes away a part of what a wider rule gave: v1 would
     /// ignore that without a word.
-    pub fn plan(rules: &[DeviceRule], fields: Fields<'_>) -> Result<Self, CgroupError> {
+    pub(crate) fn plan(rules: &[DeviceRule], fields: Fields<'_>) -> Result<Self, CgroupError> {
         let mut list = Self::default();
         for (index, rule) in rules.iter().enumerate() {
             let field = format!("devices[{index}]");

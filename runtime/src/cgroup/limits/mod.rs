@@ -18,13 +18,13 @@ const SETTINGS_MAX: usize = 10_000;
 
 /// What is to be written, in order.
 #[derive(Clone, Debug, Default)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Each in one hierarchy.
     pub(super) knots: Vec<Knot>,
     /// With `checkBeforeUpdate` (v2): limits that must be above what is used already.
     pub(super) floors: Vec<Floor>,
     /// What was asked and is ignored.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Settings of one controller of which the kernel may refuse some until others are made, whatever the order.
@@ -71,7 +71,7 @@ impl Setting {
 
 /// The names of the fields, below where `resources` is in its document.
 #[derive(Clone, Copy, Debug)]
-pub struct Fields<'a>(pub &'a str);
+pub(crate) struct Fields<'a>(pub(crate) &'a str);
 
 impl Fields<'_> {
     pub(super) fn name(self, field: &str) -> String {
@@ -89,7 +89,11 @@ impl Limits {
     /// # Errors
     /// [`CgroupError::BadLimit`] for a value that makes no sense, [`CgroupError::NoController`] for one that no
     /// hierarchy of the container can take.
-    pub fn plan(resources: &Resources, paths: &CgroupPaths, fields: Fields<'_>) -> Result<Self, CgroupError> {
+    pub(crate) fn plan(
+        resources: &Resources,
+        paths: &CgroupPaths,
+        fields: Fields<'_>,
+    ) -> Result<Self, CgroupError> {
         let mut planner = Planner { paths, fields, limits: Self::default() };
         if let Some(cpu) = &resources.cpu {
             let lists = v1::cpuset(cpu, fields)?;

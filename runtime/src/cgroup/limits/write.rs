@@ -15,7 +15,7 @@ impl Fence {
     /// # Errors
     /// [`CgroupError::Limit`], which names the field; [`CgroupError::NoController`] when the container is in no
     /// cgroup that could take it.
-    pub fn limit(&self, limits: &Limits) -> Result<(), CgroupError> {
+    pub(crate) fn limit(&self, limits: &Limits) -> Result<(), CgroupError> {
         self.check_floors(limits)?;
         limits.knots.iter().try_for_each(|knot| self.tie(knot))
     }

@@ -15,7 +15,7 @@ use read::Files;
 
 /// Everything, in runc's order and with its names.
 #[derive(Debug, Default, Serialize)]
-pub struct Stats {
+pub(crate) struct Stats {
     cpu: Cpu,
     cpuset: Cpuset,
     memory: Memory,
@@ -23,7 +23,7 @@ pub struct Stats {
     blkio: Blkio,
     hugetlb: BTreeMap<String, Hugetlb>,
     /// Not a cgroup's, but runc's place for it.
-    pub intel_rdt: resctrl::Stats,
+    pub(crate) intel_rdt: resctrl::Stats,
     /// runc names only interfaces that it made itself, which it no longer does.
     network_interfaces: Option<()>,
 }
@@ -190,7 +190,7 @@ impl Fence {
     ///
     /// # Errors
     /// [`CgroupError::Read`] and [`CgroupError::Nonsense`].
-    pub fn stats(&self) -> Result<Stats, CgroupError> {
+    pub(crate) fn stats(&self) -> Result<Stats, CgroupError> {
         let mut stats = Stats::default();
         let is_unified = self.paths().is_unified();
         for cgroup in self.cgroups() {

@@ -22,7 +22,7 @@ const MAX_SIGNALS: usize = 1024;
 /// Why systemd could not be asked, or what it said.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
-pub enum BusError {
+pub(crate) enum BusError {
     #[error("cannot connect to systemd at {path}")]
     Connect { path: PathBuf, source: std::io::Error },
     #[error("there is no socket to reach systemd by: {0}")]

@@ -21,7 +21,7 @@ use super::{CgroupError, Fields, Version};
 use crate::host::Host;
 use crate::spec::{Resources, Spec};
 use bus::Bus;
-pub use bus::BusError;
+pub(crate) use bus::BusError;
 use message::{Property, Value, Writer};
 pub(super) use placeholder::Placeholder;
 pub(super) use properties::fit;
@@ -32,7 +32,7 @@ const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
 /// Which systemd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Manager {
+pub(crate) enum Manager {
     /// The one of the machine.
     System,
     /// The caller's own.
@@ -41,11 +41,11 @@ pub enum Manager {
 
 /// A container's unit, as its state remembers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Scope {
+pub(crate) struct Scope {
     /// `prefix-name.scope`.
-    pub unit: String,
+    pub(crate) unit: String,
     /// Whose it is.
-    pub manager: Manager,
+    pub(crate) manager: Manager,
 }
 
 /// The unit before it is started.

@@ -3,7 +3,7 @@
 use super::table::{self, Table};
 
 /// Every name that the specification has; a profile may list those that this kernel cannot run, and they add nothing.
-pub const ARCHITECTURES: [&str; 23] = [
+pub(crate) const ARCHITECTURES: [&str; 23] = [
     "SCMP_ARCH_AARCH64",
     "SCMP_ARCH_ARM",
     "SCMP_ARCH_LOONGARCH64",

@@ -2,7 +2,7 @@
 
 /// Why a profile cannot be compiled. Every value is named by its JSON path.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SeccompError {
+pub(crate) enum SeccompError {
     /// An action that the specification does not have.
     #[error("linux.seccomp.{at}: string {name} is not a valid action for seccomp")]
     Action {

@@ -18,16 +18,16 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where the descriptor goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
+pub(crate) struct Listener {
     /// `linux.seccomp.listenerPath`.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// `linux.seccomp.listenerMetadata`.
-    pub metadata: String,
+    pub(crate) metadata: String,
 }
 
 /// Why the agent did not get it.
 #[derive(Debug, thiserror::Error)]
-pub enum ListenerError {
+pub(crate) enum ListenerError {
     /// The descriptor could not be taken from the child.
     #[error("cannot fetch the seccomp notify descriptor from the container's process")]
     Fetch {
@@ -75,7 +75,7 @@ struct ContainerProcessState<'a, S> {
 ///
 /// # Errors
 /// [`ListenerError::Fetch`].
-pub fn fetch(pidfd: BorrowedFd<'_>, number: RawFd) -> Result<OwnedFd, ListenerError> {
+pub(crate) fn fetch(pidfd: BorrowedFd<'_>, number: RawFd) -> Result<OwnedFd, ListenerError> {
     pidfd_getfd(pidfd, number, PidfdGetfdFlags::empty()).map_err(|source| ListenerError::Fetch { source })
 }
 
@@ -85,7 +85,7 @@ impl Listener {
     ///
     /// # Errors
     /// [`ListenerError`], after ten seconds at the latest.
-    pub fn deliver(
+    pub(crate) fn deliver(
         &self,
         notify: BorrowedFd<'_>,
         pid: i32,

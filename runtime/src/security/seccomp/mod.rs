@@ -12,12 +12,12 @@ mod assembler;
 mod check;
 mod error;
 mod filter;
-pub mod listener;
+pub(crate) mod listener;
 #[cfg(any(test, fuzzing))]
-pub mod oracle;
+pub(crate) mod oracle;
 mod profile;
 #[cfg(any(test, fuzzing))]
-pub mod simulate;
+pub(crate) mod simulate;
 mod table;
 mod verdicts;
 
@@ -28,16 +28,16 @@ use rustix::io::Errno;
 use crate::spec;
 use crate::sys::seccomp::{self as kernel, Instruction};
 
-pub use architecture::ARCHITECTURES;
-pub use error::SeccompError;
-pub use listener::Listener;
+pub(crate) use architecture::ARCHITECTURES;
+pub(crate) use error::SeccompError;
+pub(crate) use listener::Listener;
 
 /// BPF_MAXINSNS.
 const INSTRUCTIONS_MAX: usize = 4096;
 
 /// A filter that the kernel can load.
 #[derive(Clone, Debug)]
-pub struct Program {
+pub(crate) struct Program {
     instructions: Vec<Instruction>,
     flags: u32,
     listener: Option<Listener>,
@@ -47,19 +47,19 @@ impl Program {
     /// For [`simulate`].
     #[cfg(any(test, fuzzing))]
     #[must_use]
-    pub fn instructions(&self) -> &[Instruction] {
+    pub(crate) fn instructions(&self) -> &[Instruction] {
         &self.instructions
     }
 
     /// `SECCOMP_FILTER_FLAG_*`.
     #[must_use]
-    pub fn flags(&self) -> u32 {
+    pub(crate) fn flags(&self) -> u32 {
         self.flags
     }
 
     /// Who gets the notify descriptor, if the profile has `SCMP_ACT_NOTIFY`.
     #[must_use]
-    pub fn listener(&self) -> Option<&Listener> {
+    pub(crate) fn listener(&self) -> Option<&Listener> {
         self.listener.as_ref()
     }
 }
@@ -68,7 +68,7 @@ impl Program {
 ///
 /// # Errors
 /// [`SeccompError`].
-pub fn compile(profile: &spec::Seccomp) -> Result<Program, SeccompError> {
+pub(crate) fn compile(profile: &spec::Seccomp) -> Result<Program, SeccompError> {
     compile_for(profile, architecture::NATIVE)
 }
 
@@ -82,22 +82,22 @@ fn compile_for(profile: &spec::Seccomp, family: &architecture::Family) -> Result
 }
 
 /// The actions that profiles may use, sorted, for `features`.
-pub fn actions() -> impl Iterator<Item = &'static str> {
+pub(crate) fn actions() -> impl Iterator<Item = &'static str> {
     profile::ACTIONS.iter().map(|(name, ..)| *name)
 }
 
 /// The operators that profiles may use, sorted, for `features`.
-pub fn operators() -> impl Iterator<Item = &'static str> {
+pub(crate) fn operators() -> impl Iterator<Item = &'static str> {
     profile::OPERATORS.iter().map(|(name, _)| *name)
 }
 
 /// The flags that profiles may use, sorted, for `features`.
-pub fn known_flags() -> impl Iterator<Item = &'static str> {
+pub(crate) fn known_flags() -> impl Iterator<Item = &'static str> {
     profile::FLAGS.iter().map(|(name, _)| *name)
 }
 
 /// Those of [`known_flags`] that this kernel takes, for `features`.
-pub fn supported_flags() -> impl Iterator<Item = &'static str> {
+pub(crate) fn supported_flags() -> impl Iterator<Item = &'static str> {
     let supported = |bit: u32| {
         let needs_listener = bit == profile::WAIT_KILLABLE_RECV;
         kernel::knows_flags(if needs_listener { bit | kernel::NEW_LISTENER } else { bit })
@@ -113,7 +113,7 @@ pub fn supported_flags() -> impl Iterator<Item = &'static str> {
 ///
 /// # Errors
 /// The kernel's.
-pub fn install(program: &Program) -> Result<Option<OwnedFd>, Errno> {
+pub(crate) fn install(program: &Program) -> Result<Option<OwnedFd>, Errno> {
     kernel::load(&program.instructions, program.flags)
 }
 

@@ -1,12 +1,14 @@
 //! A second, naive reading of a profile: one call, one walk over the rules, no numbers sorted and no trees; and the words
 //! that profiles are made of to compare the two. For tests and fuzz targets alone.
 
-use super::architecture::{Abi, Family, NATIVE, Width, X32_BIT};
+#[cfg(fuzzing)]
+use super::architecture::NATIVE;
+use super::architecture::{Abi, Family, Width, X32_BIT};
 use super::simulate::Call;
 use crate::spec::{ArgCheck, Seccomp, SyscallRule};
 
 /// Few calls, so that rules meet: of one architecture alone, behind `socketcall` and `ipc`, and the newest.
-pub const NAMES: [&str; 17] = [
+pub(crate) const NAMES: [&str; 17] = [
     "read",
     "write",
     "open",
@@ -26,10 +28,10 @@ pub const NAMES: [&str; 17] = [
     "map_shadow_stack",
 ];
 /// The actions that [`evaluate_native`] knows, without their `SCMP_ACT_`.
-pub const ACTIONS: [&str; 8] =
+pub(crate) const ACTIONS: [&str; 8] =
     ["ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD", "LOG", "TRACE", "TRAP"];
 /// The comparisons, without their `SCMP_CMP_`.
-pub const OPERATORS: [&str; 7] = ["EQ", "NE", "LT", "LE", "GT", "GE", "MASKED_EQ"];
+pub(crate) const OPERATORS: [&str; 7] = ["EQ", "NE", "LT", "LE", "GT", "GE", "MASKED_EQ"];
 
 fn action(name: &str, errno: Option<u32>) -> u32 {
     let errno = errno.unwrap_or(1);
@@ -99,7 +101,8 @@ fn doors_to<'a>(
 /// # Panics
 /// On an action or an operator that does not exist.
 #[must_use]
-pub fn evaluate_native(profile: &Seccomp, call: &Call) -> u32 {
+#[cfg(fuzzing)]
+pub(crate) fn evaluate_native(profile: &Seccomp, call: &Call) -> u32 {
     evaluate(profile, NATIVE, call)
 }
 

@@ -5,13 +5,13 @@ use crate::sys::seccomp::Instruction;
 
 /// The kernel's `struct seccomp_data`, without the instruction pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Call {
+pub(crate) struct Call {
     /// The system call's number, with the bit of x32.
-    pub number: u32,
+    pub(crate) number: u32,
     /// `AUDIT_ARCH_*`.
-    pub architecture: u32,
+    pub(crate) architecture: u32,
     /// Its arguments.
-    pub arguments: [u64; 6],
+    pub(crate) arguments: [u64; 6],
 }
 
 impl Call {
@@ -33,7 +33,7 @@ impl Call {
 /// # Panics
 /// On an instruction that the compiler never writes, and where the kernel would refuse the program.
 #[must_use]
-pub fn run(program: &[Instruction], call: &Call) -> u32 {
+pub(crate) fn run(program: &[Instruction], call: &Call) -> u32 {
     let (mut accumulator, mut at) = (0, 0);
     loop {
         let Instruction { code, jt, jf, k } = program[at];
