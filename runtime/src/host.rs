@@ -4,10 +4,14 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use crate::args::Rootless;
-use crate::cgroup::{CgroupError, Layout};
-use crate::spec::{NamespaceKind, Spec};
-use crate::sys::{Errno, file, namespace};
+use rustix::io::Errno;
+
+use crate::args::globals::Rootless;
+use crate::cgroup::error::CgroupError;
+use crate::cgroup::layout::Layout;
+use crate::spec::Spec;
+use crate::spec::linux::NamespaceKind;
+use crate::sys::{file, namespace};
 
 /// The facts that plans depend on.
 #[derive(Clone, Debug, Default)]

@@ -7,11 +7,13 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use knarr_proto::kind::Kind;
 
-use crate::args::{self, Command, Misuse, Request};
-use crate::output::{Facts, Log};
-use crate::sealed::SealError;
+use crate::args::command::Command;
+use crate::args::invocation::{Misuse, Request};
+use crate::output::facts::Facts;
+use crate::output::log::Log;
+use crate::sealed::{self, SealError};
 use crate::sys::entry::Arguments;
-use crate::{commands, sealed};
+use crate::{args, commands};
 
 /// Does what the arguments ask for, and returns the exit code. Seals first: all that comes before is done twice.
 #[must_use]

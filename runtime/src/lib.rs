@@ -8,6 +8,7 @@
 mod args;
 mod cgroup;
 mod checkpoint;
+mod child;
 mod commands;
 mod create;
 #[cfg(fuzzing)]
@@ -18,6 +19,7 @@ mod host;
 mod init;
 mod invocation;
 mod join;
+mod mount_view;
 mod network;
 mod notify;
 mod null;

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, CWD, Mode};
-use rustix::io::retry_on_intr;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
     AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, recv, socket_with,
 };
 
 use crate::spec;
-use crate::state::{NOTIFY_DIRECTORY, NOTIFY_SOCKET};
-use crate::sys::{Errno, message};
+use crate::state::names::{NOTIFY_DIRECTORY, NOTIFY_SOCKET};
+use crate::sys::message;
 
 /// Where the container finds it.
 const INSIDE: &str = "/run/notify";
@@ -48,7 +48,7 @@ pub(crate) struct Notify {
 
 /// Shows the socket to the container, whose state directory this is.
 pub(crate) fn show(spec: &mut spec::Spec, state: &Path) {
-    spec.mounts.push(spec::Mount {
+    spec.mounts.push(spec::mount::Mount {
         destination: INSIDE.to_owned(),
         kind: String::new(),
         source: state.join(NOTIFY_DIRECTORY).display().to_string(),

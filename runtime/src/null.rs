@@ -5,13 +5,14 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 use rustix::stdio::{stderr, stdin, stdout};
 
-use crate::create::sources::View;
+use crate::mount_view::View;
 use crate::rootfs::tree::attach_readonly;
+use crate::sys::descriptor;
 use crate::sys::mount::{Change, Reach, change, propagate};
-use crate::sys::{Errno, descriptor};
 
 /// Why the host's /dev/null would be in the container's reach.
 #[derive(Debug, thiserror::Error)]

@@ -6,11 +6,12 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags};
+use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 
 use crate::sys::entry::Arguments;
+use crate::sys::exec;
 use crate::sys::mount::{Change, Reach, change};
-use crate::sys::{Errno, exec};
 
 /// This program.
 const OWN: &std::ffi::CStr = c"/proc/self/exe";

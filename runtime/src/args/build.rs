@@ -4,16 +4,15 @@ use std::path::{Path, PathBuf};
 
 use knarr_proto::id::ContainerId;
 
-use super::duration::duration;
-use super::flags::Matches;
-use super::{
-    CheckpointArgs, Command, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, Globals, KillArgs, ListArgs,
-    ListFormat, LogFormat, PsArgs, RestoreArgs, Rootless, RunArgs, SpecArgs, UpdateArgs, UsageError,
+use super::command::{
+    CheckpointArgs, Command, CreateArgs, DeleteArgs, EventsArgs, ExecArgs, KillArgs, ListArgs, ListFormat,
+    PsArgs, RestoreArgs, RunArgs, SpecArgs, UpdateArgs,
 };
-use crate::checkpoint::Options;
-use crate::checkpoint::dump::DumpOptions;
-use crate::checkpoint::protocol::CgroupMode;
-use crate::checkpoint::restore::RestoreOptions;
+use super::duration::duration;
+use super::error::UsageError;
+use super::flags::Matches;
+use super::globals::{Globals, LogFormat, Rootless};
+use crate::checkpoint::options::{CgroupMode, DumpOptions, Options, RestoreOptions};
 
 /// Where the state of all containers is kept unless `--root` says otherwise.
 pub(crate) const DEFAULT_ROOT: &str = "/run/knarr/runtime";
@@ -276,7 +275,7 @@ pub(super) fn restore(matches: &Matches) -> Result<Command, UsageError> {
 
 #[cfg(test)]
 mod tests {
-    use super::page_server;
+    use crate::args::build::page_server;
 
     #[test]
     fn a_page_server_is_an_address_and_a_port() {

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use knarr_proto::id::ContainerId;
 
-use crate::checkpoint::dump::DumpOptions;
-use crate::checkpoint::restore::RestoreOptions;
+use crate::checkpoint::options::{DumpOptions, RestoreOptions};
 
 /// What to do, with everything that was said about it.
 #[derive(Debug)]
@@ -235,9 +234,10 @@ pub(crate) struct RestoreArgs {
 
 #[cfg(test)]
 mod tests {
-    use super::Command;
+    use crate::args::command::Command;
+    use crate::args::invocation::Request;
+    use crate::args::parse;
     use crate::args::verbs::VERBS;
-    use crate::args::{Request, parse};
 
     /// One whose word is not known would not be sealed.
     #[test]

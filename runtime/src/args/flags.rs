@@ -1,7 +1,7 @@
 //! Reads flags the way runc's callers write them: one or two dashes, `--name value` or `--name=value`, flags before or
 //! after the operands. Knows nothing of what a flag means, and never splits a value on commas.
 
-use super::UsageError;
+use super::error::UsageError;
 
 /// What a flag takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

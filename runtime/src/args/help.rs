@@ -69,8 +69,8 @@ fn line(text: &mut String, left: &str, right: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::build::DEFAULT_ROOT;
     use super::*;
+    use crate::args::build::DEFAULT_ROOT;
 
     #[test]
     fn where_containers_are_kept_is_told() {

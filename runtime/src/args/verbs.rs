@@ -1,9 +1,12 @@
 //! Which flags and operands each command has. The table is read here and printed by [`super::help`]; what the flags
 //! become is in [`super::build`].
 
-use super::build;
+use super::command::Command;
+use super::error::UsageError;
 use super::flags::{Flag, Matches, Order, read, switch, value};
-use super::{Command, Globals, Invocation, Misuse, Request, UsageError, help, misuse};
+use super::globals::Globals;
+use super::invocation::{Invocation, Misuse, Request, misuse};
+use crate::args::{build, help};
 
 /// A command's entry in the table.
 #[derive(Debug)]

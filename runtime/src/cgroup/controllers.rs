@@ -8,8 +8,11 @@ use rustix::fs::CWD;
 use rustix::io::Errno;
 
 use super::directory::open_directory;
-use super::limits::Limits;
-use super::{CgroupError, CgroupPath, Fence, Version};
+use super::error::CgroupError;
+use super::fence::Fence;
+use super::layout::Version;
+use super::limits::settings::Limits;
+use super::paths::CgroupPath;
 use crate::sys::file;
 
 /// A controller that could not be enabled, where, and why.

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::{CgroupError, CgroupPath};
+use super::error::CgroupError;
+use super::paths::CgroupPath;
 use crate::sys::file;
 
 /// Where it is, and its descriptor.

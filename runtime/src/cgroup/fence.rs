@@ -10,12 +10,17 @@ use rustix::io::Errno;
 
 use super::controllers::Obstacle;
 use super::directory::{Cgroup, open_directory, open_tasks};
+use super::error::CgroupError;
+use super::layout::Version;
+use super::limits::settings::{Fields, Limits};
 use super::members::collect;
-use super::owner;
+use super::paths::{CgroupPath, CgroupPaths};
 use super::plan::CgroupPlan;
-use super::systemd::{self, Manager, Placeholder, Scope, ScopePlan};
-use super::{CgroupError, CgroupPath, CgroupPaths, Fields, Limits, Version};
-use crate::spec::Resources;
+use super::systemd::manager::Manager;
+use super::systemd::placeholder::Placeholder;
+use super::systemd::{Scope, ScopePlan};
+use crate::cgroup::{owner, systemd};
+use crate::spec::resources::Resources;
 use crate::sys::file;
 
 /// The cgroups of one container.
@@ -182,7 +187,7 @@ impl Fence {
     /// Those of [`Limits::plan`].
     pub(crate) fn judge(&self, resources: &mut Resources) -> Result<Limits, CgroupError> {
         let version = self.paths.version();
-        let warning = self.paths.scope.as_ref().and_then(|_| systemd::fit(resources, version));
+        let warning = self.paths.scope.as_ref().and_then(|_| systemd::properties::fit(resources, version));
         let mut limits = Limits::plan(resources, &self.paths, Fields(""))?;
         limits.warnings.extend(warning.map(str::to_owned));
         Ok(limits)

@@ -9,8 +9,10 @@ use rustix::fs::{Mode, OFlags, SeekFrom, seek};
 use rustix::io::Errno;
 
 use super::directory::Cgroup;
+use super::error::CgroupError;
+use super::fence::Fence;
+use super::paths::CgroupPaths;
 use super::walk::{Step, walk};
-use super::{CgroupError, CgroupPaths, Fence};
 use crate::sys::file;
 
 /// A task that sits in the kernel (on NFS, in vfork) cannot be frozen; runc gives up after about as long.

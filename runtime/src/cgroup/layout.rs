@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::CgroupError;
+use super::error::CgroupError;
 use crate::sys::{file, mountinfo};
 
 /// Where systemd, and everybody after it, mounts cgroups.

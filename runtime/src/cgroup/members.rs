@@ -9,9 +9,11 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::directory::Cgroup;
+use super::error::CgroupError;
+use super::fence::Fence;
 use super::freezer::wait_for_event;
+use super::layout::Version;
 use super::walk::{Step, walk};
-use super::{CgroupError, Fence, Version};
 use crate::sys::{file, pidfd};
 
 /// A list of pids: `pid_max` is 4 million, each at most 8 bytes.

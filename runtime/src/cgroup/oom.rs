@@ -7,7 +7,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::directory::Cgroup;
-use super::{CgroupError, Fence};
+use super::error::CgroupError;
+use super::fence::Fence;
 use crate::sys::file;
 
 /// Waits for a container's processes to be short of memory.

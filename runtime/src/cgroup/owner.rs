@@ -7,10 +7,12 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Uid, chownat};
 use rustix::io::Errno;
 
-use super::CgroupError;
 use super::directory::Cgroup;
+use super::error::CgroupError;
 use crate::plan::mappings::host_id;
-use crate::spec::{Mount, NamespaceKind, Spec};
+use crate::spec::Spec;
+use crate::spec::linux::NamespaceKind;
+use crate::spec::mount::Mount;
 use crate::sys::file;
 
 /// Since Linux 4.15 it tells which files these are.

@@ -5,10 +5,13 @@ use std::borrow::Cow;
 
 use knarr_proto::id::ContainerId;
 
-use super::systemd::{self, ScopePlan, Wanted};
-use super::{
-    CgroupError, CgroupPath, CgroupPaths, DeviceList, Fields, Hierarchy, Limits, Membership, Version, owner,
-};
+use super::devices::DeviceList;
+use super::error::CgroupError;
+use super::layout::{Hierarchy, Membership, Version};
+use super::limits::settings::{Fields, Limits};
+use super::paths::{CgroupPath, CgroupPaths};
+use super::systemd::{ScopePlan, Wanted};
+use crate::cgroup::{owner, systemd};
 use crate::host::Host;
 use crate::spec::Spec;
 
@@ -76,7 +79,7 @@ pub(crate) fn plan(
     let (scope, warning) = match driver {
         Driver::Cgroupfs => (None, None),
         Driver::Systemd => {
-            let warning = systemd::fit(resources.to_mut(), version);
+            let warning = systemd::properties::fit(resources.to_mut(), version);
             let wanted = Wanted { resources: &resources, devices: &devices };
             (Some(systemd::plan(spec, id, host, &wanted)?), warning)
         }

@@ -7,8 +7,10 @@ use rustix::fs::{AtFlags, CWD};
 use rustix::io::Errno;
 
 use super::directory::Cgroup;
+use super::error::CgroupError;
+use super::fence::Fence;
+use super::paths::CgroupPaths;
 use super::walk::{Step, walk};
-use super::{CgroupError, CgroupPaths, Fence};
 
 impl CgroupPaths {
     /// Kills whoever is left in the cgroups, and removes them and those that were made inside them.

@@ -2,7 +2,7 @@
 //! of which a container has at most one meaning at a time (burst, idle, pids, unified files, CPU lists), which are
 //! written when they are mentioned and otherwise left as the kernel has them.
 
-use crate::spec::{Memory, Resources, ThrottleDevice, WeightDevice};
+use crate::spec::resources::{Memory, Resources, ThrottleDevice, WeightDevice};
 
 /// Merges `wanted` into `current`. Devices cannot be updated.
 pub(crate) fn merge(current: &mut Resources, wanted: Resources) {
@@ -27,7 +27,7 @@ fn memory(current: &mut Resources, wanted: &Memory) {
     memory.kernel_tcp = wanted.kernel_tcp;
 }
 
-fn cpu(current: &mut Resources, wanted: crate::spec::Cpu) {
+fn cpu(current: &mut Resources, wanted: crate::spec::resources::Cpu) {
     let cpu = current.cpu.get_or_insert_default();
     let (period, quota) = (wanted.period.unwrap_or(0), wanted.quota.unwrap_or(0));
     match (period, quota) {
@@ -47,7 +47,7 @@ fn cpu(current: &mut Resources, wanted: crate::spec::Cpu) {
     cpu.idle = wanted.idle;
 }
 
-fn block_io(current: &mut Resources, wanted: crate::spec::BlockIo) {
+fn block_io(current: &mut Resources, wanted: crate::spec::resources::BlockIo) {
     let io = current.block_io.get_or_insert_default();
     replace(&mut io.weight, wanted.weight);
     replace(&mut io.leaf_weight, wanted.leaf_weight);

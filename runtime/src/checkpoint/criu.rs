@@ -8,16 +8,17 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 use rustix::process::{WaitId, WaitIdOptions};
 
-use super::CheckpointError;
+use super::error::CheckpointError;
 use super::protocol::{Kind, Response, answer, question};
-use crate::create::Child;
-use crate::handshake::{Failure, Phase};
+use crate::child::process::Child;
+use crate::handshake::failure::{Failure, Phase};
 use crate::process::program;
 use crate::sys::clone::{Forked, fork_into};
-use crate::sys::{Errno, descriptor, exec, message, pidfd, signal};
+use crate::sys::{descriptor, exec, message, pidfd, signal};
 
 /// External namespaces, LSM profiles and the v2 freezer all work from here on (July 2021).
 const VERSION_MIN: u64 = 31_600;
@@ -242,7 +243,7 @@ fn is_cause(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_cause;
+    use crate::checkpoint::criu::is_cause;
 
     #[test]
     fn the_cause_is_told_from_what_follows_from_it() {

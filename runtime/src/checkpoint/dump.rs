@@ -9,37 +9,20 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use super::criu::{Birth, Criu, Feature, Notice};
+use super::error::CheckpointError;
+use super::options::DumpOptions;
 use super::protocol::{Kind, Message, field, request};
-use super::{
-    CheckpointError, DESCRIPTORS, Directories, Options, external, make, namespace_key,
-    require_mount_namespace,
-};
-use crate::output::Log;
+use super::request::{DESCRIPTORS, Directories, make, namespace_key, require_mount_namespace};
+use crate::checkpoint::external;
+use crate::output::log::Log;
 use crate::plan::Plan;
 use crate::spec::Spec;
-use crate::state::{NOTIFY_DIRECTORY, State};
+use crate::state::names::NOTIFY_DIRECTORY;
+use crate::state::record::State;
 use crate::sys::{descriptor, errno_of};
 
 /// criu writes it below the work directory.
 const LOG_FILE: &str = "dump.log";
-
-/// What is to be dumped, and how.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub(crate) struct DumpOptions {
-    pub(crate) common: Options,
-    /// Earlier images, relative to these.
-    pub(crate) parent: Option<String>,
-    pub(crate) leave_running: bool,
-    pub(crate) tcp_skip_in_flight: bool,
-    pub(crate) link_remap: bool,
-    /// Memory only, and the container goes on.
-    pub(crate) pre_dump: bool,
-    /// Address and port of who takes the pages.
-    pub(crate) page_server: Option<(String, u16)>,
-    /// Gets a zero byte when lazy pages can be fetched.
-    pub(crate) status_fd: Option<i32>,
-}
 
 /// Saves a container. `state_directory` is where its state is, `spec` how it was made.
 ///

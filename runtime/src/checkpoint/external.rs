@@ -4,15 +4,17 @@
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use super::CheckpointError;
+use rustix::io::Errno;
+
+use super::error::CheckpointError;
 use super::protocol::{Message, field};
-use crate::cgroup::{CgroupPaths, Version};
+use crate::cgroup::layout::Version;
+use crate::cgroup::paths::CgroupPaths;
 use crate::plan::Plan;
 use crate::plan::mounts::MountKind;
 use crate::rootfs::cgroups::hierarchy_name;
 use crate::rootfs::tree::{Links, Tree, is_directory};
-use crate::spec::NamespaceKind;
-use crate::sys::Errno;
+use crate::spec::linux::NamespaceKind;
 use crate::sys::file::open_directory;
 
 /// What files are masked with, and its name.

@@ -1,7 +1,7 @@
 //! criu's RPC as far as we speak it (`images/rpc.proto` of criu): requests are written, responses read, by hand, since a
 //! protobuf library would be larger than all that is said. Never decides what to ask.
 
-use super::CheckpointError;
+use super::error::CheckpointError;
 
 /// Types of requests and responses (`criu_req_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,22 +18,6 @@ pub(crate) enum Kind {
     FeatureCheck = 9,
     /// Which criu is it?
     Version = 10,
-}
-
-/// How cgroups are saved and brought back (`criu_cg_mode`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum CgroupMode {
-    /// Not at all.
-    Ignore = 0,
-    /// What criu had to make gets its properties.
-    Soft = 3,
-    /// Everything gets its properties.
-    Full = 4,
-    /// Nothing may be there already.
-    Strict = 5,
-    /// criu's choice.
-    #[default]
-    Default = 6,
 }
 
 /// Numbers of the fields of `criu_opts`.

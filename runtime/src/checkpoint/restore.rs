@@ -6,30 +6,41 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
 use super::criu::{Birth, Criu, Notice};
+use super::error::CheckpointError;
+use super::options::RestoreOptions;
 use super::protocol::{Kind, Message, field, request};
-use super::{
-    CheckpointError, DESCRIPTORS, Directories, Options, external, namespace_key, require_mount_namespace,
-};
-use crate::cgroup::{CgroupPaths, Fence, Version};
-use crate::create::sources::View;
+use super::request::{DESCRIPTORS, Directories, namespace_key, require_mount_namespace};
+use crate::cgroup::fence::Fence;
+use crate::cgroup::layout::Version;
+use crate::cgroup::paths::CgroupPaths;
+use crate::checkpoint::external;
+use crate::child::error::CreateError;
+use crate::child::process::Child;
+use crate::child::setup;
+use crate::create::decision::{Decided, decide, first_state};
+use crate::create::request::{CreateRequest, Created};
 use crate::create::undo::Undo;
-use crate::create::{Child, CreateError, CreateRequest, Created, Decided, decide, first_state, outside};
 use crate::hooks::{self, HookKind};
 use crate::host::open_namespace;
+use crate::mount_view::View;
 use crate::plan::mounts::{Mount, MountKind};
 use crate::plan::{self, Plan};
 use crate::resctrl;
-use crate::rootfs::MountError;
+use crate::rootfs::error::MountError;
 use crate::rootfs::mounts::open_source;
 use crate::rootfs::tree::{Links, Tree, attach, copy_tree};
-use crate::spec::{NamespaceKind, Spec, field};
-use crate::state::{Claim, Process, State};
+use crate::spec::Spec;
+use crate::spec::field_names::field;
+use crate::spec::linux::NamespaceKind;
+use crate::state::claim::Claim;
+use crate::state::record::{Process, State};
 use crate::sys::file::open_directory;
 use crate::sys::mount::{Reach, propagate};
-use crate::sys::{Errno, pidfd};
+use crate::sys::pidfd;
 
 /// criu writes it below the work directory.
 const LOG_FILE: &str = "restore.log";
@@ -39,15 +50,6 @@ const ROOT: &str = "criu-root";
 
 /// descriptors.json has three short lines.
 const DESCRIPTORS_MAX_BYTES: usize = 64 * 1024;
-
-/// How a container is brought back.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub(crate) struct RestoreOptions {
-    pub(crate) common: Options,
-    pub(crate) lsm_profile: Option<String>,
-    pub(crate) lsm_mount_context: Option<String>,
-}
 
 /// What criu's notifications change.
 struct Progress<'a> {
@@ -107,7 +109,7 @@ fn make(
     let fence = undo.fence.insert(Fence::create(&decided.cgroups)?);
     state.cgroups = fence.paths().clone();
     undo.resctrl =
-        decided.resctrl.as_ref().map(resctrl::Wanted::make).transpose().map_err(CreateError::from)?;
+        decided.resctrl.as_ref().map(resctrl::group::Wanted::make).transpose().map_err(CreateError::from)?;
 
     let away = View::unshare().map_err(|source| CheckpointError::View { source })?;
     let staged = stage(options, &decided.plan, &root, fence, &namespaces);
@@ -186,7 +188,7 @@ fn finish(
         claim.keep_copy(state)?;
     }
     if let Some(path) = &request.options.pid_file {
-        outside::write_pid_file(path, pid)?;
+        setup::write_pid_file(path, pid)?;
         undo.pid_file = Some(path.clone());
     }
     Ok(undo.keep()?)
@@ -226,7 +228,7 @@ impl Progress<'_> {
             "orphan-pts-master" => {
                 let terminal = notice.descriptor.ok_or(CheckpointError::Malformed)?;
                 let options = &self.request.options;
-                self.master = outside::deliver_terminal(options, terminal, b"orphan-pts-master")?;
+                self.master = setup::deliver_terminal(options, terminal, b"orphan-pts-master")?;
             }
             // Recorded before criu lets it go: from then on `delete` can find it.
             "post-restore" => {

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use knarr_proto::status::Status;
 
-use super::CommandError;
 use super::create::absolute;
-use crate::args::CheckpointArgs;
-use crate::checkpoint::dump::{DumpOptions, check_parent, dump};
-use crate::checkpoint::{CheckpointError, Options};
-use crate::output::Log;
-use crate::state::State;
+use super::error::CommandError;
+use crate::args::command::CheckpointArgs;
+use crate::checkpoint::dump::{check_parent, dump};
+use crate::checkpoint::error::CheckpointError;
+use crate::checkpoint::options::{DumpOptions, Options};
+use crate::output::log::Log;
+use crate::state::record::State;
 
 /// Saves a container, and removes it unless it is to go on.
 #[inline(never)]

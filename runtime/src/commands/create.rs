@@ -6,18 +6,22 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use knarr_proto::id::ContainerId;
+use rustix::io::Errno;
 
-use super::CommandError;
-use crate::args::{CreateArgs, Globals, RunArgs};
-use crate::cgroup::Driver;
+use super::error::CommandError;
+use crate::args::command::{CreateArgs, RunArgs};
+use crate::args::globals::Globals;
+use crate::cgroup::plan::Driver;
+use crate::child::options::Options;
+use crate::create::create;
 use crate::create::foreground::Foreground;
-use crate::create::{Bundle, CreateRequest, Created, Options, Start, create};
+use crate::create::request::{Bundle, CreateRequest, Created, Start};
 use crate::host::Host;
 use crate::notify::Watcher;
-use crate::output::Log;
+use crate::output::log::Log;
 use crate::spec::Spec;
-use crate::state::{State, StateError};
-use crate::sys::Errno;
+use crate::state::error::StateError;
+use crate::state::record::State;
 use crate::sys::file::open_directory;
 
 /// Makes a container that waits for `start`.

@@ -6,16 +6,24 @@ use std::time::Duration;
 
 use knarr_proto::id::ContainerId;
 use knarr_proto::status::Status;
+use rustix::io::Errno;
 
-use super::CommandError;
-use crate::args::{DeleteArgs, Globals};
-use crate::cgroup::{self, CgroupPaths, Driver};
-use crate::hooks;
+use super::error::CommandError;
+use crate::args::command::DeleteArgs;
+use crate::args::globals::Globals;
+use crate::cgroup::paths::CgroupPaths;
+use crate::cgroup::plan::Driver;
 use crate::host::Host;
-use crate::output::{Chain, Log};
-use crate::spec::{Spec, SpecError};
-use crate::state::{CONFIG, Directory, Process, State, StateError};
-use crate::sys::{Errno, pidfd};
+use crate::output::chain::Chain;
+use crate::output::log::Log;
+use crate::spec::Spec;
+use crate::spec::load::SpecError;
+use crate::state::claim::Directory;
+use crate::state::error::StateError;
+use crate::state::names::CONFIG;
+use crate::state::record::{Process, State};
+use crate::sys::pidfd;
+use crate::{cgroup, hooks};
 
 /// runc waits 100 times 100 ms; a process that SIGKILL does not end by then hangs in the kernel.
 const DEATH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -101,7 +109,7 @@ fn rebuild(globals: &Globals, id: &ContainerId, spec: Option<&Spec>) -> Option<S
     let is_systemd = globals.systemd_cgroup || spec.linux.cgroups_path.split(':').count() == 3;
     let driver = if is_systemd { Driver::Systemd } else { Driver::Cgroupfs };
     let host = Host::probe(globals.rootless).ok()?;
-    let cgroups = cgroup::plan(spec, id, &host, driver).ok()?.paths;
+    let cgroups = cgroup::plan::plan(spec, id, &host, driver).ok()?.paths;
     Some(State::of_cgroups(id.clone(), cgroups, !spec.hooks.poststop.is_empty()))
 }
 
@@ -126,7 +134,7 @@ fn poststop_spec(root: &Path, state: &State) -> Result<Option<Spec>, CommandErro
     }
     match state.spec(root) {
         Err(SpecError::NotFound { .. }) => Ok(None),
-        loaded => Ok(Some(loaded.map_err(crate::create::CreateError::from)?)),
+        loaded => Ok(Some(loaded.map_err(crate::child::error::CreateError::from)?)),
     }
 }
 

@@ -3,21 +3,23 @@
 use knarr_proto::id::InvalidId;
 use knarr_proto::kind::Kind;
 
-use super::{events, ps, update};
-use crate::cgroup::CgroupError;
-use crate::checkpoint::CheckpointError;
+use crate::cgroup::error::CgroupError;
+use crate::checkpoint::error::CheckpointError;
+use crate::child::error::CreateError;
+use crate::commands::{events, ps, update};
+use crate::create::error::StartError;
 use crate::create::foreground::WaitError;
-use crate::create::{CreateError, StartError};
 use crate::hooks::HookError;
 use crate::host::NamespaceError;
-use crate::join::ExecError;
+use crate::join::error::ExecError;
 use crate::notify::NotifyError;
 use crate::null::NullError;
-use crate::output::{Facts, LogError};
-use crate::resctrl::ResctrlError;
+use crate::output::facts::Facts;
+use crate::output::log::LogError;
+use crate::resctrl::error::ResctrlError;
 use crate::sealed::SealError;
-use crate::spec::SpecError;
-use crate::state::StateError;
+use crate::spec::load::SpecError;
+use crate::state::error::StateError;
 
 /// A command failed.
 #[derive(Debug, thiserror::Error)]

@@ -10,10 +10,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use serde::Serialize;
 
-use super::CommandError;
-use crate::args::EventsArgs;
-use crate::cgroup::{Fence, Stats};
-use crate::state::State;
+use super::error::CommandError;
+use super::print::print;
+use crate::args::command::EventsArgs;
+use crate::cgroup::fence::Fence;
+use crate::cgroup::stats::usage::Stats;
+use crate::state::record::State;
 
 /// Why events cannot be told.
 #[derive(Debug, thiserror::Error)]
@@ -96,5 +98,5 @@ fn say(kind: &'static str, id: &ContainerId, data: Option<Stats>) -> Result<(), 
     let event = Event { kind, id: id.as_str(), data };
     let mut line = serde_json::to_vec(&event).expect("plain data becomes JSON");
     line.push(b'\n');
-    super::print(&line)
+    print(&line)
 }

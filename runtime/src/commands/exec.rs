@@ -5,15 +5,17 @@ use std::os::fd::AsFd;
 
 use knarr_proto::id::ContainerId;
 
-use super::CommandError;
 use super::create::absolute;
-use crate::args::{ExecArgs, Globals};
-use crate::create::Options;
+use super::error::CommandError;
+use crate::args::command::ExecArgs;
+use crate::args::globals::Globals;
+use crate::child::options::Options;
 use crate::create::foreground::Foreground;
-use crate::join::{ExecError, ExecRequest, exec};
-use crate::output::Log;
-use crate::spec::{Capabilities, Process};
-use crate::state::State;
+use crate::join::error::ExecError;
+use crate::join::{ExecRequest, exec};
+use crate::output::log::Log;
+use crate::spec::process::{Capabilities, Process};
+use crate::state::record::State;
 
 /// Runs a process in a container; returns its exit code, 0 when detached.
 #[inline(never)]
@@ -24,7 +26,7 @@ pub(super) fn run(globals: &Globals, args: &ExecArgs, log: &Log) -> Result<u8, C
     // Never freed: see `create`.
     let spec = ManuallyDrop::new(state.spec(&globals.root).map_err(ExecError::from)?);
     let mut process = match &args.process {
-        Some(path) => Process::load(path).map_err(crate::create::CreateError::from)?,
+        Some(path) => Process::load(path).map_err(crate::child::error::CreateError::from)?,
         None => from_flags(args, *spec.process.clone().unwrap_or_default())?,
     };
     let of_container = spec.process.as_ref().and_then(|process| process.exec_cpu_affinity.clone());
@@ -105,7 +107,7 @@ fn parse_user(text: &str) -> Option<(u32, Option<u32>)> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_user;
+    use crate::commands::exec::parse_user;
 
     #[test]
     fn only_plain_numbers_are_users() {

@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde::ser::SerializeStruct as _;
 
-use super::CommandError;
+use super::error::CommandError;
+use super::print::print;
 use crate::hooks::HookKind;
 use crate::plan::options;
 use crate::process::memory_policy;
 use crate::security::{capabilities, seccomp};
-use crate::spec::{self, NamespaceKind};
+use crate::spec;
+use crate::spec::linux::NamespaceKind;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -97,7 +99,7 @@ pub(super) fn run() -> Result<(), CommandError> {
     let mut serializer = serde_json::Serializer::with_formatter(&mut text, indented);
     features().serialize(&mut serializer).expect("plain data becomes JSON");
     text.push(b'\n');
-    super::print(&text)
+    print(&text)
 }
 
 fn features() -> Features {
@@ -123,7 +125,7 @@ fn linux() -> Linux {
             enabled: true,
             actions: seccomp::actions().collect(),
             operators: seccomp::operators().collect(),
-            archs: &seccomp::ARCHITECTURES,
+            archs: &seccomp::architecture::ARCHITECTURES,
             known_flags: seccomp::known_flags().collect(),
             supported_flags: seccomp::supported_flags().collect(),
         },

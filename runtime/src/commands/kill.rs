@@ -3,11 +3,14 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use super::CommandError;
-use crate::args::KillArgs;
-use crate::cgroup::{CgroupError, Fence};
-use crate::state::State;
-use crate::sys::{Errno, pidfd};
+use rustix::io::Errno;
+
+use super::error::CommandError;
+use crate::args::command::KillArgs;
+use crate::cgroup::error::CgroupError;
+use crate::cgroup::fence::Fence;
+use crate::state::record::State;
+use crate::sys::pidfd;
 
 /// Signals 1 to 31 by name.
 const NAMES: [&str; 31] = [
@@ -67,7 +70,7 @@ fn number(text: &str) -> Option<i32> {
 
 #[cfg(test)]
 mod tests {
-    use super::number;
+    use crate::commands::kill::number;
 
     #[test]
     fn signals_are_known_by_number_and_by_name() {

@@ -2,11 +2,15 @@
 
 use std::fmt::Write as _;
 
-use super::CommandError;
+use super::error::CommandError;
+use super::print::print;
 use super::state::Shown;
-use crate::args::{Globals, ListArgs, ListFormat};
-use crate::output::{Chain, Log};
-use crate::state::{Observed, State, list};
+use crate::args::command::{ListArgs, ListFormat};
+use crate::args::globals::Globals;
+use crate::output::chain::Chain;
+use crate::output::log::Log;
+use crate::state::record::State;
+use crate::state::status::{Observed, list};
 
 #[inline(never)]
 pub(super) fn run(globals: &Globals, args: ListArgs, log: &Log) -> Result<(), CommandError> {
@@ -29,7 +33,7 @@ pub(super) fn run(globals: &Globals, args: ListArgs, log: &Log) -> Result<(), Co
         (false, ListFormat::Json) => json(&rows),
         (false, ListFormat::Table) => table(&rows),
     };
-    super::print(text.as_bytes())
+    print(text.as_bytes())
 }
 
 struct Row {

@@ -2,36 +2,29 @@
 //! `state` would touch the stack that `restore` needs.
 #![forbid(unsafe_code)]
 
-mod checkpoint;
-mod create;
-mod delete;
-mod error;
-mod events;
-mod exec;
-mod features;
-mod kill;
-mod list;
-mod pause;
-mod ps;
-mod restore;
-mod spec;
-mod start;
-mod state;
-mod update;
+pub(crate) mod checkpoint;
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod error;
+pub(crate) mod events;
+pub(crate) mod exec;
+pub(crate) mod features;
+pub(crate) mod kill;
+pub(crate) mod list;
+pub(crate) mod pause;
+pub(crate) mod print;
+pub(crate) mod ps;
+pub(crate) mod restore;
+pub(crate) mod spec;
+pub(crate) mod start;
+pub(crate) mod state;
+pub(crate) mod update;
 
-use std::io::Write as _;
-
-use crate::args::{Command, Invocation};
-use crate::output::Log;
+use crate::args::command::Command;
+use crate::args::invocation::Invocation;
+use crate::output::log::Log;
 use crate::sealed::SealError;
-
-pub(crate) use error::CommandError;
-
-/// Says the result of a command.
-fn print(text: &[u8]) -> Result<(), CommandError> {
-    let mut stdout = std::io::stdout();
-    stdout.write_all(text).and_then(|()| stdout.flush()).map_err(|source| CommandError::Print { source })
-}
+use error::CommandError;
 
 /// Does what was asked; the number is the exit code. `sealed` says whether the commands that need it may be done.
 ///

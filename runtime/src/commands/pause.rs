@@ -5,9 +5,9 @@ use std::path::Path;
 use knarr_proto::id::ContainerId;
 use knarr_proto::status::Status;
 
-use super::CommandError;
-use crate::cgroup::Fence;
-use crate::state::State;
+use super::error::CommandError;
+use crate::cgroup::fence::Fence;
+use crate::state::record::State;
 
 pub(super) fn pause(root: &Path, id: &ContainerId) -> Result<(), CommandError> {
     let state = State::load(root, id)?;

@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use super::CommandError;
-use crate::args::{ListFormat, PsArgs};
-use crate::cgroup::{CgroupError, Fence};
-use crate::state::State;
 use knarr_proto::status::Status;
+
+use super::error::CommandError;
+use super::print::print;
+use crate::args::command::{ListFormat, PsArgs};
+use crate::cgroup::error::CgroupError;
+use crate::cgroup::fence::Fence;
+use crate::state::record::State;
 
 /// Why ps(1) could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +46,7 @@ pub(super) fn run(root: &Path, args: &PsArgs) -> Result<(), CommandError> {
             table(&listed, |pid| pids.contains(&pid))?
         }
     };
-    super::print(text.as_bytes())
+    print(text.as_bytes())
 }
 
 fn ask(options: &[String]) -> Result<String, PsError> {

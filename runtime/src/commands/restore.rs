@@ -2,14 +2,16 @@
 
 use std::os::fd::AsFd;
 
-use super::CommandError;
 use super::checkpoint::absolute_paths;
 use super::create::Asked;
-use crate::args::{Globals, RestoreArgs};
-use crate::checkpoint::restore::{RestoreOptions, restore};
-use crate::create::Start;
+use super::error::CommandError;
+use crate::args::command::RestoreArgs;
+use crate::args::globals::Globals;
+use crate::checkpoint::options::RestoreOptions;
+use crate::checkpoint::restore::restore;
 use crate::create::foreground::Foreground;
-use crate::output::Log;
+use crate::create::request::Start;
+use crate::output::log::Log;
 
 /// Brings a container back; returns its exit code, 0 when detached.
 #[inline(never)]

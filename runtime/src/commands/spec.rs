@@ -3,9 +3,9 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use super::CommandError;
-use crate::args::SpecArgs;
-use crate::cgroup::Layout;
+use super::error::CommandError;
+use crate::args::command::SpecArgs;
+use crate::cgroup::layout::Layout;
 use crate::spec;
 
 /// What both kinds have in common, with slots between at-signs.

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use knarr_proto::id::ContainerId;
 
-use super::CommandError;
-use crate::state::State;
+use super::error::CommandError;
+use crate::state::record::State;
 
 pub(super) fn run(root: &Path, id: &ContainerId) -> Result<(), CommandError> {
     let state = State::load(root, id)?;
-    Ok(crate::create::start(root, &state)?)
+    Ok(crate::create::gate::start(root, &state)?)
 }

@@ -7,9 +7,11 @@ use knarr_proto::id::ContainerId;
 use knarr_proto::status::Status;
 use serde::Serialize;
 
-use super::CommandError;
+use super::error::CommandError;
+use super::print::print;
 use crate::spec;
-use crate::state::{Observed, State};
+use crate::state::record::State;
+use crate::state::status::Observed;
 
 /// OCI runtime-spec, "State", with runc's additions.
 #[derive(Debug, Serialize)]
@@ -49,5 +51,5 @@ pub(super) fn run(root: &Path, id: &ContainerId) -> Result<(), CommandError> {
     let observed = state.observe(root)?;
     // runc leaves the owner empty here, and names it in `list`.
     let text = serde_json::to_vec_pretty(&Shown::new(&state, observed, "")).expect("plain data becomes JSON");
-    super::print(&text)
+    print(&text)
 }

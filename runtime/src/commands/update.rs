@@ -3,16 +3,24 @@
 
 use std::path::{Path, PathBuf};
 
+use knarr_proto::status::Status;
 use serde_json::Value;
 
-use super::CommandError;
-use crate::args::UpdateArgs;
-use crate::cgroup::{Fence, merge};
-use crate::output::Log;
-use crate::resctrl::{Group, Resctrl, ResctrlError, Schemata};
-use crate::spec::{IntelRdt, Resources, SpecError, field};
-use crate::state::{CONFIG, State};
-use knarr_proto::status::Status;
+use super::error::CommandError;
+use crate::args::command::UpdateArgs;
+use crate::cgroup::fence::Fence;
+use crate::cgroup::update::merge;
+use crate::output::log::Log;
+use crate::resctrl::error::ResctrlError;
+use crate::resctrl::filesystem::Resctrl;
+use crate::resctrl::group::Group;
+use crate::resctrl::schema::Schemata;
+use crate::spec::field_names::field;
+use crate::spec::linux::IntelRdt;
+use crate::spec::load::SpecError;
+use crate::spec::resources::Resources;
+use crate::state::names::CONFIG;
+use crate::state::record::State;
 
 /// Why the limits cannot be updated.
 #[derive(Debug, thiserror::Error)]
@@ -175,7 +183,7 @@ fn bytes(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::bytes;
+    use crate::commands::update::bytes;
 
     #[test]
     fn sizes_are_written_as_for_docker() {

@@ -3,22 +3,28 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::process::DumpableBehavior;
+use rustix::io::Errno;
 
-use super::inside::{fork_between, fork_inside, or_brought};
-use super::undo::Child;
-use super::{CreateError, CreateRequest, Decided, sources};
-use crate::cgroup::Fence;
+use super::decision::Decided;
+use crate::cgroup::fence::Fence;
+use crate::child::error::CreateError;
+use crate::child::inherited::inherited;
+use crate::child::intermediate::{fork_between, fork_inside, or_brought};
+use crate::child::pid_namespace::{Birthplace, hide};
+use crate::child::process::Child;
+use crate::child::sources;
+use crate::create::CreateRequest;
 use crate::handshake::{CreatorEnd, channel};
 use crate::host::{NamespaceError, open_namespace};
-use crate::init::{self, Init, Joined};
-use crate::process::launch::{Inherited, Launch};
-use crate::rootfs::Entry;
-use crate::spec::NamespaceKind;
-use crate::state::State;
+use crate::init::isolate::Joined;
+use crate::init::{self, Init};
+use crate::process::launch::Launch;
+use crate::rootfs::enter::Entry;
+use crate::spec::linux::NamespaceKind;
+use crate::state::record::State;
 use crate::sys::clone::{Forked, fork_into};
 use crate::sys::file::open_directory;
-use crate::sys::{Errno, descriptor, namespace};
+use crate::sys::namespace;
 
 /// Clones the child. In the child this never returns.
 pub(super) fn clone(
@@ -32,7 +38,7 @@ pub(super) fn clone(
     let inherited = inherited(request.options.preserve_fds)?;
     let entrance = fence.entrance()?;
     let joined = open_namespaces(decided)?;
-    let sources = sources::open(decided)?;
+    let sources = sources::open(&decided.plan)?;
     let cgroups = fence.whereabouts(&decided.cgroups);
     let hooks_state = |status: &'static str| state.oci(status, std::process::id());
     let launch = Launch {
@@ -115,23 +121,6 @@ fn entry(request: &CreateRequest<'_>, decided: &Decided) -> Result<Entry, Create
     }
 }
 
-/// The pid namespace that children of ours are born in by themselves, while they are born in another.
-pub(crate) struct Birthplace(OwnedFd);
-
-impl Birthplace {
-    /// Has our children born in another pid namespace: `other` is a descriptor of it, or a pidfd of a process in it. EPERM,
-    /// too, where we could not come back: in a user namespace to which our own pid namespace does not belong.
-    pub(crate) fn leave_for(other: impl AsFd) -> Result<Self, Errno> {
-        let own = namespace::open(c"/proc/self/ns/pid")?;
-        namespace::enter(&own, libc::CLONE_NEWPID)?;
-        namespace::enter(other, libc::CLONE_NEWPID).map(|()| Self(own))
-    }
-
-    pub(crate) fn restore(self) -> Result<(), Errno> {
-        namespace::enter(self.0, libc::CLONE_NEWPID)
-    }
-}
-
 /// Has our child born in the pid namespace to join. None when there is none to join, and when a process in between has to
 /// join it, for want of rights that only the user namespace gives, or of a way back.
 fn birthplace(joined: &[Joined]) -> Result<Option<Birthplace>, CreateError> {
@@ -144,33 +133,9 @@ fn birthplace(joined: &[Joined]) -> Result<Option<Birthplace>, CreateError> {
     }
 }
 
-/// Before a child is born where a container's processes see it: they must not trace it or open what it holds (R03). It
-/// is born with this, and exec takes it away.
-pub(crate) fn hide() -> Result<(), Errno> {
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
-}
-
 fn open_namespaces(decided: &Decided) -> Result<Vec<Joined>, CreateError> {
     let open = |(kind, path): &(NamespaceKind, PathBuf)| {
         Ok(Joined { kind: *kind, opened: open_namespace(*kind, path)? })
     };
     decided.plan.namespaces.join.iter().map(open).collect()
-}
-
-/// LISTEN_FDS of our caller and `--preserve-fds`: they must be open. All that come after them go when a program is executed
-/// (R02); what we open from here on does so by itself.
-pub(crate) fn inherited(preserve_fds: u32) -> Result<Inherited, CreateError> {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
-    // sd_listen_fds(3): what is meant for another process, whose environment was handed down, is none of ours.
-    let is_ours = number("LISTEN_PID") == Some(std::process::id());
-    let listen_fds = number("LISTEN_FDS").filter(|_| is_ours).unwrap_or(0).min(1024);
-    let count = preserve_fds.min(1024);
-    for number in 0..count {
-        if !descriptor::is_open((3 + listen_fds + number).cast_signed()) {
-            return Err(CreateError::Preserved { number, count });
-        }
-    }
-    let inherited = Inherited { listen_fds, preserved: count };
-    descriptor::close_on_exec_from(inherited.end()).map_err(|source| CreateError::Inherited { source })?;
-    Ok(inherited)
 }

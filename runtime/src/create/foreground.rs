@@ -3,15 +3,15 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::retry_on_intr;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{WaitId, WaitIdOptions};
 use rustix::termios::{
     OptionalActions, OutputModes, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
 
 use crate::notify::Notify;
+use crate::sys::pidfd;
 use crate::sys::signal::{self, SignalSet};
-use crate::sys::{Errno, pidfd};
 
 /// One copy between terminals; a screen is smaller.
 const COPY_BYTES: usize = 16 * 1024;
@@ -146,14 +146,6 @@ fn wait_for_any<const COUNT: usize>(
     retry_on_intr(|| poll(&mut waiting, None))?;
     let mut ready = waiting.iter().map(|polled| !polled.revents().is_empty());
     Ok(watched.map(|descriptor| descriptor.is_some() && ready.next() == Some(true)))
-}
-
-/// The container's terminal gives line ends as the program wrote them, so that output into a file or a pipe has no
-/// carriage returns; a terminal of ours adds them.
-pub(super) fn leave_line_ends(master: &OwnedFd) -> Result<(), Errno> {
-    let mut modes = tcgetattr(master)?;
-    modes.output_modes -= OutputModes::ONLCR;
-    tcsetattr(master, OptionalActions::Now, &modes)
 }
 
 /// The container's terminal is as large as ours; not every caller has one.

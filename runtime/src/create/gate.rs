@@ -7,13 +7,15 @@ use std::path::Path;
 use knarr_proto::status::Status;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
-use rustix::io::retry_on_intr;
+use rustix::io::{Errno, retry_on_intr};
 
-use super::{CreateError, StartError};
+use super::error::StartError;
+use crate::child::error::CreateError;
 use crate::hooks::{self, HookKind};
 use crate::notify::Watcher;
-use crate::state::{START_GATE, State};
-use crate::sys::{Errno, pidfd};
+use crate::state::names::START_GATE;
+use crate::state::record::State;
+use crate::sys::pidfd;
 
 /// Makes the gate in the container's state directory.
 pub(super) fn make(directory: BorrowedFd<'_>) -> Result<OwnedFd, CreateError> {

@@ -1,40 +1,22 @@
 //! What has been done to the host so far, and how it is taken back: the last change first.
 
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Signal, WaitId, WaitIdOptions};
-
-use super::CreateError;
-use crate::cgroup::Fence;
+use crate::cgroup::fence::Fence;
+use crate::child::error::CreateError;
+use crate::child::process::Child;
 use crate::handshake::CreatorEnd;
-use crate::hooks;
-use crate::output::Log;
-use crate::resctrl;
-use crate::spec::Hooks;
-use crate::state::Claim;
-
-/// The child between clone3 and the end of its creation.
-#[derive(Debug)]
-pub(crate) struct Child {
-    pub(crate) pid: u32,
-    pub(crate) pidfd: OwnedFd,
-}
-
-impl Child {
-    /// Kills and reaps it; that it has ended by itself is as good.
-    pub(crate) fn end(self) {
-        rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL).ok();
-        rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED).ok();
-    }
-}
+use crate::output::log::Log;
+use crate::spec::hooks::Hooks;
+use crate::state::claim::Claim;
+use crate::{hooks, resctrl};
 
 /// Changes to the host in the order in which they are made.
 #[derive(Debug, Default)]
 pub(crate) struct Undo {
     pub(crate) claim: Option<Claim>,
     pub(crate) fence: Option<Fence>,
-    pub(crate) resctrl: Option<resctrl::Group>,
+    pub(crate) resctrl: Option<resctrl::group::Group>,
     pub(crate) child: Option<Child>,
     /// Open until the child has ended, which would say that we are gone.
     pub(crate) channel: Option<CreatorEnd>,

@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
-use crate::plan::{Plan, PlanError, mappings};
-use crate::spec::{IdMapping, Spec};
+use crate::plan::error::PlanError;
+use crate::plan::{Plan, mappings};
+use crate::spec::Spec;
+use crate::spec::linux::IdMapping;
 
 const SPEC: &[u8] =
     br#"{"ociVersion": "1.2.0", "root": {"path": "rootfs"}, "process": {"cwd": "/", "args": ["sh"]},

@@ -1,8 +1,12 @@
 //! Any bytes as `linux.resources`, and a second line of them as what was in force before: limits planned for v1 and v2,
 //! device rules folded, the update merged. Planned or refused, never a panic.
 
-use crate::cgroup::{self, CgroupPath, CgroupPaths, DeviceList, Fields, Limits, Version};
-use crate::spec::Resources;
+use crate::cgroup;
+use crate::cgroup::devices::DeviceList;
+use crate::cgroup::layout::Version;
+use crate::cgroup::limits::settings::{Fields, Limits};
+use crate::cgroup::paths::{CgroupPath, CgroupPaths};
+use crate::spec::resources::Resources;
 
 fn paths(version: Version, controllers: &[&str]) -> CgroupPaths {
     let one = |name: &&str| CgroupPath {
@@ -27,7 +31,7 @@ pub fn resources(text: &[u8]) {
     }
     drop(DeviceList::plan(&wanted.devices, fields));
     if let Ok(mut current) = serde_json::from_slice(text.get(split + 1..).unwrap_or_default()) {
-        cgroup::merge(&mut current, wanted);
+        cgroup::update::merge(&mut current, wanted);
         drop(Limits::plan(&current, &paths(Version::V2, &[""]), fields));
     }
 }

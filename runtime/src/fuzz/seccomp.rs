@@ -3,7 +3,7 @@
 
 use crate::security::seccomp::oracle::{self, ACTIONS, NAMES, OPERATORS};
 use crate::security::seccomp::{self, simulate};
-use crate::spec::{ArgCheck, Seccomp, SyscallRule};
+use crate::spec::seccomp::{ArgCheck, Seccomp, SyscallRule};
 
 const ARCHITECTURES: [&str; 4] = ["X86_64", "X32", "X86", "S390X"];
 const VALUES: [u64; 8] = [0, 3, 0xffff_ffff, 1 << 32, 0x7e02_0000, u64::MAX, 1 << 63, 0xffff_ffff_0000_0000];

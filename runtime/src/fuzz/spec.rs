@@ -43,7 +43,7 @@ fn is_below(path: &str) -> bool {
 }
 
 /// Every call ends in an answer, and one by an unknown way into the kernel is not let through.
-fn filter(profile: &crate::spec::Seccomp) {
+fn filter(profile: &crate::spec::seccomp::Seccomp) {
     let Ok(program) = seccomp::compile(profile) else { return };
     for architecture in [X86_64, I386, AARCH64, 0] {
         for number in (0..480).step_by(7).chain([0x4000_0000, 0x4000_01ff, u32::MAX]) {

@@ -1,6 +1,6 @@
 //! Any text as a state file: an error, or a state whose id is a name in `--root` and that is written and read back as it is.
 
-use crate::state::State;
+use crate::state::record::State;
 
 /// One input.
 pub fn state(text: &str) {

@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ChannelError;
-use crate::output::{Chain, facts};
+use super::error::ChannelError;
+use crate::output::chain::{self, Chain};
 
 /// What the child was at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +46,7 @@ impl Failure {
         let mut errno = None;
         let mut next = Some(error);
         while let Some(link) = next {
-            errno = facts::errno_of(link).or(errno);
+            errno = chain::errno_of(link).or(errno);
             next = link.source();
         }
         Self { phase, chain: Chain(error).texts(), errno, path }

@@ -20,16 +20,17 @@
 //! end of the stream instead of `Go` and exits: no half-made container stays behind.
 #![forbid(unsafe_code)]
 
-mod failure;
+pub(crate) mod error;
+pub(crate) mod failure;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use rustix::io::retry_on_intr;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 
-use crate::sys::{Errno, message};
-
-pub(crate) use failure::{Failure, Phase};
+use crate::sys::message;
+use error::ChannelError;
+use failure::Failure;
 
 /// A failure's texts are cut to this; paths are at most 4 KiB, and a chain has a few of them.
 const MESSAGE_MAX_BYTES: usize = 16 * 1024;
@@ -62,26 +63,6 @@ pub(crate) enum Message {
     Failure(Failure),
     /// The child's end is closed: exec worked, or the child died.
     Closed,
-}
-
-/// Why the channel failed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ChannelError {
-    /// socketpair, send or receive.
-    #[error("the channel between knarr-runtime and the container's first process failed")]
-    Socket {
-        /// What the kernel said.
-        source: Errno,
-    },
-    /// Something that the protocol does not have.
-    #[error("the container's first process sent a malformed message")]
-    Malformed,
-    /// The child is gone without a word, most likely killed.
-    #[error("the container's first process died during its set-up (killed, or out of memory)")]
-    Died,
-    /// The creator is gone.
-    #[error("knarr-runtime was killed while it made the container")]
-    CreatorGone,
 }
 
 /// Why the creator gave no source.
@@ -274,6 +255,7 @@ fn receive(from: BorrowedFd<'_>) -> Result<(Vec<u8>, Option<OwnedFd>), ChannelEr
 
 #[cfg(test)]
 mod tests {
+    use super::failure::Phase;
     use super::*;
 
     #[test]

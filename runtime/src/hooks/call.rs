@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, OFlags, memfd_create};
 use rustix::io::Errno;
 
-use crate::spec::Hook;
+use crate::spec::hooks::Hook;
 use crate::sys::{errno_of, exec, pidfd};
 
 /// How much of each of stdout and stderr an error repeats; more is read and dropped, so that the hook never blocks.

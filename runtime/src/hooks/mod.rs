@@ -9,15 +9,15 @@
 //! creator calls, the root filesystem for createContainer, `/` for startContainer. The container's own environment reaches
 //! startContainer hooks alone, which are programs of the container (CVE-2025-23266). No hook inherits a descriptor.
 
-mod call;
+pub(crate) mod call;
 
 use std::path::Path;
 use std::time::Duration;
 
-use crate::output::{Chain, Log};
-use crate::spec::{Hook, Hooks};
-
-pub(crate) use call::HookFailure;
+use crate::output::chain::Chain;
+use crate::output::log::Log;
+use crate::spec::hooks::{Hook, Hooks};
+use call::HookFailure;
 
 /// The six places, in the order of a container's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

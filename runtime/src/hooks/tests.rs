@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::*;
+use crate::hooks::*;
 
 fn shell(script: &str) -> Hook {
     Hook {

@@ -2,15 +2,16 @@
 
 use std::os::fd::OwnedFd;
 
+use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Gid, Uid};
 
-use super::InitError;
-use crate::cgroup::Entrance;
+use super::error::InitError;
+use crate::cgroup::fence::Entrance;
 use crate::handshake::ChildEnd;
 use crate::plan::Plan;
 use crate::plan::namespaces::flag;
-use crate::spec::NamespaceKind;
-use crate::sys::{Errno, errno_of, namespace};
+use crate::spec::linux::NamespaceKind;
+use crate::sys::{errno_of, namespace};
 
 /// A single-threaded process that moves itself is spared the wait for an RCU grace period. v2 was entered by clone3.
 pub(crate) fn enter_cgroups(entrance: &Entrance) -> Result<(), InitError> {

@@ -5,88 +5,33 @@
 //! confine (labels, limits, capabilities, user, filter) → wait (for `start`) → exec
 #![forbid(unsafe_code)]
 
-mod isolate;
-mod wait;
+pub(crate) mod error;
+pub(crate) mod isolate;
+pub(crate) mod wait;
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::Mode;
 
-use crate::cgroup::{CgroupPaths, Entrance};
-use crate::handshake::{ChannelError, ChildEnd, Failure, Phase};
-use crate::hooks::{self, HookError, HookKind};
+use crate::cgroup::fence::Entrance;
+use crate::cgroup::paths::CgroupPaths;
+use crate::handshake::ChildEnd;
+use crate::handshake::failure::{Failure, Phase};
+use crate::hooks::{self, HookKind};
 use crate::plan::Plan;
-use crate::process::console::{Console, ConsoleError};
+use crate::process::console::Console;
 use crate::process::cpu_affinity;
 use crate::process::launch::{Filtered, Launch, LaunchError, Settled, UserNamespace};
-use crate::rootfs::{self, Entry, RootError, Source, Surroundings, Tree};
-use crate::spec::{Hooks, NamespaceKind};
-use crate::sys::{Errno, exec, interface};
-
-pub(crate) use isolate::{Joined, become_root, enter_cgroups};
-
-/// Why the container's first process could not be made.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
-pub(crate) enum InitError {
-    #[error(transparent)]
-    Channel(#[from] ChannelError),
-    #[error(transparent)]
-    Root(#[from] RootError),
-    #[error(transparent)]
-    Console(#[from] ConsoleError),
-    #[error(transparent)]
-    Launch(#[from] LaunchError),
-    #[error(transparent)]
-    Hook(#[from] HookError),
-    #[error("cannot enter the container's cgroup")]
-    Cgroup { source: Errno },
-    #[error("cannot join the {kind:?} namespace")]
-    Join { kind: NamespaceKind, source: Errno },
-    #[error("cannot make the {kind:?} namespace")]
-    Make { kind: NamespaceKind, source: Errno },
-    #[error("cannot set the offsets of the time namespace")]
-    TimeOffsets { source: Errno },
-    #[error("cannot become root of the user namespace")]
-    BecomeRoot { source: Errno },
-    #[error("cannot enter the root filesystem {0:?} in the mount namespace")]
-    Directory(std::path::PathBuf, #[source] Errno),
-    #[error("cannot write sysctl {name}")]
-    Sysctl { name: String, source: Errno },
-    #[error("cannot set the host name")]
-    HostName { source: Errno },
-    #[error("cannot set the domain name")]
-    DomainName { source: Errno },
-    #[error("cannot bring the loopback interface up")]
-    Loopback { source: Errno },
-    #[error("cannot join the container's namespaces")]
-    JoinContainer { source: Errno },
-    #[error("cannot set the CPU affinity")]
-    Affinity { source: Errno },
-    #[error("cannot wait for start")]
-    Gate { source: Errno },
-}
-
-impl InitError {
-    /// The path or name that it is about, for the log.
-    pub(crate) fn path(&self) -> Option<String> {
-        match self {
-            Self::Root(
-                RootError::Mount { destination: path, .. }
-                | RootError::Device { path, .. }
-                | RootError::Mask { path, .. }
-                | RootError::Readonly { path, .. }
-                | RootError::Cwd { path, .. },
-            )
-            | Self::Launch(LaunchError::Chdir { cwd: path, .. } | LaunchError::Exec { program: path, .. })
-            | Self::Sysctl { name: path, .. } => Some(path.clone()),
-            Self::Launch(LaunchError::Program(error)) => Some(error.name().to_owned()),
-            Self::Directory(path, _) => Some(path.display().to_string()),
-            _ => None,
-        }
-    }
-}
+use crate::rootfs;
+use crate::rootfs::enter::Entry;
+use crate::rootfs::surroundings::{Source, Surroundings};
+use crate::rootfs::tree::Tree;
+use crate::spec::hooks::Hooks;
+use crate::spec::linux::NamespaceKind;
+use crate::sys::{exec, interface};
+use error::InitError;
+use isolate::{Joined, enter_cgroups};
 
 /// Everything that the child needs; all of it was decided or opened by the creator.
 pub(crate) struct Init<'a> {
@@ -179,7 +124,7 @@ impl<'a> Isolated<'a> {
             }
         }
         rootfs::cover(&built, &init.plan.root, init.mount_label)?;
-        rootfs::enter(&built.tree, &init.plan.root, &init.entry)?;
+        rootfs::enter::enter(&built.tree, &init.plan.root, &init.entry)?;
         Ok(Rooted { init, console })
     }
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
 
-use super::InitError;
+use super::error::InitError;
 use crate::handshake::ChildEnd;
 use crate::process::launch::Inherited;
 use crate::sys::signal::{self, SignalSet};

@@ -3,20 +3,31 @@
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::ExecError;
-use crate::cgroup::{CgroupError, Entrance, refuge};
-use crate::create::{Birthplace, Child, CreateError, fork_between, hide, or_brought};
-use crate::handshake::{ChildEnd, CreatorEnd, Failure, Phase, channel};
-use crate::init::{InitError, at, become_root, enter_cgroups};
+use rustix::io::Errno;
+
+use super::error::ExecError;
+use crate::cgroup::error::CgroupError;
+use crate::cgroup::fallback::current_v2_cgroup;
+use crate::cgroup::fence::Entrance;
+use crate::child::error::CreateError;
+use crate::child::intermediate::{fork_between, or_brought};
+use crate::child::pid_namespace::{Birthplace, hide};
+use crate::child::process::Child;
+use crate::handshake::failure::{Failure, Phase};
+use crate::handshake::{ChildEnd, CreatorEnd, channel};
+use crate::init::at;
+use crate::init::error::InitError;
+use crate::init::isolate::{become_root, enter_cgroups};
 use crate::plan::namespaces::flag;
 use crate::process::console::Console;
 use crate::process::cpu_affinity::{self, CpuAffinity};
 use crate::process::launch::{Filtered, Launch};
-use crate::rootfs::{self, Tree};
-use crate::spec::NamespaceKind;
+use crate::rootfs;
+use crate::rootfs::tree::Tree;
+use crate::spec::linux::NamespaceKind;
 use crate::sys::clone::{Forked, fork_into};
 use crate::sys::file::open_directory;
-use crate::sys::{Errno, exec, namespace};
+use crate::sys::{exec, namespace};
 
 /// Where the child goes.
 pub(super) struct Entering<'a> {
@@ -65,7 +76,7 @@ pub(super) fn fork(entering: &Entering<'_>, launch: Launch<'_>) -> Result<(Child
             if !entering.sub_cgroups.is_empty() {
                 return Err(ExecError::Enter { source: CgroupError::Crowded { source } });
             }
-            fork(Some(refuge(entering.init.as_fd())?.as_fd()))
+            fork(Some(current_v2_cgroup(entering.init.as_fd())?.as_fd()))
         }
         forked => forked,
     };
@@ -120,7 +131,7 @@ fn enter(entering: &Entering<'_>, joined: &[NamespaceKind]) -> Result<(), InitEr
         become_root().map_err(|source| InitError::BecomeRoot { source })?;
     }
     if let Some(root) = entering.root {
-        rootfs::become_root(root.as_fd()).map_err(|source| InitError::JoinContainer { source })?;
+        rootfs::enter::become_root(root.as_fd()).map_err(|source| InitError::JoinContainer { source })?;
     }
     Ok(())
 }

@@ -3,28 +3,38 @@
 //! the child goes the same way as a container's first process.
 #![forbid(unsafe_code)]
 
-mod enter;
-mod sub_cgroups;
+pub(crate) mod enter;
+pub(crate) mod error;
+pub(crate) mod sub_cgroups;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use knarr_proto::status::Status;
+use rustix::io::Errno;
 
-use crate::cgroup::{CgroupError, Entrance, Fence, refuge};
-use crate::create::{Child, CreateError, Options, Served, await_execution, inherited, outside};
-use crate::handshake::{CreatorEnd, Failure};
+use crate::cgroup::error::CgroupError;
+use crate::cgroup::fallback::current_v2_cgroup;
+use crate::cgroup::fence::{Entrance, Fence};
+use crate::child::error::CreateError;
+use crate::child::inherited::inherited;
+use crate::child::options::Options;
+use crate::child::process::Child;
+use crate::child::serve::{Served, await_execution};
+use crate::child::setup;
+use crate::handshake::CreatorEnd;
 use crate::host::{is_in_user_namespace, is_own_namespace};
-use crate::output::Log;
-use crate::plan::{PlanError, Process};
+use crate::output::log::Log;
+use crate::plan::process::Process;
 use crate::process::launch::{Launch, UserNamespace};
-use crate::process::policies::{Policies, PolicyError};
+use crate::process::policies::Policies;
 use crate::security::seccomp::{self, Program};
-use crate::spec::{self, Linux, Namespace, NamespaceKind, Spec, SpecError};
-use crate::state::{State, StateError};
+use crate::spec::linux::{Linux, Namespace, NamespaceKind};
+use crate::spec::{self, Spec};
+use crate::state::record::State;
 use crate::sys::file::open_directory;
-use crate::sys::{Errno, pidfd};
-pub(crate) use sub_cgroups::SubCgroupError;
+use crate::sys::pidfd;
+use error::ExecError;
 use sub_cgroups::SubCgroups;
 
 /// What to run where.
@@ -37,7 +47,7 @@ pub(crate) struct ExecRequest<'a> {
     /// The container's configuration.
     pub(crate) spec: &'a Spec,
     /// The process.
-    pub(crate) process: &'a spec::Process,
+    pub(crate) process: &'a spec::process::Process,
     /// Flags shared with `create`.
     pub(crate) options: Options,
     /// `[controllers:]path` below the container's cgroup.
@@ -57,52 +67,6 @@ pub(crate) struct Running {
     pub(crate) master: Option<OwnedFd>,
     /// What was ignored.
     pub(crate) warnings: Vec<String>,
-}
-
-/// Why the process does not run.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
-pub(crate) enum ExecError {
-    #[error("cannot exec in a stopped container")]
-    Stopped,
-    #[error("cannot exec in a paused container (use --ignore-paused to override)")]
-    Paused,
-    #[error("unable to start container process")]
-    Process { source: Failure },
-    #[error(transparent)]
-    Create(CreateError),
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    #[error(transparent)]
-    Spec(#[from] SpecError),
-    #[error(transparent)]
-    State(#[from] StateError),
-    #[error(transparent)]
-    Cgroup(#[from] CgroupError),
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
-    #[error("cannot set the CPU affinity")]
-    SetAffinity { source: Errno },
-    #[error("cannot hide from the container's processes")]
-    Hide { source: Errno },
-    #[error(transparent)]
-    SubCgroup(#[from] SubCgroupError),
-    #[error("error adding pid of the process to cgroups")]
-    Enter { source: CgroupError },
-    #[error("cannot open the container's root")]
-    Root { source: Errno },
-    #[error("cannot join the container's pid namespace")]
-    PidNamespace { source: Errno },
-}
-
-impl From<CreateError> for ExecError {
-    /// It is the process that failed, not a container's init.
-    fn from(error: CreateError) -> Self {
-        match error {
-            CreateError::Init { source } => Self::Process { source },
-            other => Self::Create(other),
-        }
-    }
 }
 
 /// Everything that was decided before the container is touched.
@@ -219,7 +183,7 @@ fn finish(
     let served = Served {
         options: &request.options,
         hooks: None,
-        decided: None,
+        plan: None,
         seccomp: decided.seccomp.as_ref(),
         state: request.state,
         child,
@@ -229,12 +193,12 @@ fn finish(
     }
     let master = served.serve(channel)?;
     request.log.debug("child process in init(): all is set up");
-    outside::limit(&decided.plan, child.pid, decided.kinds.contains(&NamespaceKind::User))?;
+    setup::limit(&decided.plan, child.pid, decided.kinds.contains(&NamespaceKind::User))?;
     if let Some(path) = &request.options.pid_file {
-        outside::write_pid_file(path, child.pid)?;
+        setup::write_pid_file(path, child.pid)?;
     }
     if let Some(path) = &request.options.pidfd_socket {
-        outside::send(path, child.pidfd.as_fd(), b"pidfd")?;
+        setup::send(path, child.pidfd.as_fd(), b"pidfd")?;
     }
     request.log.debug("setns_init: about to exec");
     channel.go()?;
@@ -247,7 +211,9 @@ fn entrance(request: &ExecRequest<'_>, init: BorrowedFd<'_>) -> Result<Entrance,
     let paths = &request.state.cgroups;
     if request.cgroups.is_empty() {
         return match Entrance::of(paths) {
-            Err(CgroupError::Gone) => Ok(Entrance { v2: Some(refuge(init)?), ..Entrance::default() }),
+            Err(CgroupError::Gone) => {
+                Ok(Entrance { v2: Some(current_v2_cgroup(init)?), ..Entrance::default() })
+            }
             entrance => entrance.map_err(ExecError::Cgroup),
         };
     }

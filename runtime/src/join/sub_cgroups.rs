@@ -1,6 +1,6 @@
 //! `exec --cgroup [controllers:]path`: cgroups below the container's own, by hierarchy. Never leads out of them.
 
-use crate::cgroup::{CgroupPath, CgroupPaths};
+use crate::cgroup::paths::{CgroupPath, CgroupPaths};
 
 /// Why `--cgroup` cannot be followed; the texts are runc's.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +68,7 @@ fn inner(path: &str) -> Result<&str, SubCgroupError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cgroup::Version;
+    use crate::cgroup::layout::Version;
 
     fn container() -> CgroupPaths {
         let path = |controllers: &[&str]| CgroupPath {

@@ -3,15 +3,18 @@
 //! container. It goes back to the host when the namespace ends, if it is a physical one.
 #![forbid(unsafe_code)]
 
-mod netlink;
+pub(crate) mod netlink;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use crate::plan::net_devices::{NAME_MAX_BYTES, NameInside};
-use crate::plan::{Namespaces, NetDevice, Plan};
-use crate::spec::NamespaceKind;
-use crate::sys::{Errno, namespace};
+use rustix::io::Errno;
+
+use crate::plan::Plan;
+use crate::plan::namespaces::Namespaces;
+use crate::plan::net_devices::{NAME_MAX_BYTES, NameInside, NetDevice};
+use crate::spec::linux::NamespaceKind;
+use crate::sys::namespace;
 use netlink::{CREATE, Netlink, Request, attributes};
 
 /// include/uapi/linux/if_link.h.

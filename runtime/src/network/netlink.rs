@@ -3,9 +3,8 @@
 
 use std::os::fd::OwnedFd;
 
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
-
-use crate::sys::Errno;
 
 /// The kernel's answers to a dump come in packets of at most this (NL_DUMP buffers are 32 KiB).
 const PACKET_MAX_BYTES: usize = 64 * 1024;

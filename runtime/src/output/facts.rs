@@ -7,7 +7,8 @@ use knarr_proto::kind::Kind;
 use rustix::io::Errno;
 use serde::Serialize;
 
-use crate::handshake::{Failure, Phase};
+use super::chain::errno_of;
+use crate::handshake::failure::{Failure, Phase};
 
 /// The facts of one error; what is not known is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -44,15 +45,6 @@ impl Facts {
         let kind = kind.or_else(|| facts.errno.map(|raw| kind_of(Errno::from_raw_os_error(raw))));
         facts.kind = Some(name(kind.unwrap_or(Kind::Internal)));
         facts
-    }
-}
-
-/// The errno that this link of a chain is.
-pub(crate) fn errno_of(error: &(dyn Error + 'static)) -> Option<i32> {
-    match (error.downcast_ref::<Errno>(), error.downcast_ref::<std::io::Error>()) {
-        (Some(errno), _) => Some(errno.raw_os_error()),
-        (None, Some(error)) => error.raw_os_error(),
-        (None, None) => None,
     }
 }
 

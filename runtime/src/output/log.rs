@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Chain, Facts, refusals, time};
-use crate::args::{Globals, LogFormat};
+use super::chain::Chain;
+use super::facts::Facts;
+use crate::args::globals::{Globals, LogFormat};
+use crate::output::{refusals, time};
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -1,8 +1,9 @@
 //! Device nodes to make.
 
-use super::PlanError;
+use super::error::PlanError;
 use super::mounts::below_root;
-use crate::spec::{self, DeviceKind};
+use crate::spec;
+use crate::spec::linux::DeviceKind;
 
 /// A device node.
 #[derive(Clone, Debug)]
@@ -37,7 +38,7 @@ const DEFAULTS: [(&str, u32, u32); 6] = [
 const MULTIPLEXER: &str = "dev/ptmx";
 
 /// The default devices, replaced by those of the same path in the configuration.
-pub(super) fn plan(devices: &[spec::Device]) -> Result<Vec<Device>, PlanError> {
+pub(super) fn plan(devices: &[spec::linux::Device]) -> Result<Vec<Device>, PlanError> {
     let mut planned: Vec<Device> = devices
         .iter()
         .enumerate()
@@ -55,7 +56,7 @@ pub(super) fn plan(devices: &[spec::Device]) -> Result<Vec<Device>, PlanError> {
     Ok(planned)
 }
 
-fn plan_one(device: &spec::Device) -> Result<Device, PlanError> {
+fn plan_one(device: &spec::linux::Device) -> Result<Device, PlanError> {
     let number =
         |value: i64| u32::try_from(value).map_err(|_| PlanError::DeviceNumber { path: device.path.clone() });
     let path = below_root(&device.path);
@@ -79,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_device_of_the_configuration_replaces_the_default_one() {
-        let null = spec::Device {
+        let null = spec::linux::Device {
             path: "/dev/null".to_owned(),
             kind: DeviceKind::Character,
             major: 1,
@@ -92,10 +93,12 @@ mod tests {
         assert_eq!(planned.len(), 6);
         assert_eq!((planned[0].mode, planned[0].uid), (0o600, 5));
         assert_eq!(
-            plan(&[spec::Device { path: "/dev/ptmx".to_owned(), ..null.clone() }]).expect("valid").len(),
+            plan(&[spec::linux::Device { path: "/dev/ptmx".to_owned(), ..null.clone() }])
+                .expect("valid")
+                .len(),
             6
         );
-        assert!(plan(&[spec::Device { major: -1, ..null.clone() }]).is_err());
-        assert!(plan(&[spec::Device { path: "/..".to_owned(), ..null }]).is_err());
+        assert!(plan(&[spec::linux::Device { major: -1, ..null.clone() }]).is_err());
+        assert!(plan(&[spec::linux::Device { path: "/..".to_owned(), ..null }]).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! uid_map and gid_map: refused when the kernel would refuse them or when ranges overlap.
 
-use super::PlanError;
-use crate::spec::IdMapping;
+use super::error::PlanError;
+use crate::spec::linux::IdMapping;
 
 /// user_namespaces(7): lines of a map since Linux 4.15.
 const MAPPINGS_MAX: usize = 340;

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::error::PlanError;
 use super::options::{Word, meaning};
-use super::{PlanError, mappings};
-use crate::spec::{self, IdMapping};
+use crate::plan::mappings;
+use crate::spec;
+use crate::spec::linux::IdMapping;
 use crate::sys::mount::Reach;
 
 /// The kernel allows 100,000 mounts in a namespace; ten thousand are a mistake already.
@@ -168,7 +170,7 @@ pub(super) struct Place<'a> {
     pub(super) propagation: Option<(u64, Reach)>,
 }
 
-pub(super) fn plan(mounts: &[spec::Mount], place: Place<'_>) -> Result<Vec<Mount>, PlanError> {
+pub(super) fn plan(mounts: &[spec::mount::Mount], place: Place<'_>) -> Result<Vec<Mount>, PlanError> {
     if mounts.len() > MOUNTS_MAX {
         return Err(PlanError::TooManyMounts { count: mounts.len(), most: MOUNTS_MAX });
     }
@@ -202,7 +204,7 @@ fn unnamed_propagation(of_root: Option<(u64, Reach)>) -> Vec<(u64, Reach)> {
     }
 }
 
-fn plan_one(mount: &spec::Mount, place: Place<'_>) -> Result<Mount, PlanError> {
+fn plan_one(mount: &spec::mount::Mount, place: Place<'_>) -> Result<Mount, PlanError> {
     let Place { bundle, root, .. } = place;
     let asked = Path::new(&mount.destination);
     // As runc: the host's path of a place below the root means that place.
@@ -228,7 +230,7 @@ fn plan_one(mount: &spec::Mount, place: Place<'_>) -> Result<Mount, PlanError> {
     Ok(Mount { destination, kind, attributes, recursive, propagation, id_map })
 }
 
-fn id_map(mount: &spec::Mount, asked: Option<Reach>) -> Result<Option<IdMap>, PlanError> {
+fn id_map(mount: &spec::mount::Mount, asked: Option<Reach>) -> Result<Option<IdMap>, PlanError> {
     let (users, groups) = (&mount.uid_mappings, &mount.gid_mappings);
     let source = match (users.is_empty(), groups.is_empty()) {
         (true, true) if asked.is_none() => return Ok(None),
@@ -270,7 +272,7 @@ fn sort(options: &[String]) -> Sorted {
 }
 
 /// Takes the data out of `sorted`.
-fn kind(mount: &spec::Mount, sorted: &mut Sorted, bundle: &Path) -> Result<MountKind, PlanError> {
+fn kind(mount: &spec::mount::Mount, sorted: &mut Sorted, bundle: &Path) -> Result<MountKind, PlanError> {
     if sorted.remount {
         return Ok(MountKind::Remount);
     }
@@ -333,7 +335,7 @@ mod tests {
     use super::*;
 
     fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Result<Mount, PlanError> {
-        let mount = spec::Mount {
+        let mount = spec::mount::Mount {
             destination: destination.to_owned(),
             kind: kind.to_owned(),
             source: source.to_owned(),

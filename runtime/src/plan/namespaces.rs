@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::PlanError;
-use crate::spec::{Linux, NamespaceKind};
+use super::error::PlanError;
+use crate::spec::linux::{Linux, NamespaceKind};
 
 /// The namespaces of the container; what is in neither list is shared with the caller.
 #[derive(Clone, Debug, Default)]
@@ -94,7 +94,7 @@ pub(crate) fn flag(kind: NamespaceKind) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Namespace;
+    use crate::spec::linux::Namespace;
 
     fn plan(kinds: &[(NamespaceKind, &str)]) -> Result<Namespaces, PlanError> {
         let namespaces = kinds.iter().map(|(kind, path)| Namespace { kind: *kind, path: (*path).to_owned() });

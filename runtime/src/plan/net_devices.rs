@@ -1,7 +1,9 @@
 //! `linux.netDevices`: which interfaces of the host become the container's, and what they are called there.
 
-use super::{Namespaces, PlanError};
-use crate::spec::{NamespaceKind, Spec};
+use super::error::PlanError;
+use super::namespaces::Namespaces;
+use crate::spec::Spec;
+use crate::spec::linux::NamespaceKind;
 
 /// The kernel's IFNAMSIZ, less the NUL.
 pub(crate) const NAME_MAX_BYTES: usize = 15;

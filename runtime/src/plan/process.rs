@@ -4,9 +4,10 @@ use std::ffi::CString;
 
 use rustix::process::{Resource, Rlimit};
 
-use super::PlanError;
+use super::error::PlanError;
 use crate::security::capabilities::Sets;
-use crate::spec::{self, ConsoleSize};
+use crate::spec;
+use crate::spec::process::ConsoleSize;
 
 /// What a process is and may do.
 #[derive(Clone, Debug)]
@@ -86,7 +87,10 @@ impl Process {
     ///
     /// # Errors
     /// [`PlanError`], with runc's texts where callers look for them.
-    pub(crate) fn plan(process: &spec::Process, warnings: &mut Vec<String>) -> Result<Self, PlanError> {
+    pub(crate) fn plan(
+        process: &spec::process::Process,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, PlanError> {
         if process.cwd.is_empty() {
             return Err(PlanError::NoCwd);
         }
@@ -125,7 +129,7 @@ impl Process {
 }
 
 impl User {
-    fn plan(user: &spec::User) -> Result<Self, PlanError> {
+    fn plan(user: &spec::process::User) -> Result<Self, PlanError> {
         // -1 means "leave it" to the kernel: the process would keep root's id.
         let more = user.additional_gids.iter().enumerate();
         let ids = [("uid".to_owned(), user.uid), ("gid".to_owned(), user.gid)].into_iter();
@@ -172,7 +176,7 @@ fn last_of_each_key(env: &[String]) -> Result<Vec<&str>, PlanError> {
     Ok(kept)
 }
 
-fn rlimits(rlimits: &[spec::Rlimit]) -> Result<Vec<(Resource, Rlimit)>, PlanError> {
+fn rlimits(rlimits: &[spec::process::Rlimit]) -> Result<Vec<(Resource, Rlimit)>, PlanError> {
     let mut planned: Vec<(Resource, Rlimit)> = Vec::with_capacity(rlimits.len());
     for (index, rlimit) in rlimits.iter().enumerate() {
         let kind = || rlimit.kind.clone();
@@ -195,18 +199,22 @@ fn rlimits(rlimits: &[spec::Rlimit]) -> Result<Vec<(Resource, Rlimit)>, PlanErro
 mod tests {
     use super::*;
 
-    fn process() -> spec::Process {
-        spec::Process { cwd: "/".to_owned(), args: vec!["sh".to_owned()], ..spec::Process::default() }
+    fn process() -> spec::process::Process {
+        spec::process::Process {
+            cwd: "/".to_owned(),
+            args: vec!["sh".to_owned()],
+            ..spec::process::Process::default()
+        }
     }
 
-    fn plan(process: &spec::Process) -> Result<Process, PlanError> {
+    fn plan(process: &spec::process::Process) -> Result<Process, PlanError> {
         Process::plan(process, &mut Vec::new())
     }
 
     #[test]
     fn the_last_assignment_of_a_variable_holds() {
         let env = ["A=1", "PATH=/x", "A=2", "B=", "PATH=/y"].map(str::to_owned).to_vec();
-        let planned = plan(&spec::Process { env, ..process() }).expect("valid");
+        let planned = plan(&spec::process::Process { env, ..process() }).expect("valid");
         assert_eq!(planned.env, [c"A=2", c"PATH=/y", c"B="].map(CString::from));
         assert_eq!(planned.search_path, "/y");
         assert!(planned.wants_home);
@@ -214,24 +222,25 @@ mod tests {
 
     #[test]
     fn the_id_that_means_no_change_is_refused() {
-        let user = spec::User { uid: u32::MAX, ..spec::User::default() };
+        let user = spec::process::User { uid: u32::MAX, ..spec::process::User::default() };
         assert!(matches!(
-            plan(&spec::Process { user, ..process() }),
+            plan(&spec::process::Process { user, ..process() }),
             Err(PlanError::Id { id: u32::MAX, .. })
         ));
-        let user = spec::User { additional_gids: vec![1, u32::MAX], ..spec::User::default() };
+        let user =
+            spec::process::User { additional_gids: vec![1, u32::MAX], ..spec::process::User::default() };
         assert!(matches!(
-            plan(&spec::Process { user, ..process() }),
+            plan(&spec::process::Process { user, ..process() }),
             Err(PlanError::Id { id: u32::MAX, .. })
         ));
-        let user = spec::User { uid: u32::MAX - 1, ..spec::User::default() };
-        assert!(plan(&spec::Process { user, ..process() }).is_ok());
+        let user = spec::process::User { uid: u32::MAX - 1, ..spec::process::User::default() };
+        assert!(plan(&spec::process::Process { user, ..process() }).is_ok());
     }
 
     #[test]
     fn an_rlimit_given_twice_or_unknown_is_refused() {
-        let rlimit = |kind: &str| spec::Rlimit { kind: kind.to_owned(), hard: u64::MAX, soft: 10 };
-        let with = |rlimits| plan(&spec::Process { rlimits, ..process() });
+        let rlimit = |kind: &str| spec::process::Rlimit { kind: kind.to_owned(), hard: u64::MAX, soft: 10 };
+        let with = |rlimits| plan(&spec::process::Process { rlimits, ..process() });
         assert_eq!(with(vec![rlimit("RLIMIT_CORE")]).expect("valid").rlimits[0].1.maximum, None);
         assert!(matches!(
             with(vec![rlimit("RLIMIT_CORE"), rlimit("RLIMIT_CORE")]),
@@ -242,11 +251,17 @@ mod tests {
 
     #[test]
     fn a_process_needs_arguments_and_an_absolute_directory() {
-        assert!(matches!(plan(&spec::Process { args: Vec::new(), ..process() }), Err(PlanError::NoArgs)));
         assert!(matches!(
-            plan(&spec::Process { cwd: "a".to_owned(), ..process() }),
+            plan(&spec::process::Process { args: Vec::new(), ..process() }),
+            Err(PlanError::NoArgs)
+        ));
+        assert!(matches!(
+            plan(&spec::process::Process { cwd: "a".to_owned(), ..process() }),
             Err(PlanError::RelativeCwd(_))
         ));
-        assert!(matches!(plan(&spec::Process { cwd: String::new(), ..process() }), Err(PlanError::NoCwd)));
+        assert!(matches!(
+            plan(&spec::process::Process { cwd: String::new(), ..process() }),
+            Err(PlanError::NoCwd)
+        ));
     }
 }

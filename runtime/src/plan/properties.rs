@@ -7,10 +7,11 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-use super::Plan;
-use crate::args::Rootless;
-use crate::cgroup::{self, Driver};
+use crate::args::globals::Rootless;
+use crate::cgroup;
+use crate::cgroup::plan::Driver;
 use crate::host::Host;
+use crate::plan::Plan;
 use crate::security::seccomp;
 use crate::spec::Spec;
 
@@ -145,7 +146,7 @@ fn judge(text: &[u8]) {
     }
     let host = Host::probe(Rootless::No).expect("procfs");
     let id = "container".parse().expect("an id");
-    if let Ok(cgroups) = cgroup::plan(&spec, &id, &host, Driver::Cgroupfs) {
+    if let Ok(cgroups) = cgroup::plan::plan(&spec, &id, &host, Driver::Cgroupfs) {
         for path in &cgroups.paths.hierarchies {
             let bad = |name: &str| matches!(name, "." | "..") || name.contains(['\0', '\n']);
             assert!(path.path.len() > 1 && !path.path.split('/').any(bad), "{path:?}");

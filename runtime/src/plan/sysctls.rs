@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Namespaces, PlanError};
-use crate::spec::NamespaceKind;
+use super::error::PlanError;
+use super::namespaces::Namespaces;
+use crate::spec::linux::NamespaceKind;
 
 /// Settings of the IPC namespace besides `fs.mqueue.*`.
 const IPC: [&str; 9] = [
@@ -77,7 +78,8 @@ fn is_namespaced(name: &str, namespaces: &Namespaces) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{Linux, Namespace};
+    use crate::spec::linux::Linux;
+    use crate::spec::linux::Namespace;
 
     fn allowed(name: &str) -> bool {
         let kinds = [NamespaceKind::Mount, NamespaceKind::Network, NamespaceKind::Uts];

@@ -4,14 +4,15 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 
 use crate::null::is_null;
 use crate::plan::process::Terminal;
 use crate::rootfs::tree::{Links, Tree, attach, copy_tree};
+use crate::sys::descriptor;
 use crate::sys::mount::Reach;
-use crate::sys::{Errno, descriptor};
 
 /// DEVPTS_SUPER_MAGIC.
 const DEVPTS_MAGIC: i64 = 0x1cd1;

@@ -3,7 +3,8 @@
 
 use rustix::io::Errno;
 
-use super::number_list::{self, NumberListError};
+use super::number_list::NumberListError;
+use crate::process::number_list;
 use crate::spec;
 use crate::sys::scheduling;
 
@@ -27,7 +28,7 @@ impl CpuAffinity {
     ///
     /// # Errors
     /// [`CpuAffinityError`] for a list that is no list.
-    pub(crate) fn parse(affinity: &spec::ExecCpuAffinity) -> Result<Self, CpuAffinityError> {
+    pub(crate) fn parse(affinity: &spec::process::ExecCpuAffinity) -> Result<Self, CpuAffinityError> {
         let field =
             |field, list| number_list::parse(list).map_err(|source| CpuAffinityError { field, source });
         Ok(Self { initial: field("initial", &affinity.initial)?, after: field("final", &affinity.after)? })
@@ -83,14 +84,14 @@ mod tests {
 
     #[test]
     fn the_error_names_the_field() {
-        let affinity = spec::ExecCpuAffinity { initial: "0".to_owned(), after: "x".to_owned() };
+        let affinity = spec::process::ExecCpuAffinity { initial: "0".to_owned(), after: "x".to_owned() };
         let error = CpuAffinity::parse(&affinity).unwrap_err();
         assert_eq!(error.to_string(), "invalid CPU list at process.execCPUAffinity.final");
     }
 
     #[test]
     fn an_absent_list_changes_nothing() {
-        let affinity = CpuAffinity::parse(&spec::ExecCpuAffinity::default()).unwrap();
+        let affinity = CpuAffinity::parse(&spec::process::ExecCpuAffinity::default()).unwrap();
         assert_eq!(affinity, CpuAffinity::default());
         assert_eq!(affinity.apply_initial(), Ok(()));
     }

@@ -41,7 +41,7 @@ fn home_of(passwd: &str, uid: u32) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::home_of;
+    use crate::process::home::home_of;
 
     #[test]
     fn the_home_is_found_by_number_alone() {

@@ -27,7 +27,7 @@ impl IoPriority {
     ///
     /// # Errors
     /// [`IoPriorityError`].
-    pub(crate) fn parse(priority: &spec::IoPriority) -> Result<Self, IoPriorityError> {
+    pub(crate) fn parse(priority: &spec::process::IoPriority) -> Result<Self, IoPriorityError> {
         let class = match priority.class.as_str() {
             "IOPRIO_CLASS_RT" => 1,
             "IOPRIO_CLASS_BE" => 2,
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     fn parse(class: &str, priority: i32) -> Result<IoPriority, IoPriorityError> {
-        IoPriority::parse(&spec::IoPriority { class: class.to_owned(), priority })
+        IoPriority::parse(&spec::process::IoPriority { class: class.to_owned(), priority })
     }
 
     #[test]

@@ -6,21 +6,23 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, RawFd};
 
 use rustix::fs::Mode;
+use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 
 use super::console::{Console, ConsoleError, begin_session, own_stdio};
-use super::home;
 use super::policies::{ApplyError, Policies};
 use super::program::{ProgramError, find};
-use crate::handshake::{ChannelError, ChildEnd};
-use crate::plan::Process;
-use crate::rootfs::Procfs;
+use crate::handshake::ChildEnd;
+use crate::handshake::error::ChannelError;
+use crate::plan::process::Process;
+use crate::process::home;
+use crate::rootfs::procfs::Procfs;
 use crate::security::apparmor::{self, AppArmorError};
 use crate::security::capabilities::CapabilityError;
 use crate::security::keyring::{self, KeyringError};
 use crate::security::seccomp::{self, Program};
 use crate::security::selinux::{self, SelinuxError};
-use crate::sys::{Errno, descriptor, exec, signal};
+use crate::sys::{descriptor, exec, signal};
 
 /// Why a process could not be made what it was to be.
 #[derive(Debug, thiserror::Error)]

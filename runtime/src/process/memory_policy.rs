@@ -2,7 +2,8 @@
 
 use rustix::io::Errno;
 
-use super::number_list::{self, NumberListError};
+use super::number_list::NumberListError;
+use crate::process::number_list;
 use crate::spec;
 use crate::sys::memory_policy;
 
@@ -80,7 +81,7 @@ impl MemoryPolicy {
     ///
     /// # Errors
     /// [`MemoryPolicyError`].
-    pub(crate) fn parse(policy: &spec::MemoryPolicy) -> Result<Self, MemoryPolicyError> {
+    pub(crate) fn parse(policy: &spec::linux::MemoryPolicy) -> Result<Self, MemoryPolicyError> {
         let Some(&(name, mut mode, wants)) = MODES.iter().find(|(name, ..)| *name == policy.mode) else {
             return Err(MemoryPolicyError::Mode(policy.mode.clone()));
         };
@@ -118,7 +119,7 @@ mod tests {
     use super::*;
 
     fn parse(mode: &str, nodes: &str, flags: &[&str]) -> Result<MemoryPolicy, MemoryPolicyError> {
-        MemoryPolicy::parse(&spec::MemoryPolicy {
+        MemoryPolicy::parse(&spec::linux::MemoryPolicy {
             mode: mode.to_owned(),
             nodes: nodes.to_owned(),
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),

@@ -6,7 +6,7 @@
 
 pub(crate) mod console;
 pub(crate) mod cpu_affinity;
-mod home;
+pub(crate) mod home;
 pub(crate) mod io_priority;
 pub(crate) mod launch;
 pub(crate) mod memory_policy;

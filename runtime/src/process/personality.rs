@@ -30,7 +30,7 @@ impl Personality {
     ///
     /// # Errors
     /// [`PersonalityError`].
-    pub(crate) fn parse(personality: &spec::Personality) -> Result<Self, PersonalityError> {
+    pub(crate) fn parse(personality: &spec::linux::Personality) -> Result<Self, PersonalityError> {
         if let Some(flag) = personality.flags.first() {
             return Err(PersonalityError::Flag(flag.clone()));
         }
@@ -59,7 +59,7 @@ mod tests {
 
     fn parse(domain: &str, flags: &[&str]) -> Result<Personality, PersonalityError> {
         let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
-        Personality::parse(&spec::Personality { domain: domain.to_owned(), flags })
+        Personality::parse(&spec::linux::Personality { domain: domain.to_owned(), flags })
     }
 
     #[test]

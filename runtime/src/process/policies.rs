@@ -1,13 +1,14 @@
 //! The kernel's policies for one process, all in one value: scheduler, I/O priority, memory policy, personality. Parsed
 //! in the plan of `create` and of `exec`; the process itself applies them before it gives up its rights.
 
+use rustix::io::Errno;
+
 use super::cpu_affinity::{CpuAffinity, CpuAffinityError};
 use super::io_priority::{IoPriority, IoPriorityError};
 use super::memory_policy::{MemoryPolicy, MemoryPolicyError};
 use super::personality::{Personality, PersonalityError};
 use super::scheduler::{Scheduler, SchedulerError};
 use crate::spec;
-use crate::sys::Errno;
 
 /// What is wrong with one of them; the text names the field.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +54,10 @@ impl Policies {
     ///
     /// # Errors
     /// [`PolicyError`].
-    pub(crate) fn parse(process: Option<&spec::Process>, linux: &spec::Linux) -> Result<Self, PolicyError> {
+    pub(crate) fn parse(
+        process: Option<&spec::process::Process>,
+        linux: &spec::linux::Linux,
+    ) -> Result<Self, PolicyError> {
         let scheduler = process.and_then(|process| process.scheduler.as_ref());
         let io_priority = process.and_then(|process| process.io_priority.as_ref());
         let affinity = process.and_then(|process| process.exec_cpu_affinity.as_ref());

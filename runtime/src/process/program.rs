@@ -4,8 +4,7 @@
 use std::ffi::{CStr, CString};
 
 use rustix::fs::{Access, AtFlags, CWD, FileType};
-
-use crate::sys::Errno;
+use rustix::io::Errno;
 
 /// Why there is nothing to run.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +78,7 @@ mod tests {
     use super::*;
 
     fn message(name: &CStr, path: &str) -> String {
-        crate::output::Chain(&find(name, path).expect_err("not there")).to_string()
+        crate::output::chain::Chain(&find(name, path).expect_err("not there")).to_string()
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Scheduler {
     ///
     /// # Errors
     /// [`SchedulerError`].
-    pub(crate) fn parse(scheduler: &spec::Scheduler) -> Result<Self, SchedulerError> {
+    pub(crate) fn parse(scheduler: &spec::process::Scheduler) -> Result<Self, SchedulerError> {
         let name = scheduler.policy.as_str();
         if name.is_empty() {
             return Err(SchedulerError::NoPolicy);
@@ -119,13 +119,13 @@ fn parse_flags(names: &[String]) -> Result<u64, SchedulerError> {
 mod tests {
     use super::*;
 
-    fn scheduler(policy: &str) -> spec::Scheduler {
-        spec::Scheduler { policy: policy.to_owned(), ..spec::Scheduler::default() }
+    fn scheduler(policy: &str) -> spec::process::Scheduler {
+        spec::process::Scheduler { policy: policy.to_owned(), ..spec::process::Scheduler::default() }
     }
 
     #[test]
     fn policy_and_flags_become_the_kernels_numbers() {
-        let asked = spec::Scheduler {
+        let asked = spec::process::Scheduler {
             priority: 5,
             flags: vec!["SCHED_FLAG_RESET_ON_FORK".to_owned()],
             ..scheduler("SCHED_RR")
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn nice_is_bounded_where_it_counts() {
-        let nice = |policy, nice| Scheduler::parse(&spec::Scheduler { nice, ..scheduler(policy) });
+        let nice = |policy, nice| Scheduler::parse(&spec::process::Scheduler { nice, ..scheduler(policy) });
         assert!(nice("SCHED_OTHER", 19).is_ok());
         assert_eq!(nice("SCHED_OTHER", 20), Err(SchedulerError::Nice(20)));
         assert_eq!(nice("SCHED_BATCH", -21), Err(SchedulerError::Nice(-21)));
@@ -147,11 +147,11 @@ mod tests {
 
     #[test]
     fn parameters_of_another_policy_are_refused() {
-        let priority = spec::Scheduler { priority: 1, ..scheduler("SCHED_OTHER") };
+        let priority = spec::process::Scheduler { priority: 1, ..scheduler("SCHED_OTHER") };
         assert_eq!(Scheduler::parse(&priority), Err(SchedulerError::UnwantedPriority));
-        let runtime = spec::Scheduler { runtime: 1, ..scheduler("SCHED_FIFO") };
+        let runtime = spec::process::Scheduler { runtime: 1, ..scheduler("SCHED_FIFO") };
         assert_eq!(Scheduler::parse(&runtime), Err(SchedulerError::UnwantedDeadline));
-        let negative = spec::Scheduler { priority: -1, ..scheduler("SCHED_RR") };
+        let negative = spec::process::Scheduler { priority: -1, ..scheduler("SCHED_RR") };
         assert_eq!(Scheduler::parse(&negative), Err(SchedulerError::NegativePriority(-1)));
     }
 
@@ -159,7 +159,7 @@ mod tests {
     fn unknown_names_are_refused() {
         assert_eq!(Scheduler::parse(&scheduler("")), Err(SchedulerError::NoPolicy));
         assert_eq!(Scheduler::parse(&scheduler("FIFO")), Err(SchedulerError::Policy("FIFO".to_owned())));
-        let flag = spec::Scheduler { flags: vec!["X".to_owned()], ..scheduler("SCHED_RR") };
+        let flag = spec::process::Scheduler { flags: vec!["X".to_owned()], ..scheduler("SCHED_RR") };
         assert_eq!(Scheduler::parse(&flag), Err(SchedulerError::Flag("X".to_owned())));
     }
 }

@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 
 use knarr_proto::id::ContainerId;
 use rustix::fs::{AtFlags, CWD, Mode};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::{Resctrl, ResctrlError, Schemata, read, schema};
-use crate::spec::IntelRdt;
-use crate::sys::{Errno, file};
+use super::error::ResctrlError;
+use super::filesystem::{Resctrl, read};
+use super::schema::Schemata;
+use crate::resctrl::schema;
+use crate::spec::linux::IntelRdt;
+use crate::sys::file;
 
 /// `closID` for the root group, which everybody is in who is in no other.
 const ROOT_CLASS: &str = "/";

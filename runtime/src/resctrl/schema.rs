@@ -1,7 +1,8 @@
 //! Lines of a `schemata` file: `L3:0=7f0;1=1f` gives the domains of a resource their values. Pure.
 
-use super::{Resctrl, ResctrlError};
-use crate::spec::IntelRdt;
+use super::error::ResctrlError;
+use super::filesystem::Resctrl;
+use crate::spec::linux::IntelRdt;
 
 /// The shares that a configuration asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Group, ResctrlError, read};
+use super::error::ResctrlError;
+use super::filesystem::read;
+use super::group::Group;
 use crate::sys::errno_of;
 
 /// Everything that the machine has, with runc's names.

@@ -4,8 +4,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::*;
-use crate::spec::IntelRdt;
+use super::error::ResctrlError;
+use super::filesystem::{Resctrl, mount_point};
+use super::group::Wanted;
+use super::schema::Schemata;
+use crate::spec::linux::IntelRdt;
 
 /// A tree with the files that the kernel has at the root.
 struct Tree(tempfile::TempDir);

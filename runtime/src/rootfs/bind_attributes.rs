@@ -4,8 +4,9 @@
 
 use std::os::fd::BorrowedFd;
 
+use rustix::io::Errno;
+
 use crate::plan::mounts::Attributes;
-use crate::sys::Errno;
 use crate::sys::mount::attributes;
 
 const LOCKED: u64 =

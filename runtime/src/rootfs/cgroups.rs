@@ -8,13 +8,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::Mode;
+use rustix::io::Errno;
 
+use super::error::MountError;
 use super::mounts::{new_filesystem, open_source, place, refuse_root, set_readonly};
-use super::tree::{Links, Target, attach};
-use super::{MountError, Surroundings, Tree};
-use crate::cgroup::{CgroupPath, Version};
+use super::surroundings::Surroundings;
+use super::tree::{Links, Target, Tree, attach};
+use crate::cgroup::layout::Version;
+use crate::cgroup::paths::CgroupPath;
 use crate::plan::mounts::{Attributes, Filesystem, Mount};
-use crate::sys::Errno;
 use crate::sys::mount::{Change, Reach};
 
 /// What nothing in a cgroup filesystem needs.

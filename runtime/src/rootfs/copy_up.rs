@@ -3,8 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Uid};
-
-use crate::sys::Errno;
+use rustix::io::Errno;
 
 /// Deeper trees are refused rather than overflow the stack.
 const DEPTH_MAX: usize = 64;

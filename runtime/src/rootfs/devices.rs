@@ -4,15 +4,16 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
 use rustix::stdio::{stderr, stdin, stdout};
 
-use super::tree::{Links, attach_readonly, copy_tree};
-use super::{RootError, Tree};
+use super::error::RootError;
+use super::tree::{Links, Tree, attach_readonly, copy_tree};
 use crate::null::is_null;
 use crate::plan::devices::Device;
-use crate::spec::DeviceKind;
+use crate::spec::linux::DeviceKind;
+use crate::sys::descriptor;
 use crate::sys::mount::Reach;
-use crate::sys::{Errno, descriptor};
 
 /// runtime-spec, "Dev symbolic links".
 const LINKS: [(&str, &str); 4] = [

@@ -4,13 +4,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags};
 
-use super::tree::{attach, copy_tree};
-use super::{RootError, Tree, masks, mounts};
+use super::error::RootError;
+use super::tree::{Tree, attach, copy_tree};
+use crate::rootfs::{masks, mounts};
 use crate::sys::file::open_directory;
 use crate::sys::mount::{Change, Reach, change_attached, propagate};
-use crate::sys::{Errno, mountinfo, namespace};
+use crate::sys::{mountinfo, namespace};
 
 /// No directory is deeper: paths are at most 4096 bytes.
 const DEPTH_MAX: usize = 2048;

@@ -3,11 +3,12 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::io::Errno;
+
+use super::error::RootError;
 use super::mounts::{new_filesystem, set_readonly};
-use super::tree::{Links, attach, attach_readonly, copy_tree, is_directory};
-use super::{RootError, Tree};
+use super::tree::{Links, Tree, attach, attach_readonly, copy_tree, is_directory};
 use crate::plan::mounts::{Attributes, Filesystem};
-use crate::sys::Errno;
 use crate::sys::mount::Reach;
 
 /// Makes `path` read-only where it is there; mounts below it stay as they are, as under runc. A mount over the root itself
@@ -78,9 +79,9 @@ pub(super) fn empty_directory(mount_label: &str) -> Result<OwnedFd, Errno> {
     let tmpfs = Filesystem::without_device("tmpfs", vec![one("nr_blocks"), one("nr_inodes")]);
     let readonly = Attributes { set: libc::MOUNT_ATTR_RDONLY, ..Attributes::default() };
     new_filesystem(&tmpfs, readonly, mount_label).map_err(|error| match error {
-        super::MountError::Create { source, .. }
-        | super::MountError::Option { source, .. }
-        | super::MountError::Type { source, .. } => source,
+        crate::rootfs::error::MountError::Create { source, .. }
+        | crate::rootfs::error::MountError::Option { source, .. }
+        | crate::rootfs::error::MountError::Type { source, .. } => source,
         _ => Errno::IO,
     })
 }

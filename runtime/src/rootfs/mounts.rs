@@ -4,12 +4,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, XattrFlags};
+use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 
-use super::tree::{Links, Target, Unplaced, attach_changed};
-use super::{Built, MountError, Procfs, Source, Surroundings, Tree, bind_attributes, cgroups, copy_up};
+use super::built::Built;
+use super::error::MountError;
+use super::procfs::Procfs;
+use super::surroundings::{Source, Surroundings};
+use super::tree::{Links, Target, Tree, Unplaced, attach_changed};
 use crate::plan::mounts::{Attributes, Filesystem, Mount, MountKind};
-use crate::sys::Errno;
+use crate::rootfs::{bind_attributes, cgroups, copy_up};
 use crate::sys::mount::{Change, Reach, change_attached};
 
 /// PROC_SUPER_MAGIC.

@@ -5,9 +5,10 @@
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
-use crate::sys::{Errno, file};
+use crate::sys::file;
 
 /// A verified procfs.
 #[derive(Debug)]

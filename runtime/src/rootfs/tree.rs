@@ -5,9 +5,9 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
+use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags};
 
-use crate::sys::Errno;
 use crate::sys::mount::{Change, Reach, change, change_attached};
 
 /// Symbolic links are followed as if the root were `/`; magic ones, which leave any root, are refused.

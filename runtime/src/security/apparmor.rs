@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use crate::rootfs::Procfs;
+use crate::rootfs::procfs::Procfs;
 
 /// Why a profile is not in force.
 #[derive(Debug, thiserror::Error)]

@@ -6,10 +6,10 @@
 
 use std::collections::BTreeSet;
 
+use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::spec;
-use crate::sys::Errno;
 
 /// Names by number (include/uapi/linux/capability.h).
 const NAMES: [&str; 41] = [
@@ -113,7 +113,9 @@ pub(crate) fn number(name: &str) -> Option<usize> {
 impl Sets {
     /// Reads the names; those that are unknown are returned besides, to be warned about.
     #[must_use]
-    pub(crate) fn parse<'a>(capabilities: Option<&'a spec::Capabilities>) -> (Self, BTreeSet<&'a str>) {
+    pub(crate) fn parse<'a>(
+        capabilities: Option<&'a spec::process::Capabilities>,
+    ) -> (Self, BTreeSet<&'a str>) {
         let mut unknown = BTreeSet::new();
         let Some(capabilities) = capabilities else { return (Self::default(), unknown) };
         let mut mask = |names: &'a [String]| {
@@ -194,10 +196,10 @@ mod tests {
     #[test]
     fn unknown_names_are_returned_once_and_known_ones_become_bits() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let capabilities = spec::Capabilities {
+        let capabilities = spec::process::Capabilities {
             bounding: names(&["CAP_CHOWN", "CAP_WARP", "CAP_CHECKPOINT_RESTORE"]),
             effective: names(&["CAP_KILL", "CAP_WARP", "cap_kill"]),
-            ..spec::Capabilities::default()
+            ..spec::process::Capabilities::default()
         };
         let (sets, unknown) = Sets::parse(Some(&capabilities));
         assert_eq!((sets.bounding, sets.effective, sets.inheritable), (1 | 1 << 40, 1 << 5, 0));
@@ -208,7 +210,7 @@ mod tests {
     #[test]
     fn many_unknown_names_are_told_apart_in_no_time() {
         let bounding = (0..100_000).map(|number| format!("CAP_{number}")).collect();
-        let capabilities = spec::Capabilities { bounding, ..spec::Capabilities::default() };
+        let capabilities = spec::process::Capabilities { bounding, ..spec::process::Capabilities::default() };
         let begun = std::time::Instant::now();
         assert_eq!(Sets::parse(Some(&capabilities)).1.len(), 100_000);
         assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());

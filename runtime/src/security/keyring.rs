@@ -67,7 +67,7 @@ fn permissions_of(description: &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::permissions_of;
+    use crate::security::keyring::permissions_of;
 
     #[test]
     fn permissions_are_read_from_the_description() {

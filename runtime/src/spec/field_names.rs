@@ -107,8 +107,9 @@ fn fold(names: Names, key: &str) -> Option<&'static str> {
 mod tests {
     use std::path::Path;
 
-    use super::field;
-    use crate::spec::{Resources, Spec};
+    use crate::spec::Spec;
+    use crate::spec::field_names::field;
+    use crate::spec::resources::Resources;
 
     fn spec(text: &str) -> Spec {
         Spec::parse(text.as_bytes(), Path::new("config.json")).expect(text)

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::null_is_default;
+use super::null::null_is_default;
 
 /// Hooks by place, each list in calling order.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Resources, Seccomp, null_is_default};
+use super::null::null_is_default;
+use super::resources::Resources;
+use super::seccomp::Seccomp;
 
 /// The `linux` object.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -9,8 +9,10 @@ use serde_json::Value;
 
 use super::locate::json_path_at;
 use super::merge::merged;
+use super::process::Process;
+use super::resources::Resources;
 use super::strict::Strict;
-use super::{Process, Resources, Spec};
+use crate::spec::Spec;
 
 /// Larger than any real configuration (Docker's are 20 KB) and small enough to parse in bounded memory.
 const SPEC_MAX_BYTES: u64 = 16 * 1024 * 1024;

@@ -98,7 +98,8 @@ fn put_over(object: &mut Map<String, Value>, later: Map<String, Value>) {
 mod tests {
     use std::path::Path;
 
-    use crate::spec::{Resources, Spec};
+    use crate::spec::Spec;
+    use crate::spec::resources::Resources;
 
     fn resources(text: &str) -> Resources {
         let text = format!(r#"{{"ociVersion":"1.3.0","linux":{{"resources":{text}}}}}"#);

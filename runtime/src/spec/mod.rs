@@ -5,39 +5,29 @@
 //! beyond reading one file.
 #![forbid(unsafe_code)]
 
-mod field_names;
-mod hooks;
-mod linux;
-mod load;
-mod locate;
-mod merge;
-mod mount;
-mod process;
-mod resources;
-mod seccomp;
-mod strict;
-mod words;
+pub(crate) mod field_names;
+pub(crate) mod hooks;
+pub(crate) mod linux;
+pub(crate) mod load;
+pub(crate) mod locate;
+pub(crate) mod merge;
+pub(crate) mod mount;
+pub(crate) mod null;
+pub(crate) mod process;
+pub(crate) mod resources;
+pub(crate) mod seccomp;
+pub(crate) mod strict;
+pub(crate) mod words;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
-pub(crate) use field_names::field;
-pub(crate) use hooks::{Hook, Hooks};
-pub(crate) use linux::{
-    Device, DeviceKind, IdMapping, IntelRdt, Linux, MemoryPolicy, Namespace, NamespaceKind, Personality,
-};
-pub(crate) use load::SpecError;
-pub(crate) use mount::Mount;
-pub(crate) use process::{
-    Capabilities, ConsoleSize, ExecCpuAffinity, IoPriority, Process, Rlimit, Scheduler, User,
-};
-pub(crate) use resources::{
-    BlockIo, Cpu, DeviceRule, HugepageLimit, Memory, Network, Pids, Rdma, Resources, ThrottleDevice,
-    WeightDevice,
-};
-pub(crate) use seccomp::{ArgCheck, Seccomp, SyscallRule};
-pub(crate) use words::Words;
+use hooks::Hooks;
+use linux::Linux;
+use mount::Mount;
+use null::null_is_default;
+use process::Process;
 
 /// What config.json is read by, and what `state`, hooks and seccomp agents are told follows.
 pub(crate) const VERSION: &str = "1.3.0";
@@ -81,13 +71,4 @@ pub(crate) struct Root {
     /// Whether the container sees it read-only.
     #[serde(default, deserialize_with = "null_is_default")]
     pub(crate) readonly: bool,
-}
-
-/// `null` and an absent field are one: Go's encoder writes unset slices and maps as `null`.
-fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de> + Default,
-{
-    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }

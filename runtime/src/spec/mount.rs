@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::{IdMapping, null_is_default};
+use super::linux::IdMapping;
+use super::null::null_is_default;
 
 /// One mount. Options keep their text; `plan` decides what they mean.
 #[derive(Clone, Debug, Deserialize)]

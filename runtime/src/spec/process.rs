@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::null_is_default;
+use super::null::null_is_default;
 
 /// The container's first process, or one of `exec`.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::null_is_default;
+use super::null::null_is_default;
 
 /// The `resources` object.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::{Words, null_is_default};
+use super::null::null_is_default;
+use super::words::Words;
 
 /// The `seccomp` object.
 #[derive(Clone, Debug, Deserialize)]

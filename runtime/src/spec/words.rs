@@ -89,7 +89,7 @@ impl Visitor<'_> for Word<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::Words;
+    use crate::spec::words::Words;
 
     #[test]
     fn texts_come_back_in_order_and_empty_ones_too() {

@@ -11,8 +11,9 @@ use knarr_proto::id::ContainerId;
 use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::error::StateError;
+use super::names::{CONFIG, NOTIFY_DIRECTORY, NOTIFY_SOCKET, START_GATE};
 use super::record::{FILE_NAME, NEW_FILE_NAME, State, write_private};
-use super::{CONFIG, NOTIFY_DIRECTORY, NOTIFY_SOCKET, START_GATE, StateError};
 use crate::sys::errno_of;
 
 /// A container's directory while the container is being made. Dropped without [`Claim::publish`] or

@@ -9,10 +9,12 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::{CONFIG, StateError};
-use crate::cgroup::CgroupPaths;
+use super::error::StateError;
+use super::names::CONFIG;
+use crate::cgroup::paths::CgroupPaths;
 use crate::resctrl;
-use crate::spec::{Spec, SpecError};
+use crate::spec::Spec;
+use crate::spec::load::SpecError;
 use crate::sys::{file, pidfd};
 
 /// The layout that this build writes and reads.
@@ -96,7 +98,7 @@ pub(crate) struct State {
     pub(crate) cgroups: CgroupPaths,
     /// Where its resctrl groups are, recorded before they are made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) resctrl: Option<resctrl::Group>,
+    pub(crate) resctrl: Option<resctrl::group::Group>,
     /// The program that is making it, for as long as it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) creator: Option<Process>,

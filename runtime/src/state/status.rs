@@ -8,8 +8,9 @@ use knarr_proto::status::Status;
 use rustix::fs::CWD;
 
 use super::claim::Directory;
+use super::error::StateError;
+use super::names::START_GATE;
 use super::record::State;
-use super::{START_GATE, StateError};
 use crate::sys::{errno_of, file};
 
 /// A container as it is now.

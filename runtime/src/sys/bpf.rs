@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 
-use super::checked;
+use crate::sys::checked;
 
 /// One instruction, as the kernel's `struct bpf_insn`.
 #[repr(C)]

@@ -2,7 +2,9 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use super::{Errno, checked};
+use rustix::io::Errno;
+
+use crate::sys::checked;
 
 /// CLONE_INTO_CGROUP; the constant of libc 0.2 is deprecated for being a signed 32-bit one.
 const INTO_CGROUP: u64 = 0x2_0000_0000;

@@ -3,8 +3,9 @@
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use rustix::fs::{Dir, Mode, OFlags};
+use rustix::io::Errno;
 
-use super::{Errno, checked};
+use crate::sys::checked;
 
 /// Marks every descriptor from `first` on close-on-exec, while our root is still the host's: before Linux 5.11, and where
 /// a filter forbids close_range, those that the host's /proc lists are marked one by one.

@@ -6,7 +6,7 @@ use std::ffi::{CStr, c_char, c_int};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::{descriptor, signal};
+use crate::sys::{descriptor, signal};
 
 /// What the program was called with, where the kernel laid it: the arguments, the first of them the program's name, and
 /// the environment. Valid as long as the process.

@@ -6,9 +6,11 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+use rustix::io::Errno;
+
 use super::entry::Arguments;
 use super::signal::restore_defaults;
-use super::{Errno, checked};
+use crate::sys::checked;
 
 /// execve. Returns only when it fails.
 ///

@@ -2,9 +2,10 @@
 
 use std::os::fd::AsRawFd;
 
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
-use super::{Errno, checked};
+use crate::sys::checked;
 
 /// Brings the loopback interface of the present network namespace up.
 ///

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use rustix::io::Errno;
 
-use super::checked;
+use crate::sys::checked;
 
 const JOIN_SESSION_KEYRING: libc::c_int = 1;
 const SETPERM: libc::c_int = 5;

@@ -1,6 +1,8 @@
 //! The system calls that nothing here can do without and that came to Linux late, or that filters around us like to forbid.
 
-use super::{Errno, checked};
+use rustix::io::Errno;
+
+use crate::sys::checked;
 
 /// One of them.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use super::checked;
+use crate::sys::checked;
 
 /// Sets the calling thread's NUMA policy; bit n of `nodes` (lowest word first) is node n.
 ///

@@ -24,7 +24,7 @@ pub(crate) mod scheduling;
 pub(crate) mod seccomp;
 pub(crate) mod signal;
 
-pub(crate) use rustix::io::Errno;
+use rustix::io::Errno;
 
 /// The kernel's answer in an error of the standard library's.
 pub(crate) fn errno_of(error: &std::io::Error) -> Errno {

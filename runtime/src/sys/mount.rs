@@ -3,9 +3,10 @@
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags};
 
-use super::{Errno, checked};
+use crate::sys::checked;
 
 /// What to change of a mount: `MOUNT_ATTR_*` to set and to clear, an `MS_*` propagation or 0, and the user namespace of
 /// an id-mapped mount.

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStringExt as _;
 
 use rustix::io::Errno;
 
-use super::file;
+use crate::sys::file;
 
 /// Where it is.
 pub(crate) const PATH: &str = "/proc/self/mountinfo";

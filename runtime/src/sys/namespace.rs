@@ -3,10 +3,11 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::path::Arg;
 use rustix::thread::ThreadNameSpaceType;
 
-use super::{Errno, checked};
+use crate::sys::checked;
 
 /// Opens a namespace. What else is at the path is not waited for.
 ///

@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use super::checked;
+use crate::sys::checked;
 
 /// Sets the calling thread's execution domain.
 ///

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 
-use super::{checked, file};
+use crate::sys::{checked, file};
 
 /// Opens a process, which must be a thread group's leader.
 ///

@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use super::checked;
+use crate::sys::checked;
 
 /// The kernel's `struct sched_attr`, version 0 and the utilisation clamps of version 1.
 #[repr(C)]

@@ -4,7 +4,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 
-use super::checked;
+use crate::sys::checked;
 
 /// One classic BPF instruction, as the kernel's `struct sock_filter`.
 #[repr(C)]

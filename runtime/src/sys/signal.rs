@@ -2,7 +2,9 @@
 
 use std::os::fd::{FromRawFd, OwnedFd};
 
-use super::{Errno, checked};
+use rustix::io::Errno;
+
+use crate::sys::checked;
 
 /// The last signal.
 const SIGNAL_MAX: i32 = 64;

@@ -6,8 +6,9 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::super::{CgroupError, Fence};
-use super::{DeviceList, program};
+use crate::cgroup::devices::{DeviceList, program};
+use crate::cgroup::error::CgroupError;
+use crate::cgroup::fence::Fence;
 use crate::sys::bpf;
 
 impl Fence {

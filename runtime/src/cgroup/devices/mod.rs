@@ -2,14 +2,14 @@
 //! that every container has, folded into what v1's device cgroup would make of them. v1 and the v2 program both come
 //! from that one list, so that they mean the same.
 
-mod attach;
-mod program;
+pub(crate) mod attach;
+pub(crate) mod program;
 
 use std::collections::BTreeMap;
 
-use super::CgroupError;
-use super::limits::Fields;
-use crate::spec::DeviceRule;
+use super::error::CgroupError;
+use super::limits::settings::Fields;
+use crate::spec::resources::DeviceRule;
 
 const READ: u8 = 1;
 const WRITE: u8 = 2;

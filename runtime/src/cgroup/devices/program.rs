@@ -1,6 +1,6 @@
 //! The v2 device filter: a BPF program that the kernel asks at each mknod and open. Pure: from a list to instructions.
 
-use super::{ALL, Device, DeviceList, Kind, MAKE, READ, WRITE};
+use crate::cgroup::devices::{ALL, Device, DeviceList, Kind, MAKE, READ, WRITE};
 use crate::sys::bpf::Instruction;
 
 // Registers: the context is in R1; R2 to R5 hold what it says; R0 is the verdict.

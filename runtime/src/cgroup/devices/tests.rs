@@ -1,7 +1,7 @@
 //! Rules folded, and the BPF program run by an interpreter against what v1 would decide.
 
 use super::program::assemble;
-use super::*;
+use crate::cgroup::devices::*;
 use crate::sys::bpf::Instruction;
 
 fn list(rules: &str) -> Result<DeviceList, CgroupError> {

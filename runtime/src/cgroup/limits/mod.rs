@@ -3,85 +3,22 @@
 //!
 //! Zero means "not set" wherever it does for runc.
 
-pub(super) mod v1;
-pub(super) mod v2;
-mod write;
+pub(crate) mod settings;
+pub(crate) mod v1;
+pub(crate) mod v2;
+pub(crate) mod write;
 
 use std::path::Path;
 
-use super::{CgroupError, CgroupPaths, Version};
-use crate::spec::{Memory, Resources};
+use super::error::CgroupError;
+use super::layout::Version;
+use super::paths::CgroupPaths;
+use crate::spec::resources::{Memory, Resources};
 use crate::sys::file;
+use settings::{Fields, Knot, Limits, Setting};
 
 /// Each is a write to a file of the kernel's, which may look through all that were made before.
 const SETTINGS_MAX: usize = 10_000;
-
-/// What is to be written, in order.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Limits {
-    /// Each in one hierarchy.
-    pub(super) knots: Vec<Knot>,
-    /// With `checkBeforeUpdate` (v2): limits that must be above what is used already.
-    pub(super) floors: Vec<Floor>,
-    /// What was asked and is ignored.
-    pub(crate) warnings: Vec<String>,
-}
-
-/// Settings of one controller of which the kernel may refuse some until others are made, whatever the order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Knot {
-    pub(super) controller: &'static str,
-    pub(super) version: Version,
-    pub(super) settings: Vec<Setting>,
-}
-
-/// One value for one file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Setting {
-    /// JSON path of the field that asked for it.
-    pub(super) field: String,
-    /// File and value; the first file that exists is written.
-    pub(super) choices: Vec<(String, String)>,
-    /// Whether no file at all is fine: an older kernel without an extra.
-    pub(super) may_be_missing: bool,
-}
-
-/// A limit that must be above the present usage.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Floor {
-    pub(super) field: String,
-    pub(super) bytes: u64,
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "numbers and texts alike, almost all of them Copy")]
-impl Setting {
-    fn new(field: String, file: impl Into<String>, value: impl ToString) -> Self {
-        Self { field, choices: vec![(file.into(), value.to_string())], may_be_missing: false }
-    }
-
-    fn or(mut self, file: impl Into<String>, value: impl ToString) -> Self {
-        self.choices.push((file.into(), value.to_string()));
-        self
-    }
-
-    fn if_there(self) -> Self {
-        Self { may_be_missing: true, ..self }
-    }
-}
-
-/// The names of the fields, below where `resources` is in its document.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Fields<'a>(pub(crate) &'a str);
-
-impl Fields<'_> {
-    pub(super) fn name(self, field: &str) -> String {
-        if self.0.is_empty() { field.to_owned() } else { format!("{}.{field}", self.0) }
-    }
-
-    fn bad(self, field: &str, problem: impl Into<String>) -> CgroupError {
-        CgroupError::BadLimit { what: self.name(field), problem: problem.into() }
-    }
-}
 
 impl Limits {
     /// Judges `resources` for a container whose cgroups are `paths`.
@@ -186,7 +123,7 @@ impl Planner<'_> {
         self.put("memory", "memory", v1::memory(memory, self.fields), v2)
     }
 
-    fn network(&mut self, network: &crate::spec::Network) -> Result<(), CgroupError> {
+    fn network(&mut self, network: &crate::spec::resources::Network) -> Result<(), CgroupError> {
         if self.paths.is_unified() {
             // runc ignores both there; a network class has no meaning without the v1 controllers.
             let field = self.fields.name("network");

@@ -1,7 +1,8 @@
 //! What each field becomes on v1 and on v2, and what is refused.
 
-use super::*;
-use crate::cgroup::CgroupPath;
+use super::settings::{Fields, Knot, Limits, Setting};
+use crate::cgroup::limits::*;
+use crate::cgroup::paths::CgroupPath;
 
 fn path(version: Version, controllers: &str) -> CgroupPath {
     CgroupPath {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::super::CgroupError;
-use super::{Fields, Setting};
-use crate::spec::{BlockIo, Cpu, HugepageLimit, Memory, Network, Pids, Rdma, ThrottleDevice};
+use super::settings::{Fields, Setting};
+use crate::cgroup::error::CgroupError;
+use crate::spec::resources::{BlockIo, Cpu, HugepageLimit, Memory, Network, Pids, Rdma, ThrottleDevice};
 
 /// The kernel clamps to these without a word.
 const SHARES: std::ops::RangeInclusive<u64> = 2..=262_144;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{CgroupError, Version};
+use super::settings::{Fields, Floor, Knot, Setting};
 use super::v1::{number, set, throttles};
-use super::{Fields, Floor, Knot, Setting};
-use crate::spec::{BlockIo, Cpu, Memory};
+use crate::cgroup::error::CgroupError;
+use crate::cgroup::layout::Version;
+use crate::spec::resources::{BlockIo, Cpu, Memory};
 
 /// The kernel's own default, documented in cgroup-v2.rst.
 pub(in crate::cgroup) const DEFAULT_PERIOD_US: u64 = 100_000;

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::super::directory::Cgroup;
-use super::super::{CgroupError, Fence, Version};
-use super::{Knot, Limits, Setting};
+use super::settings::{Knot, Limits, Setting};
+use crate::cgroup::directory::Cgroup;
+use crate::cgroup::error::CgroupError;
+use crate::cgroup::fence::Fence;
+use crate::cgroup::layout::Version;
 use crate::sys::file;
 
 impl Fence {

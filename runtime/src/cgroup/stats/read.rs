@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use rustix::io::Errno;
 
-use super::super::CgroupError;
-use super::super::directory::Cgroup;
-use super::{BlkioEntry, Pressure, Psi};
+use super::usage::{BlkioEntry, Pressure, Psi};
+use crate::cgroup::directory::Cgroup;
+use crate::cgroup::error::CgroupError;
 
 /// The files of one cgroup.
 pub(super) struct Files<'a>(pub(super) Cgroup<'a>);

@@ -1,8 +1,9 @@
 //! The formats of the kernel's files, and the shape that is printed.
 
 use super::read::{blkio_entry, keyed, list, pressure};
+use super::usage::Stats;
 use super::v1::page_size;
-use super::*;
+use crate::cgroup::stats::*;
 
 #[test]
 fn nothing_used_is_printed_as_runc_prints_it() {

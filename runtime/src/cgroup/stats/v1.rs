@@ -1,8 +1,8 @@
 //! Usage by v1's controllers.
 
-use super::super::CgroupError;
 use super::read::Files;
-use super::{Amount, BlkioEntry, CpuUsage, Hugetlb, Stats};
+use super::usage::{Amount, BlkioEntry, CpuUsage, Hugetlb, Stats};
+use crate::cgroup::error::CgroupError;
 
 /// cpuacct.stat counts in ticks of USER_HZ, which is 100 on every architecture that we run on.
 const NANOSECONDS_PER_TICK: u64 = 10_000_000;
@@ -60,7 +60,7 @@ fn cpu_usage(stats: &mut Stats, files: &Files<'_>) -> Result<(), CgroupError> {
 fn cpuset(stats: &mut Stats, files: &Files<'_>) -> Result<(), CgroupError> {
     let flag = |name: &str| Ok::<_, CgroupError>(files.number(&format!("cpuset.{name}"))?.unwrap_or(0));
     let level = files.text("cpuset.sched_relax_domain_level")?.unwrap_or_default();
-    stats.cpuset = super::Cpuset {
+    stats.cpuset = crate::cgroup::stats::usage::Cpuset {
         cpus: files.list("cpuset.cpus")?,
         cpu_exclusive: flag("cpu_exclusive")?,
         mems: files.list("cpuset.mems")?,

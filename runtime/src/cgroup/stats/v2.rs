@@ -1,9 +1,9 @@
 //! Usage by v2's controllers, under v1's names.
 
-use super::super::CgroupError;
 use super::read::Files;
+use super::usage::{Amount, BlkioEntry, Hugetlb, Stats};
 use super::v1::page_sizes;
-use super::{Amount, BlkioEntry, Hugetlb, Stats};
+use crate::cgroup::error::CgroupError;
 
 /// Reads what a cgroup tells.
 pub(super) fn read(stats: &mut Stats, files: &Files<'_>) -> Result<(), CgroupError> {

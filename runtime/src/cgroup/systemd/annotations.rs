@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::message::{Property, Value};
-use crate::cgroup::CgroupError;
+use crate::cgroup::error::CgroupError;
 
 const PREFIX: &str = "org.systemd.property.";
 

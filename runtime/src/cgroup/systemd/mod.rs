@@ -5,11 +5,13 @@
 //! - [`message`], [`bus`]: D-Bus, as little of it as that needs
 //! - [`placeholder`]: holds the scope open until the container is in
 
-mod annotations;
-mod bus;
+pub(crate) mod annotations;
+pub(crate) mod bus;
+pub(crate) mod error;
+pub(crate) mod manager;
 mod message;
-mod placeholder;
-mod properties;
+pub(crate) mod placeholder;
+pub(crate) mod properties;
 
 use std::path::Path;
 
@@ -17,27 +19,20 @@ use knarr_proto::id::ContainerId;
 use serde::{Deserialize, Serialize};
 
 use super::devices::DeviceList;
-use super::{CgroupError, Fields, Version};
+use super::error::CgroupError;
+use super::layout::Version;
+use super::limits::settings::Fields;
 use crate::host::Host;
-use crate::spec::{Resources, Spec};
+use crate::spec::Spec;
+use crate::spec::resources::Resources;
 use bus::Bus;
-pub(crate) use bus::BusError;
+use error::BusError;
+use manager::Manager;
 use message::{Property, Value, Writer};
-pub(super) use placeholder::Placeholder;
-pub(super) use properties::fit;
+use placeholder::Placeholder;
 
 const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
 const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
-
-/// Which systemd.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Manager {
-    /// The one of the machine.
-    System,
-    /// The caller's own.
-    User,
-}
 
 /// A container's unit, as its state remembers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,10 +3,11 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use crate::sys::clone::{Forked, fork_into};
-use crate::sys::{Errno, exec};
+use crate::sys::exec;
 
 /// The process.
 #[derive(Debug)]

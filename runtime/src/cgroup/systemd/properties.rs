@@ -1,14 +1,15 @@
 //! Limits as properties of a unit: what systemd must know so that it does not undo what is in the cgroup's files. What
 //! it has no property for is in the files alone. Pure.
 
+use super::message::{Property, Value};
 use crate::cgroup::devices::{DeviceList, access_letters};
+use crate::cgroup::error::CgroupError;
+use crate::cgroup::layout::Version;
+use crate::cgroup::limits::settings::Fields;
 use crate::cgroup::limits::v1::set;
 use crate::cgroup::limits::v2::{self, DEFAULT_PERIOD_US};
-use crate::cgroup::{CgroupError, Fields, Version};
 use crate::process::number_list;
-use crate::spec::{Cpu, Resources};
-
-use super::message::{Property, Value};
+use crate::spec::resources::{Cpu, Resources};
 
 /// One percent of a CPU, in a second.
 const PERCENT_US: u64 = 10_000;

@@ -1,6 +1,7 @@
 //! Which ABIs a kernel offers, how a filter tells them apart, and which of their calls are doors to many others.
 
-use super::table::{self, Table};
+use super::table::Table;
+use crate::security::seccomp::table;
 
 /// Every name that the specification has; a profile may list those that this kernel cannot run, and they add nothing.
 pub(crate) const ARCHITECTURES: [&str; 23] = [

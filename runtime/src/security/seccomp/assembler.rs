@@ -4,6 +4,9 @@
 
 use crate::sys::seccomp::Instruction;
 
+/// BPF_MAXINSNS.
+pub(super) const INSTRUCTIONS_MAX: usize = 4096;
+
 const LOAD: u16 = 0x20;
 const AND: u16 = 0x54;
 const JUMP: u16 = 0x05;
@@ -23,7 +26,7 @@ pub(super) enum Jump {
 pub(super) struct Target(usize);
 
 /// Far beyond what the kernel takes, so that the caller can count, and near enough that a monstrous profile ends.
-const LENGTH_MAX: usize = 4 * super::INSTRUCTIONS_MAX;
+const LENGTH_MAX: usize = 4 * INSTRUCTIONS_MAX;
 
 /// A program that grows at its front.
 #[derive(Default)]

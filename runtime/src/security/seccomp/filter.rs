@@ -5,7 +5,8 @@ use super::architecture::{Family, Width};
 use super::assembler::{Assembler, Jump, Target};
 use super::check::Check;
 use super::profile::{Profile, RET_KILL_PROCESS};
-use super::verdicts::{self, Range, Verdict};
+use super::verdicts::{Range, Verdict};
+use crate::security::seccomp::verdicts;
 use crate::sys::seccomp::Instruction;
 
 const OFFSET_NUMBER: u32 = 0;

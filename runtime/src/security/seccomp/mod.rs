@@ -7,33 +7,30 @@
 //! instructions, with `check` for arguments and `assembler` for jumps). A profile of Docker's size takes some tens of
 //! microseconds, so that nothing is cached.
 
-mod architecture;
-mod assembler;
-mod check;
-mod error;
-mod filter;
+pub(crate) mod architecture;
+pub(crate) mod assembler;
+pub(crate) mod check;
+pub(crate) mod error;
+pub(crate) mod filter;
 pub(crate) mod listener;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod oracle;
-mod profile;
+pub(crate) mod profile;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod simulate;
-mod table;
-mod verdicts;
+pub(crate) mod table;
+pub(crate) mod verdicts;
 
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
 
 use crate::spec;
-use crate::sys::seccomp::{self as kernel, Instruction};
-
-pub(crate) use architecture::ARCHITECTURES;
-pub(crate) use error::SeccompError;
-pub(crate) use listener::Listener;
-
-/// BPF_MAXINSNS.
-const INSTRUCTIONS_MAX: usize = 4096;
+use crate::sys::seccomp as kernel;
+use crate::sys::seccomp::Instruction;
+use assembler::INSTRUCTIONS_MAX;
+use error::SeccompError;
+use listener::Listener;
 
 /// A filter that the kernel can load.
 #[derive(Clone, Debug)]
@@ -68,11 +65,14 @@ impl Program {
 ///
 /// # Errors
 /// [`SeccompError`].
-pub(crate) fn compile(profile: &spec::Seccomp) -> Result<Program, SeccompError> {
+pub(crate) fn compile(profile: &spec::seccomp::Seccomp) -> Result<Program, SeccompError> {
     compile_for(profile, architecture::NATIVE)
 }
 
-fn compile_for(profile: &spec::Seccomp, family: &architecture::Family) -> Result<Program, SeccompError> {
+fn compile_for(
+    profile: &spec::seccomp::Seccomp,
+    family: &architecture::Family,
+) -> Result<Program, SeccompError> {
     let profile = profile::Profile::parse(profile)?;
     let instructions = filter::generate(&profile, family);
     if instructions.len() > INSTRUCTIONS_MAX {

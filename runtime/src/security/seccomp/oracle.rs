@@ -5,7 +5,7 @@
 use super::architecture::NATIVE;
 use super::architecture::{Abi, Family, Width, X32_BIT};
 use super::simulate::Call;
-use crate::spec::{ArgCheck, Seccomp, SyscallRule};
+use crate::spec::seccomp::{ArgCheck, Seccomp, SyscallRule};
 
 /// Few calls, so that rules meet: of one architecture alone, behind `socketcall` and `ipc`, and the newest.
 pub(crate) const NAMES: [&str; 17] = [

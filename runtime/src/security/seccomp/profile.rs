@@ -57,7 +57,7 @@ pub(super) const OPERATORS: [(&str, Operator); 7] = [
 /// What the calls of these names get when all checks hold.
 #[derive(Clone, Debug)]
 pub(super) struct Rule<'a> {
-    pub(super) names: &'a spec::Words,
+    pub(super) names: &'a spec::words::Words,
     pub(super) checks: Vec<Check>,
     pub(super) returns: u32,
     /// False where the rule says what the default says: runc then drops it, but its names count as known.
@@ -78,7 +78,7 @@ pub(super) struct Profile<'a> {
 impl<'a> Profile<'a> {
     /// # Errors
     /// [`SeccompError`] with the JSON path of the first value that is wrong.
-    pub(super) fn parse(profile: &'a spec::Seccomp) -> Result<Self, SeccompError> {
+    pub(super) fn parse(profile: &'a spec::seccomp::Seccomp) -> Result<Self, SeccompError> {
         let default = action("defaultAction", &profile.default_action, profile.default_errno_ret)?;
         if default == RET_USER_NOTIF {
             return Err(SeccompError::NotifyByDefault);
@@ -126,7 +126,7 @@ fn action(at: &str, name: &str, errno: Option<u32>) -> Result<u32, SeccompError>
 /// Adds what one entry of `syscalls` means, and returns its action.
 fn parse_rule<'a>(
     at: usize,
-    rule: &'a spec::SyscallRule,
+    rule: &'a spec::seccomp::SyscallRule,
     rules: &mut Vec<Rule<'a>>,
     default: u32,
 ) -> Result<u32, SeccompError> {
@@ -154,7 +154,7 @@ fn parse_rule<'a>(
     Ok(returns)
 }
 
-fn check(rule: usize, at: usize, arg: &spec::ArgCheck) -> Result<Check, SeccompError> {
+fn check(rule: usize, at: usize, arg: &spec::seccomp::ArgCheck) -> Result<Check, SeccompError> {
     let Some(&(_, operator)) = OPERATORS.iter().find(|(known, _)| *known == arg.op) else {
         return Err(SeccompError::Operator { rule, at, name: arg.op.clone() });
     };
@@ -187,7 +187,7 @@ fn flags(names: Option<&[String]>, notifies: bool) -> Result<u32, SeccompError> 
     Ok(flags)
 }
 
-fn listener(profile: &spec::Seccomp, notifies: bool) -> Result<Option<Listener>, SeccompError> {
+fn listener(profile: &spec::seccomp::Seccomp, notifies: bool) -> Result<Option<Listener>, SeccompError> {
     match (notifies, profile.listener_path.as_str()) {
         (false, _) => Ok(None),
         (true, "") => Err(SeccompError::NoListener),

@@ -1,6 +1,6 @@
 //! The profile that most containers run under: Docker's, for its default capabilities, as of 2026.
 
-use super::*;
+use crate::security::seccomp::tests::*;
 
 /// `docker.json` beside this file, the `linux.seccomp` of a container.
 pub(super) fn profile() -> Seccomp {

@@ -8,7 +8,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use super::*;
+use crate::security::seccomp::tests::*;
 use crate::sys::seccomp::Instruction;
 
 /// Reads `action`, `arch`, `rule` and `args` lines, writes the program as one number a line.

@@ -1,6 +1,6 @@
 //! What rules mean, case by case.
 
-use super::*;
+use crate::security::seccomp::tests::*;
 
 #[test]
 fn an_unconditional_rule_decides_whatever_the_others_say() {

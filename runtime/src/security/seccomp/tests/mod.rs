@@ -1,16 +1,16 @@
 //! The compiler against second opinions: a naive evaluation, libseccomp, seccompiler. Programs are run by [`simulate`].
 
-mod docker;
-mod libseccomp;
-mod meaning;
+pub(crate) mod docker;
+pub(crate) mod libseccomp;
+pub(crate) mod meaning;
 mod properties;
-mod refusals;
-mod seccompiler;
+pub(crate) mod refusals;
+pub(crate) mod seccompiler;
 
 use super::architecture::{ARM, Family, X86};
-use super::simulate::{self, Call};
-use super::{Program, compile_for, oracle};
-use crate::spec::{ArgCheck, Seccomp, SyscallRule};
+use super::simulate::Call;
+use crate::security::seccomp::{Program, compile_for, oracle, simulate};
+use crate::spec::seccomp::{ArgCheck, Seccomp, SyscallRule};
 
 const X86_64: u32 = 0xc000_003e;
 const I386: u32 = 0x4000_0003;

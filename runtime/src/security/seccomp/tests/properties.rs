@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use super::oracle::{ACTIONS, NAMES, OPERATORS};
-use super::*;
+use crate::security::seccomp::tests::*;
 
 const ARCHITECTURES: [&str; 5] =
     ["SCMP_ARCH_X86_64", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_ARM", "SCMP_ARCH_S390X"];

@@ -1,6 +1,6 @@
 //! Profiles that are refused, each with the JSON path of what is wrong.
 
-use super::*;
+use crate::security::seccomp::tests::*;
 
 fn refusal(change: impl FnOnce(&mut Seccomp)) -> String {
     let mut asked =

@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+use crate::security::seccomp::tests::*;
+use crate::sys::seccomp::Instruction;
 use ::seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     TargetArch,
 };
-use proptest::prelude::*;
-use proptest::sample::{select, subsequence};
-
-use super::*;
-use crate::sys::seccomp::Instruction;
 
 const NAMES: [&str; 6] = ["read", "clone", "personality", "socket", "futex", "mmap"];
 

@@ -5,22 +5,23 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use rustix::fs::CWD;
+use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
-use super::{CreateError, Decided};
-use crate::plan::mappings;
+use super::error::CreateError;
+use crate::mount_view::View;
 use crate::plan::mounts::{IdMap, IdSource, Mount, MountKind};
+use crate::plan::{Plan, mappings};
+use crate::rootfs::error::MountError;
 use crate::rootfs::mounts::open_source;
-use crate::rootfs::{MountError, Source};
-use crate::spec::{IdMapping, NamespaceKind};
+use crate::rootfs::surroundings::Source;
+use crate::spec::linux::{IdMapping, NamespaceKind};
 use crate::sys::clone::{Forked, fork_into};
-use crate::sys::file::{self, open_directory};
 use crate::sys::mount::{Change, change};
-use crate::sys::{Errno, exec, namespace};
+use crate::sys::{exec, file, namespace};
 
 /// One entry for each mount of the plan.
-pub(super) fn open(decided: &Decided) -> Result<Vec<Source>, CreateError> {
-    let plan = &decided.plan;
+pub(crate) fn open(plan: &Plan) -> Result<Vec<Source>, CreateError> {
     let in_user_namespace = plan.namespaces.has(NamespaceKind::User);
     let maps_ids = plan.root.mounts.iter().any(|mount| mount.id_map.is_some());
     if !in_user_namespace && !maps_ids {
@@ -35,21 +36,17 @@ pub(super) fn open(decided: &Decided) -> Result<Vec<Source>, CreateError> {
         }
         // From the child's mount namespace, where the kernel has locked the flags of every mount of the tree.
         MountKind::Bind { .. } if in_user_namespace && !mount.recursive.is_empty() => Ok(Source::OnRequest),
-        MountKind::Bind { .. } => open_one(decided, mount),
+        MountKind::Bind { .. } => open_one(plan, mount),
         _ => Ok(Source::ByChild),
     };
     plan.root.mounts.iter().map(open).collect()
 }
 
 /// Opens a source where the child sees it, in its mount namespace, with our rights.
-pub(super) fn open_for(
-    decided: &Decided,
-    index: usize,
-    child: BorrowedFd<'_>,
-) -> Result<OwnedFd, CreateError> {
-    let mount = decided.plan.root.mounts.get(index).ok_or(CreateError::Order)?;
+pub(crate) fn open_for(plan: &Plan, index: usize, child: BorrowedFd<'_>) -> Result<OwnedFd, CreateError> {
+    let mount = plan.root.mounts.get(index).ok_or(CreateError::Order)?;
     let view = View::enter(child).map_err(|source| CreateError::View { source })?;
-    let opened = open_one(decided, mount);
+    let opened = open_one(plan, mount);
     view.leave().map_err(|source| CreateError::View { source })?;
     match opened? {
         Source::Given(tree) => Ok(tree),
@@ -57,49 +54,14 @@ pub(super) fn open_for(
     }
 }
 
-/// What this process saw before it went to look at something else.
-pub(crate) struct View {
-    namespace: OwnedFd,
-    root: OwnedFd,
-    directory: OwnedFd,
-}
-
-impl View {
-    /// Looks through the eyes of a child.
-    fn enter(child: BorrowedFd<'_>) -> Result<Self, Errno> {
-        let view = Self::of_now()?;
-        namespace::enter(child, libc::CLONE_NEWNS)?;
-        Ok(view)
-    }
-
-    /// Has mounts of its own from here on, to begin with the same.
-    pub(crate) fn unshare() -> Result<Self, Errno> {
-        let view = Self::of_now()?;
-        namespace::unshare(libc::CLONE_NEWNS)?;
-        Ok(view)
-    }
-
-    fn of_now() -> Result<Self, Errno> {
-        let namespace = namespace::open(c"/proc/self/ns/mnt")?;
-        Ok(Self { namespace, root: open_directory(c"/")?, directory: open_directory(c".")? })
-    }
-
-    pub(crate) fn leave(self) -> Result<(), Errno> {
-        namespace::enter(self.namespace, libc::CLONE_NEWNS)?;
-        rustix::process::fchdir(&self.root)?;
-        rustix::process::chroot(c".")?;
-        rustix::process::fchdir(&self.directory)
-    }
-}
-
-fn open_one(decided: &Decided, mount: &Mount) -> Result<Source, CreateError> {
+pub(crate) fn open_one(plan: &Plan, mount: &Mount) -> Result<Source, CreateError> {
     match &mount.id_map {
-        Some(map) => mapped(decided, mount, map).map(Source::Given),
+        Some(map) => mapped(plan, mount, map).map(Source::Given),
         None => unmapped(mount),
     }
 }
 
-fn unmapped(mount: &Mount) -> Result<Source, CreateError> {
+pub(crate) fn unmapped(mount: &Mount) -> Result<Source, CreateError> {
     let MountKind::Bind { source, reach } = &mount.kind else { return Ok(Source::ByChild) };
     match open_source(source, *reach) {
         Ok(tree) => Ok(Source::Given(tree)),
@@ -109,20 +71,19 @@ fn unmapped(mount: &Mount) -> Result<Source, CreateError> {
     }
 }
 
-fn mapped(decided: &Decided, mount: &Mount, map: &IdMap) -> Result<OwnedFd, CreateError> {
+pub(crate) fn mapped(plan: &Plan, mount: &Mount, map: &IdMap) -> Result<OwnedFd, CreateError> {
     let failed = |source| CreateError::IdMap { destination: format!("/{}", mount.destination), source };
     let MountKind::Bind { source, reach } = &mount.kind else { return Err(failed(Errno::INVAL)) };
     let tree = open_source(source, *reach)
         .map_err(|source| CreateError::Source { destination: mount.destination.clone(), source })?;
-    let namespace = namespace_of(decided, &map.source).map_err(failed)?;
+    let namespace = namespace_of(plan, &map.source).map_err(failed)?;
     let wanted = Change { id_map: Some(namespace.as_fd()), ..Change::default() };
     change(tree.as_fd(), wanted, map.reach).map_err(failed)?;
     Ok(tree)
 }
 
 /// The user namespace that says which ids are mapped.
-fn namespace_of(decided: &Decided, source: &IdSource) -> Result<OwnedFd, Errno> {
-    let plan = &decided.plan;
+pub(crate) fn namespace_of(plan: &Plan, source: &IdSource) -> Result<OwnedFd, Errno> {
     match (source, &plan.ids, plan.namespaces.joined(NamespaceKind::User)) {
         (IdSource::Own { users, groups }, _, _) => make(users, groups),
         (IdSource::Container, Some(ids), _) => make(&ids.users, &ids.groups),
@@ -132,7 +93,7 @@ fn namespace_of(decided: &Decided, source: &IdSource) -> Result<OwnedFd, Errno> 
 }
 
 /// A user namespace with these maps, kept alive by its descriptor alone.
-fn make(users: &[IdMapping], groups: &[IdMapping]) -> Result<OwnedFd, Errno> {
+pub(crate) fn make(users: &[IdMapping], groups: &[IdMapping]) -> Result<OwnedFd, Errno> {
     let creator = rustix::process::getpid();
     let (pid, pidfd) = match fork_into(libc::CLONE_NEWUSER as u64, None)? {
         // Until it is killed: its creator, or the end of its creator, sees to that.

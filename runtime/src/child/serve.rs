@@ -3,12 +3,18 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use super::{Child, CreateError, Decided, Options, outside, sources};
-use crate::handshake::{CreatorEnd, Failure, Message, Phase};
+use super::error::CreateError;
+use super::options::Options;
+use super::process::Child;
+use super::setup;
+use crate::child::sources;
+use crate::handshake::failure::{Failure, Phase};
+use crate::handshake::{CreatorEnd, Message};
 use crate::hooks::{self, HookKind};
+use crate::plan::Plan;
 use crate::security::seccomp::Program;
-use crate::spec::Hooks;
-use crate::state::State;
+use crate::spec::hooks::Hooks;
+use crate::state::record::State;
 
 /// Whom the answers are about.
 #[derive(Debug)]
@@ -18,16 +24,16 @@ pub(crate) struct Served<'a> {
     pub(crate) hooks: Option<&'a Hooks>,
     pub(crate) seccomp: Option<&'a Program>,
     /// What mounts are made of; `exec` makes none.
-    pub(crate) decided: Option<&'a Decided>,
+    pub(crate) plan: Option<&'a Plan>,
     pub(crate) state: &'a State,
     pub(crate) child: &'a Child,
 }
 
 impl Served<'_> {
     /// A source that cannot be opened is the child's failure: it knows what it is for.
-    fn give(&self, channel: &CreatorEnd, index: usize) -> Result<(), CreateError> {
-        let decided = self.decided.ok_or(CreateError::Order)?;
-        let opened = sources::open_for(decided, index, self.child.pidfd.as_fd());
+    pub(crate) fn give(&self, channel: &CreatorEnd, index: usize) -> Result<(), CreateError> {
+        let plan = self.plan.ok_or(CreateError::Order)?;
+        let opened = sources::open_for(plan, index, self.child.pidfd.as_fd());
         let opened = opened.map_err(|error| Failure::new(Phase::Root, &error, None));
         Ok(channel.give(opened.as_ref().map(AsFd::as_fd))?)
     }
@@ -46,10 +52,10 @@ impl Served<'_> {
                     channel.go()?;
                 }
                 Message::Console(terminal) => {
-                    master = outside::deliver_terminal(self.options, terminal, b"/dev/ptmx")?;
+                    master = setup::deliver_terminal(self.options, terminal, b"/dev/ptmx")?;
                 }
                 Message::Listener(number) => {
-                    outside::deliver_listener(self, number)?;
+                    setup::deliver_listener(self, number)?;
                     channel.go()?;
                 }
                 Message::Fetch(index) => self.give(channel, index)?,

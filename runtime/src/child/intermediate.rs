@@ -5,23 +5,24 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
 use rustix::process::{WaitId, WaitIdOptions};
 
-use super::CreateError;
-use crate::cgroup::Usher;
-use crate::init::{Joined, become_root};
-use crate::spec::NamespaceKind;
+use super::error::CreateError;
+use crate::cgroup::fence::Usher;
+use crate::init::isolate::{Joined, become_root};
+use crate::spec::linux::NamespaceKind;
 use crate::sys::clone::{Forked, fork_into};
-use crate::sys::{Errno, exec, message, pidfd};
+use crate::sys::{exec, message, pidfd};
 
 /// What the process in between waits for.
-const ADMITTED: &[u8] = b"+";
+pub(crate) const ADMITTED: &[u8] = b"+";
 
 /// As [`fork_into`], for a process in between: in the namespaces of `joined` that can be joined from outside, which are
 /// taken off the list; then in its user namespace, if it has one, as root. The mount namespace is left to others, and so
 /// is the pid namespace unless `needs_pid`. Further namespaces are made as `flags` say.
-pub(super) fn fork_inside(joined: &mut Vec<Joined>, needs_pid: bool, flags: u64) -> Result<Forked, Errno> {
+pub(crate) fn fork_inside(joined: &mut Vec<Joined>, needs_pid: bool, flags: u64) -> Result<Forked, Errno> {
     enter(joined)?;
     if let Some(pids) = joined.iter().find(|one| needs_pid && one.kind == NamespaceKind::Pid) {
         pids.enter()?;
@@ -54,7 +55,7 @@ pub(crate) fn or_brought(
 }
 
 /// The process in between goes on when `admit` has returned for it.
-fn fork_admitted(
+pub(crate) fn fork_admitted(
     cgroup: Option<BorrowedFd<'_>>,
     admit: impl FnOnce(u32) -> Result<(), CreateError>,
     enter_and_fork: impl FnOnce() -> Result<Forked, Errno>,
@@ -88,7 +89,7 @@ fn fork_admitted(
     Ok(Forked::Parent { pid: pidfd::pid_of(child.as_fd()).map_err(failed)?, pidfd: child })
 }
 
-fn wait_admission(from: &OwnedFd) -> Result<(), Errno> {
+pub(crate) fn wait_admission(from: &OwnedFd) -> Result<(), Errno> {
     let mut byte = [0; ADMITTED.len()];
     match rustix::net::recv(from, &mut byte, RecvFlags::empty())? {
         (1, _) => Ok(()),
@@ -96,7 +97,7 @@ fn wait_admission(from: &OwnedFd) -> Result<(), Errno> {
     }
 }
 
-fn enter(joined: &mut Vec<Joined>) -> Result<(), Errno> {
+pub(crate) fn enter(joined: &mut Vec<Joined>) -> Result<(), Errno> {
     let is_others = |kind| matches!(kind, NamespaceKind::User | NamespaceKind::Pid | NamespaceKind::Mount);
     // What is refused here belongs to the user namespace, and is tried again inside.
     joined.retain(|one| is_others(one.kind) || one.enter().is_err());
@@ -108,13 +109,13 @@ fn enter(joined: &mut Vec<Joined>) -> Result<(), Errno> {
 }
 
 /// Tells the creator and ends. That nobody listens means that the creator is gone, and the child will see that itself.
-fn leave(to: &OwnedFd, result: &Result<OwnedFd, Errno>) -> ! {
+pub(crate) fn leave(to: &OwnedFd, result: &Result<OwnedFd, Errno>) -> ! {
     let errno = result.as_ref().err().map_or(0, |errno| errno.raw_os_error()).to_ne_bytes();
     let sent = message::send(to, &errno, result.as_ref().ok().map(AsFd::as_fd));
     exec::leave(i32::from(sent.is_err()));
 }
 
-fn receive(from: &OwnedFd) -> Result<OwnedFd, Errno> {
+pub(crate) fn receive(from: &OwnedFd) -> Result<OwnedFd, Errno> {
     let mut errno = [0; 4];
     let (length, descriptor) = message::receive(from, &mut errno)?;
     match (length, i32::from_ne_bytes(errno), descriptor) {

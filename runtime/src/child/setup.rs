@@ -6,17 +6,23 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::CWD;
+use rustix::io::Errno;
 use rustix::process::Pid;
+use rustix::termios::{OptionalActions, OutputModes, tcgetattr, tcsetattr};
 
-use super::foreground::leave_line_ends;
-use super::{Child, CreateError, Options, Served, id_maps};
+use super::error::CreateError;
+use super::options::Options;
+use super::process::Child;
+use crate::child::id_maps;
+use crate::child::serve::Served;
 use crate::handshake::CreatorEnd;
-use crate::plan::{Plan, Process};
+use crate::plan::Plan;
+use crate::plan::process::Process;
 use crate::security::seccomp::{Program, listener};
 use crate::sys::{file, message};
 
 /// As long as a listener may take.
-const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Writes the maps of the child's user namespace and lets it go on.
 pub(crate) fn map_ids(plan: &Plan, pid: u32, channel: &CreatorEnd) -> Result<(), CreateError> {
@@ -26,7 +32,7 @@ pub(crate) fn map_ids(plan: &Plan, pid: u32, channel: &CreatorEnd) -> Result<(),
 }
 
 /// Writes a file of the child's in procfs. It is ours and not reaped, so that its pid cannot be another's.
-pub(super) fn write(path: String, value: &str) -> Result<(), CreateError> {
+pub(crate) fn write(path: String, value: &str) -> Result<(), CreateError> {
     file::write_at(CWD, Path::new(&path), value.as_bytes())
         .map_err(|source| CreateError::Write { path, source })
 }
@@ -79,10 +85,18 @@ pub(crate) fn deliver_terminal(
 }
 
 /// Fetches the child's seccomp notify descriptor and hands it to the agent of the profile.
-pub(super) fn deliver_listener(served: &Served<'_>, number: RawFd) -> Result<(), CreateError> {
+pub(crate) fn deliver_listener(served: &Served<'_>, number: RawFd) -> Result<(), CreateError> {
     let listener = served.seccomp.and_then(Program::listener).ok_or(CreateError::Order)?;
     let Child { pid, pidfd } = served.child;
     let notify = listener::fetch(pidfd.as_fd(), number)?;
     let object = served.state.oci_state("creating", *pid);
     Ok(listener.deliver(notify.as_fd(), pid.cast_signed(), &object)?)
+}
+
+/// The container's terminal gives line ends as the program wrote them, so that output into a file or a pipe has no
+/// carriage returns; a terminal of ours adds them.
+pub(crate) fn leave_line_ends(master: &OwnedFd) -> Result<(), Errno> {
+    let mut modes = tcgetattr(master)?;
+    modes.output_modes -= OutputModes::ONLCR;
+    tcsetattr(master, OptionalActions::Now, &modes)
 }

@@ -4,25 +4,25 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::record::State;
 use crate::spec;
-use crate::state::State;
 
 /// runtime-spec's state object.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OciState<'a> {
-    oci_version: &'static str,
-    id: &'a str,
-    status: &'a str,
+    pub(crate) oci_version: &'static str,
+    pub(crate) id: &'a str,
+    pub(crate) status: &'a str,
     #[serde(skip_serializing_if = "is_zero")]
-    pid: u32,
-    bundle: &'a str,
+    pub(crate) pid: u32,
+    pub(crate) bundle: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    annotations: &'a BTreeMap<String, String>,
+    pub(crate) annotations: &'a BTreeMap<String, String>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_zero(pid: &u32) -> bool {
+pub(crate) fn is_zero(pid: &u32) -> bool {
     *pid == 0
 }
 

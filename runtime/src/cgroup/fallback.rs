@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::CWD;
 
 use super::directory::open_directory;
-use super::{CgroupError, Layout, Membership, Version};
+use super::error::CgroupError;
+use super::layout::{Layout, Membership, Version};
 use crate::sys::pidfd;
 
 /// Opens the v2 cgroup that a process is in now.
@@ -16,7 +17,7 @@ use crate::sys::pidfd;
 /// # Errors
 /// [`CgroupError::Gone`] where there is no v2, [`CgroupError::Lost`] when the process has ended or is out of sight, and
 /// those of reading and opening.
-pub(crate) fn refuge(process: BorrowedFd<'_>) -> Result<OwnedFd, CgroupError> {
+pub(crate) fn current_v2_cgroup(process: BorrowedFd<'_>) -> Result<OwnedFd, CgroupError> {
     let layout = Layout::detect()?;
     let hierarchy = layout.hierarchies.iter().find(|found| found.version == Version::V2);
     let hierarchy = hierarchy.ok_or(CgroupError::Gone)?;
