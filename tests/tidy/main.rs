@@ -2,6 +2,7 @@
 //! `cargo metadata`, and builds nothing.
 #![forbid(unsafe_code)]
 
+mod circles;
 mod code;
 mod crates;
 mod documents;
