@@ -54,7 +54,7 @@ fn print(text: &str) -> u8 {
 /// As runc does it: the help that fits on stdout, the error in the log.
 fn refuse(misuse: &Misuse) -> u8 {
     print(&misuse.help);
-    let facts = Facts::of(&misuse.error, Some(Kind::InvalidArgument), None);
+    let facts = Facts::from_error(&misuse.error, Some(Kind::InvalidArgument), None);
     Log::new(&misuse.globals).error(&misuse.error, &facts);
     misuse.error.exit_code()
 }

@@ -18,19 +18,19 @@ pub(crate) struct View {
 impl View {
     /// Looks through the eyes of a child.
     pub(crate) fn enter(child: BorrowedFd<'_>) -> Result<Self, Errno> {
-        let view = Self::of_now()?;
+        let view = Self::current()?;
         namespace::enter(child, libc::CLONE_NEWNS)?;
         Ok(view)
     }
 
     /// Has mounts of its own from here on, to begin with the same.
     pub(crate) fn unshare() -> Result<Self, Errno> {
-        let view = Self::of_now()?;
+        let view = Self::current()?;
         namespace::unshare(libc::CLONE_NEWNS)?;
         Ok(view)
     }
 
-    pub(crate) fn of_now() -> Result<Self, Errno> {
+    pub(crate) fn current() -> Result<Self, Errno> {
         let namespace = namespace::open(c"/proc/self/ns/mnt")?;
         Ok(Self { namespace, root: open_directory(c"/")?, directory: open_directory(c".")? })
     }

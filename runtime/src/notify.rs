@@ -64,7 +64,7 @@ pub(crate) fn show(spec: &mut spec::Spec, state: &Path) {
 impl Watcher {
     /// The one that our caller named, if any.
     #[must_use]
-    pub(crate) fn of_environment() -> Option<Self> {
+    pub(crate) fn from_environment() -> Option<Self> {
         let path = std::env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty())?;
         Some(Self(path.into()))
     }

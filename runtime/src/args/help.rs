@@ -40,7 +40,7 @@ pub(crate) fn of_program(program: &str) -> String {
 
 /// Help for one command.
 #[must_use]
-pub(crate) fn of_verb(program: &str, verb: &Verb) -> String {
+pub(crate) fn verb_help(program: &str, verb: &Verb) -> String {
     let mut text = format!(
         "NAME:\n   {program} {name} - {usage}\n\nUSAGE:\n   {program} {name} [command options] {operands}\n\nOPTIONS:\n",
         name = verb.name,

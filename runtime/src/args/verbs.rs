@@ -307,7 +307,7 @@ pub(super) fn parse(
     };
     match VERBS.iter().find(|verb| verb.name == name) {
         None => Err(misuse(UsageError::UnknownCommand(name.clone()), String::new(), globals)),
-        Some(verb) if asks_for_help => Ok(Request::Print(help::of_verb(&program, verb))),
+        Some(verb) if asks_for_help => Ok(Request::Print(help::verb_help(&program, verb))),
         Some(verb) => parse_verb(program, globals, verb, &before.operands[1..]),
     }
 }
@@ -322,7 +322,7 @@ fn parse_verb(
 ) -> Result<Request, Box<Misuse>> {
     let flags: Vec<Flag> = verb.flags.iter().copied().chain([HELP]).collect();
     let incorrect = |error: UsageError, said: String| {
-        let help = format!("Incorrect Usage{said}\n\n{}", help::of_verb(&program, verb));
+        let help = format!("Incorrect Usage{said}\n\n{}", help::verb_help(&program, verb));
         misuse(error, help, globals.clone())
     };
     let matches = read(operands.iter().cloned(), &flags, verb.order);
@@ -331,7 +331,7 @@ fn parse_verb(
         incorrect(error, said)
     })?;
     if matches.text("help").is_some() {
-        return Ok(Request::Print(help::of_verb(&program, verb)));
+        return Ok(Request::Print(help::verb_help(&program, verb)));
     }
     if let Some(bound) = verb.miscounted(matches.operands.len()) {
         let error = UsageError::Operands { program: program.clone(), command: verb.name, bound };

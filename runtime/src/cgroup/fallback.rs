@@ -25,7 +25,7 @@ pub(crate) fn current_v2_cgroup(process: BorrowedFd<'_>) -> Result<OwnedFd, Cgro
     let membership = Membership::read(&PathBuf::from(format!("/proc/{pid}/cgroup")))?;
     // It still has that pid, so it had it while the file was read.
     pidfd::pid_of(process).map_err(|_| CgroupError::Lost)?;
-    let path = membership.of(hierarchy).ok_or(CgroupError::Lost)?;
+    let path = membership.path_in(hierarchy).ok_or(CgroupError::Lost)?;
     // The kernel writes it so when it is outside our cgroup namespace.
     if path.split('/').any(|name| name == "..") {
         return Err(CgroupError::Lost);

@@ -43,7 +43,7 @@ pub(crate) struct Entrance {
     /// Each a v1 `tasks` file: the single-threaded child writes `0` into every one of them, and moves itself.
     pub(crate) v1: Vec<OwnedFd>,
     /// Where a user may not enter v2 by itself.
-    pub(crate) usher: Option<Usher>,
+    pub(crate) mover: Option<SystemdMover>,
 }
 
 impl Entrance {
@@ -51,18 +51,27 @@ impl Entrance {
     ///
     /// # Errors
     /// [`CgroupError::Open`]; [`CgroupError::Gone`] when none is left.
-    pub(crate) fn of(paths: &CgroupPaths) -> Result<Self, CgroupError> {
+    pub(crate) fn open(paths: &CgroupPaths) -> Result<Self, CgroupError> {
         let opened = present(paths, |path, directory| open_way_in(path.version, CWD, directory))?;
         let mut entrance = Self::default();
         or_gone(opened, paths)?
             .into_iter()
-            .for_each(|(path, opened)| entrance.add(path, opened, paths.usher("")));
+            .for_each(|(path, opened)| entrance.add(path, opened, paths.mover("")));
         Ok(entrance)
     }
 
-    fn add(&mut self, path: &CgroupPath, opened: OwnedFd, usher: Option<Usher>) {
+    /// Moves the calling process, which must have one thread, into the v1 cgroups: that spares the wait for an RCU grace
+    /// period. The v2 cgroup is entered by clone3.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(crate) fn enter_v1(&self) -> Result<(), Errno> {
+        self.v1.iter().try_for_each(|tasks| rustix::io::write(tasks, b"0").map(drop))
+    }
+
+    fn add(&mut self, path: &CgroupPath, opened: OwnedFd, mover: Option<SystemdMover>) {
         match path.version {
-            Version::V2 => (self.v2, self.usher) = (Some(opened), usher),
+            Version::V2 => (self.v2, self.mover) = (Some(opened), mover),
             Version::V1 => self.v1.push(opened),
         }
     }
@@ -77,23 +86,23 @@ fn open_way_in(version: Version, at: impl AsFd, cgroup: &Path) -> Result<OwnedFd
 
 impl CgroupPaths {
     /// Who brings processes to the cgroup `below` its own.
-    fn usher(&self, below: &str) -> Option<Usher> {
+    fn mover(&self, below: &str) -> Option<SystemdMover> {
         let scope = self.scope.as_ref().filter(|scope| scope.manager == Manager::User)?;
-        Some(Usher { scope: scope.clone(), below: below.to_owned() })
+        Some(SystemdMover { scope: scope.clone(), below: below.to_owned() })
     }
 }
 
 /// A user's systemd, which moves processes into a container's cgroup.
 #[derive(Debug)]
-pub(crate) struct Usher {
+pub(crate) struct SystemdMover {
     scope: Scope,
     /// The cgroup below the container's.
     below: String,
 }
 
-impl Usher {
+impl SystemdMover {
     /// Has the process moved there.
-    pub(crate) fn bring(&self, pid: u32) -> Result<(), CgroupError> {
+    pub(crate) fn move_process(&self, pid: u32) -> Result<(), CgroupError> {
         self.scope.attach(&self.below, pid)
     }
 }
@@ -242,7 +251,7 @@ impl Fence {
 
     /// Where the container is in each hierarchy; with the caller where nothing could be made for it.
     #[must_use]
-    pub(crate) fn whereabouts(&self, plan: &CgroupPlan) -> CgroupPaths {
+    pub(crate) fn actual_paths(&self, plan: &CgroupPlan) -> CgroupPaths {
         let mut paths = self.paths.clone();
         let is_left = |own: &&CgroupPath| self.paths.hierarchies.iter().all(|path| path.mount != own.mount);
         paths.hierarchies.extend(plan.own.hierarchies.iter().filter(is_left).cloned());
@@ -275,7 +284,7 @@ impl Fence {
                 inner => open_way_in(path.version, cgroup.directory()?, Path::new(inner)),
             };
             let opened = opened.map_err(|source| CgroupError::Open { path: directory, source })?;
-            entrance.add(path, opened, self.paths.usher(inner));
+            entrance.add(path, opened, self.paths.mover(inner));
         }
         Ok(entrance)
     }

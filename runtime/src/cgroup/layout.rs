@@ -179,7 +179,7 @@ impl Membership {
 
     /// Where the process is in `hierarchy`, relative to what is mounted.
     #[must_use]
-    pub(crate) fn of(&self, hierarchy: &Hierarchy) -> Option<&str> {
+    pub(crate) fn path_in(&self, hierarchy: &Hierarchy) -> Option<&str> {
         let is_it = |names: &Vec<String>| match hierarchy.controllers.first() {
             None => names.is_empty(),
             Some(controller) => names.contains(controller),
@@ -247,11 +247,11 @@ mod tests {
             mount: "/m".to_owned(),
             root: root.to_owned(),
         };
-        assert_eq!(own.of(&at(&["cpu", "cpuacct"], "/")), Some("/docker/a/b"));
-        assert_eq!(own.of(&at(&["cpu", "cpuacct"], "/docker/a")), Some("/b"));
-        assert_eq!(own.of(&at(&["cpu", "cpuacct"], "/docker/a/b")), Some("/"));
-        assert_eq!(own.of(&at(&["name=systemd"], "/")), Some("/"));
-        assert_eq!(own.of(&at(&[], "/")), Some("/user.slice/x"));
-        assert_eq!(own.of(&at(&["memory"], "/")), None);
+        assert_eq!(own.path_in(&at(&["cpu", "cpuacct"], "/")), Some("/docker/a/b"));
+        assert_eq!(own.path_in(&at(&["cpu", "cpuacct"], "/docker/a")), Some("/b"));
+        assert_eq!(own.path_in(&at(&["cpu", "cpuacct"], "/docker/a/b")), Some("/"));
+        assert_eq!(own.path_in(&at(&["name=systemd"], "/")), Some("/"));
+        assert_eq!(own.path_in(&at(&[], "/")), Some("/user.slice/x"));
+        assert_eq!(own.path_in(&at(&["memory"], "/")), None);
     }
 }

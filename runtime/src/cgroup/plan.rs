@@ -10,7 +10,7 @@ use super::error::CgroupError;
 use super::layout::{Hierarchy, Membership, Version};
 use super::limits::settings::{Fields, Limits};
 use super::paths::{CgroupPath, CgroupPaths};
-use super::systemd::{ScopePlan, Wanted};
+use super::systemd::{ScopeLimits, ScopePlan};
 use crate::cgroup::{owner, systemd};
 use crate::host::Host;
 use crate::spec::Spec;
@@ -80,7 +80,7 @@ pub(crate) fn plan(
         Driver::Cgroupfs => (None, None),
         Driver::Systemd => {
             let warning = systemd::properties::fit(resources.to_mut(), version);
-            let wanted = Wanted { resources: &resources, devices: &devices };
+            let wanted = ScopeLimits { resources: &resources, devices: &devices };
             (Some(systemd::plan(spec, id, host, &wanted)?), warning)
         }
     };
@@ -94,7 +94,7 @@ pub(crate) fn plan(
     let own = match host.is_rootless {
         true => {
             let own = Membership::own()?;
-            below(host, |hierarchy| own.of(hierarchy).unwrap_or("/").to_owned())
+            below(host, |hierarchy| own.path_in(hierarchy).unwrap_or("/").to_owned())
         }
         false => CgroupPaths::default(),
     };
@@ -118,7 +118,7 @@ fn paths(asked: &str, id: &ContainerId, host: &Host) -> Result<CgroupPaths, Cgro
     let inner = normal(&wanted)?;
     let own = if wanted.starts_with('/') { None } else { Some(Membership::own()?) };
     Ok(below(host, |hierarchy| {
-        let base = own.as_ref().map_or("/", |own| own.of(hierarchy).unwrap_or("/"));
+        let base = own.as_ref().map_or("/", |own| own.path_in(hierarchy).unwrap_or("/"));
         let base = match hierarchy.version {
             Version::V1 => base,
             Version::V2 => base.rsplit_once('/').map_or("", |(parent, _)| parent),

@@ -54,7 +54,7 @@ pub(crate) struct Notice {
 
 /// How criu is born.
 #[allow(missing_debug_implementations, reason = "it holds a closure")]
-pub(crate) struct Birth<'a> {
+pub(crate) struct CriuStart<'a> {
     /// For `CLONE_INTO_CGROUP`.
     pub(crate) cgroup: Option<&'a OwnedFd>,
     /// What else it has from us, under its number.
@@ -75,7 +75,7 @@ impl Criu {
     ///
     /// # Errors
     /// [`CheckpointError::NoCriu`] when there is none, and those of starting a program.
-    pub(crate) fn start(birth: &Birth<'_>) -> Result<Self, CheckpointError> {
+    pub(crate) fn start(birth: &CriuStart<'_>) -> Result<Self, CheckpointError> {
         let search_path = std::env::var("PATH").unwrap_or_default();
         let path = program::find(c"criu", &search_path).map_err(|_| CheckpointError::NoCriu)?;
         let flags = SocketFlags::CLOEXEC;
@@ -202,7 +202,7 @@ impl Drop for Criu {
 }
 
 fn become_criu(
-    birth: &Birth<'_>,
+    birth: &CriuStart<'_>,
     socket: &OwnedFd,
     path: &std::ffi::CStr,
     argv: &[CString],

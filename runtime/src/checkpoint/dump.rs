@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use super::criu::{Birth, Criu, Feature, Notice};
+use super::criu::{Criu, CriuStart, Feature, Notice};
 use super::error::CheckpointError;
 use super::options::DumpOptions;
 use super::protocol::{Kind, Message, field, request};
@@ -52,7 +52,7 @@ pub(crate) fn dump(
         external::say_where(&mut message, &external::list(&plan, &state.cgroups), &plan, init.pid)?;
         write_descriptors(&options.common.images, state)?;
     }
-    let criu = Criu::start(&Birth { cgroup: None, descriptors: &[], prepare: &|| Ok(()) })?;
+    let criu = Criu::start(&CriuStart { cgroup: None, descriptors: &[], prepare: &|| Ok(()) })?;
     criu.check(match (options.pre_dump, options.common.lazy_pages) {
         (true, _) => Some((Feature::MemoryTracking, "track written memory, which --pre-dump needs")),
         (false, true) => Some((Feature::LazyPages, "send pages later, which --lazy-pages needs")),

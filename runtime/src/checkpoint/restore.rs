@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
-use super::criu::{Birth, Criu, Notice};
+use super::criu::{Criu, CriuStart, Notice};
 use super::error::CheckpointError;
 use super::options::RestoreOptions;
 use super::protocol::{Kind, Message, field, request};
@@ -21,7 +21,7 @@ use crate::checkpoint::external;
 use crate::child::error::CreateError;
 use crate::child::process::Child;
 use crate::child::setup;
-use crate::create::decision::{Decided, decide, first_state};
+use crate::create::decision::{CreateDecisions, decide, first_state};
 use crate::create::request::{CreateRequest, Created};
 use crate::create::undo::Undo;
 use crate::hooks::{self, HookKind};
@@ -88,11 +88,11 @@ pub(crate) fn restore(
 fn make(
     request: &CreateRequest<'_>,
     options: &RestoreOptions,
-    decided: &Decided,
+    decided: &CreateDecisions,
     undo: &mut Undo,
 ) -> Result<Created, CheckpointError> {
     let descriptors = read_descriptors(&options.common.images)?;
-    let namespaces = Given::open(&decided.plan)?;
+    let namespaces = GivenNamespaces::open(&decided.plan)?;
     let claim = undo.claim.insert(Claim::take(request.root, request.id)?);
     let mut state = first_state(request, decided)?;
     state.descriptors.clone_from(&descriptors);
@@ -108,8 +108,12 @@ fn make(
     undo.stopped = Some(state.oci("stopped", 0));
     let fence = undo.fence.insert(Fence::create(&decided.cgroups)?);
     state.cgroups = fence.paths().clone();
-    undo.resctrl =
-        decided.resctrl.as_ref().map(resctrl::group::Wanted::make).transpose().map_err(CreateError::from)?;
+    undo.resctrl = decided
+        .resctrl
+        .as_ref()
+        .map(resctrl::group::GroupPlan::make)
+        .transpose()
+        .map_err(CreateError::from)?;
 
     let away = View::unshare().map_err(|source| CheckpointError::View { source })?;
     let staged = stage(options, &decided.plan, &root, fence, &namespaces);
@@ -151,20 +155,16 @@ fn stage(
     plan: &Plan,
     root: &Path,
     fence: &Fence,
-    namespaces: &Given,
+    namespaces: &GivenNamespaces,
 ) -> Result<(Criu, Directories), CheckpointError> {
     prepare_root(plan, root)?;
     let directories = Directories::open(&options.common)?;
     let entrance = fence.entrance()?;
     let given: Vec<&OwnedFd> = namespaces.inherited.iter().map(|(_, opened)| opened).collect();
-    let criu = Criu::start(&Birth {
+    let criu = Criu::start(&CriuStart {
         cgroup: entrance.v2.as_ref(),
         descriptors: &given,
-        prepare: &|| {
-            entrance.v1.iter().try_for_each(|tasks| {
-                rustix::io::write(tasks, b"0").map(drop).map_err(|source| CheckpointError::Enter { source })
-            })
-        },
+        prepare: &|| entrance.enter_v1().map_err(|source| CheckpointError::Enter { source }),
     })?;
     Ok((criu, directories))
 }
@@ -172,7 +172,7 @@ fn stage(
 /// What is left to do for a container that runs.
 fn finish(
     request: &CreateRequest<'_>,
-    decided: &Decided,
+    decided: &CreateDecisions,
     root: &Path,
     state: &State,
     undo: &mut Undo,
@@ -234,7 +234,7 @@ impl Progress<'_> {
             "post-restore" => {
                 let opened = pidfd::open(notice.pid)
                     .map_err(|source| CheckpointError::Process { pid: notice.pid, source })?;
-                self.state.init = Some(Process::of(notice.pid)?);
+                self.state.init = Some(Process::from_pid(notice.pid)?);
                 self.state.creator = None;
                 *self.child = Some(Child { pid: notice.pid, pidfd: opened });
                 self.claim.record(self.state)?;
@@ -247,14 +247,14 @@ impl Progress<'_> {
 
 /// Namespaces that the container is given.
 #[derive(Default)]
-struct Given {
+struct GivenNamespaces {
     /// Those that criu takes as open descriptors, by their names.
     inherited: Vec<(&'static str, OwnedFd)>,
     /// Those that it joins by path.
     joined: Vec<(&'static str, String)>,
 }
 
-impl Given {
+impl GivenNamespaces {
     fn open(plan: &Plan) -> Result<Self, CheckpointError> {
         let mut given = Self::default();
         for (kind, path) in &plan.namespaces.join {

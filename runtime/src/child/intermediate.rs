@@ -10,8 +10,8 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 use rustix::process::{WaitId, WaitIdOptions};
 
 use super::error::CreateError;
-use crate::cgroup::fence::Usher;
-use crate::init::isolate::{Joined, become_root};
+use crate::cgroup::fence::SystemdMover;
+use crate::init::isolate::{NamespaceToJoin, become_root};
 use crate::spec::linux::NamespaceKind;
 use crate::sys::clone::{Forked, fork_into};
 use crate::sys::{exec, message, pidfd};
@@ -22,7 +22,11 @@ pub(crate) const ADMITTED: &[u8] = b"+";
 /// As [`fork_into`], for a process in between: in the namespaces of `joined` that can be joined from outside, which are
 /// taken off the list; then in its user namespace, if it has one, as root. The mount namespace is left to others, and so
 /// is the pid namespace unless `needs_pid`. Further namespaces are made as `flags` say.
-pub(crate) fn fork_inside(joined: &mut Vec<Joined>, needs_pid: bool, flags: u64) -> Result<Forked, Errno> {
+pub(crate) fn fork_inside(
+    joined: &mut Vec<NamespaceToJoin>,
+    needs_pid: bool,
+    flags: u64,
+) -> Result<Forked, Errno> {
     enter(joined)?;
     if let Some(pids) = joined.iter().find(|one| needs_pid && one.kind == NamespaceKind::Pid) {
         pids.enter()?;
@@ -31,7 +35,7 @@ pub(crate) fn fork_inside(joined: &mut Vec<Joined>, needs_pid: bool, flags: u64)
 }
 
 /// Has `enter_and_fork` called by a process in between, and the child that it makes with CLONE_PARENT be ours.
-pub(crate) fn fork_between(
+pub(crate) fn fork_through_intermediate(
     cgroup: Option<BorrowedFd<'_>>,
     enter_and_fork: impl FnOnce() -> Result<Forked, Errno>,
 ) -> Result<Forked, CreateError> {
@@ -39,16 +43,16 @@ pub(crate) fn fork_between(
     fork_admitted(cgroup, |_| Ok(()), enter_and_fork)
 }
 
-/// What was forked. Where the cgroup refused us and we have an usher, it is tried again as by [`fork_between`], but the
+/// What was forked. Where the cgroup refused us and we have a mover, it is tried again as by [`fork_through_intermediate`], but the
 /// process in between is brought to the cgroup before it goes on.
-pub(crate) fn or_brought(
+pub(crate) fn retry_moved_by_systemd(
     forked: Result<Forked, CreateError>,
-    usher: Option<&Usher>,
+    mover: Option<&SystemdMover>,
     enter_and_fork: impl FnOnce() -> Result<Forked, Errno>,
 ) -> Result<Forked, CreateError> {
-    match (forked, usher) {
-        (Err(CreateError::Clone { source: Errno::ACCESS }), Some(usher)) => {
-            fork_admitted(None, |pid| Ok(usher.bring(pid)?), enter_and_fork)
+    match (forked, mover) {
+        (Err(CreateError::Clone { source: Errno::ACCESS }), Some(mover)) => {
+            fork_admitted(None, |pid| Ok(mover.move_process(pid)?), enter_and_fork)
         }
         (forked, _) => forked,
     }
@@ -97,7 +101,7 @@ pub(crate) fn wait_admission(from: &OwnedFd) -> Result<(), Errno> {
     }
 }
 
-pub(crate) fn enter(joined: &mut Vec<Joined>) -> Result<(), Errno> {
+pub(crate) fn enter(joined: &mut Vec<NamespaceToJoin>) -> Result<(), Errno> {
     let is_others = |kind| matches!(kind, NamespaceKind::User | NamespaceKind::Pid | NamespaceKind::Mount);
     // What is refused here belongs to the user namespace, and is tried again inside.
     joined.retain(|one| is_others(one.kind) || one.enter().is_err());

@@ -18,7 +18,7 @@ use crate::state::record::State;
 
 /// Whom the answers are about.
 #[derive(Debug)]
-pub(crate) struct Served<'a> {
+pub(crate) struct ChildServer<'a> {
     pub(crate) options: &'a Options,
     /// Hooks of the creation; `exec` has none.
     pub(crate) hooks: Option<&'a Hooks>,
@@ -29,7 +29,7 @@ pub(crate) struct Served<'a> {
     pub(crate) child: &'a Child,
 }
 
-impl Served<'_> {
+impl ChildServer<'_> {
     /// A source that cannot be opened is the child's failure: it knows what it is for.
     pub(crate) fn give(&self, channel: &CreatorEnd, index: usize) -> Result<(), CreateError> {
         let plan = self.plan.ok_or(CreateError::Order)?;

@@ -14,7 +14,7 @@ use super::error::CreateError;
 use super::options::Options;
 use super::process::Child;
 use crate::child::id_maps;
-use crate::child::serve::Served;
+use crate::child::serve::ChildServer;
 use crate::handshake::CreatorEnd;
 use crate::plan::Plan;
 use crate::plan::process::Process;
@@ -85,7 +85,7 @@ pub(crate) fn deliver_terminal(
 }
 
 /// Fetches the child's seccomp notify descriptor and hands it to the agent of the profile.
-pub(crate) fn deliver_listener(served: &Served<'_>, number: RawFd) -> Result<(), CreateError> {
+pub(crate) fn deliver_listener(served: &ChildServer<'_>, number: RawFd) -> Result<(), CreateError> {
     let listener = served.seccomp.and_then(Program::listener).ok_or(CreateError::Order)?;
     let Child { pid, pidfd } = served.child;
     let notify = listener::fetch(pidfd.as_fd(), number)?;

@@ -27,14 +27,14 @@ use crate::sys::file::open_directory;
 /// Makes a container that waits for `start`.
 #[inline(never)]
 pub(super) fn run_create(globals: &Globals, args: &CreateArgs, log: &Log) -> Result<(), CommandError> {
-    let (asked, spec) = Asked::of(globals, args, true)?;
+    let (asked, spec) = CreateInput::gather(globals, args, true)?;
     make(&asked, spec, Start::OnRequest, log).map(drop)
 }
 
 /// Makes a container and runs it; returns its exit code, 0 when detached.
 #[inline(never)]
 pub(super) fn run_run(globals: &Globals, args: &RunArgs, log: &Log) -> Result<u8, CommandError> {
-    let (asked, spec) = Asked::of(globals, &args.create, args.detach)?;
+    let (asked, spec) = CreateInput::gather(globals, &args.create, args.detach)?;
     if args.detach {
         let created = make(&asked, spec, Start::AtOnce, log)?;
         if let Some(notify) = created.notify {
@@ -51,7 +51,7 @@ pub(super) fn run_run(globals: &Globals, args: &RunArgs, log: &Log) -> Result<u8
     Ok(code)
 }
 
-fn make(asked: &Asked<'_>, spec: Spec, start: Start, log: &Log) -> Result<Created, CommandError> {
+fn make(asked: &CreateInput<'_>, spec: Spec, start: Start, log: &Log) -> Result<Created, CommandError> {
     let created = create(&asked.request(start, log)?, spec)?;
     for warning in &created.warnings {
         log.warning(warning);
@@ -60,7 +60,7 @@ fn make(asked: &Asked<'_>, spec: Spec, start: Start, log: &Log) -> Result<Create
 }
 
 /// A container that was asked for on the command line, with what there is to know before it is made.
-pub(super) struct Asked<'a> {
+pub(super) struct CreateInput<'a> {
     globals: &'a Globals,
     args: &'a CreateArgs,
     id: ContainerId,
@@ -68,9 +68,9 @@ pub(super) struct Asked<'a> {
     host: Host,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> CreateInput<'a> {
     /// Looks at the bundle and at the host, and returns the bundle's configuration as well.
-    pub(super) fn of(
+    pub(super) fn gather(
         globals: &'a Globals,
         args: &'a CreateArgs,
         is_detached: bool,
@@ -98,7 +98,7 @@ impl<'a> Asked<'a> {
                 no_pivot: args.no_pivot,
                 no_new_keyring: args.no_new_keyring,
                 preserve_fds: args.preserve_fds,
-                notify: Watcher::of_environment(),
+                notify: Watcher::from_environment(),
             },
             start,
             log,

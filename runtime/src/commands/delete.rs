@@ -110,7 +110,7 @@ fn rebuild(globals: &Globals, id: &ContainerId, spec: Option<&Spec>) -> Option<S
     let driver = if is_systemd { Driver::Systemd } else { Driver::Cgroupfs };
     let host = Host::probe(globals.rootless).ok()?;
     let cgroups = cgroup::plan::plan(spec, id, &host, driver).ok()?.paths;
-    Some(State::of_cgroups(id.clone(), cgroups, !spec.hooks.poststop.is_empty()))
+    Some(State::from_cgroups(id.clone(), cgroups, !spec.hooks.poststop.is_empty()))
 }
 
 fn end(process: Option<Process>, cgroups: &CgroupPaths) -> Result<(), CommandError> {

@@ -102,7 +102,7 @@ impl CommandError {
     /// What the log tells programs of it.
     #[must_use]
     pub(crate) fn facts(&self) -> Facts {
-        Facts::of(self, self.kind(), self.path())
+        Facts::from_error(self, self.kind(), self.path())
     }
 
     /// None leaves it to the errno.

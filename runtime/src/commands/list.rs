@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::error::CommandError;
 use super::print::print;
-use super::state::Shown;
+use super::state::StateOutput;
 use crate::args::command::{ListArgs, ListFormat};
 use crate::args::globals::Globals;
 use crate::output::chain::Chain;
@@ -44,7 +44,8 @@ struct Row {
 
 /// runc prints `null` for no container: Go's encoding of a slice that was never filled.
 fn json(rows: &[Row]) -> String {
-    let shown: Vec<_> = rows.iter().map(|row| Shown::new(&row.state, row.observed, &row.owner)).collect();
+    let shown: Vec<_> =
+        rows.iter().map(|row| StateOutput::new(&row.state, row.observed, &row.owner)).collect();
     let shown = Some(shown).filter(|shown| !shown.is_empty());
     format!("{}\n", serde_json::to_string(&shown).expect("plain data becomes JSON"))
 }

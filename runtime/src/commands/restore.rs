@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use super::checkpoint::absolute_paths;
-use super::create::Asked;
+use super::create::CreateInput;
 use super::error::CommandError;
 use crate::args::command::RestoreArgs;
 use crate::args::globals::Globals;
@@ -16,7 +16,7 @@ use crate::output::log::Log;
 /// Brings a container back; returns its exit code, 0 when detached.
 #[inline(never)]
 pub(super) fn run(globals: &Globals, args: &RestoreArgs, log: &Log) -> Result<u8, CommandError> {
-    let (asked, spec) = Asked::of(globals, &args.create, args.detach)?;
+    let (asked, spec) = CreateInput::gather(globals, &args.create, args.detach)?;
     let request = asked.request(Start::AtOnce, log)?;
     let options = RestoreOptions { common: absolute_paths(&args.options.common)?, ..args.options.clone() };
     let foreground = if args.detach { None } else { Some(Foreground::begin()?) };

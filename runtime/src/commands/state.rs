@@ -15,7 +15,7 @@ use crate::state::status::Observed;
 
 /// OCI runtime-spec, "State", with runc's additions.
 #[derive(Debug, Serialize)]
-pub(super) struct Shown<'a> {
+pub(super) struct StateOutput<'a> {
     #[serde(rename = "ociVersion")]
     oci_version: &'static str,
     pub(super) id: &'a str,
@@ -29,7 +29,7 @@ pub(super) struct Shown<'a> {
     pub(super) owner: &'a str,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> StateOutput<'a> {
     pub(super) fn new(state: &'a State, observed: Observed, owner: &'a str) -> Self {
         Self {
             oci_version: spec::VERSION,
@@ -50,6 +50,7 @@ pub(super) fn run(root: &Path, id: &ContainerId) -> Result<(), CommandError> {
     let state = State::load(root, id)?;
     let observed = state.observe(root)?;
     // runc leaves the owner empty here, and names it in `list`.
-    let text = serde_json::to_vec_pretty(&Shown::new(&state, observed, "")).expect("plain data becomes JSON");
+    let text =
+        serde_json::to_vec_pretty(&StateOutput::new(&state, observed, "")).expect("plain data becomes JSON");
     print(&text)
 }

@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::decision::Decided;
+use super::decision::CreateDecisions;
 use crate::cgroup::fence::Fence;
 use crate::child::error::CreateError;
 use crate::child::inherited::inherited;
-use crate::child::intermediate::{fork_between, fork_inside, or_brought};
-use crate::child::pid_namespace::{Birthplace, hide};
+use crate::child::intermediate::{fork_inside, fork_through_intermediate, retry_moved_by_systemd};
+use crate::child::pid_namespace::{ChildPidNamespace, make_undumpable};
 use crate::child::process::Child;
 use crate::child::sources;
 use crate::create::CreateRequest;
 use crate::handshake::{CreatorEnd, channel};
 use crate::host::{NamespaceError, open_namespace};
-use crate::init::isolate::Joined;
+use crate::init::isolate::NamespaceToJoin;
 use crate::init::{self, Init};
 use crate::process::launch::Launch;
 use crate::rootfs::enter::Entry;
@@ -29,7 +29,7 @@ use crate::sys::namespace;
 /// Clones the child. In the child this never returns.
 pub(super) fn clone(
     request: &CreateRequest<'_>,
-    decided: &Decided,
+    decided: &CreateDecisions,
     fence: &Fence,
     gate: Option<OwnedFd>,
     state: &State,
@@ -39,7 +39,7 @@ pub(super) fn clone(
     let entrance = fence.entrance()?;
     let joined = open_namespaces(decided)?;
     let sources = sources::open(&decided.plan)?;
-    let cgroups = fence.whereabouts(&decided.cgroups);
+    let cgroups = fence.actual_paths(&decided.cgroups);
     let hooks_state = |status: &'static str| state.oci(status, std::process::id());
     let launch = Launch {
         plan: &plan.process,
@@ -74,21 +74,21 @@ fn fork(mut init: Init<'_>, root: &Path) -> Result<(Child, CreatorEnd), CreateEr
     enter(root)?;
     let plan = init.plan;
     let joins_user = plan.namespaces.joins(NamespaceKind::User);
-    let birthplace = birthplace(&init.joined)?;
+    let pid_namespace = set_pid_namespace(&init.joined)?;
     let cgroup = init.entrance.v2.as_ref().map(AsFd::as_fd);
     let namespaces = &plan.namespaces;
     let needs_between = joins_user
-        || (namespaces.joins(NamespaceKind::Pid) && birthplace.is_none())
+        || (namespaces.joins(NamespaceKind::Pid) && pid_namespace.is_none())
         || (namespaces.makes(NamespaceKind::User)
             && init.joined.iter().any(|one| one.kind != NamespaceKind::Pid));
     let flags = namespaces.clone_flags();
     let joined = &mut init.joined;
-    let mut inside = || fork_inside(joined, birthplace.is_none(), flags);
+    let mut inside = || fork_inside(joined, pid_namespace.is_none(), flags);
     let forked = match needs_between {
         false => fork_into(flags, cgroup).map_err(|source| CreateError::Clone { source }),
-        true => fork_between(cgroup, &mut inside),
+        true => fork_through_intermediate(cgroup, &mut inside),
     };
-    let (pid, pidfd) = match or_brought(forked, init.entrance.usher.as_ref(), inside)? {
+    let (pid, pidfd) = match retry_moved_by_systemd(forked, init.entrance.mover.as_ref(), inside)? {
         Forked::Child => {
             drop(ours);
             // Nothing of the creator's, whose copy we are, may run after this: no destructor, no buffer.
@@ -96,7 +96,9 @@ fn fork(mut init: Init<'_>, root: &Path) -> Result<(Child, CreatorEnd), CreateEr
         }
         Forked::Parent { pid, pidfd } => (pid, pidfd),
     };
-    birthplace.map_or(Ok(()), Birthplace::restore).map_err(|source| CreateError::Clone { source })?;
+    pid_namespace
+        .map_or(Ok(()), ChildPidNamespace::restore)
+        .map_err(|source| CreateError::Clone { source })?;
     rustix::process::fchdir(&before).map_err(|source| CreateError::Root { path: ".".into(), source })?;
     Ok((Child { pid, pidfd }, ours))
 }
@@ -107,7 +109,7 @@ fn enter(root: &Path) -> Result<(), CreateError> {
     rustix::process::fchdir(&opened).map_err(failed)
 }
 
-fn entry(request: &CreateRequest<'_>, decided: &Decided) -> Result<Entry, CreateError> {
+fn entry(request: &CreateRequest<'_>, decided: &CreateDecisions) -> Result<Entry, CreateError> {
     let kind = NamespaceKind::Mount;
     match (decided.plan.namespaces.has(kind), request.options.no_pivot) {
         (true, false) => Ok(Entry::Pivot),
@@ -123,9 +125,9 @@ fn entry(request: &CreateRequest<'_>, decided: &Decided) -> Result<Entry, Create
 
 /// Has our child born in the pid namespace to join. None when there is none to join, and when a process in between has to
 /// join it, for want of rights that only the user namespace gives, or of a way back.
-fn birthplace(joined: &[Joined]) -> Result<Option<Birthplace>, CreateError> {
+fn set_pid_namespace(joined: &[NamespaceToJoin]) -> Result<Option<ChildPidNamespace>, CreateError> {
     let Some(pids) = joined.iter().find(|one| one.kind == NamespaceKind::Pid) else { return Ok(None) };
-    match hide().and_then(|()| Birthplace::leave_for(&pids.opened)) {
+    match make_undumpable().and_then(|()| ChildPidNamespace::set(&pids.opened)) {
         Err(Errno::PERM) => Ok(None),
         left => left.map(Some).map_err(|source| {
             NamespaceError::Open { kind: pids.kind, path: "/proc/self/ns/pid".into(), source }.into()
@@ -133,9 +135,9 @@ fn birthplace(joined: &[Joined]) -> Result<Option<Birthplace>, CreateError> {
     }
 }
 
-fn open_namespaces(decided: &Decided) -> Result<Vec<Joined>, CreateError> {
+fn open_namespaces(decided: &CreateDecisions) -> Result<Vec<NamespaceToJoin>, CreateError> {
     let open = |(kind, path): &(NamespaceKind, PathBuf)| {
-        Ok(Joined { kind: *kind, opened: open_namespace(*kind, path)? })
+        Ok(NamespaceToJoin { kind: *kind, opened: open_namespace(*kind, path)? })
     };
     decided.plan.namespaces.join.iter().map(open).collect()
 }

@@ -14,16 +14,16 @@ use crate::{cgroup, hooks, resctrl};
 
 /// Everything that was decided before the host is touched.
 #[derive(Debug)]
-pub(crate) struct Decided {
+pub(crate) struct CreateDecisions {
     pub(crate) spec: Spec,
     pub(crate) plan: Plan,
     pub(crate) seccomp: Option<Program>,
     pub(crate) policies: Policies,
     pub(crate) cgroups: cgroup::plan::CgroupPlan,
-    pub(crate) resctrl: Option<resctrl::group::Wanted>,
+    pub(crate) resctrl: Option<resctrl::group::GroupPlan>,
 }
 
-pub(crate) fn decide(request: &CreateRequest<'_>, mut spec: Spec) -> Result<Decided, CreateError> {
+pub(crate) fn decide(request: &CreateRequest<'_>, mut spec: Spec) -> Result<CreateDecisions, CreateError> {
     leave_out_own_namespaces(&mut spec);
     let plan = Plan::new(&spec, &request.bundle.path)?;
     hooks::check(&spec.hooks)?;
@@ -35,13 +35,16 @@ pub(crate) fn decide(request: &CreateRequest<'_>, mut spec: Spec) -> Result<Deci
     let policies = Policies::parse(spec.process.as_deref(), &spec.linux)?;
     let cgroups = cgroup::plan::plan(&spec, request.id, request.host, request.driver)?;
     let resctrl = match &spec.linux.intel_rdt {
-        Some(wanted) => Some(resctrl::group::Wanted::new(&Resctrl::find()?, wanted, request.id)?),
+        Some(wanted) => Some(resctrl::group::GroupPlan::new(&Resctrl::find()?, wanted, request.id)?),
         None => None,
     };
-    Ok(Decided { spec, plan, seccomp, policies, cgroups, resctrl })
+    Ok(CreateDecisions { spec, plan, seccomp, policies, cgroups, resctrl })
 }
 
-pub(crate) fn first_state(request: &CreateRequest<'_>, decided: &Decided) -> Result<State, CreateError> {
+pub(crate) fn first_state(
+    request: &CreateRequest<'_>,
+    decided: &CreateDecisions,
+) -> Result<State, CreateError> {
     let spec = &decided.spec;
     Ok(State {
         version: VERSION,
@@ -53,7 +56,7 @@ pub(crate) fn first_state(request: &CreateRequest<'_>, decided: &Decided) -> Res
         annotations: spec.annotations.clone(),
         cgroups: decided.cgroups.paths.clone(),
         resctrl: decided.resctrl.as_ref().map(|wanted| wanted.group().clone()),
-        creator: Some(Process::of(std::process::id())?),
+        creator: Some(Process::from_pid(std::process::id())?),
         init: None,
         has_pid_namespace: decided.plan.namespaces.makes(NamespaceKind::Pid),
         has_poststart_hooks: !spec.hooks.poststart.is_empty(),

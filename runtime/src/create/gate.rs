@@ -51,7 +51,7 @@ pub(crate) fn start(root: &Path, state: &State) -> Result<(), StartError> {
         Err(Errno::NOENT) => return Err(StartError::Running),
         unlinked => unlinked.map_err(|source| StartError::Gate { source })?,
     }
-    let notify = Watcher::of_environment().map(|watcher| watcher.listen(&directory)).transpose()?.flatten();
+    let notify = Watcher::from_environment().map(|watcher| watcher.listen(&directory)).transpose()?.flatten();
     rustix::io::write(&gate, b"s").map_err(|source| StartError::Gate { source })?;
     let init = state.open_init()?;
     if let Some(spec) = spec {

@@ -13,12 +13,12 @@ pub(crate) mod undo;
 use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 
-use self::decision::{Decided, decide, first_state};
+use self::decision::{CreateDecisions, decide, first_state};
 use self::request::{CreateRequest, Created, Start};
 use crate::cgroup::fence::Fence;
 use crate::child::error::CreateError;
 use crate::child::process::Child;
-use crate::child::serve::{Served, await_execution};
+use crate::child::serve::{ChildServer, await_execution};
 use crate::child::setup;
 use crate::hooks::{self, HookKind};
 use crate::notify::{self, Notify};
@@ -56,7 +56,11 @@ pub(crate) fn create(request: &CreateRequest<'_>, mut spec: Spec) -> Result<Crea
     }
 }
 
-fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Result<Created, CreateError> {
+fn make(
+    request: &CreateRequest<'_>,
+    decided: &CreateDecisions,
+    undo: &mut Undo,
+) -> Result<Created, CreateError> {
     let claim = undo.claim.insert(Claim::take(request.root, request.id)?);
     let mut state = first_state(request, decided)?;
     Fence::check(&decided.cgroups)?;
@@ -72,7 +76,7 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     undo.stopped = Some(state.oci("stopped", 0));
     let fence = undo.fence.insert(Fence::create(&decided.cgroups)?);
     state.cgroups = fence.paths().clone();
-    undo.resctrl = decided.resctrl.as_ref().map(resctrl::group::Wanted::make).transpose()?;
+    undo.resctrl = decided.resctrl.as_ref().map(resctrl::group::GroupPlan::make).transpose()?;
     let gate = match request.start {
         Start::OnRequest => Some(gate::make(claim.dir())?),
         Start::AtOnce => None,
@@ -92,9 +96,9 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     setup::map_ids(&decided.plan, pid, channel)?;
     network::move_devices(&decided.plan, child.pidfd.as_fd())?;
     // While the child is at work; when it is ready it waits for nothing but a new name.
-    (state.init, state.creator) = (Some(Process::of(pid)?), None);
+    (state.init, state.creator) = (Some(Process::from_pid(pid)?), None);
     let record = claim.prepare(&state)?;
-    let served = Served {
+    let served = ChildServer {
         options: &request.options,
         hooks: Some(&decided.spec.hooks),
         plan: Some(&decided.plan),
@@ -128,7 +132,7 @@ fn make(request: &CreateRequest<'_>, decided: &Decided, undo: &mut Undo) -> Resu
     Ok(Created { pid, pidfd, master, notify, warnings: warnings(decided, &state) })
 }
 
-fn warnings(decided: &Decided, state: &State) -> Vec<String> {
+fn warnings(decided: &CreateDecisions, state: &State) -> Vec<String> {
     let is_unbound = state.cgroups.hierarchies.is_empty() && !state.has_pid_namespace;
     let planned = decided.plan.warnings.iter().chain(&decided.cgroups.limits.warnings).cloned();
     planned.chain(is_unbound.then(|| UNBOUND.to_owned())).collect()

@@ -100,7 +100,7 @@ pub(super) fn call(
     let stdin = state_file(state).map_err(supervise)?;
     let mut child = spawn(hook, stdin, directory)
         .map_err(|source| HookFailure::Start { path: hook.path.clone(), source })?;
-    let mut captured = Captured::of(&mut child);
+    let mut captured = Captured::from_child(&mut child);
     let ended = wait(&child, &mut captured, deadline);
     if ended != Ok(Ended::Exited) {
         child.kill().map_err(|error| supervise(errno_of(&error)))?;
@@ -182,7 +182,7 @@ struct Captured {
 }
 
 impl Captured {
-    fn of(child: &mut Child) -> Self {
+    fn from_child(child: &mut Child) -> Self {
         let stdout = child.stdout.take().map(|pipe| OwnedFd::from(pipe).into());
         let stderr = child.stderr.take().map(|pipe| OwnedFd::from(pipe).into());
         Self { pipes: [stdout, stderr], kept: [Vec::new(), Vec::new()] }

@@ -6,35 +6,30 @@ use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Gid, Uid};
 
 use super::error::InitError;
-use crate::cgroup::fence::Entrance;
 use crate::handshake::ChildEnd;
 use crate::plan::Plan;
 use crate::plan::namespaces::flag;
 use crate::spec::linux::NamespaceKind;
 use crate::sys::{errno_of, namespace};
 
-/// A single-threaded process that moves itself is spared the wait for an RCU grace period. v2 was entered by clone3.
-pub(crate) fn enter_cgroups(entrance: &Entrance) -> Result<(), InitError> {
-    for tasks in &entrance.v1 {
-        rustix::io::write(tasks, b"0").map_err(|source| InitError::Cgroup { source })?;
-    }
-    Ok(())
-}
-
 /// A namespace that the container joins, opened by the creator.
 #[derive(Debug)]
-pub(crate) struct Joined {
+pub(crate) struct NamespaceToJoin {
     pub(crate) kind: NamespaceKind,
     pub(crate) opened: OwnedFd,
 }
 
-impl Joined {
+impl NamespaceToJoin {
     pub(crate) fn enter(&self) -> Result<(), Errno> {
         namespace::enter(&self.opened, flag(self.kind))
     }
 }
 
-pub(super) fn enter_namespaces(plan: &Plan, joined: &[Joined], channel: &ChildEnd) -> Result<(), InitError> {
+pub(super) fn enter_namespaces(
+    plan: &Plan,
+    joined: &[NamespaceToJoin],
+    channel: &ChildEnd,
+) -> Result<(), InitError> {
     if plan.ids.is_some() {
         channel.wait_go()?;
         become_root().map_err(|source| InitError::BecomeRoot { source })?;

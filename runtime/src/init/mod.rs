@@ -31,7 +31,7 @@ use crate::spec::hooks::Hooks;
 use crate::spec::linux::NamespaceKind;
 use crate::sys::{exec, interface};
 use error::InitError;
-use isolate::{Joined, enter_cgroups};
+use isolate::NamespaceToJoin;
 
 /// Everything that the child needs; all of it was decided or opened by the creator.
 pub(crate) struct Init<'a> {
@@ -42,7 +42,7 @@ pub(crate) struct Init<'a> {
     pub(crate) state: &'a dyn Fn(&'static str) -> Vec<u8>,
     pub(crate) cgroups: &'a CgroupPaths,
     pub(crate) entrance: Entrance,
-    pub(crate) joined: Vec<Joined>,
+    pub(crate) joined: Vec<NamespaceToJoin>,
     pub(crate) sources: Vec<Source>,
     pub(crate) entry: Entry,
     pub(crate) mount_label: &'a str,
@@ -94,7 +94,7 @@ struct Rooted<'a> {
 
 impl<'a> Isolated<'a> {
     fn new(init: Init<'a>, channel: &ChildEnd) -> Result<Self, InitError> {
-        enter_cgroups(&init.entrance)?;
+        init.entrance.enter_v1().map_err(|source| InitError::Cgroup { source })?;
         cpu_affinity::reset();
         isolate::enter_namespaces(init.plan, &init.joined, channel)?;
         Ok(Self(init))

@@ -27,12 +27,12 @@ pub(super) fn wait(
 ) -> Result<Option<OwnedFd>, InitError> {
     let failed = |source| InitError::Gate { source };
     if gate.is_some() {
-        signal::block(&SignalSet::of(&ENDING));
+        signal::block(&SignalSet::from_numbers(&ENDING));
     }
     channel.ready()?;
     let Some(gate) = gate else { return Ok(None) };
     descriptor::close_all_but(inherited.end(), gate.as_raw_fd());
-    let signals = signal::descriptor(&SignalSet::of(&ENDING)).map_err(failed)?;
+    let signals = signal::descriptor(&SignalSet::from_numbers(&ENDING)).map_err(failed)?;
     loop {
         let mut waiting = [PollFd::new(&gate, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
         retry_on_intr(|| poll(&mut waiting, None)).map_err(failed)?;

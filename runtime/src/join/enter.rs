@@ -10,14 +10,14 @@ use crate::cgroup::error::CgroupError;
 use crate::cgroup::fallback::current_v2_cgroup;
 use crate::cgroup::fence::Entrance;
 use crate::child::error::CreateError;
-use crate::child::intermediate::{fork_between, or_brought};
-use crate::child::pid_namespace::{Birthplace, hide};
+use crate::child::intermediate::{fork_through_intermediate, retry_moved_by_systemd};
+use crate::child::pid_namespace::{ChildPidNamespace, make_undumpable};
 use crate::child::process::Child;
 use crate::handshake::failure::{Failure, Phase};
 use crate::handshake::{ChildEnd, CreatorEnd, channel};
 use crate::init::at;
 use crate::init::error::InitError;
-use crate::init::isolate::{become_root, enter_cgroups};
+use crate::init::isolate::become_root;
 use crate::plan::namespaces::flag;
 use crate::process::console::Console;
 use crate::process::cpu_affinity::{self, CpuAffinity};
@@ -30,7 +30,7 @@ use crate::sys::file::open_directory;
 use crate::sys::{exec, namespace};
 
 /// Where the child goes.
-pub(super) struct Entering<'a> {
+pub(super) struct ExecTarget<'a> {
     pub(super) init: &'a OwnedFd,
     pub(super) kinds: &'a [NamespaceKind],
     pub(super) entrance: &'a Entrance,
@@ -42,25 +42,25 @@ pub(super) struct Entering<'a> {
 }
 
 /// Clones a child that is born in the container's pid namespace. In the child this never returns.
-pub(super) fn fork(entering: &Entering<'_>, launch: Launch<'_>) -> Result<(Child, CreatorEnd), ExecError> {
+pub(super) fn fork(entering: &ExecTarget<'_>, launch: Launch<'_>) -> Result<(Child, CreatorEnd), ExecError> {
     let (ours, childs) = channel().map_err(CreateError::from)?;
     let failed = |source| ExecError::PidNamespace { source };
-    hide().map_err(|source| ExecError::Hide { source })?;
+    make_undumpable().map_err(|source| ExecError::Hide { source })?;
     let has = |kind| entering.kinds.contains(&kind);
     // Who is not root has rights over the pid namespace only from inside the user namespace that it belongs to.
     let user_first =
         !rustix::process::geteuid().is_root() && has(NamespaceKind::User) && has(NamespaceKind::Pid);
     let first: &[NamespaceKind] =
         if user_first { &[NamespaceKind::User, NamespaceKind::Pid] } else { &[NamespaceKind::Pid] };
-    let birthplace = match has(NamespaceKind::Pid) && !user_first {
-        true => match Birthplace::leave_for(entering.init) {
+    let pid_namespace = match has(NamespaceKind::Pid) && !user_first {
+        true => match ChildPidNamespace::set(entering.init) {
             // A process in between, which has no need to come back, goes instead.
             Err(Errno::PERM) => None,
             left => Some(left.map_err(failed)?),
         },
         false => None,
     };
-    let needs_between = has(NamespaceKind::Pid) && birthplace.is_none();
+    let needs_between = has(NamespaceKind::Pid) && pid_namespace.is_none();
     let inside = || {
         if needs_between {
             join(entering.init, first)?;
@@ -69,7 +69,7 @@ pub(super) fn fork(entering: &Entering<'_>, launch: Launch<'_>) -> Result<(Child
     };
     let fork = |cgroup: Option<BorrowedFd<'_>>| match needs_between {
         false => fork_into(0, cgroup).map_err(|source| CreateError::Clone { source }),
-        true => fork_between(cgroup, inside),
+        true => fork_through_intermediate(cgroup, inside),
     };
     let forked = match fork(entering.entrance.v2.as_ref().map(AsFd::as_fd)) {
         Err(CreateError::Clone { source: source @ (Errno::BUSY | Errno::OPNOTSUPP) }) => {
@@ -80,14 +80,14 @@ pub(super) fn fork(entering: &Entering<'_>, launch: Launch<'_>) -> Result<(Child
         }
         forked => forked,
     };
-    let child = match or_brought(forked, entering.entrance.usher.as_ref(), inside)? {
+    let child = match retry_moved_by_systemd(forked, entering.entrance.mover.as_ref(), inside)? {
         Forked::Child => {
             drop(ours);
             run(entering, first, launch, &childs);
         }
         Forked::Parent { pid, pidfd } => Child { pid, pidfd },
     };
-    birthplace.map_or(Ok(()), Birthplace::restore).map_err(failed)?;
+    pid_namespace.map_or(Ok(()), ChildPidNamespace::restore).map_err(failed)?;
     Ok((child, ours))
 }
 
@@ -95,7 +95,7 @@ fn join(init: &OwnedFd, kinds: &[NamespaceKind]) -> Result<(), Errno> {
     namespace::enter(init, kinds.iter().fold(0, |flags, kind| flags | flag(*kind)))
 }
 
-fn run(entering: &Entering<'_>, joined: &[NamespaceKind], launch: Launch<'_>, channel: &ChildEnd) -> ! {
+fn run(entering: &ExecTarget<'_>, joined: &[NamespaceKind], launch: Launch<'_>, channel: &ChildEnd) -> ! {
     let Err((phase, error)) = phases(entering, joined, launch, channel);
     let failure = Failure::new(phase, &error, error.path());
     if !channel.fail(&failure) {
@@ -105,7 +105,7 @@ fn run(entering: &Entering<'_>, joined: &[NamespaceKind], launch: Launch<'_>, ch
 }
 
 fn phases(
-    entering: &Entering<'_>,
+    entering: &ExecTarget<'_>,
     joined: &[NamespaceKind],
     launch: Launch<'_>,
     channel: &ChildEnd,
@@ -118,8 +118,8 @@ fn phases(
     confined.filter().and_then(Filtered::execute).map_err(at(Phase::Exec))
 }
 
-fn enter(entering: &Entering<'_>, joined: &[NamespaceKind]) -> Result<(), InitError> {
-    enter_cgroups(entering.entrance)?;
+fn enter(entering: &ExecTarget<'_>, joined: &[NamespaceKind]) -> Result<(), InitError> {
+    entering.entrance.enter_v1().map_err(|source| InitError::Cgroup { source })?;
     match entering.affinity.filter(|affinity| !affinity.is_empty()) {
         Some(affinity) => affinity.apply_final().map_err(|source| InitError::Affinity { source })?,
         None => cpu_affinity::reset(),

@@ -20,7 +20,7 @@ use crate::child::error::CreateError;
 use crate::child::inherited::inherited;
 use crate::child::options::Options;
 use crate::child::process::Child;
-use crate::child::serve::{Served, await_execution};
+use crate::child::serve::{ChildServer, await_execution};
 use crate::child::setup;
 use crate::handshake::CreatorEnd;
 use crate::host::{is_in_user_namespace, is_own_namespace};
@@ -70,7 +70,7 @@ pub(crate) struct Running {
 }
 
 /// Everything that was decided before the container is touched.
-struct Decided {
+struct ExecDecisions {
     plan: Process,
     warnings: Vec<String>,
     seccomp: Option<Program>,
@@ -95,10 +95,10 @@ fn kinds(linux: &Linux, init: BorrowedFd<'_>) -> Result<Vec<NamespaceKind>, Exec
     Ok(kinds)
 }
 
-fn decide(request: &ExecRequest<'_>, init: BorrowedFd<'_>) -> Result<Decided, ExecError> {
+fn decide(request: &ExecRequest<'_>, init: BorrowedFd<'_>) -> Result<ExecDecisions, ExecError> {
     let mut warnings = Vec::new();
     let (process, linux) = (request.process, &request.spec.linux);
-    Ok(Decided {
+    Ok(ExecDecisions {
         plan: Process::plan(process, &mut warnings)?,
         warnings,
         seccomp: linux.seccomp.as_ref().map(seccomp::compile).transpose().map_err(CreateError::from)?,
@@ -149,7 +149,7 @@ pub(crate) fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
         true => None,
         false => Some(root_of(&init).map_err(|source| ExecError::Root { source })?),
     };
-    let entering = enter::Entering {
+    let entering = enter::ExecTarget {
         init: &init,
         kinds: &decided.kinds,
         entrance: &entrance,
@@ -176,11 +176,11 @@ fn root_of(process: &OwnedFd) -> Result<OwnedFd, Errno> {
 
 fn finish(
     request: &ExecRequest<'_>,
-    decided: &Decided,
+    decided: &ExecDecisions,
     child: &Child,
     channel: &CreatorEnd,
 ) -> Result<Option<OwnedFd>, CreateError> {
-    let served = Served {
+    let served = ChildServer {
         options: &request.options,
         hooks: None,
         plan: None,
@@ -210,7 +210,7 @@ fn finish(
 fn entrance(request: &ExecRequest<'_>, init: BorrowedFd<'_>) -> Result<Entrance, ExecError> {
     let paths = &request.state.cgroups;
     if request.cgroups.is_empty() {
-        return match Entrance::of(paths) {
+        return match Entrance::open(paths) {
             Err(CgroupError::Gone) => {
                 Ok(Entrance { v2: Some(current_v2_cgroup(init)?), ..Entrance::default() })
             }
@@ -219,5 +219,5 @@ fn entrance(request: &ExecRequest<'_>, init: BorrowedFd<'_>) -> Result<Entrance,
     }
     let fence = Fence::open(paths)?;
     let below = SubCgroups::parse(request.cgroups, fence.paths())?;
-    fence.entrance_below(|path| below.of(path)).map_err(|source| ExecError::Enter { source })
+    fence.entrance_below(|path| below.path_for(path)).map_err(|source| ExecError::Enter { source })
 }

@@ -50,7 +50,7 @@ impl<'a> SubCgroups<'a> {
     }
 
     /// The path below this cgroup of the container's; empty for the cgroup itself.
-    pub(super) fn of(&self, cgroup: &CgroupPath) -> &'a str {
+    pub(super) fn path_for(&self, cgroup: &CgroupPath) -> &'a str {
         let wanted = |controller: &&str| {
             controller.is_empty() || cgroup.controllers.iter().any(|name| name == *controller)
         };
@@ -87,7 +87,7 @@ mod tests {
         let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
         let container = container();
         let below = SubCgroups::parse(&arguments, &container)?;
-        Ok(container.hierarchies.iter().map(|path| below.of(path).to_owned()).collect())
+        Ok(container.hierarchies.iter().map(|path| below.path_for(path).to_owned()).collect())
     }
 
     #[test]

@@ -30,7 +30,11 @@ pub(crate) struct Facts {
 impl Facts {
     /// The facts that the chain of causes holds; `kind` and `path` are what its maker knows, if anything.
     #[must_use]
-    pub(crate) fn of(error: &(dyn Error + 'static), kind: Option<Kind>, path: Option<String>) -> Self {
+    pub(crate) fn from_error(
+        error: &(dyn Error + 'static),
+        kind: Option<Kind>,
+        path: Option<String>,
+    ) -> Self {
         let mut facts = Self { kind: None, phase: None, errno: None, path };
         let mut next = Some(error);
         while let Some(error) = next {
@@ -94,7 +98,7 @@ mod tests {
 
     #[test]
     fn what_no_maker_told_comes_from_the_errno() {
-        let facts = Facts::of(&Open { source: Errno::ACCESS }, None, Some("/x".to_owned()));
+        let facts = Facts::from_error(&Open { source: Errno::ACCESS }, None, Some("/x".to_owned()));
         assert_eq!((facts.kind, facts.errno), (Some("permission_denied"), Some(libc::EACCES)));
         assert_eq!(
             serde_json::to_string(&facts).expect("plain"),
@@ -105,7 +109,7 @@ mod tests {
     #[test]
     fn a_failure_in_the_container_tells_its_phase() {
         let failure = Failure::new(Phase::Exec, &Open { source: Errno::NOENT }, Some("/bin/x".to_owned()));
-        let facts = Facts::of(&failure, None, None);
+        let facts = Facts::from_error(&failure, None, None);
         assert_eq!((facts.phase, facts.errno), (Some(Phase::Exec), Some(libc::ENOENT)));
         assert_eq!((facts.kind, facts.path.as_deref()), (Some("not_found"), Some("/bin/x")));
     }

@@ -26,7 +26,7 @@ use crate::spec::Spec;
 use crate::spec::linux::{IdMapping, NamespaceKind};
 use crate::sys::mount::Reach;
 use error::{HOST_NAME_MAX_BYTES, PlanError};
-use mounts::{IdSource, Mount, MountKind, Place};
+use mounts::{IdSource, Mount, MountContext, MountKind};
 use namespaces::Namespaces;
 use net_devices::NetDevice;
 use process::Process;
@@ -152,7 +152,7 @@ fn root(spec: &Spec, bundle: &Path, namespaces: &Namespaces) -> Result<Root, Pla
         "" => None,
         word => Some(options::propagation(word).ok_or_else(|| PlanError::Propagation(word.to_owned()))?),
     };
-    let mounts = mounts::plan(&spec.mounts, Place { bundle, root: &path, propagation })?;
+    let mounts = mounts::plan(&spec.mounts, MountContext { bundle, root: &path, propagation })?;
     let needs_user_namespace =
         |mount: &&Mount| mount.id_map.as_ref().is_some_and(|map| matches!(map.source, IdSource::Container));
     if let (false, Some(mount)) =

@@ -163,14 +163,14 @@ impl Attributes {
 
 /// Which places the mounts are planned for.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct MountContext<'a> {
     pub(super) bundle: &'a Path,
     pub(super) root: &'a Path,
     /// `linux.rootfsPropagation`.
     pub(super) propagation: Option<(u64, Reach)>,
 }
 
-pub(super) fn plan(mounts: &[spec::mount::Mount], place: Place<'_>) -> Result<Vec<Mount>, PlanError> {
+pub(super) fn plan(mounts: &[spec::mount::Mount], place: MountContext<'_>) -> Result<Vec<Mount>, PlanError> {
     if mounts.len() > MOUNTS_MAX {
         return Err(PlanError::TooManyMounts { count: mounts.len(), most: MOUNTS_MAX });
     }
@@ -182,7 +182,7 @@ pub(super) fn plan(mounts: &[spec::mount::Mount], place: Place<'_>) -> Result<Ve
 
 /// The words of one mount, sorted out.
 #[derive(Default)]
-struct Sorted {
+struct ParsedOptions {
     attributes: Attributes,
     recursive: Attributes,
     propagation: Vec<(u64, Reach)>,
@@ -204,8 +204,8 @@ fn unnamed_propagation(of_root: Option<(u64, Reach)>) -> Vec<(u64, Reach)> {
     }
 }
 
-fn plan_one(mount: &spec::mount::Mount, place: Place<'_>) -> Result<Mount, PlanError> {
-    let Place { bundle, root, .. } = place;
+fn plan_one(mount: &spec::mount::Mount, place: MountContext<'_>) -> Result<Mount, PlanError> {
+    let MountContext { bundle, root, .. } = place;
     let asked = Path::new(&mount.destination);
     // As runc: the host's path of a place below the root means that place.
     let below = asked.strip_prefix(root).ok().and_then(Path::to_str).unwrap_or(&mount.destination);
@@ -213,7 +213,7 @@ fn plan_one(mount: &spec::mount::Mount, place: Place<'_>) -> Result<Mount, PlanE
     if destination.is_empty() {
         return Err(PlanError::MountOnRoot { destination: mount.destination.clone() });
     }
-    let mut sorted = sort(&mount.options);
+    let mut sorted = parse_options(&mount.options);
     if mount.kind == "bind" && sorted.bind.is_none() {
         sorted.bind = Some(Reach::Tree);
     }
@@ -223,7 +223,7 @@ fn plan_one(mount: &spec::mount::Mount, place: Place<'_>) -> Result<Mount, PlanE
     if id_map.is_some() && !matches!(kind, MountKind::Bind { .. }) {
         return Err(PlanError::IdMapOfFilesystem { destination: mount.destination.clone() });
     }
-    let Sorted { attributes, recursive, mut propagation, .. } = sorted;
+    let ParsedOptions { attributes, recursive, mut propagation, .. } = sorted;
     if propagation.is_empty() && matches!(kind, MountKind::Bind { .. }) {
         propagation = unnamed_propagation(place.propagation);
     }
@@ -245,8 +245,8 @@ fn id_map(mount: &spec::mount::Mount, asked: Option<Reach>) -> Result<Option<IdM
     Ok(Some(IdMap { source, reach: asked.unwrap_or(Reach::One) }))
 }
 
-fn sort(options: &[String]) -> Sorted {
-    let mut sorted = Sorted::default();
+fn parse_options(options: &[String]) -> ParsedOptions {
+    let mut sorted = ParsedOptions::default();
     for option in options {
         match meaning(option) {
             Some((Word::Attribute { set, clear }, Reach::One)) => sorted.attributes.add_flags(set, clear),
@@ -272,7 +272,11 @@ fn sort(options: &[String]) -> Sorted {
 }
 
 /// Takes the data out of `sorted`.
-fn kind(mount: &spec::mount::Mount, sorted: &mut Sorted, bundle: &Path) -> Result<MountKind, PlanError> {
+fn kind(
+    mount: &spec::mount::Mount,
+    sorted: &mut ParsedOptions,
+    bundle: &Path,
+) -> Result<MountKind, PlanError> {
     if sorted.remount {
         return Ok(MountKind::Remount);
     }
@@ -344,7 +348,7 @@ mod tests {
             gid_mappings: Vec::new(),
         };
         let (bundle, root) = (Path::new("/bundle"), Path::new("/bundle/rootfs"));
-        plan_one(&mount, Place { bundle, root, propagation: None })
+        plan_one(&mount, MountContext { bundle, root, propagation: None })
     }
 
     #[test]

@@ -35,14 +35,14 @@ pub(crate) struct Group {
 
 /// A group that is to be made or used.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct GroupPlan {
     group: Group,
     schemata: Schemata,
     /// Whether the control group was there before.
     exists: bool,
 }
 
-impl Wanted {
+impl GroupPlan {
     /// Decides what to do for a container; nothing is changed.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::error::ResctrlError;
 use super::filesystem::{Resctrl, mount_point};
-use super::group::Wanted;
+use super::group::GroupPlan;
 use super::schema::Schemata;
 use crate::spec::linux::IntelRdt;
 
@@ -54,8 +54,8 @@ impl Tree {
         fs::read_to_string(self.path(name)).expect(name)
     }
 
-    fn wanted(&self, settings: &IntelRdt) -> Result<Wanted, ResctrlError> {
-        Wanted::new(&Resctrl::at(self.0.path().to_owned()), settings, &"web".parse().expect("an id"))
+    fn wanted(&self, settings: &IntelRdt) -> Result<GroupPlan, ResctrlError> {
+        GroupPlan::new(&Resctrl::at(self.0.path().to_owned()), settings, &"web".parse().expect("an id"))
     }
 }
 

@@ -11,7 +11,7 @@ use super::built::Built;
 use super::error::MountError;
 use super::procfs::Procfs;
 use super::surroundings::{Source, Surroundings};
-use super::tree::{Links, Target, Tree, Unplaced, attach_changed};
+use super::tree::{AttachError, Links, Target, Tree, attach_changed};
 use crate::plan::mounts::{Attributes, Filesystem, Mount, MountKind};
 use crate::rootfs::{bind_attributes, cgroups, copy_up};
 use crate::sys::mount::{Change, Reach, change_attached};
@@ -262,8 +262,8 @@ pub(super) fn place<'a>(
     target: impl Into<Target<'a>>,
 ) -> Result<(), MountError> {
     attach_changed(made, changes, target.into()).map_err(|unplaced| match unplaced {
-        Unplaced::Changed(source) => MountError::Attributes { source },
-        Unplaced::Attached(source) => MountError::Attach { source },
+        AttachError::Change(source) => MountError::Attributes { source },
+        AttachError::Attach(source) => MountError::Attach { source },
     })
 }
 

@@ -188,11 +188,11 @@ pub(crate) fn attach<'a>(mount: BorrowedFd<'_>, target: impl Into<Target<'a>>) -
 
 /// What went wrong of [`attach_changed`].
 #[derive(Debug)]
-pub(crate) enum Unplaced {
+pub(crate) enum AttachError {
     /// A change.
-    Changed(Errno),
+    Change(Errno),
     /// The mount is changed, but not where it belongs.
-    Attached(Errno),
+    Attach(Errno),
 }
 
 /// Changes a detached mount, then puts it on `target`. A kernel that can only change what is attached gets
@@ -201,18 +201,18 @@ pub(crate) fn attach_changed(
     mount: BorrowedFd<'_>,
     changes: &[(Change<'_>, Reach)],
     target: Target<'_>,
-) -> Result<(), Unplaced> {
+) -> Result<(), AttachError> {
     match changes.iter().try_for_each(|(wanted, reach)| change(mount, *wanted, *reach)) {
         Err(Errno::NOSYS | Errno::INVAL) => {
-            attach(mount, target).map_err(Unplaced::Attached)?;
+            attach(mount, target).map_err(AttachError::Attach)?;
             let mut changes = changes.iter();
             changes
                 .try_for_each(|(wanted, reach)| change_attached(mount, *wanted, *reach))
-                .map_err(Unplaced::Changed)
+                .map_err(AttachError::Change)
         }
         changed => {
-            changed.map_err(Unplaced::Changed)?;
-            attach(mount, target).map_err(Unplaced::Attached)
+            changed.map_err(AttachError::Change)?;
+            attach(mount, target).map_err(AttachError::Attach)
         }
     }
 }
@@ -221,7 +221,7 @@ pub(crate) fn attach_changed(
 pub(crate) fn attach_readonly(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
     let wanted = Change { propagation: libc::MS_PRIVATE, ..Change::READONLY };
     attach_changed(mount, &[(wanted, Reach::One)], target.into())
-        .map_err(|(Unplaced::Changed(errno) | Unplaced::Attached(errno))| errno)
+        .map_err(|(AttachError::Change(errno) | AttachError::Attach(errno))| errno)
 }
 
 /// A detached copy of the mount that the descriptor is in, from there downwards.

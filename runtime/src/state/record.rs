@@ -43,7 +43,7 @@ impl Process {
     ///
     /// # Errors
     /// [`StateError::Process`] when there is none.
-    pub(crate) fn of(pid: u32) -> Result<Self, StateError> {
+    pub(crate) fn from_pid(pid: u32) -> Result<Self, StateError> {
         let stat = pidfd::stat(pid).map_err(|source| StateError::Process { pid, source })?;
         Ok(Self { pid, start_time: stat.start_time })
     }
@@ -177,7 +177,7 @@ impl State {
 
     /// What is known of a container whose own state is lost, from when the paths of its cgroups are found.
     #[must_use]
-    pub(crate) fn of_cgroups(id: ContainerId, cgroups: CgroupPaths, has_poststop_hooks: bool) -> Self {
+    pub(crate) fn from_cgroups(id: ContainerId, cgroups: CgroupPaths, has_poststop_hooks: bool) -> Self {
         Self {
             version: VERSION,
             id,
@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn another_process_with_the_same_pid_is_not_ours() {
-        let own = Process::of(std::process::id()).expect("we are alive");
+        let own = Process::from_pid(std::process::id()).expect("we are alive");
         assert!(own.is_alive().expect("procfs"));
         let earlier = Process { start_time: own.start_time - 1, ..own };
         assert!(!earlier.is_alive().expect("procfs"));

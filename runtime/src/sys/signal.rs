@@ -28,7 +28,7 @@ impl SignalSet {
 
     /// These signals.
     #[must_use]
-    pub(crate) fn of(numbers: &[i32]) -> Self {
+    pub(crate) fn from_numbers(numbers: &[i32]) -> Self {
         let mut set = Self::empty();
         for number in numbers {
             // SAFETY: sigaddset writes the set that it is given, and refuses numbers that are no signals.

@@ -55,7 +55,7 @@ pub(super) struct ScopePlan {
 }
 
 /// What the unit is to hold its processes to.
-pub(super) struct Wanted<'a> {
+pub(super) struct ScopeLimits<'a> {
     /// Made to [`fit`].
     pub(super) resources: &'a Resources,
     pub(super) devices: &'a DeviceList,
@@ -66,7 +66,7 @@ pub(super) fn plan(
     spec: &Spec,
     id: &ContainerId,
     host: &Host,
-    Wanted { resources, devices }: &Wanted<'_>,
+    ScopeLimits { resources, devices }: &ScopeLimits<'_>,
 ) -> Result<ScopePlan, CgroupError> {
     // sd_booted(3).
     if !Path::new("/run/systemd/system").is_dir() {
@@ -102,7 +102,7 @@ pub(super) fn plan(
     ] {
         all.push((name.to_owned(), Value::Boolean(is_on)));
     }
-    all.extend(properties::of(resources, version, fields)?);
+    all.extend(properties::unit_properties(resources, version, fields)?);
     if version == Version::V1 {
         all.extend(properties::of_devices(devices));
     }
@@ -204,7 +204,7 @@ impl ScopePlan {
 impl Scope {
     /// Tells systemd new limits.
     pub(super) fn update(&self, resources: &Resources, version: Version) -> Result<(), CgroupError> {
-        let mut properties = properties::of(resources, version, Fields(""))?;
+        let mut properties = properties::unit_properties(resources, version, Fields(""))?;
         properties.extend(properties::tasks_max(resources));
         if properties.is_empty() { Ok(()) } else { self.set(properties) }
     }

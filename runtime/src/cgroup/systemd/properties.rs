@@ -37,7 +37,7 @@ fn limit(value: i64) -> Value {
 }
 
 /// The properties for limits that have one, but for the number of tasks. The limits were made to [`fit`].
-pub(super) fn of(
+pub(super) fn unit_properties(
     resources: &Resources,
     version: Version,
     fields: Fields<'_>,
@@ -227,7 +227,7 @@ mod tests {
     }
 
     fn told(resources: &Resources) -> Vec<String> {
-        let properties = of(resources, Version::V2, Fields("")).expect("valid");
+        let properties = unit_properties(resources, Version::V2, Fields("")).expect("valid");
         properties.iter().map(|(name, value)| format!("{name} {value:?}")).collect()
     }
 
@@ -271,7 +271,7 @@ mod tests {
         for text in
             [r#"{"cpu":{"idle":1,"quota":1000}}"#, r#"{"cpu":{"quota":1000},"unified":{"cpu.idle":"1"}}"#]
         {
-            let all = of(&resources(text), Version::V2, Fields("")).expect(text);
+            let all = unit_properties(&resources(text), Version::V2, Fields("")).expect(text);
             for (version, left) in [(251, all.len() - 1), (252, all.len())] {
                 let mut properties = all.clone();
                 leave_out_unknown(&mut properties, || Ok::<_, ()>(version)).expect("a version");
@@ -280,7 +280,7 @@ mod tests {
             }
         }
         let mut weighed =
-            of(&resources(r#"{"cpu":{"shares":200}}"#), Version::V2, Fields("")).expect("valid");
+            unit_properties(&resources(r#"{"cpu":{"shares":200}}"#), Version::V2, Fields("")).expect("valid");
         leave_out_unknown(&mut weighed, || Err("nobody needs to ask")).expect("nobody asks");
         assert_eq!(weighed.len(), 1);
     }

@@ -1,4 +1,4 @@
-//! Which ABIs a kernel offers, how a filter tells them apart, and which of their calls are doors to many others.
+//! Which ABIs a kernel offers, how a filter tells them apart, and which of their calls are multiplexers to many others.
 
 use super::table::Table;
 use crate::security::seccomp::table;

@@ -17,8 +17,8 @@ pub(super) fn generate(profile: &Profile<'_>, family: &Family) -> Vec<Instructio
     let mut assembler = Assembler::default();
     let mut next = assembler.returns(RET_KILL_PROCESS);
     // Last to first, as the assembler writes: the native ABI is then the first that is compared with.
-    let doors = verdicts::doors(family);
-    for (audit, ranges) in verdicts::by_architecture(profile, family, &doors).iter().rev() {
+    let multiplexed = verdicts::multiplexed(family);
+    for (audit, ranges) in verdicts::by_architecture(profile, family, &multiplexed).iter().rev() {
         let tree = tree(&mut assembler, profile.default, ranges);
         let section = assembler.load(OFFSET_NUMBER, tree);
         next = assembler.branch(Jump::Equal, *audit, section, next);

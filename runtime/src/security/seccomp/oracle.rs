@@ -72,14 +72,14 @@ fn rule_holds(rule: &SyscallRule, width: Width, arguments: &[u64; 6]) -> bool {
 }
 
 /// A multiplexer hides arguments: a rule about them says nothing there, unless it is to forbid.
-fn passes_doors(rule: &SyscallRule, default: u32) -> bool {
+fn holds_multiplexed(rule: &SyscallRule, default: u32) -> bool {
     let returns = action(&rule.action, rule.errno_ret);
     let stricter = (returns & 0xffff_0000).cast_signed() < (default & 0xffff_0000).cast_signed();
     returns != default && (rule.args.is_empty() || stricter)
 }
 
 /// The multiplexers that lead to a call of the profile.
-fn doors_to<'a>(
+fn multiplexers_of<'a>(
     profile: &'a Seccomp,
     family: &'a Family,
     abi: &'a Abi,
@@ -88,12 +88,14 @@ fn doors_to<'a>(
     let names = profile
         .syscalls
         .iter()
-        .filter(move |rule| passes_doors(rule, default))
+        .filter(move |rule| holds_multiplexed(rule, default))
         .flat_map(|rule| rule.names.iter());
-    let doors = names.flat_map(|name| {
-        abi.multiplexers.iter().filter(move |door| door.calls.iter().any(|(call, _)| *call == name))
+    let multiplexers = names.flat_map(|name| {
+        abi.multiplexers
+            .iter()
+            .filter(move |multiplexer| multiplexer.calls.iter().any(|(call, _)| *call == name))
     });
-    doors.filter_map(|door| family.table.find(door.name)?.number(abi.column))
+    multiplexers.filter_map(|multiplexer| family.table.find(multiplexer.name)?.number(abi.column))
 }
 
 /// What the call gets under the profile on the kernel that this program is built for.
@@ -122,10 +124,10 @@ pub(super) fn evaluate(profile: &Seccomp, family: &Family, call: &Call) -> u32 {
     };
     let number_of = |name: &str| Some(abi.base | family.table.find(name)?.number(abi.column)?);
     let behind = |name: &str| {
-        abi.multiplexers.iter().any(|door| {
-            let number = family.table.find(door.name).unwrap().number(abi.column);
-            let argument = (call.arguments[0] as u32) & door.mask;
-            number == Some(call.number) && door.calls.contains(&(name, argument))
+        abi.multiplexers.iter().any(|multiplexer| {
+            let number = family.table.find(multiplexer.name).unwrap().number(abi.column);
+            let argument = (call.arguments[0] as u32) & multiplexer.mask;
+            number == Some(call.number) && multiplexer.calls.contains(&(name, argument))
         })
     };
     let mut first = None;
@@ -138,13 +140,14 @@ pub(super) fn evaluate(profile: &Seccomp, family: &Family, call: &Call) -> u32 {
         if direct && rule.args.is_empty() {
             return returns;
         }
-        let through_door = passes_doors(rule, default) && rule.names.iter().any(&behind);
-        if first.is_none() && (direct && rule_holds(rule, abi.width, &call.arguments) || through_door) {
+        let through_multiplexer = holds_multiplexed(rule, default) && rule.names.iter().any(&behind);
+        if first.is_none() && (direct && rule_holds(rule, abi.width, &call.arguments) || through_multiplexer)
+        {
             first = Some(returns);
         }
     }
     let named = profile.syscalls.iter().flat_map(|rule| rule.names.iter()).filter_map(number_of);
-    let newest = named.chain(doors_to(profile, family, abi, default)).max();
+    let newest = named.chain(multiplexers_of(profile, family, abi, default)).max();
     let permissive = matches!(default & 0xffff_0000, 0x7fff_0000 | 0x7ffc_0000 | 0x7ff0_0000);
     let is_newer = !permissive && newest.is_some_and(|newest| call.number > newest);
     first.unwrap_or(if is_newer { 0x0005_0026 } else { default })

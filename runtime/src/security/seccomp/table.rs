@@ -33,30 +33,30 @@ struct Row {
 
 /// A name that the table has.
 #[derive(Clone, Copy)]
-pub(super) struct Found(&'static Row);
+pub(super) struct TableEntry(&'static Row);
 
 /// By the names' order.
-impl Ord for Found {
+impl Ord for TableEntry {
     fn cmp(&self, other: &Self) -> Ordering {
         self.0.start.cmp(&other.0.start)
     }
 }
 
-impl PartialOrd for Found {
+impl PartialOrd for TableEntry {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Found {
+impl PartialEq for TableEntry {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Found {}
+impl Eq for TableEntry {}
 
-impl Found {
+impl TableEntry {
     /// Its number in one of the family's ABIs, without the bit that marks x32.
     pub(super) fn number(self, column: usize) -> Option<u32> {
         let number = self.0.numbers[column];
@@ -81,12 +81,12 @@ impl Table {
     }
 
     /// Looks a name up; names that no ABI of the family has are `None`.
-    pub(super) fn find(&self, name: &str) -> Option<Found> {
+    pub(super) fn find(&self, name: &str) -> Option<TableEntry> {
         let mut slot = hash(name.as_bytes(), 0, name.len());
         while self.slots[slot] != EMPTY {
             let row = &self.rows[usize::from(self.slots[slot])];
             if self.name(row) == name.as_bytes() {
-                return Some(Found(row));
+                return Some(TableEntry(row));
             }
             slot = (slot + 1) % SLOTS;
         }

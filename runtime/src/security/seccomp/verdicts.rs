@@ -7,7 +7,7 @@
 use super::architecture::{Abi, Family, Multiplexer, Width, X32_BIT};
 use super::check::{Check, Operator};
 use super::profile::{Profile, RET_ENOSYS, RET_KILL_PROCESS, Rule};
-use super::table::Found;
+use super::table::TableEntry;
 
 /// The number that a tracer writes to have a call skipped: it must not kill.
 const SKIPPED: u32 = u32::MAX;
@@ -38,7 +38,7 @@ pub(super) struct Range<'a> {
 /// A rule's name that the family knows.
 #[derive(Clone, Copy)]
 struct Known<'a> {
-    call: Found,
+    call: TableEntry,
     rule: &'a Rule<'a>,
 }
 
@@ -47,7 +47,7 @@ struct Known<'a> {
 pub(super) fn by_architecture<'a>(
     profile: &'a Profile<'a>,
     family: &Family,
-    doors: &'a [Door],
+    multiplexed: &'a [MultiplexedCall],
 ) -> Vec<(u32, Vec<Range<'a>>)> {
     let known = resolve(profile, family);
     let native = family.abis[0].name;
@@ -56,7 +56,7 @@ pub(super) fn by_architecture<'a>(
         if abi.name != native && !profile.architectures.iter().any(|name| name == abi.name) {
             continue;
         }
-        let ranges = Cases::new(profile.default, doors, abi, &known).ranges(profile, abi);
+        let ranges = Cases::new(profile.default, multiplexed, abi, &known).ranges(profile, abi);
         match architectures.iter_mut().find(|(audit, _)| *audit == abi.audit) {
             Some((_, sharing)) => sharing.extend(ranges),
             None => architectures.push((abi.audit, ranges)),
@@ -91,13 +91,13 @@ fn refuse_x32(ranges: &mut Vec<Range<'_>>, default: u32) {
 /// What a profile says of an ABI's calls.
 struct Cases<'k, 'a> {
     known: &'k [Known<'a>],
-    doors: Vec<&'a Door>,
+    multiplexed: Vec<&'a MultiplexedCall>,
     /// Sorted.
     keys: Vec<Key>,
 }
 
 /// A call's number, and the place of one of its cases: that of the name in [`Cases::known`], whose order is part of the
-/// rules' meaning, and whether it is meant by way of a door. In one word, which is quickly sorted.
+/// rules' meaning, and whether it is meant by way of a multiplexer. In one word, which is quickly sorted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key(u64);
 
@@ -120,9 +120,11 @@ impl Key {
 }
 
 impl<'k, 'a> Cases<'k, 'a> {
-    fn new(default: u32, doors: &'a [Door], abi: &Abi, known: &'k [Known<'a>]) -> Self {
-        let doors: Vec<&Door> = doors.iter().filter(|door| door.abi == abi.name).collect();
-        let mut cases = Self { known, keys: Vec::with_capacity(known.len() + doors.len()), doors };
+    fn new(default: u32, multiplexed: &'a [MultiplexedCall], abi: &Abi, known: &'k [Known<'a>]) -> Self {
+        let multiplexed: Vec<&MultiplexedCall> =
+            multiplexed.iter().filter(|multiplexer| multiplexer.abi == abi.name).collect();
+        let mut cases =
+            Self { known, keys: Vec::with_capacity(known.len() + multiplexed.len()), multiplexed };
         for (place, Known { call, rule }) in known.iter().enumerate().filter(|(_, known)| known.rule.decides)
         {
             if let Some(number) = call.number(abi.column) {
@@ -130,23 +132,27 @@ impl<'k, 'a> Cases<'k, 'a> {
             }
             // Arguments of a call behind a multiplexer are out of sight: what the rule forbids is then forbidden for all
             // arguments, and what it permits for some is permitted for none. (libseccomp forgets the arguments either way.)
-            let passes_doors = rule.checks.is_empty() || is_stricter(rule.returns, default);
-            if let (true, Some(door)) = (passes_doors, cases.door(*call)) {
-                cases.keys.push(Key::new(door.number, place, true));
+            let holds_multiplexed = rule.checks.is_empty() || is_stricter(rule.returns, default);
+            if let (true, Some(multiplexer)) = (holds_multiplexed, cases.multiplexer(*call)) {
+                cases.keys.push(Key::new(multiplexer.number, place, true));
             }
         }
         cases.keys.sort_unstable();
         cases
     }
 
-    fn door(&self, call: Found) -> Option<&'a Door> {
-        self.doors.binary_search_by_key(&call, |door| door.leads_to).ok().map(|at| self.doors[at])
+    fn multiplexer(&self, call: TableEntry) -> Option<&'a MultiplexedCall> {
+        self.multiplexed
+            .binary_search_by_key(&call, |multiplexer| multiplexer.leads_to)
+            .ok()
+            .map(|at| self.multiplexed[at])
     }
 
     fn case(&self, key: Key) -> Case<'a> {
         let Known { call, rule } = self.known[key.place()];
-        let door = if key.is_by_door() { self.door(call) } else { None };
-        let checks = door.map_or(rule.checks.as_slice(), |door| std::slice::from_ref(&door.check));
+        let multiplexer = if key.is_by_door() { self.multiplexer(call) } else { None };
+        let checks = multiplexer
+            .map_or(rule.checks.as_slice(), |multiplexer| std::slice::from_ref(&multiplexer.check));
         Case { checks, returns: rule.returns }
     }
 
@@ -168,7 +174,7 @@ impl<'k, 'a> Cases<'k, 'a> {
             next = number + 1;
         }
         // What is newer than every call that the profile names gets ENOSYS, as in runc (libcontainer/seccomp/patchbpf):
-        // EPERM would keep a newer libc from falling back to the older call. A door to a named call is as good as named.
+        // EPERM would keep a newer libc from falling back to the older call. A multiplexer to a named call is as good as named.
         let named = self.known.iter().filter_map(|known| known.call.number(abi.column));
         let newest = named.chain(self.keys.last().map(|last| last.number())).max();
         match newest {
@@ -193,18 +199,18 @@ impl<'k, 'a> Cases<'k, 'a> {
 }
 
 /// One call behind a multiplexer.
-pub(super) struct Door {
+pub(super) struct MultiplexedCall {
     /// Whose multiplexer it is.
     abi: &'static str,
     number: u32,
-    leads_to: Found,
+    leads_to: TableEntry,
     check: Check,
 }
 
 /// All of them, sorted by the call; an ABI has at most one to a call.
-pub(super) fn doors(family: &Family) -> Vec<Door> {
+pub(super) fn multiplexed(family: &Family) -> Vec<MultiplexedCall> {
     let find = |name| family.table.find(name).expect("multiplexers and what is behind them are in the table");
-    let mut doors = Vec::new();
+    let mut multiplexed = Vec::new();
     for abi in family.abis {
         for Multiplexer { name, mask, calls } in abi.multiplexers {
             let number = find(name).number(abi.column).expect("a multiplexer belongs to an ABI that has it");
@@ -215,12 +221,12 @@ pub(super) fn doors(family: &Family) -> Vec<Door> {
                     mask: (*mask).into(),
                     value: value.into(),
                 };
-                doors.push(Door { abi: abi.name, number, leads_to: find(name), check });
+                multiplexed.push(MultiplexedCall { abi: abi.name, number, leads_to: find(name), check });
             }
         }
     }
-    doors.sort_unstable_by_key(|door| door.leads_to);
-    doors
+    multiplexed.sort_unstable_by_key(|multiplexer| multiplexer.leads_to);
+    multiplexed
 }
 
 /// The kernel's order of actions (`seccomp(2)`): their return values as signed numbers.

@@ -14,7 +14,7 @@ fn every_call_of_every_architecture_gets_what_the_rules_say() {
 }
 
 #[test]
-fn the_doors_out_of_a_container_are_closed() {
+fn the_ways_out_of_a_container_are_closed() {
     let program = compiled(&profile(), &X86);
     let denied = ERRNO | 1;
     let x32 = 0x4000_0000;

@@ -86,7 +86,7 @@ fn numbers() -> impl Iterator<Item = u32> {
 }
 
 /// The calls worth comparing: of every number, with every boundary in every argument where rules with arguments (or the
-/// doors of i386) can make a difference, and otherwise with the two extremes.
+/// multiplexers of i386) can make a difference, and otherwise with the two extremes.
 fn calls<'a>(profile: &'a Seccomp, family: &'a Family, architecture: u32) -> impl Iterator<Item = Call> + 'a {
     let boundaries = boundaries(profile);
     let with_arguments = profile.syscalls.iter().filter(|rule| !rule.args.is_empty());
