@@ -20,7 +20,7 @@ pub(crate) struct Host {
     pub(crate) euid: u32,
     /// Whether a lack of permission on cgroups is forgiven: we are not the host's root, or were told so.
     pub(crate) is_rootless: bool,
-    /// Whether we are in a user namespace, in which nobody makes device nodes.
+    /// Whether we are in a user namespace, in which device nodes cannot be made.
     pub(crate) in_user_namespace: bool,
     /// The cgroup hierarchies.
     pub(crate) cgroups: Layout,
@@ -74,8 +74,8 @@ pub(crate) enum NamespaceError {
     Changed { kind: NamespaceKind, path: PathBuf },
 }
 
-/// Opens a namespace that [`leave_out_own_namespaces`] has left on the list. The plan relies on its not being our own, which
-/// another process can change by the path: a bound file can be replaced, a pid used again.
+/// Opens a namespace that [`leave_out_own_namespaces`] has left on the list. The plan relies on its not being our own,
+/// which another process can change by the path: a bound file can be replaced, a pid used again.
 pub(crate) fn open_namespace(kind: NamespaceKind, path: &Path) -> Result<OwnedFd, NamespaceError> {
     let failed = |source| NamespaceError::Open { kind, path: path.to_owned(), source };
     let opened = namespace::open(path).map_err(failed)?;
@@ -87,8 +87,8 @@ pub(crate) fn open_namespace(kind: NamespaceKind, path: &Path) -> Result<OwnedFd
 }
 
 /// Takes the namespaces off the list that are given by path and are our own: the container shares those with us, and
-/// must have none of what a container has in a namespace of its own: kernel settings, a host name, mounts. A user namespace
-/// stays, since one that was asked for is a protection: the kernel refuses to join it.
+/// must have none of what a container has in a namespace of its own: kernel settings, a host name, mounts. A user
+/// namespace stays, since one that was asked for is a protection: the kernel refuses to join it.
 pub(crate) fn leave_out_own_namespaces(spec: &mut Spec) {
     spec.linux.namespaces.retain(|one| {
         let is_own = !one.path.is_empty() && is_own_namespace(one.kind, Path::new(&one.path));

@@ -1,8 +1,8 @@
-//! knarr-runtime's parts. A library besides the program so that unit tests and fuzz targets can be linked, which bring a
-//! `main` of their own. It offers the program's beginning alone: the compiler finds what nothing uses.
+//! knarr-runtime's parts. A library besides the program so that unit tests and fuzz targets can be linked, which bring
+//! a `main` of their own. It offers the program's beginning alone: the compiler finds what nothing uses.
 //!
-//! A container's way through it: `spec` (what was asked) → `plan` (whether it can be done, before anything is touched) →
-//! `create` (the creator's side) and `init` (the child's side) → exec of the user's program.
+//! A container's way through it: `spec` (what was asked) → `plan` (whether it can be done, before anything is touched)
+//! → `create` (the creator's side) and `init` (the child's side) → exec of the user's program.
 #![deny(unsafe_code)]
 
 mod args;

@@ -34,7 +34,7 @@ pub(crate) struct NotifyError {
     source: Errno,
 }
 
-/// Who wants to be notified.
+/// The socket of the process that is to be notified.
 #[derive(Clone, Debug)]
 pub(crate) struct Watcher(PathBuf);
 
@@ -91,7 +91,7 @@ impl Watcher {
         let listen = || {
             let socket = datagram_socket()?;
             bind(&socket, &SocketAddrUnix::new(&path)?)?;
-            // Whoever runs in the container may say that it is ready.
+            // Any user in the container may say that it is ready.
             rustix::fs::chmodat(CWD, &path, Mode::from_raw_mode(0o777), AtFlags::empty())?;
             Ok(socket)
         };

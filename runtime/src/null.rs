@@ -1,5 +1,6 @@
 //! The host's /dev/null, shown to containers as a read-only mount of that one node: what is written to it goes where it
-//! always went, but root in a container, who gets at it as a standard stream or behind a mask, can change nothing of it.
+//! always went, but root in a container, which reaches it as a standard stream or behind a mask, can change nothing of
+//! it.
 #![forbid(unsafe_code)]
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -21,8 +22,8 @@ pub(crate) struct NullError {
     source: Errno,
 }
 
-/// Puts those of our standard streams that are on /dev/null, and that a container is about to get, on a mount of it that
-/// is read-only and attached nowhere.
+/// Puts those of our standard streams that are on /dev/null, and that a container is about to get, on a mount of it
+/// that is read-only and attached nowhere.
 ///
 /// # Errors
 /// [`NullError`].
@@ -35,7 +36,7 @@ pub(crate) fn protect_streams() -> Result<(), NullError> {
         return Ok(());
     }
     let opened = match open_readonly() {
-        // Who has no right to mount is not root, whose node it is.
+        // Without the right to mount we are not root, and cannot change the node, which is root's.
         Err(Errno::PERM) => return Ok(()),
         opened => opened.map_err(failed)?,
     };
@@ -73,7 +74,8 @@ fn open(mount: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
 }
 
 /// A detached mount of the device that is at /dev/null here, verified by its numbers: an image or a container that
-/// replaced it gets nothing else shown in its place (CVE-2025-31133). Whoever shows it to a container makes it read-only.
+/// replaced it gets nothing else shown in its place (CVE-2025-31133). It is made read-only where it is shown to a
+/// container.
 pub(crate) fn copy() -> Result<OwnedFd, Errno> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let copy = rustix::mount::open_tree(CWD, c"/dev/null", flags)?;

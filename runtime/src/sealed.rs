@@ -1,7 +1,7 @@
-//! This program's own file, out of the reach of containers: a process of ours that enters a container can be made to show
-//! its binary there (`#!/proc/self/exe`), and root in the container could write to the host's (CVE-2019-5736). So we run
-//! from a read-only mount of that one file which is attached nowhere, or, where we may not mount, from a sealed copy in
-//! memory.
+//! This program's own file, out of the reach of containers: a process of ours that enters a container can be made to
+//! show its binary there (`#!/proc/self/exe`), and root in the container could write to the host's (CVE-2019-5736). So
+//! we run from a read-only mount of that one file which is attached nowhere, or, where we may not mount, from a sealed
+//! copy in memory.
 
 use std::os::fd::{AsFd, OwnedFd};
 

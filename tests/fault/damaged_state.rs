@@ -1,5 +1,5 @@
-//! Containers whose remembered state is damaged: `delete --force` ends what runs and removes all of it, whatever is left to
-//! find it by; without force nothing is ended and nothing lost.
+//! Containers whose remembered state is damaged: `delete --force` ends what runs and removes all of it, whatever is
+//! left to find it by; without force nothing is ended and nothing lost.
 
 use std::fs;
 use std::path::Path;

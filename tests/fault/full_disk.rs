@@ -1,5 +1,5 @@
-//! A small disk below knarrd, filled in every way that a user has, then to its last byte or inode, and emptied again with
-//! the product's own commands. knarrd starts again at every moment, and nothing that it has told is lost.
+//! A small disk below knarrd, filled in every way that a user has, then to its last byte or inode, and emptied again
+//! with the product's own commands. knarrd starts again at every moment, and nothing that it has told is lost.
 
 use std::fs::{self, File};
 use std::io::Write;

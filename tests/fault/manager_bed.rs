@@ -1,5 +1,5 @@
-//! A knarrd that faults are tried on, with a container that runs and one that has ended beside what the fault meets, and
-//! the whole of what it keeps on the host, so that nothing lost and nothing left goes unseen.
+//! A knarrd that faults are tried on, with a container that runs and one that has ended beside what the fault meets,
+//! and the whole of what it keeps on the host, so that nothing lost and nothing left goes unseen.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,5 @@
-//! Kernels that lack a system call, and filters around us that forbid one: knarr-runtime makes the same container without
-//! it, or refuses by its name. Nothing is left either way.
+//! Kernels that lack a system call, and filters around us that forbid one: knarr-runtime makes the same container
+//! without it, or refuses by its name. Nothing is left either way.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use crate::runtime_bed::{delete, rich};
 
-/// What came to Linux late or is filtered away by sandboxes, and the errors that the same container is made in spite of.
-/// Linux 5.10 has no mount_setattr and none of the flag of close_range that is wanted; 5.12 does not know all attributes.
+/// What came to Linux late or is filtered away by sandboxes, and the errors that the same container is made in spite
+/// of. Linux 5.10 has no mount_setattr and none of the flag of close_range that is wanted; 5.12 does not know all
+/// attributes.
 const CALLS: [(&str, &[&str]); 20] = [
     ("openat2", &[]),
     ("clone3", &[]),

@@ -1,5 +1,5 @@
-//! kill -9 of knarr-runtime at every system call of create, run, start, exec, kill and delete. Afterwards `delete --force`
-//! works, nothing is left (process, mount, cgroup, state), and the id is free again.
+//! kill -9 of knarr-runtime at every system call of create, run, start, exec, kill and delete. Afterwards `delete
+//! --force` works, nothing is left (process, mount, cgroup, state), and the id is free again.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;

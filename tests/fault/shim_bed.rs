@@ -1,5 +1,5 @@
-//! What the shim's sweeps share: one container's whole life through its shim, what was acknowledged on the way, and what
-//! must be true of both after `shim delete`.
+//! What the shim's sweeps share: one container's whole life through its shim, what was acknowledged on the way, and
+//! what must be true of both after `shim delete`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -104,8 +104,8 @@ impl<'a> Bed<'a> {
         shim.shut_down()
     }
 
-    /// What knarrd or containerd does behind a shim that is lost: `shim delete`, which must succeed, tell no made up end,
-    /// and leave nothing.
+    /// What knarrd or containerd does behind a shim that is lost: `shim delete`, which must succeed, tell no made up
+    /// end, and leave nothing.
     pub(crate) fn clean_up(&self, acknowledged: Acknowledged) -> Result<(), Harm> {
         let was_alive = acknowledged.pid.is_some_and(is_alive);
         let end = self.delete().map_err(Harm::Orphan)?;

@@ -1,5 +1,5 @@
-//! System calls of the shim that fail: no space, no descriptor, no memory, a broken disk. What is asked is done, or refused in
-//! a sentence; nothing that was acknowledged is lost, and `shim delete` leaves nothing.
+//! System calls of the shim that fail: no space, no descriptor, no memory, a broken disk. What is asked is done, or
+//! refused in a sentence; nothing that was acknowledged is lost, and `shim delete` leaves nothing.
 
 use std::os::unix::process::ExitStatusExt;
 

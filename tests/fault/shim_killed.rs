@@ -1,5 +1,5 @@
-//! kill -9 of the shim at every system call that changes something: of its start, its server through a container's whole
-//! life, and its delete. After `shim delete` nothing is left and nothing that was acknowledged is lost.
+//! kill -9 of the shim at every system call that changes something: of its start, its server through a container's
+//! whole life, and its delete. After `shim delete` nothing is left and nothing that was acknowledged is lost.
 
 use knarr_tests::process;
 use knarr_tests::strace::{self, Fault, Watch};

@@ -1,5 +1,5 @@
-//! Shims that are stopped, and shims whose files are deleted while their container runs: sockets, the runtime's state, the
-//! bundle. The kernel knows what runs; nothing is told dead that is not, and nothing is left in the end.
+//! Shims that are stopped, and shims whose files are deleted while their container runs: sockets, the runtime's state,
+//! the bundle. The kernel knows what runs; nothing is told dead that is not, and nothing is left in the end.
 
 use std::fs;
 use std::os::unix::net::UnixStream;

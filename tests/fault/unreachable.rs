@@ -1,5 +1,5 @@
-//! Shims that do not answer when knarrd comes back: stopped, without a socket, without a container. What does not answer
-//! is not dead: no container is killed, no exit status made up, no client kept waiting, no shim left behind.
+//! Shims that do not answer when knarrd comes back: stopped, without a socket, without a container. What does not
+//! answer is not dead: no container is killed, no exit status made up, no client kept waiting, no shim left behind.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! What of the host an attack must not change: a directory with a file, and kernel settings that a container could reach
-//! through /proc. Looked at before and after.
+//! What of the host an attack must not change: a directory with a file, and kernel settings that a container could
+//! reach through /proc. Looked at before and after.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -15,7 +15,8 @@ use crate::registry_attacks::{Attack, On, all};
 
 /// Attacks at a time.
 const WORKERS: usize = 16;
-/// The longest that any pull may take: five tries of a document that stalls, or a minute without progress, and some load.
+/// The longest that any pull may take: five tries of a document that stalls, or a minute without progress, and some
+/// load.
 const BOUND: Duration = Duration::from_secs(150);
 /// A pull from a good registry, under all of that.
 const GOOD_BOUND: Duration = Duration::from_secs(60);

@@ -1,6 +1,6 @@
-//! A container that exchanges its own /etc/passwd and /etc/group for something that acts when it is opened. knarrd looks
-//! users up in them as root of the host, at exec and at start: it must open none of it, wait for none of it, and follow
-//! none of it out.
+//! A container that exchanges its own /etc/passwd and /etc/group for something that acts when it is opened. knarrd
+//! looks users up in them as root of the host, at exec and at start: it must open none of it, wait for none of it, and
+//! follow none of it out.
 
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;

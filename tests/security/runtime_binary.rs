@@ -1,5 +1,5 @@
-//! The runtime's own file, which a container gets to see when a process of the runtime enters it: overwriting it would be
-//! root on the host at the next call (CVE-2019-5736). Class R01.
+//! The runtime's own file, which a container gets to see when a process of the runtime enters it: overwriting it would
+//! be root on the host at the next call (CVE-2019-5736). Class R01.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use knarr_tests::{Bundle, Runtime, Scratch, eventually, process, programs, require};
 
-/// Waits for a process whose program is none of the container's, opens that program, lets the process end (it hangs at the
-/// fifo that is its log), and writes to what it opened: a program that runs cannot be written to, one that has ended can.
+/// Waits for a process whose program is none of the container's, opens that program, lets the process end (it hangs at
+/// the fifo that is its log), and writes to what it opened: a program that runs cannot be written to, one that has
+/// ended can.
 const ATTACK: &str = r#"
 mkfifo /fifo
 while :; do

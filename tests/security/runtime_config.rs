@@ -1,5 +1,5 @@
-//! Hostile ids, cgroup paths, configurations, hooks and peers: refused with a sentence, and nothing changes. Classes R16 to
-//! R18, R23, R26, R27 and R32.
+//! Hostile ids, cgroup paths, configurations, hooks and peers: refused with a sentence, and nothing changes. Classes
+//! R16 to R18, R23, R26, R27 and R32.
 
 use std::fs;
 use std::os::unix::net::UnixListener;

@@ -1,5 +1,5 @@
-//! What of the host a container's process could be born with: descriptors, a working directory, a memory that others may
-//! look into. Classes R02 and R03.
+//! What of the host a container's process could be born with: descriptors, a working directory, a memory that others
+//! may look into. Classes R02 and R03.
 
 use std::fs;
 use std::process::Command;

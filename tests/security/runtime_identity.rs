@@ -1,5 +1,5 @@
-//! Who a process is: user, groups, capabilities, no_new_privs, id maps; and what an image says about users. Classes R12 to
-//! R15, R21, R22 and R36.
+//! Who a process is: user, groups, capabilities, no_new_privs, id maps; and what an image says about users. Classes R12
+//! to R15, R21, R22 and R36.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -191,7 +191,8 @@ fn a_container_types_nothing_into_its_callers_terminal() {
     attacker::arm(&scratch, &first);
     let pty = Pty::spawn(&runtime.verb("run", &first));
     let (_, shown) = pty.finish(process::DEADLINE);
-    // It has a terminal of its own: whatever it pushes, it pushes to itself, and ours does not echo it back as a command.
+    // It has a terminal of its own: whatever it pushes, it pushes to itself, and ours does not echo it back as a
+    // command.
     assert!(shown.contains("end"), "{shown}");
     let bare = first.another(&scratch, "bare").edit(|config| config["process"]["terminal"] = json!(false));
     let pty = Pty::spawn(&runtime.verb("run", &bare));

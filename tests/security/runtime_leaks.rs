@@ -1,5 +1,5 @@
-//! What two containers, or a container and the host, could share without being told so: keys, memory and queues of System
-//! V, names, clocks. Class R34.
+//! What two containers, or a container and the host, could share without being told so: keys, memory and queues of
+//! System V, names, clocks. Class R34.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! Ends: of fork bombs, of processes that hide from the end, of frozen ones; and signals that must not reach a stranger who
-//! got the pid. Classes R31 and R33.
+//! Ends: of fork bombs, of processes that hide from the end, of frozen ones; and signals that must not reach a stranger
+//! who got the pid. Classes R31 and R33.
 
 use std::time::{Duration, Instant};
 
@@ -137,7 +137,8 @@ fn a_stranger_with_the_same_pid_gets_no_signal() {
     assert_eq!(outcome.success().stdout, "alive\n");
 }
 
-/// A container that may write to its cgroups nests them deeper than a process has descriptors, and names them as it likes.
+/// A container that may write to its cgroups nests them deeper than a process has descriptors, and names them as it
+/// likes.
 #[test]
 fn cgroups_that_a_container_made_inside_its_own_end_with_it() {
     require!(root, tool("busybox"), tool("prlimit"));

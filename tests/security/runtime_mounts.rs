@@ -1,5 +1,5 @@
-//! Mounts that a container would take away or loosen, and a root filesystem that is another one at every look. Classes R09,
-//! R11, R29, R38 and R39.
+//! Mounts that a container would take away or loosen, and a root filesystem that is another one at every look. Classes
+//! R09, R11, R29, R38 and R39.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -216,7 +216,8 @@ fn in_the_hosts_mount_namespace_no_way_leads_up_to_the_host() {
     assert_eq!(escaped.success().stdout, "outside\n");
 }
 
-/// Any user who may mount something, by fusermount, gives its place a name of any bytes: it is in everybody's mountinfo.
+/// Any user who may mount something, by fusermount, gives its place a name of any bytes: it is in everybody's
+/// mountinfo.
 #[test]
 fn a_mount_point_whose_name_is_no_text_keeps_nobody_from_a_container() {
     require!(root, tool("busybox"));

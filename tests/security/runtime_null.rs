@@ -1,6 +1,6 @@
 //! The host's /dev/null, which containers are given as standard streams, as masks and, in user namespaces, as their own
-//! /dev/null: whatever they do to it, the host's node keeps its owner, its mode and its times. Class R37. Tried on a node
-//! of the test's own, which is the runtime's /dev/null.
+//! /dev/null: whatever they do to it, the host's node keeps its owner, its mode and its times. Class R37. Tried on a
+//! node of the test's own, which is the runtime's /dev/null.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};

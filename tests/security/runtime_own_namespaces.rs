@@ -1,5 +1,5 @@
-//! Namespaces that are given by path and are the caller's own: the container shares them, whatever the path says, and gets
-//! nothing that is had in a namespace of one's own alone. The "host" is a set of namespaces of the test's.
+//! Namespaces that are given by path and are the caller's own: the container shares them, whatever the path says, and
+//! gets nothing that is had in a namespace of one's own alone. The "host" is a set of namespaces of the test's.
 
 use knarr_tests::{Bundle, Outcome, Runtime, Scratch, process, programs, require};
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! Races: another container swaps names in a volume while ours is being made over it. CVE-2021-30465, CVE-2024-45310 and
-//! CVE-2025-31133. A few hundred starts; `KNARR_FULL=1` makes 2000.
+//! Races: another container swaps names in a volume while ours is being made over it. CVE-2021-30465, CVE-2024-45310
+//! and CVE-2025-31133. A few hundred starts; `KNARR_FULL=1` makes 2000.
 
 use std::fs;
 use std::os::unix::fs::symlink;

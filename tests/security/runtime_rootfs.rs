@@ -1,5 +1,5 @@
-//! Hostile root filesystems: /dev, /proc, /sys and mount points that are something else than they seem. The host stays as
-//! it was, and what starts all the same is confined as asked. Classes R04, R05, R06, R08, R10 and R28.
+//! Hostile root filesystems: /dev, /proc, /sys and mount points that are something else than they seem. The host stays
+//! as it was, and what starts all the same is confined as asked. Classes R04, R05, R06, R08, R10 and R28.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,5 +1,5 @@
-//! Text that images, registries, containers and other clients choose does not steer the terminal of the person who looks
-//! at it, nor forge a line of a list or of the log. What a process writes is its own and passes untouched.
+//! Text that images, registries, containers and other clients choose does not steer the terminal of the person who
+//! looks at it, nor forge a line of a list or of the log. What a process writes is its own and passes untouched.
 
 use knarr_proto::escape;
 use knarr_tests::{Daemon, Image, Knarr, Outcome, Scratch, process, require};

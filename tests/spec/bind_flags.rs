@@ -1,5 +1,5 @@
-//! What a bind mount keeps of its source's flags, and what a user namespace makes it keep: runc's rules, which are those of
-//! mount(2)'s remount. runtime-spec names the options, and leaves this open.
+//! What a bind mount keeps of its source's flags, and what a user namespace makes it keep: runc's rules, which are
+//! those of mount(2)'s remount. runtime-spec names the options, and leaves this open.
 
 use knarr_tests::{Bundle, Runtime, Scratch, require};
 use serde_json::json;

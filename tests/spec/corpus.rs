@@ -1,6 +1,6 @@
-//! The corpus of bad configurations: a whole good config.json, each of its values made wrong in turn. The runtime refuses
-//! each before it touches the host, with the JSON path of the value in the message; what the specification has it ignore
-//! or warn about is listed by name. Tested on the runtime's own creation, not on its parser.
+//! The corpus of bad configurations: a whole good config.json, each of its values made wrong in turn. The runtime
+//! refuses each before it touches the host, with the JSON path of the value in the message; what the specification has
+//! it ignore or warn about is listed by name. Tested on the runtime's own creation, not on its parser.
 
 use std::path::PathBuf;
 

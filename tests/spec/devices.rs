@@ -115,8 +115,8 @@ fn a_device_that_the_image_has_already_is_taken_if_it_is_that_one() {
     assert!(!refused.status.success() && refused.stderr.contains("/node"), "{refused}");
 }
 
-/// config-linux.md, Devices: `path` is the "full path to device inside container", and an invalid configuration an error
-/// (runtime.md, Errors).
+/// config-linux.md, Devices: `path` is the "full path to device inside container", and an invalid configuration an
+/// error (runtime.md, Errors).
 #[test]
 fn devices_that_cannot_be_made_are_refused() {
     require!(root, tool("busybox"));

@@ -185,8 +185,8 @@ fn a_hook_that_fails_ends_the_creation_and_its_words_are_told() {
     assert!(missing.contains("/nowhere/hook"), "{missing}");
 }
 
-/// runtime-spec, "Lifecycle": what fails ends with the container destroyed and its poststop hooks called. As runc does, also
-/// where something else than a hook fails, from when the container has a state.
+/// runtime-spec, "Lifecycle": what fails ends with the container destroyed and its poststop hooks called. As runc does,
+/// also where something else than a hook fails, from when the container has a state.
 #[test]
 fn poststop_hooks_are_called_when_a_creation_fails() {
     require!(root, tool("busybox"));
@@ -247,8 +247,8 @@ fn a_hook_that_takes_longer_than_its_timeout_is_killed() {
 #[test]
 fn a_poststart_hook_that_fails_ends_the_container() {
     require!(root, tool("busybox"));
-    // runtime-spec, "Lifecycle": poststart "the runtime MUST generate an error, stop the container"; in earlier versions a
-    // warning was enough.
+    // runtime-spec, "Lifecycle": poststart "the runtime MUST generate an error, stop the container"; in earlier
+    // versions a warning was enough.
     differs!("runc" => "1.1.5 calls poststart at the end of create", "crun" => "1.8.1 ignores the failure");
     let scratch = Scratch::new();
     let runtime = Runtime::new(&scratch);
@@ -310,8 +310,8 @@ fn hooks_that_can_never_run_are_refused_by_place() {
     }
 }
 
-/// The container's mounts are there by then: a hook that looks into its directory by a relative path sees them, and what it
-/// makes below them does not land in the bundle.
+/// The container's mounts are there by then: a hook that looks into its directory by a relative path sees them, and
+/// what it makes below them does not land in the bundle.
 #[test]
 fn a_create_container_hook_begins_in_the_built_root() {
     require!(root, tool("busybox"));
@@ -337,9 +337,9 @@ fn a_create_container_hook_begins_in_the_built_root() {
     }
 }
 
-/// Without `env` a hook has the environment of the runtime, PATH included, as under runc and crun; a list, even an empty
-/// one, is all of it. startContainer hooks, which are the container's programs, have the container's; no hook of the host has
-/// anything of that (CVE-2025-23266).
+/// Without `env` a hook has the environment of the runtime, PATH included, as under runc and crun; a list, even an
+/// empty one, is all of it. startContainer hooks, which are the container's programs, have the container's; no hook of
+/// the host has anything of that (CVE-2025-23266).
 #[test]
 fn a_hook_without_an_environment_has_the_runtimes() {
     require!(root, tool("busybox"));

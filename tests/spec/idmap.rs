@@ -20,8 +20,8 @@ macro_rules! require_id_maps {
 /// How ids are shown that are not mapped.
 const NOBODY: u32 = 65_534;
 
-/// A directory to mount with a file `root` of root's and one `user` of 100:211; below `inner`, where a mount of the like
-/// is made by [`with_inner_mount`], there are the same.
+/// A directory to mount with a file `root` of root's and one `user` of 100:211; below `inner`, where a mount of the
+/// like is made by [`with_inner_mount`], there are the same.
 fn source(scratch: &Scratch) -> PathBuf {
     let (outer, _) = (scratch.directory("source"), scratch.directory("source/inner"));
     for directory in [&outer, &scratch.directory("inner")] {

@@ -1,6 +1,7 @@
-//! One test or more for each property of config.json (runtime-spec 1.3), seen from inside and outside of real containers.
-//! The whole folder runs on runc and crun as well with `RUNTIME=runc` or `RUNTIME=crun`, and on a runc 1.5 whose file is
-//! named `runc-head`; where those do otherwise, `differs!` says how, and what the specification has on it.
+//! One test or more for each property of config.json (runtime-spec 1.3), seen from inside and outside of real
+//! containers. The whole folder runs on runc and crun as well with `RUNTIME=runc` or `RUNTIME=crun`, and on a runc 1.5
+//! whose file is named `runc-head`; where those do otherwise, `differs!` says how, and what the specification has on
+//! it.
 #![forbid(unsafe_code)]
 
 mod bind_flags;

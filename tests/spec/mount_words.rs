@@ -1,5 +1,5 @@
-//! The words of a bind mount in every order: each of many lists makes of its mount, and of those below it, what runc makes
-//! of them. The lists come from a fixed seed, so that a failure repeats.
+//! The words of a bind mount in every order: each of many lists makes of its mount, and of those below it, what runc
+//! makes of them. The lists come from a fixed seed, so that a failure repeats.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

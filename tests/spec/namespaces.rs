@@ -133,7 +133,8 @@ fn a_path_that_is_no_such_namespace_is_refused() {
     };
     let missing = with_path("network", "/nowhere/ns");
     assert!(missing.contains("/nowhere/ns"), "{missing}");
-    // runtime-spec, "Namespaces": "The runtime MUST generate an error if path is not associated with a namespace of type type."
+    // runtime-spec, "Namespaces": "The runtime MUST generate an error if path is not associated with a namespace of
+    // type type."
     with_path("network", "/proc/self/ns/ipc");
     with_path("ipc", "/etc/passwd");
 }
@@ -169,8 +170,8 @@ fn without_mount_namespace(config: &mut Value) {
     namespaces.retain(|namespace| namespace["type"] != "mount");
 }
 
-/// runtime-spec, "Namespaces": it "MUST inherit the runtime namespace of that type". Its own mounts are in no namespace:
-/// here we differ from who makes them on the host.
+/// runtime-spec, "Namespaces": it "MUST inherit the runtime namespace of that type". Its own mounts are in no
+/// namespace: here we differ from who makes them on the host.
 #[test]
 fn a_container_without_a_mount_namespace_has_the_hosts_and_no_mount_there() {
     require!(root, tool("busybox"));

@@ -220,8 +220,8 @@ fn signals_start_at_their_defaults_with_none_blocked() {
     }
 }
 
-/// As runc has it, the container is made by then: `run` tells what the kernel says like a program of the container's, and
-/// `start` has no more to tell.
+/// As runc has it, the container is made by then: `run` tells what the kernel says like a program of the container's,
+/// and `start` has no more to tell.
 #[test]
 fn a_program_that_the_kernel_does_not_execute_says_so_and_exits_with_255() {
     require!(root, tool("busybox"));

@@ -1,5 +1,5 @@
-//! `process.scheduler`, `process.ioPriority`, `process.execCPUAffinity`, `linux.memoryPolicy`, `linux.personality`: since
-//! runtime-spec 1.1 to 1.3.
+//! `process.scheduler`, `process.ioPriority`, `process.execCPUAffinity`, `linux.memoryPolicy`, `linux.personality`:
+//! since runtime-spec 1.1 to 1.3.
 
 use std::fs;
 
@@ -37,7 +37,8 @@ fn real_time_policies_need_and_get_their_priority() {
         require::skip("scheduling::real_time_policies", "this machine's root may not use real-time policies");
         return;
     }
-    // On cgroup v1 with CONFIG_RT_GROUP_SCHED a new cgroup has no real-time budget: then the kernel refuses, and so do we.
+    // On cgroup v1 with CONFIG_RT_GROUP_SCHED a new cgroup has no real-time budget: then the kernel refuses, and so do
+    // we.
     let bundle = Bundle::busybox(&scratch, "one")
         .script(SCRIPT)
         .edit(|config| config["process"]["scheduler"] = json!({ "policy": "SCHED_RR", "priority": 12 }));

@@ -1,6 +1,6 @@
-//! Callers with odd process attributes: what a program inherits from the one that starts it, and had better not take for
-//! granted. Each attribute is a piece of Perl (which every Debian has, and which can call whatever the kernel offers) that
-//! is run before the program is executed.
+//! Callers with odd process attributes: what a program inherits from the one that starts it, and had better not take
+//! for granted. Each attribute is a piece of Perl (which every Debian has, and which can call whatever the kernel
+//! offers) that is run before the program is executed.
 
 use std::path::Path;
 use std::process::Command;

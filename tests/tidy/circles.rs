@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::File;
 use crate::code::{product, product_lines};
 
-/// The sources of a program, and how many files its longest circle may have. The CLI's is that of its verbs, which each new
-/// one joins.
+/// The sources of a program, and how many files its longest circle may have. The CLI's is that of its verbs, which each
+/// new one joins.
 const LONGEST: [(&str, usize); 5] =
     [("runtime/src/", 5), ("shim/src/", 5), ("proto/src/", 5), ("manager/src/", 20), ("cli/src/", 40)];
 

@@ -45,7 +45,7 @@ pub(super) fn globals(matches: &Matches) -> Result<Globals, UsageError> {
     })
 }
 
-/// `--root` made absolute; a user who is not root keeps state below `$XDG_RUNTIME_DIR`.
+/// `--root` made absolute; a user other than root keeps state below `$XDG_RUNTIME_DIR`.
 fn root(given: Option<&str>) -> Result<PathBuf, UsageError> {
     let chosen = match given {
         Some(path) => PathBuf::from(path),

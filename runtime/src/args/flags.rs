@@ -49,7 +49,7 @@ impl Flag {
 /// Where flags end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// At the first operand: the rest is somebody else's command line, or the name of a command.
+    /// At the first operand: the rest is another program's command line, or the name of a command.
     FlagsFirst,
     /// At `--`: flags may follow operands.
     Mixed,

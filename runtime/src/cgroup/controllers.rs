@@ -59,8 +59,8 @@ impl Fence {
         Some((found.above.clone(), found.source))
     }
 
-    /// Below a cgroup that has processes and controllers a new one takes nobody until it is made threaded, which the
-    /// domain controllers cannot be.
+    /// Below a cgroup that has processes and controllers a new one takes no process until it is made threaded, which
+    /// the domain controllers cannot be.
     fn check_type(&self, needed: &[&str]) -> Result<(), CgroupError> {
         let Some(cgroup) = self.v2() else { return Ok(()) };
         // The hierarchy's root has no type.
@@ -108,7 +108,7 @@ fn hand_down(above: &Path, wanted: &[&str]) -> Vec<(String, Errno)> {
     match file::write_at(&directory, name, missing.join(" ").as_bytes()) {
         Ok(()) => return Vec::new(),
         // It has processes of its own. One by one the threaded controllers would go through, and make the cgroup, which
-        // is somebody else's, a threaded one.
+        // is not ours, a threaded one.
         Err(Errno::BUSY) => return missing.iter().map(|name| (name[1..].to_owned(), Errno::BUSY)).collect(),
         Err(_) => {}
     }

@@ -1,4 +1,4 @@
-//! One of a container's cgroups, as a directory of its hierarchy. It is opened when somebody first looks into it: most of
+//! One of a container's cgroups, as a directory of its hierarchy. It is opened at the first look into it: most of
 //! a v1 container's cgroups are made, entered and removed, and nothing more.
 
 use std::cell::OnceCell;
@@ -69,12 +69,12 @@ impl<'a> Cgroup<'a> {
     }
 }
 
-/// cgroupfs holds no symbolic links, so one in the way is somebody's trap (R18).
+/// cgroupfs holds no symbolic links, so one in the way is a trap (R18).
 pub(super) fn open_directory(at: impl AsFd, path: &Path) -> Result<OwnedFd, Errno> {
     open(at, path, OFlags::PATH | OFlags::DIRECTORY, NO_LINKS)
 }
 
-/// The file that takes in who writes to it, in the cgroup at `path`. A path that begins at a cgroup does not leave it.
+/// The file that moves its writer into the cgroup at `path`. A path that begins at a cgroup does not leave it.
 pub(super) fn open_tasks(at: impl AsFd, path: &Path) -> Result<OwnedFd, Errno> {
     let resolve = if path.is_relative() { NO_LINKS | ResolveFlags::BENEATH } else { NO_LINKS };
     open(at, &path.join("tasks"), OFlags::WRONLY, resolve)

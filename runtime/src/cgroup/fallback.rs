@@ -1,6 +1,6 @@
-//! Where to enter a container whose own v2 cgroup takes nobody in: its first process may have moved to a cgroup inside
-//! and handed controllers down to it (systemd does), or may have left a cgroup that is removed by now. Whatever it is in
-//! now it could enter by itself, so that nothing is given away.
+//! The cgroup to enter where a container's own v2 cgroup takes no process in: its first process may have moved to a
+//! cgroup inside and handed controllers down to it (systemd does), or may have left a cgroup that is removed by now.
+//! Whatever it is in now it could enter by itself, so that nothing is given away.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! A container's cgroup directories: made, opened, entered. Limits are written before anybody enters.
+//! A container's cgroup directories: made, opened, entered. Limits are written before any process enters.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -60,8 +60,8 @@ impl Entrance {
         Ok(entrance)
     }
 
-    /// Moves the calling process, which must have one thread, into the v1 cgroups: that spares the wait for an RCU grace
-    /// period. The v2 cgroup is entered by clone3.
+    /// Moves the calling process, which must have one thread, into the v1 cgroups: that spares the wait for an RCU
+    /// grace period. The v2 cgroup is entered by clone3.
     ///
     /// # Errors
     /// The kernel's.
@@ -85,7 +85,7 @@ fn open_way_in(version: Version, at: impl AsFd, cgroup: &Path) -> Result<OwnedFd
 }
 
 impl CgroupPaths {
-    /// Who brings processes to the cgroup `below` its own.
+    /// What moves processes into the cgroup `below` its own, where they cannot enter by themselves.
     fn mover(&self, below: &str) -> Option<SystemdMover> {
         let scope = self.scope.as_ref().filter(|scope| scope.manager == Manager::User)?;
         Some(SystemdMover { scope: scope.clone(), below: below.to_owned() })
@@ -111,7 +111,8 @@ impl Fence {
     /// Makes the directories and writes the limits. What was made is removed again when anything fails.
     ///
     /// # Errors
-    /// [`CgroupError`]; [`CgroupError::Frozen`] and [`CgroupError::NotEmpty`] for a cgroup that existed before and is in use.
+    /// [`CgroupError`]; [`CgroupError::Frozen`] and [`CgroupError::NotEmpty`] for a cgroup that existed before and is
+    /// in use.
     pub(crate) fn create(plan: &CgroupPlan) -> Result<Self, CgroupError> {
         let placeholder = plan.scope.as_ref().map(ScopePlan::start).transpose()?;
         let mut fence = Self { placeholder, ..Self::default() };
@@ -123,7 +124,7 @@ impl Fence {
         }
     }
 
-    /// Refuses cgroups that somebody uses, before the state names them: what it names, `delete` ends.
+    /// Refuses cgroups that are in use, before the state names them: what it names, `delete` ends.
     ///
     /// # Errors
     /// As [`Fence::create`].
@@ -160,14 +161,14 @@ impl Fence {
         self.furnish(plan)
     }
 
-    /// Puts the limits in force, before anybody is in.
+    /// Puts the limits in force while the cgroups are empty.
     fn furnish(&mut self, plan: &CgroupPlan) -> Result<(), CgroupError> {
         self.enable_controllers(&plan.limits)?;
         if let (Some(user), Some(cgroup)) = (plan.owner, self.v2()) {
             owner::give(cgroup, user)?;
         }
         match self.allow_devices(&plan.devices) {
-            // Whoever is not root cannot make device nodes either.
+            // Without root no device nodes can be made either.
             Err(_) if plan.is_rootless => {}
             allowed => allowed?,
         }
@@ -186,7 +187,8 @@ impl Fence {
         let (Some(placeholder), Some(scope)) = (self.placeholder.take(), &plan.scope) else { return Ok(()) };
         placeholder.end();
         scope.limit_tasks()?;
-        // systemd has written all files of the cgroup again: a period without a quota, of which it makes nothing, is lost.
+        // systemd has written all files of the cgroup again: a period without a quota, of which it makes nothing, is
+        // lost.
         self.limit(&plan.limits)
     }
 
@@ -305,8 +307,8 @@ impl Fence {
     }
 }
 
-/// A cgroup of that name is there which we may not enter, and nothing there was asked for (rootless): like one that we may
-/// not make, it is left out.
+/// A cgroup of that name is there which we may not enter, and nothing there was asked for (rootless): like one that we
+/// may not make, it is left out.
 fn is_anothers(plan: &CgroupPlan, path: &CgroupPath) -> bool {
     let may_enter = || {
         rustix::fs::accessat(CWD, path.directory().join("cgroup.procs"), Access::WRITE_OK, AtFlags::EACCESS)
@@ -371,7 +373,7 @@ fn make<'plan>(path: &'plan CgroupPath, made: &mut Vec<&'plan CgroupPath>) -> Re
     Ok(is_new)
 }
 
-/// A new v1 cpuset has no CPU and no memory node, and takes nobody in (ENOSPC): it begins with its parent's.
+/// A new v1 cpuset has no CPU and no memory node, and takes no process in (ENOSPC): it begins with its parent's.
 fn inherit_cpuset(path: &CgroupPath, directory: &Path, is_new: bool) -> Result<(), Errno> {
     let is_cpuset = path.version == Version::V1 && path.controllers.iter().any(|name| name == "cpuset");
     let (true, Some(parent)) = (is_cpuset, directory.parent()) else { return Ok(()) };

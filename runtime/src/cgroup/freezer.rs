@@ -1,5 +1,5 @@
 //! Freeze and thaw. v2's `cgroup.freeze` where there is a v2 cgroup, in hybrid layouts too: it tells when it is done,
-//! and what it froze can still be killed. Else v1's freezer, which tells nobody.
+//! and what it froze can still be killed. Else v1's freezer, which notifies of nothing.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ impl CgroupPaths {
         Ok(false)
     }
 
-    /// Lets those go on who were sent SIGKILL, where a freezer holds them; whose cgroups are gone nothing holds.
+    /// Thaws processes that were sent SIGKILL; without cgroups nothing holds them.
     ///
     /// # Errors
     /// Those of [`Fence::open`] and [`Fence::let_die`].
@@ -66,8 +66,8 @@ impl Fence {
         frozen.or_else(|error| self.thaw().and(Err(error)))
     }
 
-    /// Lets those go on who were sent SIGKILL: what v1's freezer holds dies only then, also in a cgroup that the container
-    /// has made inside its own. v2 does this by itself.
+    /// Thaws processes that were sent SIGKILL: what v1's freezer holds dies only then, also in a cgroup that the
+    /// container has made inside its own. v2 does this by itself.
     ///
     /// # Errors
     /// As [`Fence::freeze`].
@@ -88,7 +88,7 @@ impl Fence {
         })
     }
 
-    /// Lets every process of the container go on, whoever froze it.
+    /// Thaws every process of the container, whatever froze it.
     ///
     /// # Errors
     /// As [`Fence::freeze`].
@@ -137,7 +137,7 @@ pub(super) fn wait_for_event(cgroup: Cgroup<'_>, wanted: &str, longest: Duration
     }
 }
 
-/// The kernel finishes freezing when somebody reads the state, and a task that was forking may need a second write.
+/// The kernel finishes freezing when the state is read, and a task that was forking may need a second write.
 fn change_v1(cgroup: Cgroup<'_>, wanted: &str) -> Result<(), CgroupError> {
     let deadline = Instant::now() + LONGEST_WAIT;
     loop {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::error::CgroupError;
 use crate::sys::{file, mountinfo};
 
-/// Where systemd, and everybody after it, mounts cgroups.
+/// Where systemd mounts cgroups, and all others after it.
 const USUAL_MOUNT: &str = "/sys/fs/cgroup";
 
 /// `CGROUP2_SUPER_MAGIC`.

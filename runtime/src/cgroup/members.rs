@@ -1,4 +1,4 @@
-//! The processes in a container's cgroups: who they are, how many, and the end of all of them. A signal goes to a pid
+//! The processes in a container's cgroups: listed, counted, killed. A signal goes to a pid
 //! only through a pidfd that was taken while the cgroup still listed the pid.
 
 use std::collections::BTreeSet;
@@ -39,7 +39,7 @@ impl Fence {
         Ok(pids)
     }
 
-    /// Sends a signal to every process in the container's cgroups; of SIGKILL those die, too, whom a freezer holds.
+    /// Sends a signal to every process in the container's cgroups; SIGKILL also ends those that a freezer holds.
     ///
     /// # Errors
     /// [`CgroupError::Signal`], those of reading, and those of [`Fence::let_die`].
@@ -65,13 +65,13 @@ impl Fence {
             }
         }
         for _ in 0..MAX_ROUNDS {
-            if self.everybody()?.is_empty() {
+            if self.pids_of_all()?.is_empty() {
                 return Ok(());
             }
             self.kill_round()?;
         }
         let path = self.cgroups().next().map(|cgroup| cgroup.path.directory()).unwrap_or_default();
-        Err(CgroupError::NotEmpty { path, count: self.everybody()?.len() })
+        Err(CgroupError::NotEmpty { path, count: self.pids_of_all()?.len() })
     }
 
     /// v1: what is frozen cannot fork, and dies when it is thawed.
@@ -95,14 +95,14 @@ impl Fence {
 
     fn signal_members(&self, signal: i32) -> Result<Vec<OwnedFd>, CgroupError> {
         let mut opened = Vec::new();
-        for pid in self.everybody()? {
+        for pid in self.pids_of_all()? {
             match pidfd::open(pid) {
                 Ok(process) => opened.push((pid, process)),
                 Err(Errno::SRCH | Errno::INVAL) => {}
                 Err(source) => return Err(CgroupError::Signal { pid, source }),
             }
         }
-        let still = self.everybody()?;
+        let still = self.pids_of_all()?;
         opened.retain(|(pid, _)| still.contains(pid));
         for (pid, process) in &opened {
             match pidfd::send_signal(process.as_fd(), signal) {
@@ -114,7 +114,7 @@ impl Fence {
     }
 
     /// The processes of all hierarchies: a process with enough rights may have left some of them.
-    fn everybody(&self) -> Result<BTreeSet<u32>, CgroupError> {
+    fn pids_of_all(&self) -> Result<BTreeSet<u32>, CgroupError> {
         let mut pids = BTreeSet::new();
         for cgroup in self.cgroups() {
             collect(cgroup, &mut pids)?;

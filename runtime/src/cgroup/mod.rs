@@ -7,8 +7,8 @@
 //! - `controllers`: v2's, handed down on the way to the container
 //! - [`fence`]: the cgroups themselves: made, entered; `directory`: one of them, with its files
 //! - `fallback`: the cgroup to enter where the container's own takes no process in
-//! - `removal`: their end, and that of whoever is left in them
-//! - `systemd`: the same as a transient unit; `owner`: who may divide it further
+//! - `removal`: their end, and that of the processes left in them
+//! - `systemd`: the same as a transient unit; `owner`: the user that may divide it further
 //! - `freezer`, `members`: freeze and thaw; count and kill; `walk`: the cgroups inside one
 //! - `stats`, `oom`: what is used, and when it was too much; `update`: new limits into old ones
 //!

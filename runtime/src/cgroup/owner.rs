@@ -1,6 +1,6 @@
-//! Whose a container's v2 cgroup is. With the systemd driver, whoever has a cgroup namespace of its own and mounts cgroups
-//! writable (systemd in a container, another engine) may divide its cgroup further: the directory and the files that the
-//! kernel calls delegatable are its user's then. The limits' files stay with the host.
+//! The owner of a container's v2 cgroup. With the systemd driver, a container that has a cgroup namespace of its own
+//! and mounts cgroups writable (systemd in a container, another engine) may divide its cgroup further: the directory
+//! and the files that the kernel calls delegatable are its user's then. The limits' files stay with the host.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use crate::sys::file;
 /// Since Linux 4.15 it tells which files these are.
 const DELEGATABLE: &str = "/sys/kernel/cgroup/delegate";
 
-/// The host's id of the user who gets the cgroup; `None` when it stays with whoever makes it.
+/// The host's id of the user that gets the cgroup; `None` when it stays its maker's.
 pub(super) fn plan(spec: &Spec) -> Option<u32> {
     let linux = &spec.linux;
     let makes = |kind| linux.namespaces.iter().any(|found| found.kind == kind && found.path.is_empty());

@@ -1,5 +1,5 @@
 //! From `linux.cgroupsPath` and `linux.resources` to paths and values. Touches nothing; at most it reads where the
-//! caller itself is, for a relative path and for who may make none.
+//! caller itself is, for a relative path and for a caller that may make none.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use crate::cgroup::{owner, systemd};
 use crate::host::Host;
 use crate::spec::Spec;
 
-/// Who makes the cgroups.
+/// What makes the cgroups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Driver {
     /// We do, in cgroupfs.
@@ -36,7 +36,7 @@ pub(crate) struct CgroupPlan {
     pub(super) devices: DeviceList,
     /// systemd's unit.
     pub(super) scope: Option<ScopePlan>,
-    /// The user who may divide the v2 cgroup further.
+    /// The user that may divide the v2 cgroup further.
     pub(super) owner: Option<u32>,
     /// Whether device rules that we have no permission for are left out (rootless).
     pub(super) is_rootless: bool,
@@ -47,8 +47,8 @@ pub(crate) struct CgroupPlan {
 }
 
 impl CgroupPlan {
-    /// Whether there may be no cgroup in a hierarchy that we have no permission for. Beside v1, v2 has no limits, so that
-    /// who gives users v1 cgroups of their own gives them none there.
+    /// Whether there may be no cgroup in a hierarchy that we have no permission for. Beside v1, v2 has no limits, so
+    /// that users that have v1 cgroups of their own have none there.
     pub(super) fn forgives(&self, path: &CgroupPath) -> bool {
         let is_beside_v1 = path.version == Version::V2 && !self.paths.is_unified();
         self.forgiving || (self.is_rootless && is_beside_v1)

@@ -13,7 +13,7 @@ use super::paths::CgroupPaths;
 use super::walk::{Step, walk};
 
 impl CgroupPaths {
-    /// Kills whoever is left in the cgroups, and removes them and those that were made inside them.
+    /// Kills the processes that are left in the cgroups, and removes the cgroups and those that were made inside them.
     ///
     /// # Errors
     /// Those of [`Fence::open`], [`Fence::kill_all`] and [`Fence::remove`].
@@ -37,7 +37,7 @@ impl CgroupPaths {
         Fence::open(self).and_then(|fence| fence.pids()).is_ok_and(|pids| !pids.is_empty())
     }
 
-    /// False at the first that is in use, or cannot be removed for another reason: whoever is in one is in the others,
+    /// False at the first that is in use, or cannot be removed for another reason: a process in one is in the others,
     /// the freezer among them, which is needed to kill a fork bomb.
     fn remove_empty(&self) -> bool {
         self.hierarchies.iter().all(|path| remove_directory(CWD, &path.directory()).is_ok())

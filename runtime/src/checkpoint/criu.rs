@@ -46,7 +46,7 @@ pub(crate) enum Feature {
 pub(crate) struct Notice {
     /// `post-dump`, `setup-namespaces`, …
     pub(crate) script: String,
-    /// Whom it is about, in our pid namespace; 0 for nobody.
+    /// The process that it is about, in our pid namespace; 0 for none.
     pub(crate) pid: u32,
     /// What came with it.
     pub(crate) descriptor: Option<OwnedFd>,
@@ -214,7 +214,7 @@ fn become_criu(
     for kept in birth.descriptors.iter().copied().chain([socket]) {
         descriptor::keep_on_exec(kept.as_raw_fd()).map_err(failed)?;
     }
-    // Those of whoever called us, and what waiting in the foreground holds back.
+    // Our caller's, and those that waiting in the foreground holds back.
     signal::restore_defaults();
     exec::execute(path, argv, envp).map_err(failed)
 }

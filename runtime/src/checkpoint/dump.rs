@@ -64,7 +64,7 @@ pub(crate) fn dump(
         if notice.script == "status-ready"
             && let Some(status) = status.take()
         {
-            // Whoever waits there sees the end of the stream as well.
+            // A reader sees the end of the stream as well.
             rustix::io::write(status.as_fd(), &[0]).ok();
         }
         Ok(())

@@ -31,7 +31,7 @@ pub(crate) struct DumpOptions {
     pub(crate) link_remap: bool,
     /// Memory only, and the container goes on.
     pub(crate) pre_dump: bool,
-    /// Address and port of who takes the pages.
+    /// Address and port of the page server.
     pub(crate) page_server: Option<(String, u16)>,
     /// Gets a zero byte when lazy pages can be fetched.
     pub(crate) status_fd: Option<i32>,

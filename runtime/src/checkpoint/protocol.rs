@@ -1,5 +1,5 @@
-//! criu's RPC as far as we speak it (`images/rpc.proto` of criu): requests are written, responses read, by hand, since a
-//! protobuf library would be larger than all that is said. Never decides what to ask.
+//! criu's RPC as far as we speak it (`images/rpc.proto` of criu): requests are written, responses read, by hand, since
+//! a protobuf library would be larger than all that is said. Never decides what to ask.
 
 use super::error::CheckpointError;
 

@@ -148,7 +148,7 @@ fn make(
     Ok(Created { pid, pidfd, master, notify: None, warnings: decided.plan.warnings.clone() })
 }
 
-/// In mounts of our own, which criu has too and nobody else sees, and which go with it: the root filesystem where criu
+/// In mounts of our own, which only criu sees besides us, and which go with it: the root filesystem where criu
 /// wants it, and criu. It makes mounts in its directories, so that they must be of these as well.
 fn stage(
     options: &RestoreOptions,

@@ -4,8 +4,8 @@ use super::error::CreateError;
 use crate::process::launch::Inherited;
 use crate::sys::descriptor;
 
-/// LISTEN_FDS of our caller and `--preserve-fds`: they must be open. All that come after them go when a program is executed
-/// (R02); what we open from here on does so by itself.
+/// LISTEN_FDS of our caller and `--preserve-fds`: they must be open. All that come after them go when a program is
+/// executed (R02); what we open from here on does so by itself.
 pub(crate) fn inherited(preserve_fds: u32) -> Result<Inherited, CreateError> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
     // sd_listen_fds(3): what is meant for another process, whose environment was handed down, is none of ours.

@@ -1,5 +1,5 @@
-//! Cloning a container's first process where a user namespace and joined namespaces meet. What belongs to the host can be
-//! joined only with the host's rights, before the user namespace is entered; and a new namespace belongs to the user
+//! Cloning a container's first process where a user namespace and joined namespaces meet. What belongs to the host can
+//! be joined only with the host's rights, before the user namespace is entered; and a new namespace belongs to the user
 //! namespace of its maker, so its maker must be inside. A process in between does that: it has the container's process
 //! be our child (CLONE_PARENT), tells us which one it is, and ends.
 
@@ -20,8 +20,8 @@ use crate::sys::{exec, message, pidfd};
 pub(crate) const ADMITTED: &[u8] = b"+";
 
 /// As [`fork_into`], for a process in between: in the namespaces of `joined` that can be joined from outside, which are
-/// taken off the list; then in its user namespace, if it has one, as root. The mount namespace is left to others, and so
-/// is the pid namespace unless `needs_pid`. Further namespaces are made as `flags` say.
+/// taken off the list; then in its user namespace, if it has one, as root. The mount namespace is left to others, and
+/// so is the pid namespace unless `needs_pid`. Further namespaces are made as `flags` say.
 pub(crate) fn fork_inside(
     joined: &mut Vec<NamespaceToJoin>,
     needs_pid: bool,
@@ -43,8 +43,8 @@ pub(crate) fn fork_through_intermediate(
     fork_admitted(cgroup, |_| Ok(()), enter_and_fork)
 }
 
-/// What was forked. Where the cgroup refused us and we have a mover, it is tried again as by [`fork_through_intermediate`], but the
-/// process in between is brought to the cgroup before it goes on.
+/// What was forked. Where the cgroup refused us and we have a mover, it is tried again as by
+/// [`fork_through_intermediate`], but the process in between is brought to the cgroup before it goes on.
 pub(crate) fn retry_moved_by_systemd(
     forked: Result<Forked, CreateError>,
     mover: Option<&SystemdMover>,
@@ -83,7 +83,7 @@ pub(crate) fn fork_admitted(
     let answer = match admit(pid).and_then(tell) {
         Ok(_) => receive(&ours).map_err(failed),
         Err(error) => {
-            // It ends when nobody can admit it any more.
+            // It ends when our end is closed.
             drop(ours);
             Err(error)
         }
@@ -112,7 +112,7 @@ pub(crate) fn enter(joined: &mut Vec<NamespaceToJoin>) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Tells the creator and ends. That nobody listens means that the creator is gone, and the child will see that itself.
+/// Tells the creator and ends. If the send fails, the creator has died; the child detects that too.
 pub(crate) fn leave(to: &OwnedFd, result: &Result<OwnedFd, Errno>) -> ! {
     let errno = result.as_ref().err().map_or(0, |errno| errno.raw_os_error()).to_ne_bytes();
     let sent = message::send(to, &errno, result.as_ref().ok().map(AsFd::as_fd));

@@ -11,8 +11,8 @@ use crate::sys::namespace;
 pub(crate) struct ChildPidNamespace(OwnedFd);
 
 impl ChildPidNamespace {
-    /// Has our children born in another pid namespace: `other` is a descriptor of it, or a pidfd of a process in it. EPERM,
-    /// too, where we could not come back: in a user namespace to which our own pid namespace does not belong.
+    /// Has our children born in another pid namespace: `other` is a descriptor of it, or a pidfd of a process in it.
+    /// EPERM, too, where we could not come back: in a user namespace to which our own pid namespace does not belong.
     pub(crate) fn set(other: impl AsFd) -> Result<Self, Errno> {
         let own = namespace::open(c"/proc/self/ns/pid")?;
         namespace::enter(&own, libc::CLONE_NEWPID)?;

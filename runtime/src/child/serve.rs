@@ -16,7 +16,7 @@ use crate::security::seccomp::Program;
 use crate::spec::hooks::Hooks;
 use crate::state::record::State;
 
-/// Whom the answers are about.
+/// What the child's requests are answered with.
 #[derive(Debug)]
 pub(crate) struct ChildServer<'a> {
     pub(crate) options: &'a Options,

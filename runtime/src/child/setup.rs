@@ -63,7 +63,7 @@ pub(crate) fn write_pid_file(path: &Path, pid: u32) -> Result<(), CreateError> {
     std::fs::rename(&temporary, path).map_err(failed)
 }
 
-/// Sends a descriptor to whoever listens at `path`; who does not listen in time is not waited for.
+/// Sends a descriptor to the listener at `path`, which has a bounded time to take it.
 pub(crate) fn send(path: &Path, descriptor: BorrowedFd<'_>, text: &[u8]) -> Result<(), CreateError> {
     message::dial(path, SEND_TIMEOUT)
         .and_then(|socket| message::send(socket, text, Some(descriptor)))
@@ -71,7 +71,7 @@ pub(crate) fn send(path: &Path, descriptor: BorrowedFd<'_>, text: &[u8]) -> Resu
         .map_err(|source| CreateError::Socket { path: path.to_owned(), source })
 }
 
-/// Hands a terminal's master to whoever listens at the console socket; where there is none it stays with us.
+/// Hands a terminal's master to the listener at the console socket; without such a socket it stays with us.
 pub(crate) fn deliver_terminal(
     options: &Options,
     master: OwnedFd,

@@ -29,8 +29,8 @@ pub(crate) fn open(plan: &Plan) -> Result<Vec<Source>, CreateError> {
     }
     let open = |mount: &Mount| match &mount.kind {
         MountKind::Bind { .. } if !in_user_namespace && mount.id_map.is_none() => Ok(Source::ByChild),
-        // It may be made of mounts that come before it. Who is not root cannot look at those of the child, but has no
-        // rights that the child has not.
+        // It may be made of mounts that come before it. A creator that is not root cannot look at those of the child,
+        // but has no rights that the child has not.
         MountKind::Bind { source, .. } if source.starts_with(&plan.root.path) => {
             Ok(if rustix::process::geteuid().is_root() { Source::OnRequest } else { Source::ByChild })
         }
@@ -65,7 +65,7 @@ pub(crate) fn unmapped(mount: &Mount) -> Result<Source, CreateError> {
     let MountKind::Bind { source, reach } = &mount.kind else { return Ok(Source::ByChild) };
     match open_source(source, *reach) {
         Ok(tree) => Ok(Source::Given(tree)),
-        // Without rights over our own mount namespace the child, who has one, opens it as the same user.
+        // Without rights over our own mount namespace the child, which has one, opens it as the same user.
         Err(MountError::Source { source: Errno::PERM, .. }) => Ok(Source::ByChild),
         Err(source) => Err(CreateError::Source { destination: mount.destination.clone(), source }),
     }

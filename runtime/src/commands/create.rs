@@ -109,7 +109,7 @@ impl<'a> CreateInput<'a> {
     pub(super) fn end_of_run(&self, init: u32, log: &Log) -> Result<(), CommandError> {
         let root = &self.globals.root;
         let state = match State::load(root, &self.id) {
-            // Somebody else's `delete` was faster.
+            // Another `delete` was faster.
             Err(StateError::NotFound(_)) => return Ok(()),
             state => state?,
         };

@@ -52,8 +52,8 @@ pub(super) fn run(globals: &Globals, args: &DeleteArgs, log: &Log) -> Result<(),
     end_and_remove(root, &state, poststop, log)
 }
 
-/// Deletes a container whose state cannot be read: its creator got no further, or the file is damaged. What still runs is
-/// found by the state's copy or the kept configuration, and ended only with `--force`.
+/// Deletes a container whose state cannot be read: its creator got no further, or the file is damaged. What still runs
+/// is found by the state's copy or the kept configuration, and ended only with `--force`.
 fn without_state(
     globals: &Globals,
     args: &DeleteArgs,

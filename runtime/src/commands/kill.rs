@@ -24,7 +24,7 @@ pub(super) fn run(root: &Path, args: &KillArgs) -> Result<(), CommandError> {
     let signal = number(&args.signal).ok_or_else(|| CommandError::Signal(args.signal.clone()))?;
     let state = State::load(root, &args.id)?;
     // Without a pid namespace of its own, what the first process left behind outlives it. Where a user could make no
-    // cgroup, nobody else is known.
+    // cgroup, no other process is known.
     let is_for_all = args.all || (!state.has_pid_namespace && signal == libc::SIGKILL);
     if is_for_all && !state.cgroups.hierarchies.is_empty() {
         return match Fence::open(&state.cgroups) {

@@ -1,5 +1,5 @@
-//! One file per command, each thin: understand what was asked, call what does it, print what came of it. None is inlined:
-//! `state` would touch the stack that `restore` needs.
+//! One file per command, each thin: understand what was asked, call what does it, print what came of it. None is
+//! inlined: `state` would touch the stack that `restore` needs.
 #![forbid(unsafe_code)]
 
 pub(crate) mod checkpoint;

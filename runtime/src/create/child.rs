@@ -69,7 +69,7 @@ pub(super) fn clone(
 fn fork(mut init: Init<'_>, root: &Path) -> Result<(Child, CreatorEnd), CreateError> {
     let (ours, childs) = channel()?;
     // The child's copy of the working directory is in its own mount namespace: the root needs no second look-up, in
-    // which somebody could have exchanged it (R09).
+    // which it could have been exchanged (R09).
     let before = open_directory(c".").map_err(|source| CreateError::Root { path: ".".into(), source })?;
     enter(root)?;
     let plan = init.plan;
@@ -123,8 +123,8 @@ fn entry(request: &CreateRequest<'_>, decided: &CreateDecisions) -> Result<Entry
     }
 }
 
-/// Has our child born in the pid namespace to join. None when there is none to join, and when a process in between has to
-/// join it, for want of rights that only the user namespace gives, or of a way back.
+/// Has our child born in the pid namespace to join. None when there is none to join, and when a process in between has
+/// to join it, for want of rights that only the user namespace gives, or of a way back.
 fn set_pid_namespace(joined: &[NamespaceToJoin]) -> Result<Option<ChildPidNamespace>, CreateError> {
     let Some(pids) = joined.iter().find(|one| one.kind == NamespaceKind::Pid) else { return Ok(None) };
     match make_undumpable().and_then(|()| ChildPidNamespace::set(&pids.opened)) {

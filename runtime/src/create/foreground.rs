@@ -54,7 +54,7 @@ impl RawTerminal {
 impl Drop for RawTerminal {
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
-            // Nobody is left to tell; the shell sets its own modes.
+            // There is nothing left to report to; the shell sets its own modes.
             tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, before).ok();
         }
     }
@@ -100,7 +100,7 @@ impl Foreground {
                 }
             }
             if is_told {
-                // Our own pid, as under runc: it is us whom the service manager started and watches.
+                // Our own pid, as under runc: the service manager started and watches us.
                 notify = notify
                     .take()
                     .and_then(|mut notify| notify.forward(std::process::id()).is_ok().then_some(notify));

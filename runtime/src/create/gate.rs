@@ -55,8 +55,8 @@ pub(crate) fn start(root: &Path, state: &State) -> Result<(), StartError> {
     rustix::io::write(&gate, b"s").map_err(|source| StartError::Gate { source })?;
     let init = state.open_init()?;
     if let Some(spec) = spec {
-        // Poststart hooks come after the user's program is executed (runtime-spec, "Lifecycle"): then, or when the process
-        // has ended, nobody reads the gate any more.
+        // Poststart hooks come after the user's program is executed (runtime-spec, "Lifecycle"): then, or when the
+        // process has ended, the gate has no reader any more.
         retry_on_intr(|| poll(&mut [PollFd::new(&gate, PollFlags::empty())], None))
             .map_err(|source| StartError::Gate { source })?;
         let text = state.oci("running", observed.pid);

@@ -64,8 +64,8 @@ fn make(
     let claim = undo.claim.insert(Claim::take(request.root, request.id)?);
     let mut state = first_state(request, decided)?;
     Fence::check(&decided.cgroups)?;
-    // Without a user namespace the child has the right to do it by itself, and as a rule a null of the container's own to
-    // put the streams on instead.
+    // Without a user namespace the child has the right to do it by itself, and as a rule a null of the container's own
+    // to put the streams on instead.
     if request.user_namespace(&decided.plan) != UserNamespace::Hosts {
         null::protect_streams()?;
     }

@@ -27,7 +27,7 @@ pub(crate) struct CreateRequest<'a> {
     pub(crate) bundle: &'a Bundle,
     /// What is true of the host.
     pub(crate) host: &'a Host,
-    /// Who makes the cgroups.
+    /// What makes the cgroups.
     pub(crate) driver: Driver,
     /// The other flags.
     pub(crate) options: Options,
@@ -81,7 +81,7 @@ pub(crate) struct Created {
     pub(crate) pidfd: OwnedFd,
     /// The terminal's master, when no console socket took it.
     pub(crate) master: Option<OwnedFd>,
-    /// Where it says that it is ready, when it runs and somebody wants to know.
+    /// Where it says that it is ready, when it runs and the caller has a notify socket.
     pub(crate) notify: Option<Notify>,
     /// What the plan ignored.
     pub(crate) warnings: Vec<String>,

@@ -26,8 +26,8 @@ pub(crate) struct Undo {
 }
 
 impl Undo {
-    /// Takes everything back, and calls the poststop hooks as `delete` does. What cannot be taken back stays recorded in the
-    /// state, for `delete --force`; the error that led here is the one to tell.
+    /// Takes everything back, and calls the poststop hooks as `delete` does. What cannot be taken back stays recorded
+    /// in the state, for `delete --force`; the error that led here is the one to tell.
     pub(crate) fn undo(self, hooks: &Hooks, bundle: &Path, log: &Log) {
         if let Some(path) = self.pid_file {
             std::fs::remove_file(path).ok();

@@ -1,5 +1,5 @@
-//! What the fuzz targets (fuzz/) call: one function each, which panics when an input shows a fault. They are here and not
-//! there so that nothing else of the library has to be public.
+//! What the fuzz targets (fuzz/) call: one function each, which panics when an input shows a fault. They are here and
+//! not there so that nothing else of the library has to be public.
 #![allow(missing_docs, reason = "each has a file of its own")]
 
 mod ids;

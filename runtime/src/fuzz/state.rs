@@ -1,4 +1,5 @@
-//! Any text as a state file: an error, or a state whose id is a name in `--root` and that is written and read back as it is.
+//! Any text as a state file: an error, or a state whose id is a name in `--root` and that is written and read back as
+//! it is.
 
 use crate::state::record::State;
 

@@ -97,7 +97,7 @@ impl CreatorEnd {
     /// Lets the child go on.
     ///
     /// # Errors
-    /// [`ChannelError`]; [`ChannelError::Died`] when nobody listens.
+    /// [`ChannelError`]; [`ChannelError::Died`] when the other end is closed.
     pub(crate) fn go(&self) -> Result<(), ChannelError> {
         match send(&self.0, &[tag::GO], SendFlags::NOSIGNAL) {
             Ok(_) => Ok(()),
@@ -212,7 +212,7 @@ impl ChildEnd {
         self.wait_go()
     }
 
-    /// Reports a failure. False when nobody listens any more.
+    /// Reports a failure. False when the creator's end is closed.
     pub(crate) fn fail(&self, failure: &Failure) -> bool {
         let bytes = failure.to_bytes();
         bytes.len() <= MESSAGE_MAX_BYTES && self.say(&bytes, None).is_ok()

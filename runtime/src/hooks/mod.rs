@@ -4,10 +4,11 @@
 //! the child `createContainer` (in the container's namespaces, before pivot_root, so that host paths still resolve) and
 //! `startContainer` (after pivot_root, when start was asked, right before exec).
 //!
-//! What a hook inherits is as under runc: the runtime's environment unless it has `env`, which may be empty; the runtime's
-//! limits and file mode mask; default signal actions and no blocked signal; the bundle as its directory for those that the
-//! creator calls, the root filesystem for createContainer, `/` for startContainer. The container's own environment reaches
-//! startContainer hooks alone, which are programs of the container (CVE-2025-23266). No hook inherits a descriptor.
+//! What a hook inherits is as under runc: the runtime's environment unless it has `env`, which may be empty; the
+//! runtime's limits and file mode mask; default signal actions and no blocked signal; the bundle as its directory for
+//! those that the creator calls, the root filesystem for createContainer, `/` for startContainer. The container's own
+//! environment reaches startContainer hooks alone, which are programs of the container (CVE-2025-23266). No hook
+//! inherits a descriptor.
 
 pub(crate) mod call;
 
@@ -146,9 +147,9 @@ fn check_one(kind: &'static str, index: usize, hook: &Hook) -> Result<(), HookEr
     }
 }
 
-/// Calls the hooks of one place in order, each with `state` (the JSON of the container's state) on its stdin, in `directory`
-/// or else in ours. The first failure ends the sequence, and the container (runtime-spec, "Lifecycle"; its earlier versions had a failed `poststart`
-/// warned about, which runc never did).
+/// Calls the hooks of one place in order, each with `state` (the JSON of the container's state) on its stdin, in
+/// `directory` or else in ours. The first failure ends the sequence, and the container (runtime-spec, "Lifecycle"; its
+/// earlier versions had a failed `poststart` warned about, which runc never did).
 ///
 /// # Errors
 /// [`HookError::Failed`].

@@ -69,7 +69,7 @@ fn make_late(plan: &Plan) -> Result<(), InitError> {
     Ok(())
 }
 
-/// Gives the time namespace that was just made its offsets, which can be set only before somebody is in.
+/// Gives the time namespace that was just made its offsets, which can be set only while it is empty.
 fn set_clocks(offsets: &str) -> Result<(), Errno> {
     // Having become root of a user namespace, we own our own files in procfs only as long as we can be dumped.
     let dumpable = rustix::process::dumpable_behavior();

@@ -53,9 +53,9 @@ pub(crate) struct Init<'a> {
 /// runc's: what the container's process exits with that never became the user's program.
 const NO_PROGRAM: i32 = 255;
 
-/// Runs the child to its end: the user's program, or a failure that is told to the creator, and on stderr when nobody
-/// listened. A program that the kernel does not execute ends the container like any other: it is told on stderr, whether
-/// `run` or `start` had it executed.
+/// Runs the child to its end: the user's program, or a failure that is told to the creator, and on stderr when the
+/// creator no longer listens. A program that the kernel does not execute ends the container like any other: it is told
+/// on stderr, whether `run` or `start` had it executed.
 pub(crate) fn run(init: Init<'_>, channel: &ChildEnd) -> ! {
     let Err((phase, error)) = phases(init, channel);
     let failure = Failure::new(phase, &error, error.path());

@@ -11,13 +11,13 @@ use crate::process::launch::Inherited;
 use crate::sys::signal::{self, SignalSet};
 use crate::sys::{descriptor, exec};
 
-/// What ends a program that has no other plans. As the first process of a pid namespace we would never get them, so that
-/// `kill` would not end a container that is only created.
+/// What ends a program that has no other plans. As the first process of a pid namespace we would never get them, so
+/// that `kill` would not end a container that is only created.
 const ENDING: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
 
 /// Tells that all is set up; then `create` has it wait at the gate, a fifo that is open for both directions, so that
-/// the read ends only when `start` writes its byte. All descriptors but those that the program inherits are closed by then
-/// (CVE-2024-21626).
+/// the read ends only when `start` writes its byte. All descriptors but those that the program inherits are closed by
+/// then (CVE-2024-21626).
 ///
 /// Returns the gate: `start` sees it close when the user's program is executed.
 pub(super) fn wait(

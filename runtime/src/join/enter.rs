@@ -47,7 +47,7 @@ pub(super) fn fork(entering: &ExecTarget<'_>, launch: Launch<'_>) -> Result<(Chi
     let failed = |source| ExecError::PidNamespace { source };
     make_undumpable().map_err(|source| ExecError::Hide { source })?;
     let has = |kind| entering.kinds.contains(&kind);
-    // Who is not root has rights over the pid namespace only from inside the user namespace that it belongs to.
+    // A caller other than root can join the pid namespace only after joining the user namespace that owns it.
     let user_first =
         !rustix::process::geteuid().is_root() && has(NamespaceKind::User) && has(NamespaceKind::Pid);
     let first: &[NamespaceKind] =

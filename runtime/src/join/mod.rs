@@ -137,8 +137,8 @@ pub(crate) fn exec(request: &ExecRequest<'_>) -> Result<Running, ExecError> {
         policies: &decided.policies,
         inherited,
     };
-    // A mount namespace that was made for the container has its root. One that was given may be its creator's, in which the
-    // container is chrooted.
+    // A mount namespace that was made for the container has its root. One that was given may be its creator's, in which
+    // the container is chrooted.
     let makes_mounts = request
         .spec
         .linux

@@ -66,9 +66,9 @@ struct Movable<'a> {
     name: String,
 }
 
-/// Moves the interfaces into the network namespace that `container` has or is about to join, if all of them are there and
-/// can have their names: the kernel moves an interface before it finds its new name taken, and a virtual one would end
-/// with the namespace.
+/// Moves the interfaces into the network namespace that `container` has or is about to join, if all of them are there
+/// and can have their names: the kernel moves an interface before it finds its new name taken, and a virtual one would
+/// end with the namespace.
 ///
 /// # Errors
 /// [`NetworkError`]; those that were moved go with the container.
@@ -184,7 +184,7 @@ fn link(index: u32, up: Up) -> Request {
     Request::new(libc::RTM_NEWLINK, &fixed)
 }
 
-/// Addresses that somebody configured, valid everywhere: others are of the host's network.
+/// Addresses that were configured by hand, valid everywhere: others are of the host's network.
 fn permanent_addresses(host: &Netlink, index: u32) -> Result<Vec<Address>, Errno> {
     let mut addresses = Vec::new();
     host.dump(&Request::new(libc::RTM_GETADDR, &[0; ADDRESS_HEADER_BYTES]), |body| {

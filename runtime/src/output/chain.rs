@@ -25,8 +25,8 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-/// An errno in the words of Go's programs, lower case and without "(os error 2)": callers of runc look for "no such file
-/// or directory" and "permission denied". musl, which we are linked with, words some of them otherwise.
+/// An errno in the words of Go's programs, lower case and without "(os error 2)": callers of runc look for "no such
+/// file or directory" and "permission denied". musl, which we are linked with, words some of them otherwise.
 pub(crate) struct Reworded<'a>(&'a (dyn Error + 'static));
 
 impl fmt::Display for Reworded<'_> {

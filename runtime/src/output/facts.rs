@@ -1,5 +1,5 @@
-//! What programs want to know of an error: written beside the sentence in the JSON log, so that nobody has to take the
-//! sentence apart. Fields are only ever added.
+//! What programs want to know of an error: written beside the sentence in the JSON log, so that no program has to take
+//! the sentence apart. Fields are only ever added.
 
 use std::error::Error;
 

@@ -1,6 +1,6 @@
 //! The log: logrus' two formats, since containerd, conmon and Podman read them, and its third for people at a terminal.
-//! It is open only while something is said: a descriptor that stayed would be among those that `--preserve-fds` means. An
-//! error goes to the log, and when that is a file, once more to stderr.
+//! It is open only while something is said: a descriptor that stayed would be among those that `--preserve-fds` means.
+//! An error goes to the log, and when that is a file, once more to stderr.
 
 use std::error::Error;
 use std::fs::File;
@@ -78,8 +78,8 @@ impl Log {
         Self { file: globals.log.clone(), format: globals.log_format, is_debug: globals.debug }
     }
 
-    /// Makes the file, so that whoever asked for it finds it whatever comes. A fifo is there already, and to open and
-    /// close it would tell its reader that nothing is to come.
+    /// Makes the file, so that the caller that asked for it finds it whatever comes. A fifo is there already, and to
+    /// open and close it would tell its reader that nothing is to come.
     ///
     /// # Errors
     /// [`LogError`].

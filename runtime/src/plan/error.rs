@@ -72,7 +72,7 @@ pub(crate) enum PlanError {
     #[error(
         "the mount at {destination} is to be mapped as the container's user namespace, but linux.namespaces has none"
     )]
-    IdMapOfNobody { destination: String },
+    IdMapWithoutUserNamespace { destination: String },
     #[error(
         "linux.rootfsPropagation {0:?} is none of shared, slave, private, unbindable (or those with an r)"
     )]
@@ -90,7 +90,7 @@ pub(crate) enum PlanError {
     #[error("linux.timeOffsets.{clock}.nanosecs: {nanosecs} is a second or more")]
     Nanoseconds { clock: String, nanosecs: u32 },
     #[error("unable to move network devices without a NET namespace (linux.netDevices)")]
-    NetDeviceOfNobody,
+    NetDeviceWithoutNamespace,
     #[error("linux.netDevices: invalid network device name {0:?}")]
     NetDevice(String),
     #[error("linux.{field}[{index}]: {path:?} is not absolute")]

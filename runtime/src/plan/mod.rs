@@ -3,7 +3,7 @@
 //!
 //! - [`namespaces`], [`mappings`]: what the container is apart from
 //! - [`mounts`], [`options`], [`devices`]: what its root holds
-//! - [`process`]: who runs what, with which rights
+//! - [`process`]: the user, the program, and its rights
 //! - [`sysctls`]: its own kernel settings;  [`net_devices`]: interfaces that it gets
 #![forbid(unsafe_code)]
 
@@ -158,7 +158,7 @@ fn root(spec: &Spec, bundle: &Path, namespaces: &Namespaces) -> Result<Root, Pla
     if let (false, Some(mount)) =
         (namespaces.has(NamespaceKind::User), mounts.iter().find(needs_user_namespace))
     {
-        return Err(PlanError::IdMapOfNobody { destination: format!("/{}", mount.destination) });
+        return Err(PlanError::IdMapWithoutUserNamespace { destination: format!("/{}", mount.destination) });
     }
     let dev_is_bound =
         mounts.iter().any(|mount| mount.destination == "dev" && matches!(mount.kind, MountKind::Bind { .. }));

@@ -194,8 +194,8 @@ struct ParsedOptions {
 }
 
 /// What a bind mount has that names no propagation: that of the root filesystem, as under runc and crun, so that with
-/// `slave` it shows what is mounted on the host later. Otherwise it is private: a copy is a peer of its source, and what
-/// the container mounts below it must not appear on the host unasked.
+/// `slave` it shows what is mounted on the host later. Otherwise it is private: a copy is a peer of its source, and
+/// what the container mounts below it must not appear on the host unasked.
 fn unnamed_propagation(of_root: Option<(u64, Reach)>) -> Vec<(u64, Reach)> {
     match of_root {
         Some((libc::MS_SHARED, _)) => Vec::new(),

@@ -60,9 +60,9 @@ impl Namespaces {
         self.join.iter().find(|(joined, _)| *joined == kind).map(|(_, path)| path.as_path())
     }
 
-    /// Those that clone3 makes: a mount namespace also for who is to have the host's, to build the root in. The cgroup
-    /// namespace is not among them, because its root is where its maker is, so that the child makes it from inside its
-    /// cgroup; nor the time namespace, whose offsets can be set only before anybody is inside.
+    /// Those that clone3 makes: also a mount namespace for a container that is to have the host's, to build the root
+    /// in. The cgroup namespace is not among them, because its root is where its maker is, so that the child makes it
+    /// from inside its cgroup; nor the time namespace, whose offsets can be set only while it is empty.
     #[must_use]
     pub(crate) fn clone_flags(&self) -> u64 {
         let late = [NamespaceKind::Cgroup, NamespaceKind::Time];

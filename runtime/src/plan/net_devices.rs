@@ -29,7 +29,7 @@ pub(crate) enum NameInside {
 pub(super) fn plan(spec: &Spec, namespaces: &Namespaces) -> Result<Vec<NetDevice>, PlanError> {
     let devices = &spec.linux.net_devices;
     if !devices.is_empty() && !namespaces.has(NamespaceKind::Network) {
-        return Err(PlanError::NetDeviceOfNobody);
+        return Err(PlanError::NetDeviceWithoutNamespace);
     }
     devices
         .iter()
@@ -74,7 +74,7 @@ mod tests {
         let names: Vec<NameInside> = planned.expect("valid").into_iter().map(|device| device.name).collect();
         let given = |name: &str| NameInside::Given(name.to_owned());
         assert_eq!(names, [given("eth0"), given("eth2"), NameInside::Numbered("e".to_owned())]);
-        assert!(matches!(with("", r#"{"eth1":{}}"#), Err(PlanError::NetDeviceOfNobody)));
+        assert!(matches!(with("", r#"{"eth1":{}}"#), Err(PlanError::NetDeviceWithoutNamespace)));
         for name in ["", "a/b", "sixteencharacter", "..", "e%d"] {
             let refused = with(own, &format!(r#"{{"{name}":{{}}}}"#));
             assert!(matches!(refused, Err(PlanError::NetDevice(_))), "{name}");

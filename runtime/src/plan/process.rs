@@ -22,7 +22,7 @@ pub(crate) struct Process {
     pub(crate) wants_home: bool,
     /// Absolute working directory.
     pub(crate) cwd: String,
-    /// Who.
+    /// The user and the groups.
     pub(crate) user: User,
     /// Limits by resource.
     pub(crate) rlimits: Vec<(Resource, Rlimit)>,

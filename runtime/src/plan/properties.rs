@@ -1,5 +1,5 @@
-//! Configurations that nobody would write: a full one with parts replaced by nasty values, and its bytes damaged. Nothing
-//! panics, and what is planned all the same keeps its promises. `PROPTEST_CASES=100000` makes a long run of it.
+//! Configurations that no person would write: a full one with parts replaced by nasty values, and its bytes damaged.
+//! Nothing panics, and what is planned all the same keeps its promises. `PROPTEST_CASES=100000` makes a long run of it.
 
 use std::path::Path;
 

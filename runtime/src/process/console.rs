@@ -38,7 +38,7 @@ pub(crate) enum ConsoleError {
 /// Both ends of a pseudoterminal.
 #[derive(Debug)]
 pub(crate) struct Console {
-    /// For whoever is outside.
+    /// The end for the outside.
     pub(crate) master: OwnedFd,
     slave: OwnedFd,
 }
@@ -97,13 +97,13 @@ impl Console {
 /// Leaves the caller's session and its terminal.
 pub(crate) fn begin_session() -> Result<(), Errno> {
     match rustix::process::setsid() {
-        // Whoever leads a session already has none of the caller's.
+        // A session leader has left the caller's session already.
         Ok(_) | Err(Errno::PERM) => Ok(()),
         Err(source) => Err(source),
     }
 }
 
-/// Lets a user other than root reopen its stdio by /dev/stdout and the like. /dev/null is everybody's and stays so;
+/// Lets a user other than root reopen its stdio by /dev/stdout and the like. /dev/null belongs to all and stays so;
 /// what cannot change its owner keeps it.
 pub(crate) fn own_stdio(uid: u32) -> Result<(), ConsoleError> {
     let stdio = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];

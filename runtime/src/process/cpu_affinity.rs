@@ -65,8 +65,8 @@ impl CpuAffinity {
     }
 }
 
-/// Gives the calling thread every CPU that its cgroup has: it must not inherit what its caller is pinned to. A kernel or a
-/// sandbox that refuses leaves it as it is.
+/// Gives the calling thread every CPU that its cgroup has: it must not inherit what its caller is pinned to. A kernel
+/// or a sandbox that refuses leaves it as it is.
 pub(crate) fn reset() {
     scheduling::set_affinity(&EVERY_CPU).ok();
 }

@@ -1,8 +1,8 @@
 //! What a process is given before it runs: how it is scheduled, where its memory comes from, which kernel it sees.
 //!
-//! [`launch`] is the way from a process with all rights to the user's program; [`console`] its terminal.
-//! [`policies`] and what it holds are parsed before the host is touched; the child applies them to itself, before it gives
-//! up its rights and before seccomp.
+//! [`launch`] is the way from a process with all rights to the user's program; [`console`] its terminal. [`policies`]
+//! and what it holds are parsed before the host is touched; the child applies them to itself, before it gives up its
+//! rights and before seccomp.
 
 pub(crate) mod console;
 pub(crate) mod cpu_affinity;

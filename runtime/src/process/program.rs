@@ -66,8 +66,8 @@ fn executable(path: &CStr) -> Result<(), Errno> {
         return Err(Errno::ISDIR);
     }
     match rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS) {
-        // Without noNewPrivileges the filter is loaded by now, and one older than faccessat2 denies it. The old call asks
-        // for the real user, whom we made the effective one as well.
+        // Without noNewPrivileges the filter is loaded by now, and one older than faccessat2 denies it. The old call
+        // asks for the real user, which is the effective one by now.
         Err(Errno::PERM | Errno::NOSYS) => rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::empty()),
         done => done,
     }

@@ -1,4 +1,4 @@
-//! A container's control group and its monitoring group: made before anybody is in, entered by pid, removed with the
+//! A container's control group and its monitoring group: made empty, entered by pid, removed with the
 //! container if they were made for it.
 
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::resctrl::schema;
 use crate::spec::linux::IntelRdt;
 use crate::sys::file;
 
-/// `closID` for the root group, which everybody is in who is in no other.
+/// `closID` for the root group, which holds all processes that are in no other.
 const ROOT_CLASS: &str = "/";
 
 /// What is remembered of a container's groups.
@@ -119,7 +119,7 @@ impl Group {
     /// # Errors
     /// [`ResctrlError::Write`].
     pub(crate) fn enter(&self, pid: u32) -> Result<(), ResctrlError> {
-        // Whoever moves to another control group falls out of the monitoring group of the one before.
+        // A process that moves to another control group falls out of the monitoring group of the one before.
         for path in [Some(&self.path), self.monitor.as_ref()].into_iter().flatten() {
             self.write(&path.join("tasks"), &pid.to_string())?;
         }
@@ -137,7 +137,7 @@ impl Group {
         self.write(&self.schemata(), &schemata.text())
     }
 
-    /// Removes what was made for the container. Whoever is still in falls back to the group above.
+    /// Removes what was made for the container. Processes that are still in it fall back to the group above.
     ///
     /// # Errors
     /// [`ResctrlError::Remove`].
@@ -161,7 +161,7 @@ impl Group {
         self.path.join("schemata")
     }
 
-    /// Where the kernel counts for the container, or for everybody in its control group.
+    /// Where the kernel counts for the container, or for all of its control group.
     pub(super) fn counters(&self) -> PathBuf {
         self.monitor.as_ref().unwrap_or(&self.path).join("mon_data")
     }

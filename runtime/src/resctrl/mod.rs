@@ -2,7 +2,7 @@
 //! control group, which is a directory like a cgroup's, its monitoring group, and what they count.
 //!
 //! The root is wherever mountinfo says that resctrl is mounted; this never mounts it. A control group is the
-//! container's own (`linux.intelRdt.closID` is not set), and goes with it, or somebody else's, and stays.
+//! container's own (`linux.intelRdt.closID` is not set), and goes with it, or another's, and stays.
 #![forbid(unsafe_code)]
 
 pub(crate) mod error;

@@ -1,6 +1,6 @@
-//! The attributes of a bind mount as runc and mount(2)'s remount have them: whoever names one names them all, so that those
-//! of the source which were not named go; access time stays as it was unless a mode is named. Where the container has a
-//! user namespace, what the kernel would have locked there stays, and nobody may ask for less.
+//! The attributes of a bind mount as runc and mount(2)'s remount have them: naming one attribute sets all of them, so
+//! that those of the source which were not named go; access time stays as it was unless a mode is named. Where the
+//! container has a user namespace, what the kernel would have locked there stays, and cannot be taken away.
 
 use std::os::fd::BorrowedFd;
 

@@ -1,7 +1,7 @@
 //! The mount of type `cgroup`: v2 is one filesystem; v1 is a tmpfs with a directory for each hierarchy.
 //!
 //! With a cgroup namespace of its own the container sees its cgroup as the root. Without one it sees all of v2, where
-//! programs look for the path that /proc/self/cgroup tells, and of v1 its own cgroups alone, as under runc. A user who
+//! programs look for the path that /proc/self/cgroup tells, and of v1 its own cgroups alone, as under runc. A user that
 //! could make it none has it in its own, and it sees those.
 
 use std::os::fd::{AsFd, OwnedFd};

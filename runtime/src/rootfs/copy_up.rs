@@ -11,8 +11,8 @@ const DEPTH_MAX: usize = 64;
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Copies the content of one directory into another, owners and modes included. The directory itself stays as the options
-/// of its filesystem made it.
+/// Copies the content of one directory into another, owners and modes included. The directory itself stays as the
+/// options of its filesystem made it.
 pub(super) fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
     let from = rustix::fs::openat(from, c".", DIRECTORY, Mode::empty())?;
     copy_content(&from, to, DEPTH_MAX)

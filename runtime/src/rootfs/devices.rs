@@ -46,8 +46,8 @@ pub(super) fn fill(tree: &Tree, devices: &[Device], in_user_namespace: bool) -> 
     reopen_null(tree).map_err(|source| RootError::Device { path: "/dev/null".to_owned(), source })
 }
 
-/// Standard streams on /dev/null become the container's own: criu saves no file that is outside the container. False for
-/// a container without a null of its own.
+/// Standard streams on /dev/null become the container's own: criu saves no file that is outside the container. False
+/// for a container without a null of its own.
 fn reopen_null(tree: &Tree) -> Result<bool, Errno> {
     let Ok(own) = tree.open("dev/null", OFlags::RDWR | OFlags::NOCTTY, Links::Refuse) else {
         return Ok(false);
@@ -103,7 +103,7 @@ fn verify(directory: BorrowedFd<'_>, name: &str, device: &Device) -> Result<(), 
     if same { Ok(()) } else { Err(Errno::EXIST) }
 }
 
-/// The host's node of the same path, which must be that very device; read-only, so that whoever it belongs to in there
+/// The host's node of the same path, which must be that very device; read-only, so that its owner in there
 /// can use it and not change its owner or mode.
 fn bind(tree: &Tree, device: &Device) -> Result<(), Errno> {
     let path = format!("/{}", device.path);

@@ -22,8 +22,8 @@ const DEPTH_MAX: usize = 2048;
 pub(crate) enum Entry {
     /// pivot_root: the host's mounts are gone from the namespace.
     Pivot,
-    /// The root is moved over `/` (`--no-pivot`, for roots on a ramdisk, which cannot be pivoted): the host's mounts are
-    /// only hidden.
+    /// The root is moved over `/` (`--no-pivot`, for roots on a ramdisk, which cannot be pivoted): the host's mounts
+    /// are only hidden.
     Move,
     /// The root is taken along into this mount namespace, the host's, by a container that has none of its own.
     Leave(OwnedFd),
@@ -48,7 +48,8 @@ pub(super) fn bind_root(propagation: Option<(u64, Reach)>) -> Result<Tree, RootE
     let root = rustix::mount::open_tree(CWD, c".", flags).map_err(|source| RootError::Bind { source })?;
     rustix::mount::move_mount(&root, c"", CWD, c".", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .map_err(|source| RootError::Bind { source })?;
-    // The working directory is below the copy still, where nothing of the container will be: createContainer hooks start in it.
+    // The working directory is below the copy still, where nothing of the container will be: createContainer hooks
+    // start in it.
     rustix::process::fchdir(&root).map_err(|source| RootError::Bind { source })?;
     if propagation.is_none() {
         // Nothing that is mounted on the host later shows up in the container (and criu finds no master of the root).
@@ -97,8 +98,8 @@ pub(crate) fn enter(tree: &Tree, root: &crate::plan::Root, entry: &Entry) -> Res
     Ok(())
 }
 
-/// pivot_root(2), "pivot_root(".", ".")", from the new root, where [`bind_root`] has brought us: the old root ends up on top of the new one, from where it is taken away; no
-/// directory for it is needed.
+/// pivot_root(2), "pivot_root(".", ".")", from the new root, where [`bind_root`] has brought us: the old root ends up
+/// on top of the new one, from where it is taken away; no directory for it is needed.
 fn pivot(host_may_be_shared: bool) -> Result<(), Errno> {
     let host = host_may_be_shared.then(|| open_directory(c"/")).transpose()?;
     rustix::process::pivot_root(c".", c".")?;
@@ -111,9 +112,10 @@ fn pivot(host_may_be_shared: bool) -> Result<(), Errno> {
     rustix::process::chdir(c"/")
 }
 
-/// The tree becomes the root of this process and part of no mount namespace: on the host nothing of it is seen, no `..` leads
-/// out of it, and nothing of it is left when the last process in it is gone. Until then the kernel keeps it whole: a tree
-/// that was never attached stays connected when its descriptor is closed (dissolve_on_fput's UMOUNT_CONNECTED).
+/// The tree becomes the root of this process and part of no mount namespace: on the host nothing of it is seen, no `..`
+/// leads out of it, and nothing of it is left when the last process in it is gone. Until then the kernel keeps it
+/// whole: a tree that was never attached stays connected when its descriptor is closed (dissolve_on_fput's
+/// UMOUNT_CONNECTED).
 fn leave(tree: &Tree, host: &OwnedFd) -> Result<(), Errno> {
     let tree = copy_tree(tree.as_fd(), Reach::Tree)?;
     namespace::enter(host, libc::CLONE_NEWNS)?;
@@ -127,8 +129,8 @@ pub(crate) fn become_root(directory: BorrowedFd<'_>) -> Result<(), Errno> {
     rustix::process::chdir(c"/")
 }
 
-/// The host's procfs and sysfs, whole and writable, would stay in the namespace, and by that allow the container to mount
-/// new ones without masks. They are taken away, or covered where that is not allowed.
+/// The host's procfs and sysfs, whole and writable, would stay in the namespace, and by that allow the container to
+/// mount new ones without masks. They are taken away, or covered where that is not allowed.
 fn hide_kernel_files(root: &Path) -> Result<(), Errno> {
     let text = mountinfo::read()?;
     let outside = text.lines().filter_map(kernel_mount).filter(|path| !path.starts_with(root));

@@ -11,8 +11,8 @@ use super::tree::{Links, Tree, attach, attach_readonly, copy_tree, is_directory}
 use crate::plan::mounts::{Attributes, Filesystem};
 use crate::sys::mount::Reach;
 
-/// Makes `path` read-only where it is there; mounts below it stay as they are, as under runc. A mount over the root itself
-/// would be left behind when the root is entered, so that it is the root which becomes read-only then.
+/// Makes `path` read-only where it is there; mounts below it stay as they are, as under runc. A mount over the root
+/// itself would be left behind when the root is entered, so that it is the root which becomes read-only then.
 pub(super) fn make_readonly(tree: &Tree, path: &str) -> Result<(), Errno> {
     let target = match tree.resolve(path, Links::Follow) {
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),

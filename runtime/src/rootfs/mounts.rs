@@ -240,8 +240,8 @@ pub(crate) fn open_source(path: &Path, reach: Reach) -> Result<OwnedFd, MountErr
         .map_err(|source| MountError::Source { path: path.to_owned(), source })
 }
 
-/// What a mount needs beside what it was made with: attributes of its own, recursive ones, propagation. Its ids are mapped
-/// already.
+/// What a mount needs beside what it was made with: attributes of its own, recursive ones, propagation. Its ids are
+/// mapped already.
 fn changes(mount: &Mount, own: Attributes) -> Vec<(Change<'static>, Reach)> {
     // As under runc, what is recursive has the last word.
     let attributes = [(own, Reach::One), (mount.recursive, Reach::Tree)];
@@ -267,8 +267,8 @@ pub(super) fn place<'a>(
     })
 }
 
-/// The plan refuses the root itself by name; this refuses what leads there through symbolic links. Such a mount would be
-/// left behind when the root is entered.
+/// The plan refuses the root itself by name; this refuses what leads there through symbolic links. Such a mount would
+/// be left behind when the root is entered.
 pub(super) fn refuse_root(tree: &Tree, target: BorrowedFd<'_>) -> Result<(), MountError> {
     match tree.is_root(target).map_err(|source| MountError::Target { source })? {
         true => Err(MountError::OnRoot),

@@ -5,12 +5,12 @@ use std::os::fd::OwnedFd;
 use crate::cgroup::paths::CgroupPaths;
 use crate::handshake::ChildEnd;
 
-/// Who opens the source of a mount.
+/// Which process opens the source of a mount.
 #[derive(Debug)]
 pub(crate) enum Source {
     /// The child.
     ByChild,
-    /// The creator, who did.
+    /// The creator, which has done so.
     Given(OwnedFd),
     /// The creator, when the mounts before it are there.
     OnRequest,
@@ -19,7 +19,7 @@ pub(crate) enum Source {
 /// What building the root needs besides its plan.
 #[derive(Debug)]
 pub(crate) struct Surroundings<'a> {
-    /// Who opens bind sources, by index of the mount; all by the child when it is empty.
+    /// Which process opens each bind source, by index of the mount; empty when the child opens all.
     pub(crate) sources: &'a [Source],
     /// To ask the creator by.
     pub(crate) channel: &'a ChildEnd,

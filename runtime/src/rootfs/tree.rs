@@ -1,5 +1,5 @@
 //! The container's root as a descriptor, and everything below it reached through that descriptor alone: a name in an
-//! image never leads out, whatever symbolic links it has and whoever swaps them meanwhile (CVE-2021-30465,
+//! image never leads out, whatever symbolic links it has and however they are swapped meanwhile (CVE-2021-30465,
 //! CVE-2024-45310).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -83,8 +83,8 @@ impl Tree {
         }
     }
 
-    /// A symbolic link that leads nowhere leads to where the kernel would look below the root: it is made there. Whatever
-    /// is swapped meanwhile, each step stays below the root.
+    /// A symbolic link that leads nowhere leads to where the kernel would look below the root: it is made there.
+    /// Whatever is swapped meanwhile, each step stays below the root.
     fn make(&self, path: &str, links: Links, kind: Kind, links_left: usize) -> Result<OwnedFd, Errno> {
         let flags = match kind {
             Kind::Directory => OFlags::PATH | OFlags::DIRECTORY,
@@ -196,7 +196,7 @@ pub(crate) enum AttachError {
 }
 
 /// Changes a detached mount, then puts it on `target`. A kernel that can only change what is attached gets
-/// it the other way round: nobody else is in the mount namespace in between.
+/// it the other way round: no other process is in the mount namespace in between.
 pub(crate) fn attach_changed(
     mount: BorrowedFd<'_>,
     changes: &[(Change<'_>, Reach)],
@@ -217,7 +217,8 @@ pub(crate) fn attach_changed(
     }
 }
 
-/// Puts a detached mount on what `target` refers to, read-only, and out of reach of what is mounted over its source later.
+/// Puts a detached mount on what `target` refers to, read-only, and out of reach of what is mounted over its source
+/// later.
 pub(crate) fn attach_readonly(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
     let wanted = Change { propagation: libc::MS_PRIVATE, ..Change::READONLY };
     attach_changed(mount, &[(wanted, Reach::One)], target.into())

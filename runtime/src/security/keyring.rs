@@ -1,5 +1,5 @@
 //! The session keyring: every container gets one of its own, `_ses.<id>` as runc names it, so that it neither sees
-//! nor fills the keyring of whoever started it. exec joins the same one by name.
+//! nor fills the keyring of its starter. exec joins the same one by name.
 
 use std::ffi::CString;
 

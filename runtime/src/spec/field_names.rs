@@ -1,5 +1,5 @@
-//! Names of fields as Go's encoding/json takes them: exactly, or else in whatever case. Configurations that were written
-//! for runc, by hand or by jq, say `pagesize` and `Cpus`; a limit with such a name must not be lost.
+//! Names of fields as Go's encoding/json takes them: exactly, or else in whatever case. Configurations that were
+//! written for runc, by hand or by jq, say `pagesize` and `Cpus`; a limit with such a name must not be lost.
 //!
 //! Only ASCII letters are folded, of which all our names consist. The keys of maps (annotations, sysctls) are data and
 //! stay as they are.

@@ -36,7 +36,7 @@ pub(crate) struct Hook {
     /// argv, with argv[0]; empty means the path alone.
     #[serde(default, deserialize_with = "null_is_default")]
     pub(crate) args: Vec<String>,
-    /// `KEY=value`, and nothing else; absent means the environment of whoever calls it.
+    /// `KEY=value`, and nothing else; absent means the environment of the process that calls it.
     #[serde(default)]
     pub(crate) env: Option<Vec<String>>,
     /// Seconds until it is killed; must be above zero when given.

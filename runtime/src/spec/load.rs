@@ -17,8 +17,8 @@ use crate::spec::Spec;
 /// Larger than any real configuration (Docker's are 20 KB) and small enough to parse in bounded memory.
 const SPEC_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// What is kept of a configuration is written anew where two names are one, and at an update: `1e9` as `1000000000.0`, and
-/// no number more than four times as long.
+/// What is kept of a configuration is written anew where two names are one, and at an update: `1e9` as `1000000000.0`,
+/// and no number more than four times as long.
 const KEPT_MAX_BYTES: u64 = 4 * SPEC_MAX_BYTES;
 
 /// Why a configuration cannot be used.

@@ -1,6 +1,6 @@
-//! One object under two names that differ in case, as `cpu` and `CPU`: Go puts both into the same struct, the later over
-//! the earlier. Only a document that the parser has refused is read this way, so that the ordinary parse pays nothing
-//! for it. Anything but an object that is there twice stays refused.
+//! One object under two names that differ in case, as `cpu` and `CPU`: Go puts both into the same struct, the later
+//! over the earlier. Only a document that the parser has refused is read this way, so that the ordinary parse pays
+//! nothing for it. Anything but an object that is there twice stays refused.
 
 use std::fmt;
 

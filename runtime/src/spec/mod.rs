@@ -55,8 +55,8 @@ pub(crate) struct Spec {
     pub(crate) mounts: Vec<Mount>,
     /// The root filesystem. Required on Linux.
     pub(crate) root: Option<Root>,
-    /// The first process. Required by `start`, and so by us. Like `linux` in a box, for a `Spec` passes through many hands: by
-    /// value both would cost ten pages of stack.
+    /// The first process. Required by `start`, and so by us. Like `linux` in a box, for a `Spec` passes through many
+    /// hands: by value both would cost ten pages of stack.
     pub(crate) process: Option<Box<Process>>,
     /// Everything that only Linux has.
     #[serde(default, deserialize_with = "null_is_default")]

@@ -44,7 +44,7 @@ pub(crate) struct Process {
     /// CPUs of exec's processes.
     #[serde(rename = "execCPUAffinity")]
     pub(crate) exec_cpu_affinity: Option<ExecCpuAffinity>,
-    /// Who runs it.
+    /// The user that runs it.
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) user: User,
 }

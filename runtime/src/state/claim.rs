@@ -72,8 +72,8 @@ impl Claim {
         Ok(Prepared(self))
     }
 
-    /// Writes `state`, which is in force already, a second time: a container without cgroups is found by its process alone
-    /// when the first is damaged.
+    /// Writes `state`, which is in force already, a second time: a container without cgroups is found by its process
+    /// alone when the first is damaged.
     ///
     /// # Errors
     /// [`StateError::Write`].
@@ -130,8 +130,8 @@ impl Claim {
 pub(crate) struct Prepared<'a>(&'a Claim);
 
 impl Prepared<'_> {
-    /// Replaces what is remembered. The state before, which names the cgroups too, stays as a copy: `delete --force` finds
-    /// by it what runs when this one is damaged.
+    /// Replaces what is remembered. The state before, which names the cgroups too, stays as a copy: `delete --force`
+    /// finds by it what runs when this one is damaged.
     ///
     /// # Errors
     /// [`StateError::Write`].
@@ -236,7 +236,7 @@ fn open(path: &Path) -> Result<OwnedFd, Errno> {
 
 fn lock(path: &Path) -> Result<OwnedFd, StateError> {
     let directory = open(path).map_err(|source| StateError::Make { path: path.to_owned(), source })?;
-    // Waits at most for somebody who looks whether it is locked.
+    // Waits at most for a process that looks whether it is locked.
     rustix::io::retry_on_intr(|| rustix::fs::flock(&directory, FlockOperation::LockExclusive))
         .map_err(|source| StateError::Lock { path: path.to_owned(), source })?;
     Ok(directory)

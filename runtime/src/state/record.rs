@@ -31,7 +31,7 @@ pub(super) const NEW_CONFIG: &str = ".config.json";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Process {
-    /// In the pid namespace of whoever made the container.
+    /// In the pid namespace of the container's creator.
     pub(crate) pid: u32,
     /// Clock ticks since boot, as in `/proc/<pid>/stat`: a pid does not come again within one, 10 ms, since all others
     /// are given out before it.
@@ -60,7 +60,7 @@ impl Process {
         }
     }
 
-    /// A descriptor of it, or `None` when it has ended: signals go through it and reach nobody else.
+    /// A descriptor of it, or `None` when it has ended: signals go through it and reach no other process.
     ///
     /// # Errors
     /// [`StateError::Process`].
@@ -89,7 +89,7 @@ pub(crate) struct State {
     pub(crate) rootfs: String,
     /// RFC 3339 with nanoseconds, UTC.
     pub(crate) created: String,
-    /// The user who made it.
+    /// The user that made it.
     pub(crate) owner: u32,
     /// As in the configuration.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -213,7 +213,7 @@ impl State {
         Spec::load_kept(&root.join(self.id.as_str()).join(CONFIG))
     }
 
-    /// Replaces the kept configuration; whoever reads it sees the old one or the new one.
+    /// Replaces the kept configuration; readers see the old one or the new one.
     ///
     /// # Errors
     /// [`StateError::Write`].
@@ -308,7 +308,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Half written, or by somebody else: an error, and never another container's state.
+        /// Half written, or by another program: an error, and never another container's state.
         #[test]
         fn a_damaged_state_is_an_error_or_the_same_kind_of_thing(
             changes in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), proptest::prelude::any::<u8>()), 1..4),

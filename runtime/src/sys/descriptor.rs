@@ -7,8 +7,8 @@ use rustix::io::Errno;
 
 use crate::sys::checked;
 
-/// Marks every descriptor from `first` on close-on-exec, while our root is still the host's: before Linux 5.11, and where
-/// a filter forbids close_range, those that the host's /proc lists are marked one by one.
+/// Marks every descriptor from `first` on close-on-exec, while our root is still the host's: before Linux 5.11, and
+/// where a filter forbids close_range, those that the host's /proc lists are marked one by one.
 ///
 /// # Errors
 /// The kernel's, of reading /proc.

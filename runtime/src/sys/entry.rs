@@ -1,5 +1,5 @@
-//! How the program begins and ends. Rust's own beginning (a stack and handlers for overflows, a dozen system calls, half
-//! as many pages) is left out: a command that enters a container begins twice (see `sealed`), and most of what any
+//! How the program begins and ends. Rust's own beginning (a stack and handlers for overflows, a dozen system calls,
+//! half as many pages) is left out: a command that enters a container begins twice (see `sealed`), and most of what any
 //! command costs is its beginning. What of it matters is here.
 
 use std::ffi::{CStr, c_char, c_int};
@@ -42,7 +42,7 @@ macro_rules! program {
             argv: *const *const std::ffi::c_char,
             environment: *const *const std::ffi::c_char,
         ) -> std::ffi::c_int {
-            // SAFETY: whoever calls a `main` gives it this.
+            // SAFETY: the C library calls `main` with these.
             unsafe { $crate::begin(count, argv, environment, $main) }
         }
     };
@@ -52,7 +52,8 @@ macro_rules! program {
 /// exit code.
 ///
 /// # Safety
-/// `argv` holds `count` strings and a null pointer, `environment` strings and a null pointer, all as long as the process.
+/// `argv` holds `count` strings and a null pointer, `environment` strings and a null pointer, all as long as the
+/// process.
 pub unsafe fn begin(
     count: c_int,
     argv: *const *const c_char,
@@ -70,8 +71,8 @@ pub unsafe fn begin(
     std::process::exit(code.into())
 }
 
-/// The caller's file mode mask is kept, but what we make must stay open to ourselves: a directory that a mask of 0777 closed to
-/// its own maker is of no use to anybody but root.
+/// The caller's file mode mask is kept, but what we make must stay open to ourselves: a directory that a mask of 0777
+/// closed to its own maker is of use to root alone.
 fn keep_own_rights() {
     let inherited = rustix::process::umask(Mode::RWXG | Mode::RWXO);
     rustix::process::umask(inherited - Mode::RWXU);

@@ -31,7 +31,7 @@ pub(crate) fn read_text(path: &Path, limit: usize) -> Result<String, Errno> {
     read_text_at(CWD, path, limit)
 }
 
-/// The same of a file in which somebody's names may be, of any bytes.
+/// The same of a file that may hold names of any bytes.
 ///
 /// # Errors
 /// The kernel's; [`Errno::FBIG`].

@@ -2,8 +2,8 @@
 //! their size when they are freed. A program that lives for milliseconds touches fewer pages this way, and never
 //! returns one: the C library's allocator maps and unmaps each time, which was a sixth of the time of a `run`.
 //!
-//! The first piece is part of the program, so that most commands never ask the system. Never gives memory back, and never
-//! takes more than twice what was in use at once (and a piece).
+//! The first piece is part of the program, so that most commands never ask the system. Never gives memory back, and
+//! never takes more than twice what was in use at once (and a piece).
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
@@ -67,7 +67,7 @@ impl Heap {
         while self.is_busy.swap(true, Ordering::Acquire) {
             std::hint::spin_loop();
         }
-        // SAFETY: whoever set `is_busy` is the only one here until it is cleared; `act` neither allocates nor panics.
+        // SAFETY: the thread that set `is_busy` is alone here until it clears it; `act` neither allocates nor panics.
         let blocks = unsafe { &mut *self.blocks.get() };
         if blocks.rest.is_null() {
             (blocks.rest, blocks.rest_bytes) = (self.first.get().cast(), FIRST_BYTES);
@@ -120,8 +120,8 @@ impl Blocks {
     }
 }
 
-// SAFETY: a block is handed out once until it is given back; it holds its layout, since blocks are as large as their size
-// and aligned to 16, and the system sees to every other layout, in `dealloc` by the same rule as in `alloc`.
+// SAFETY: a block is handed out once until it is given back; it holds its layout, since blocks are as large as their
+// size and aligned to 16, and the system sees to every other layout, in `dealloc` by the same rule as in `alloc`.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match size_index(layout) {
@@ -152,7 +152,7 @@ unsafe impl GlobalAlloc for Heap {
         if !moved.is_null() {
             // SAFETY: both are at least that long, and apart.
             unsafe { moved.copy_from_nonoverlapping(block, layout.size().min(bytes)) };
-            // SAFETY: by our caller's contract; nobody uses it any more.
+            // SAFETY: by our caller's contract it is not used any more.
             unsafe { self.dealloc(block, layout) };
         }
         moved

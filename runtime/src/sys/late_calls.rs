@@ -1,4 +1,5 @@
-//! The system calls that nothing here can do without and that came to Linux late, or that filters around us like to forbid.
+//! The system calls that nothing here can do without and that came to Linux late, or that filters around us like to
+//! forbid.
 
 use rustix::io::Errno;
 

@@ -15,7 +15,7 @@ use rustix::net::{
     socket_with,
 };
 
-/// A stream to whoever listens at `path`. `patience` bounds this, too, which a listener with a full queue would block,
+/// A stream to the listener at `path`. `patience` bounds this, too, which a listener with a full queue would block,
 /// and each [`send`].
 ///
 /// # Errors
@@ -32,7 +32,7 @@ pub(crate) fn dial(path: &Path, patience: Duration) -> Result<OwnedFd, Errno> {
 /// descriptor goes with the first bytes.
 ///
 /// # Errors
-/// The kernel's; [`Errno::PIPE`] when nobody listens any more.
+/// The kernel's; [`Errno::PIPE`] when the other end is closed.
 pub(crate) fn send(to: impl AsFd, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) -> Result<usize, Errno> {
     let descriptors = descriptor.as_slice();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -43,8 +43,8 @@ pub(crate) fn send(to: impl AsFd, bytes: &[u8], descriptor: Option<BorrowedFd<'_
     sendmsg(to, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
 }
 
-/// Receives a message. Returns its length, 0 when the other end is closed or gone, and the descriptor that came with it,
-/// which is close-on-exec.
+/// Receives a message. Returns its length, 0 when the other end is closed or gone, and the descriptor that came with
+/// it, which is close-on-exec.
 ///
 /// # Errors
 /// The kernel's.

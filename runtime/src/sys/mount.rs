@@ -86,8 +86,9 @@ pub(crate) fn change(mount: BorrowedFd<'_>, change: Change<'_>, reach: Reach) ->
     Ok(())
 }
 
-/// Changes a mount that is attached in our mount namespace, while our root is still the host's: what mount_setattr cannot
-/// do yet is asked of mount(2), by the name that the host's /proc has for the descriptor, which nobody can exchange.
+/// Changes a mount that is attached in our mount namespace, while our root is still the host's: what mount_setattr
+/// cannot do yet is asked of mount(2), by the name that the host's /proc has for the descriptor, which cannot be
+/// exchanged.
 ///
 /// # Errors
 /// Those of [`change`]; ENOSYS only for attributes of a whole tree and for mapped ids, which mount(2) does not know.
@@ -111,7 +112,7 @@ pub(crate) fn change_attached(mount: BorrowedFd<'_>, wanted: Change<'_>, reach: 
     Ok(())
 }
 
-/// Changes the propagation of the mount at `/` or `.`, which nobody can exchange either.
+/// Changes the propagation of the mount at `/` or `.`, which cannot be exchanged either.
 ///
 /// # Errors
 /// EINVAL for what is no mount's root.

@@ -1,5 +1,5 @@
-//! The table of mounts that we see, proc_pid_mountinfo(5). Any user who may mount something gives it a name of any bytes,
-//! which must keep nobody from reading the rest.
+//! The table of mounts that we see, proc_pid_mountinfo(5). A user that may mount something gives it a name of any
+//! bytes, which must not keep us from reading the rest.
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;

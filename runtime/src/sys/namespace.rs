@@ -17,8 +17,8 @@ pub(crate) fn open(path: impl Arg) -> Result<OwnedFd, Errno> {
     rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
 }
 
-/// setns(2): moves this process into a namespace or, by a pidfd, into those of another process; `flags` (`CLONE_NEW*`) say
-/// of which kinds. Into a pid namespace only its children go.
+/// setns(2): moves this process into a namespace or, by a pidfd, into those of another process; `flags` (`CLONE_NEW*`)
+/// say of which kinds. Into a pid namespace only its children go.
 ///
 /// # Errors
 /// EINVAL for another kind of namespace, EPERM without the right over it.

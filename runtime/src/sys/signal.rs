@@ -76,8 +76,8 @@ pub(crate) fn receive(signals: &OwnedFd) -> Result<i32, Errno> {
 /// Makes of the caller's signal dispositions and mask, which exec keeps, what this program relies on.
 ///
 /// - SIGCHLD is not ignored: the kernel would reap our children before we have their exit status.
-/// - SIGPIPE and SIGXFSZ are: that our reader has left, or that the caller's limit of file sizes is reached, is an error to
-///   handle, not our end in the middle of a change.
+/// - SIGPIPE and SIGXFSZ are: that our reader has left, or that the caller's limit of file sizes is reached, is an
+///   error to handle, not our end in the middle of a change.
 /// - None is blocked.
 pub(super) fn begin() {
     for (number, action) in
@@ -95,8 +95,8 @@ pub(crate) fn restore_defaults() {
     // The kernel's `struct sigaction`: SIG_DFL, no flags, no restorer, no further signals blocked, is all zeroes.
     let default = [0_u64; 4];
     for number in 1..=i64::from(SIGNAL_MAX) {
-        // SAFETY: the kernel reads 32 bytes of the array and writes nothing. For SIGKILL and SIGSTOP the call fails without
-        // effect. The C library's own call refuses the signals that it keeps for itself, 32 to 34.
+        // SAFETY: the kernel reads 32 bytes of the array and writes nothing. For SIGKILL and SIGSTOP the call fails
+        // without effect. The C library's own call refuses the signals that it keeps for itself, 32 to 34.
         unsafe {
             libc::syscall(
                 libc::SYS_rt_sigaction,

@@ -53,8 +53,8 @@ pub(crate) struct DeviceList {
     pub(super) exceptions: BTreeMap<Device, u8>,
 }
 
-/// Allowed for everybody, whatever the rules say: runc appends them, and images count on them. Making a node of any
-/// number is among them; it cannot be opened.
+/// Allowed in every container, whatever the rules say: runc appends them, and images count on them. Making a node of
+/// any number is among them; it cannot be opened.
 const DEFAULTS: [(Kind, Option<u32>, Option<u32>, u8); 11] = [
     (Kind::Character, None, None, MAKE),
     (Kind::Block, None, None, MAKE),

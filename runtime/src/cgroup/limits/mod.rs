@@ -1,5 +1,5 @@
 //! `linux.resources` as writes to cgroup files: planned and judged here without touching a cgroup, written by
-//! [`write`] before anybody enters. Devices are not limits; they are in [`super::devices`].
+//! [`write`] before any process enters. Devices are not limits; they are in [`super::devices`].
 //!
 //! Zero means "not set" wherever it does for runc.
 
@@ -66,7 +66,7 @@ impl Limits {
         planner.bounded()
     }
 
-    /// All limits but those in one controller's files, whoever asked for them.
+    /// All limits but those in one controller's files, whichever field asked for them.
     pub(super) fn without(&self, controller: &str) -> Self {
         let first = |knot: &Knot| knot.settings.first()?.choices.first().map(|(file, _)| file.clone());
         let is_its = |knot: &&Knot| first(knot).unwrap_or_default().split('.').next() == Some(controller);

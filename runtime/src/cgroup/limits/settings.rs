@@ -1,4 +1,5 @@
-//! What is to be written into cgroup files: values with the fields that asked for them, and the order that the kernel needs.
+//! What is to be written into cgroup files: values with the fields that asked for them, and the order that the kernel
+//! needs.
 
 use crate::cgroup::error::CgroupError;
 use crate::cgroup::layout::Version;

@@ -24,7 +24,7 @@ impl Fence {
 
     pub(in super::super) fn check_floors(&self, limits: &Limits) -> Result<(), CgroupError> {
         let Some(cgroup) = self.v2().filter(|_| !limits.floors.is_empty()) else { return Ok(()) };
-        // A cgroup without usage has room for everybody.
+        // A cgroup that tells no usage is taken for empty.
         let Ok(text) = cgroup.read("memory.current") else { return Ok(()) };
         let usage: u64 = text.trim().parse().unwrap_or(0);
         for floor in &limits.floors {

@@ -58,7 +58,7 @@ pub(crate) struct Throttling {
     pub(crate) throttled_time: u64,
 }
 
-/// Pressure stall information: who waited for how long.
+/// Pressure stall information: how long tasks waited.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Psi {
     pub(crate) some: Pressure,

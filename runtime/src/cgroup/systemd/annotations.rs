@@ -1,5 +1,5 @@
-//! `org.systemd.property.NAME` annotations: properties of the unit that the configuration's author wants, with values in
-//! GVariant's text format, as far as unit properties need it. Pure.
+//! `org.systemd.property.NAME` annotations: properties of the unit that the configuration's author wants, with values
+//! in GVariant's text format, as far as unit properties need it. Pure.
 
 use std::collections::BTreeMap;
 

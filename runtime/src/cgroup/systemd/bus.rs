@@ -1,4 +1,5 @@
-//! A connection to systemd: over the message bus, or over systemd's own socket where there is no bus. One call at a time.
+//! A connection to systemd: over the message bus, or over systemd's own socket where there is no bus. One call at a
+//! time.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -31,7 +32,7 @@ pub(super) struct Bus {
     serial: u32,
     /// `None` on systemd's own socket.
     destination: Option<&'static str>,
-    /// Signals that came before somebody waited for them.
+    /// Signals that came before they were waited for.
     signals: Vec<Incoming>,
 }
 
@@ -65,8 +66,9 @@ impl Bus {
         Ok(bus)
     }
 
-    /// D-Bus specification, "Authentication Protocol": EXTERNAL, the user id in hexadecimal ASCII. BEGIN does not wait for
-    /// the answer, as with systemd's own client: systemd waits for ever for a message that it has read together with BEGIN.
+    /// D-Bus specification, "Authentication Protocol": EXTERNAL, the user id in hexadecimal ASCII. BEGIN does not wait
+    /// for the answer, as with systemd's own client: systemd waits for ever for a message that it has read together
+    /// with BEGIN.
     fn authenticate(&mut self) -> Result<(), BusError> {
         let broken = |source| BusError::Broken { source };
         let uid = rustix::process::geteuid().as_raw().to_string();

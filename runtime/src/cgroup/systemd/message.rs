@@ -161,7 +161,7 @@ fn length(bytes: usize) -> u32 {
     u32::try_from(bytes).expect("our messages are far below 4 GiB")
 }
 
-/// Whom a call goes to.
+/// The receiver of a call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target<'a> {
     /// `None` where the other end of the socket is systemd itself.

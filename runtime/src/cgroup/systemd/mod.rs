@@ -1,5 +1,5 @@
-//! The systemd driver: systemd makes a transient scope for the container, and knows its limits as the unit's properties;
-//! the files of the cgroup are then written as without it, since many limits have no property.
+//! The systemd driver: systemd makes a transient scope for the container, and knows its limits as the unit's
+//! properties; the files of the cgroup are then written as without it, since many limits have no property.
 //!
 //! - [`properties`], [`annotations`]: what the unit is told
 //! - [`message`], [`bus`]: D-Bus, as little of it as that needs
@@ -165,7 +165,7 @@ impl ScopePlan {
         let mut bus = Bus::connect(self.scope.manager).map_err(failed)?;
         let placeholder = Placeholder::fork().map_err(|source| CgroupError::Placeholder { source })?;
         let started = match self.start_around(&placeholder, &mut bus) {
-            // One that failed and that nobody has deleted yet is in the way.
+            // One that failed and has not been deleted yet is in the way.
             Err(error) if error.is(UNIT_EXISTS) => {
                 bus.reset_failed(&self.scope.unit).and_then(|()| self.start_around(&placeholder, &mut bus))
             }
@@ -216,8 +216,8 @@ impl Scope {
         bus.set_properties(&self.unit, &properties).map_err(failed)
     }
 
-    /// Has a user's systemd move a process of the user's into the unit's cgroup, or into the one `below` it. It may do what
-    /// the user may not who comes from a login's cgroup, which is not the user's own.
+    /// Has a user's systemd move a process of the user's into the unit's cgroup, or into the one `below` it. It may do
+    /// what the user may not who comes from a login's cgroup, which is not the user's own.
     pub(super) fn attach(&self, below: &str, pid: u32) -> Result<(), CgroupError> {
         let failed = |source| self.failed("move a process into", source);
         let mut body = Writer::default();

@@ -1,5 +1,5 @@
-//! systemd starts no scope without a process, and ends it when it is empty; a container's first process enters by itself
-//! later. Until it is in, a child of ours that does nothing holds the scope open.
+//! systemd starts no scope without a process, and ends it when it is empty; a container's first process enters by
+//! itself later. Until it is in, a child of ours that does nothing holds the scope open.
 
 use std::os::fd::{AsFd, OwnedFd};
 

@@ -18,8 +18,8 @@ const PERCENT_US: u64 = 10_000;
 const IDLE: Value = Value::Uint64(0);
 const IDLE_SINCE: u32 = 252;
 
-/// Leaves out what an older systemd would refuse, as runc does; the cgroup's files have it in any case. The version is asked
-/// for only where it matters.
+/// Leaves out what an older systemd would refuse, as runc does; the cgroup's files have it in any case. The version is
+/// asked for only where it matters.
 pub(super) fn leave_out_unknown<E>(
     properties: &mut Vec<Property>,
     version: impl FnOnce() -> Result<u32, E>,
@@ -205,7 +205,7 @@ pub(super) fn of_devices(list: &DeviceList) -> Vec<Property> {
         let node = match (device.major, device.minor) {
             (Some(major), Some(minor)) => format!("/dev/{kind}/{major}:{minor}"),
             (None, None) => format!("{kind}-*"),
-            // Only pseudo-terminals have a whole major number among what everybody has.
+            // Only pseudo-terminals have a whole major number among the devices that every container has.
             (Some(136), None) => format!("{kind}-pts"),
             // It has no name for others; the file has them.
             _ => return None,

@@ -34,7 +34,7 @@ pub(crate) enum ListenerError {
         /// What the kernel said.
         source: Errno,
     },
-    /// Nobody listens at the path; the text is runc's.
+    /// There is no listener at the path; the text is runc's.
     #[error("failed to connect with seccomp agent specified in the seccomp profile: {path}")]
     Connect {
         /// The socket.

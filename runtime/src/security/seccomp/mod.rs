@@ -1,7 +1,7 @@
 //! The system call filter: an OCI profile becomes one classic BPF program.
 //!
-//! The plan calls [`compile`], the child [`install`]; when the profile has `SCMP_ACT_NOTIFY`, the child tells the parent
-//! the number of the descriptor that `install` returned, and the parent hands it to the listener ([`listener`]).
+//! The plan calls [`compile`], the child [`install`]; when the profile has `SCMP_ACT_NOTIFY`, the child tells the
+//! parent the number of the descriptor that `install` returned, and the parent hands it to the listener ([`listener`]).
 //!
 //! [`compile`] goes from `profile` (names understood) over `verdicts` (numbers, by ABI) to `filter` (a tree of
 //! instructions, with `check` for arguments and `assembler` for jumps). A profile of Docker's size takes some tens of
@@ -54,7 +54,7 @@ impl Program {
         self.flags
     }
 
-    /// Who gets the notify descriptor, if the profile has `SCMP_ACT_NOTIFY`.
+    /// The agent that gets the notify descriptor, if the profile has `SCMP_ACT_NOTIFY`.
     #[must_use]
     pub(crate) fn listener(&self) -> Option<&Listener> {
         self.listener.as_ref()

@@ -1,5 +1,5 @@
-//! A second, naive reading of a profile: one call, one walk over the rules, no numbers sorted and no trees; and the words
-//! that profiles are made of to compare the two. For tests and fuzz targets alone.
+//! A second, naive reading of a profile: one call, one walk over the rules, no numbers sorted and no trees; and the
+//! words that profiles are made of to compare the two. For tests and fuzz targets alone.
 
 #[cfg(fuzzing)]
 use super::architecture::NATIVE;

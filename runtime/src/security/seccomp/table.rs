@@ -1,7 +1,7 @@
 //! System call numbers by name, from the tables beside this file (`syscalls.x86`, `syscalls.arm`: one name a line,
 //! sorted, one column an ABI, `-` where the ABI lacks the call). Parsed and hashed while compiling, so that at run time
-//! there is neither work nor a pointer to relocate, and a name is found at the first or second look. A new system call is
-//! a new line.
+//! there is neither work nor a pointer to relocate, and a name is found at the first or second look. A new system call
+//! is a new line.
 
 use std::cmp::Ordering;
 

@@ -130,8 +130,9 @@ impl<'k, 'a> Cases<'k, 'a> {
             if let Some(number) = call.number(abi.column) {
                 cases.keys.push(Key::new(number, place, false));
             }
-            // Arguments of a call behind a multiplexer are out of sight: what the rule forbids is then forbidden for all
-            // arguments, and what it permits for some is permitted for none. (libseccomp forgets the arguments either way.)
+            // Arguments of a call behind a multiplexer are out of sight: what the rule forbids is then forbidden for
+            // all arguments, and what it permits for some is permitted for none. (libseccomp forgets the arguments
+            // either way.)
             let holds_multiplexed = rule.checks.is_empty() || is_stricter(rule.returns, default);
             if let (true, Some(multiplexer)) = (holds_multiplexed, cases.multiplexer(*call)) {
                 cases.keys.push(Key::new(multiplexer.number, place, true));
@@ -174,7 +175,8 @@ impl<'k, 'a> Cases<'k, 'a> {
             next = number + 1;
         }
         // What is newer than every call that the profile names gets ENOSYS, as in runc (libcontainer/seccomp/patchbpf):
-        // EPERM would keep a newer libc from falling back to the older call. A multiplexer to a named call is as good as named.
+        // EPERM would keep a newer libc from falling back to the older call. A multiplexer to a named call is as good
+        // as named.
         let named = self.known.iter().filter_map(|known| known.call.number(abi.column));
         let newest = named.chain(self.keys.last().map(|last| last.number())).max();
         match newest {
