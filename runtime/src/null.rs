@@ -1,6 +1,7 @@
 //! The host's /dev/null, shown to containers as a read-only mount of that one node: what is written to it goes where it
 //! always went, but root in a container, which reaches it as a standard stream or behind a mask, can change nothing of
-//! it.
+//! it. Streams become the container's own null where it has one, which the child sees to; for a user namespace, `exec`
+//! and `restore` the creator puts them on that mount before.
 #![forbid(unsafe_code)]
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};

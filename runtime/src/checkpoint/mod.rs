@@ -7,7 +7,8 @@
 //! - `external`: the mounts that belong to the host, which criu is told of by name both times
 //!
 //! What is ours stays ours: cgroups, state and hooks are handled here as in [`crate::create`]; criu gets processes,
-//! namespaces and mounts.
+//! namespaces and mounts. A restore prepares the root in mounts of its own, so that none is left on the host whatever
+//! ends it.
 #![forbid(unsafe_code)]
 
 pub(crate) mod criu;

@@ -1,5 +1,6 @@
 //! Sources of bind mounts that the creator opens, because the child, in a user namespace, may not reach them or may not
-//! map their ids.
+//! map their ids. A source that earlier mounts make, or whose whole tree gets flags in a user namespace, is asked for
+//! over the channel and opened in the child's mount namespace, where the kernel has locked the flags.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;

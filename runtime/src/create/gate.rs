@@ -1,5 +1,6 @@
 //! The start gate: a fifo in the state directory that the child holds open for both directions and reads one byte from.
 //! Nothing in the container has a name for it; `start` unlinks it before it writes, so that only one start wins.
+//! Where there are poststart hooks it then waits until no process has the gate open: the program is executed by then.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;

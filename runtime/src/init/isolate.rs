@@ -1,4 +1,5 @@
-//! The first phase: into the cgroup, then into the namespaces that clone3 could not give.
+//! The first phase: into the cgroup, then into the namespaces that clone3 could not give: those to join, the cgroup
+//! namespace, which is made from inside the cgroup, and the time namespace, whose clocks are set while it is empty.
 
 use std::os::fd::OwnedFd;
 

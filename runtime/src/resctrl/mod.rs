@@ -3,6 +3,8 @@
 //!
 //! The root is wherever mountinfo says that resctrl is mounted; this never mounts it. A control group is the
 //! container's own (`linux.intelRdt.closID` is not set), and goes with it, or another's, and stays.
+//! Shares are in force before any process enters; a class that is there already keeps its own. `exec` and `restore`
+//! enter as well.
 #![forbid(unsafe_code)]
 
 pub(crate) mod error;

@@ -1,4 +1,8 @@
 //! Making the root filesystem a mount of its own, and entering it.
+//!
+//! A container without a mount namespace is built in one of its own all the same; then its process goes back to the
+//! host's with a detached copy of its root as a chroot ([`Entry::Leave`]). No mount of it is in any namespace, so that
+//! none is left whatever ends it, and it can mount nothing; `exec` enters it through /proc/PID/root.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};

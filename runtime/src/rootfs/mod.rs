@@ -6,6 +6,9 @@
 //! - `devices`: /dev;  `masks`: masked and read-only paths
 //! - [`procfs`]: our own view of the kernel
 //! - `enter`: pivot_root
+//!
+//! The root is a copy of the root filesystem's mount tree, attached over its own directory; the creator looks it up,
+//! once.
 #![forbid(unsafe_code)]
 
 pub(crate) mod bind_attributes;

@@ -10,6 +10,8 @@
 //! ```
 //! The order that makes `delete --force` work after a kill -9 at any point: claim the name (mkdir and flock), record
 //! the cgroups' paths, only then make anything; record the first process before it may go on.
+//! The copy names the cgroups, or the process where there are none: `delete --force` ends by it, or by the cgroups that
+//! config.json names, what runs when state.json cannot be read.
 #![forbid(unsafe_code)]
 
 pub(crate) mod claim;

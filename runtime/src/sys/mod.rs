@@ -1,6 +1,9 @@
 //! The only place with `unsafe`: one file per kernel concept, one call per block, descriptors in and out as
 //! `OwnedFd`/`BorrowedFd`. Only what rustix does not wrap safely is here. Nothing here decides anything; callers name
 //! what went wrong.
+//!
+//! Linux 5.10 is enough: `mount` does without mount_setattr (5.12), `descriptor` without close_range's mark (5.11). For
+//! any other call that is missing, or that a filter around us forbids, the refusal names the Linux that has it.
 #![allow(unsafe_code)]
 
 pub(crate) mod bpf;

@@ -1,7 +1,8 @@
 //! `linux.resources` as writes to cgroup files: planned and judged here without touching a cgroup, written by
 //! [`write`] before any process enters. Devices are not limits; they are in [`super::devices`].
 //!
-//! Zero means "not set" wherever it does for runc.
+//! Each controller's limits go to the hierarchy that has it. Errors name the field by its JSON path. Zero means "not
+//! set" wherever it does for runc.
 
 pub(crate) mod settings;
 pub(crate) mod v1;

@@ -1,6 +1,9 @@
 //! The systemd driver: systemd makes a transient scope for the container, and knows its limits as the unit's
 //! properties; the files of the cgroup are then written as without it, since many limits have no property.
 //!
+//! A user's systemd also moves processes that cannot enter by themselves, as those of a login
+//! (`child/intermediate.rs`). docs/decisions/0003 says why it is done this way.
+//!
 //! - [`properties`], [`annotations`]: what the unit is told
 //! - [`message`], [`bus`]: D-Bus, as little of it as that needs
 //! - [`placeholder`]: holds the scope open until the container is in
@@ -216,8 +219,8 @@ impl Scope {
         bus.set_properties(&self.unit, &properties).map_err(failed)
     }
 
-    /// Has a user's systemd move a process of the user's into the unit's cgroup, or into the one `below` it. It may do
-    /// what the user may not who comes from a login's cgroup, which is not the user's own.
+    /// Has a user's systemd move a process of the user's into the unit's cgroup, or into the one `below` it. A
+    /// process in a login's cgroup, which is not the user's own, may not move itself.
     pub(super) fn attach(&self, below: &str, pid: u32) -> Result<(), CgroupError> {
         let failed = |source| self.failed("move a process into", source);
         let mut body = Writer::default();
