@@ -1,4 +1,4 @@
-//! Where containers' cgroups are and who makes them: the runtime itself, or systemd where that is the machine's manager
+//! Where containers' cgroups are and what makes them: the runtime itself, or systemd where that is the machine's manager
 //! of cgroups. A second writer at the root of the tree is what systemd forbids.
 
 use std::path::{Component, Path, PathBuf};
@@ -14,7 +14,7 @@ const SCOPE_PREFIX: &str = "knarr";
 /// The kernel's NAME_MAX, which a unit's name has to fit in.
 const MAX_UNIT_BYTES: usize = 255;
 
-/// Who makes containers' cgroups, and below what.
+/// What makes containers' cgroups, and below which parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cgroups {
     /// The runtime, below this path of each hierarchy.

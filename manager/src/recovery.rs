@@ -1,5 +1,5 @@
 //! What knarrd does between its locks and its first client: every intent that the last knarrd left is finished or
-//! undone, every shim is met again, and what belongs to nobody is swept.
+//! undone, every shim is met again, and what belongs to no container is swept.
 
 use crate::containers::{ContainerError, Containers};
 

@@ -1,4 +1,4 @@
-//! Keeps the exit record in the bundle. It is on the disk, fsynced, before anybody is told of the exit; it never decides
+//! Keeps the exit record in the bundle. It is on the disk, fsynced, before the exit is reported; it never decides
 //! what the exit means.
 
 use std::fs::{self, File};

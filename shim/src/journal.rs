@@ -1,4 +1,4 @@
-//! The shim's own messages, for whoever looks after the machine: containerd's `log` fifo in the bundle, else `shim.log`
+//! The shim's own messages, for the machine's administrator: containerd's `log` fifo in the bundle, else `shim.log`
 //! there. Bounded, and never waits: a reader that does not read loses lines.
 
 use std::fs::{File, OpenOptions};
@@ -15,7 +15,7 @@ use crate::timestamp::rfc3339;
 /// A shim that has this much to say about one container repeats itself.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// Process-wide like stderr, which the server does not have: whoever started it may wait for its end of file.
+/// Process-wide like stderr, which the server does not have: the process that started it may wait for its end of file.
 static JOURNAL: OnceLock<Journal> = OnceLock::new();
 
 #[derive(Debug)]
@@ -47,7 +47,7 @@ fn try_open(bundle: &Path, debug: bool) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The program's last words: into the journal, or for whoever called it.
+/// The program's last words: into the journal, or to the caller's stderr.
 pub(crate) fn fail(message: &str) {
     if JOURNAL.get().is_some() {
         write("fatal", message);
@@ -77,7 +77,7 @@ fn write(level: &str, message: &str) {
     let is_full =
         journal.is_bounded && journal.file.metadata().map_or(true, |file| file.len() > MAX_FILE_BYTES);
     if !is_full {
-        // There is nobody left to tell.
+        // No reader is left.
         (&journal.file).write_all(line.as_bytes()).ok();
     }
 }

@@ -1,4 +1,4 @@
-//! containerd-shim-knarr-v2: stays with one container, so that it outlives whoever manages it. It owns the container's
+//! containerd-shim-knarr-v2: stays with one container, so that it outlives its manager. It owns the container's
 //! streams, its log and its exit status, and calls an OCI runtime for everything else.
 #![forbid(unsafe_code)]
 

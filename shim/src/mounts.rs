@@ -87,7 +87,7 @@ fn mount_one(mount: &Mount, rootfs: &Path) -> Result<(), MountError> {
     if !mount.target.is_empty() {
         return Err(MountError::Target(mount.target.clone()));
     }
-    let options = Options::of(&mount.options)?;
+    let options = Options::parse(&mount.options)?;
     options.mount(mount, rootfs).map_err(|source| MountError::Mount {
         kind: mount.type_.clone(),
         from: mount.source.clone(),
@@ -96,7 +96,7 @@ fn mount_one(mount: &Mount, rootfs: &Path) -> Result<(), MountError> {
     })
 }
 
-/// A mount's options, sorted by who understands them.
+/// A mount's options, sorted by what handles them: mount(2) or the file system.
 #[derive(Debug, PartialEq, Eq)]
 struct Options {
     flags: MountFlags,
@@ -105,7 +105,7 @@ struct Options {
 }
 
 impl Options {
-    fn of(options: &[String]) -> Result<Self, MountError> {
+    fn parse(options: &[String]) -> Result<Self, MountError> {
         let mut sorted = Self {
             flags: MountFlags::empty(),
             propagation: MountPropagationFlags::empty(),
@@ -256,7 +256,7 @@ fn propagation_named(option: &str) -> Option<MountPropagationFlags> {
     })
 }
 
-/// Unmounts everything that is mounted at `rootfs`, layer by layer. What is busy is detached, so that nobody who sits in
+/// Unmounts everything that is mounted at `rootfs`, layer by layer. What is busy is detached, so that no process that sits in
 /// it can keep the container from being deleted.
 pub(crate) fn unmount_all(rootfs: &Path) -> Result<(), MountError> {
     for _ in 0..MAX_MOUNTS {
@@ -279,7 +279,7 @@ mod tests {
     use super::*;
 
     fn options(text: &str) -> Result<Options, MountError> {
-        Options::of(&text.split(' ').map(str::to_owned).collect::<Vec<_>>())
+        Options::parse(&text.split(' ').map(str::to_owned).collect::<Vec<_>>())
     }
 
     #[test]
@@ -317,7 +317,7 @@ mod tests {
             format!("workdir={}", at("work")),
             format!("lowerdir={}", layers.join(":")),
         ];
-        let options = Options::of(&list).expect("good");
+        let options = Options::parse(&list).expect("good");
         assert!(options.data.join(",").len() > MAX_MOUNT_DATA_BYTES);
         let rootfs = PathBuf::from(at("rootfs"));
         let before = std::env::current_dir().expect("a directory");

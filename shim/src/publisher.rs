@@ -1,5 +1,5 @@
 //! Tells containerd what happens, in the order in which it happened, over its ttrpc events service. Bounded in memory and
-//! in retries; nobody waits for it. Without an address nothing is told.
+//! in retries; no caller waits for it. Without an address nothing is published.
 
 use std::time::{Duration, SystemTime};
 

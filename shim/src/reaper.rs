@@ -41,7 +41,7 @@ struct State {
     holds: usize,
 }
 
-/// While it lives, exits that nobody watches yet are kept for a later [`Reaper::watch`].
+/// While it lives, exits that are not watched yet are kept for a later [`Reaper::watch`].
 #[derive(Debug)]
 pub(crate) struct Hold(Arc<Reaper>);
 
@@ -100,7 +100,7 @@ impl Reaper {
         let exit = Exit { code, at: SystemTime::now() };
         let mut state = self.lock();
         if let Some(watcher) = state.watched.remove(&pid) {
-            // A watcher may have given up; then nobody wants to know.
+            // The watcher may have given up.
             watcher.send(exit).ok();
         } else if state.holds > 0 {
             if state.early.len() == MAX_EARLY_EXITS {

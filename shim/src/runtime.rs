@@ -21,10 +21,10 @@ use crate::record::{self, LiveProcess};
 const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
 /// What is read of the log for one call: the last error is at its end, and a call writes a few lines.
 const MAX_LOG_BYTES: u64 = 256 * 1024;
-/// An error longer than this does not fit on anybody's screen, and must fit in a ttrpc status.
+/// A longer error fits on no screen; it also has to fit in a ttrpc status.
 const MAX_MESSAGE_BYTES: usize = 8 * 1024;
 
-/// How a service manager speaks to whoever started us. A runtime takes these for the container's: it would wait for
+/// How a service manager speaks to the process that started us. A runtime takes these for the container's: it would wait for
 /// READY=1 from it, or hand it descriptors that we do not have.
 const SERVICE_MANAGER: [&str; 4] = ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
 

@@ -22,7 +22,7 @@ use crate::reaper::{self, Reaper};
 use crate::service::services;
 use crate::settings::Settings;
 use crate::sockets::SocketName;
-use crate::task::{Surroundings, Tasks};
+use crate::task::{ShimContext, Tasks};
 
 /// A server without a container and without a connection for so long belongs to no manager: one that is starting a
 /// container holds a connection, and creates the container within seconds.
@@ -90,8 +90,8 @@ async fn run(settings: Arc<Settings>, listener: UnixListener) -> Result<(), Serv
     let children = reaper::child_signal().map_err(prepare("watch child processes"))?;
     let reaping = tokio::spawn(Arc::clone(&reaper).run(children));
     let publisher = Arc::new(Publisher::start(&settings.namespace, settings.events.clone()));
-    let around = Surroundings { settings: Arc::clone(&settings), reaper, publisher: Arc::clone(&publisher) };
-    let tasks = Arc::new(Tasks::new(around, socket));
+    let context = ShimContext { settings: Arc::clone(&settings), reaper, publisher: Arc::clone(&publisher) };
+    let tasks = Arc::new(Tasks::new(context, socket));
     let (connections, accepted) = Connections::new();
     let mut server = Server::new().add_listener(accepted).register_service(services(&tasks));
     server.start().await.map_err(ServeError::Serve)?;

@@ -87,7 +87,7 @@ impl Task for TaskService {
         if !request.checkpoint.is_empty() || !request.parent_checkpoint.is_empty() {
             return Err(TaskError::Checkpoint.into());
         }
-        let options = Options::of(request.options.as_ref());
+        let options = Options::decode(request.options.as_ref());
         let new = NewContainer {
             options: options.map_err(TaskError::Options)?,
             id: request.id,
@@ -204,7 +204,7 @@ impl Task for TaskService {
         _: &TtrpcContext,
         request: api::ConnectRequest,
     ) -> ttrpc::Result<api::ConnectResponse> {
-        // A shim without its container yet is no error here: containerd looks whom it has found.
+        // A shim without its container yet is no error here: containerd asks which shim it has found.
         let task_pid = self.0.container(&request.id).map_or(0, |container| container.init.state().pid);
         let version = env!("CARGO_PKG_VERSION").to_owned();
         Ok(api::ConnectResponse { shim_pid: std::process::id(), task_pid, version, ..Default::default() })

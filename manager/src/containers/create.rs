@@ -23,7 +23,7 @@ use crate::tasks::spec::target::MountTarget;
 use crate::tasks::{self, bundle};
 use crate::time::UnixNs;
 
-/// Attempts at a made-up name that nobody has: with the numbers in it, never all taken in practice.
+/// Attempts at a generated name that is free: with the numbers in it, never all taken in practice.
 const NAME_ATTEMPTS: u32 = 64;
 /// All that is asked for of a container, together: they are kept in memory and sent with every list.
 const MAX_REQUEST_BYTES: usize = 1024 * 1024;
@@ -96,7 +96,7 @@ impl Creation {
         Ok(Created { id: container.id().clone(), name: container.name(), warnings })
     }
 
-    /// Takes id and name, so that nobody else gets them, before anything is written.
+    /// Reserves id and name before anything is written, so that no other request gets them.
     fn reserve(
         &self,
         wanted: String,

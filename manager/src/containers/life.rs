@@ -99,7 +99,7 @@ impl Phase {
         }
     }
 
-    /// Whether a process may be alive, or come to life without anybody's asking.
+    /// Whether a process may be alive, or be started by the restart policy.
     pub(crate) fn is_live(self) -> bool {
         matches!(self, Self::Starting | Self::Running | Self::Paused | Self::Restarting)
     }
@@ -168,7 +168,7 @@ pub(crate) struct Life {
     /// How often it has ended, so that a waiter can tell one end from the next.
     #[serde(default)]
     pub(crate) ends: u64,
-    /// It is gone; only ever seen by those who still wait.
+    /// It has been removed; only callers that still wait see this.
     #[serde(skip)]
     pub(crate) removed: bool,
 }

@@ -66,7 +66,7 @@ impl Containers {
         views
     }
 
-    /// The containers that were made from the image `id`, for whoever wants to remove it. One that is being made counts.
+    /// The containers that were made from the image `id`: a removal of it asks. One that is being made counts.
     pub(crate) fn users_of(&self, id: &Digest) -> Users {
         let mut users = Users::default();
         for container in self.registry().by_id.values() {

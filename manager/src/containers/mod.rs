@@ -239,7 +239,7 @@ impl Containers {
         Ok(())
     }
 
-    /// Lets everybody see where `container` is now.
+    /// Publishes the new state of `container` to readers and waiters.
     fn show(&self, container: &Container, life: Life) {
         let now = life.phase.is_live();
         let before = container.life.send_replace(life).phase.is_live();

@@ -25,7 +25,7 @@ const SEAFARERS: [&str; 32] = [
     "pilot", "prow", "puffin", "rudder", "sail", "skald", "skiff", "sloop", "snekke", "tiller", "voyager",
 ];
 
-/// Checks a name that somebody chose.
+/// Checks a chosen name.
 ///
 /// # Errors
 /// [`InvalidName`] when it does not fit the grammar.

@@ -8,7 +8,7 @@ use crate::tasks::plan::Process;
 use crate::tasks::spec::key;
 use crate::tasks::spec::volumes::usable_volumes;
 
-/// What a program finds in PATH when nobody says otherwise: docker's.
+/// The default PATH: docker's.
 pub(crate) const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Arguments, environment, user, directory and volumes together: execve(2) takes 2 MiB, and they are kept in memory.
@@ -68,7 +68,7 @@ pub(crate) struct Resolved {
 pub(crate) fn resolve(request: &CreateRequest, image: ImageDefaults) -> Result<Resolved, InvalidProcess> {
     let asked = &request.process;
     let entrypoint = asked.entrypoint.clone().unwrap_or(image.entrypoint);
-    // Docker: whoever replaces the entrypoint does not want the image's arguments for the old one.
+    // Docker: a replaced entrypoint does not get the image's arguments for the old one.
     let cmd = match (&asked.entrypoint, asked.command.is_empty()) {
         (None, true) => image.cmd,
         (Some(_), true) => Vec::new(),
@@ -131,7 +131,7 @@ fn environment(request: &CreateRequest, image: &[String]) -> Result<Vec<String>,
     if request.streams.tty {
         env.push("TERM=xterm".to_owned());
     }
-    // An image's nameless entries are nobody's wish: left out.
+    // Entries of an image without a name are left out.
     for entry in image.iter().filter(|entry| entry.contains('=') && !entry.starts_with('=')) {
         set(&mut env, entry);
     }

@@ -87,7 +87,7 @@ impl Containers {
         Ok(())
     }
 
-    /// Lets go of a container's name and id, and tells those who wait for that.
+    /// Frees a container's name and id, and wakes the callers that wait for its removal.
     pub(super) fn forget(&self, container: &Container) {
         let mut registry = self.registry();
         registry.by_id.remove(container.id());

@@ -23,7 +23,7 @@ pub(crate) struct CreateRequest {
     pub(crate) policy: PolicyRequest,
 }
 
-/// The first process, as asked for. It is also kept, for those who inspect the container.
+/// The first process, as asked for. It is also kept, for inspection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct ProcessRequest {

@@ -32,7 +32,7 @@ pub(crate) struct Tasks {
     /// Directory of the attach sockets.
     pub(crate) attach: PathBuf,
     pub(crate) shims: Shims,
-    /// Who makes the containers' cgroups, and where.
+    /// The maker of the containers' cgroups, and their parent.
     pub(crate) cgroups: Cgroups,
 }
 

@@ -1,4 +1,4 @@
-//! Who a process runs as: user and group texts looked up in the container's own `/etc/passwd` and `/etc/group`.
+//! The account that a process runs as: user and group texts looked up in the container's own `/etc/passwd` and `/etc/group`.
 //! Those files came with the image and the container may have changed them: see [`UntrustedRoot`]. They are read as a
 //! stream up to a bound. A number is never looked up as a name, and no text leads to root that does not say so.
 
@@ -8,7 +8,7 @@ use crate::untrusted::{UntrustedFileError, UntrustedRoot};
 
 /// The largest passwd or group file that is read; the largest in public images are some hundred KiB.
 const MAX_FILE_BYTES: u64 = 10 * 1024 * 1024;
-/// The longest line that is looked at; longer ones name nobody.
+/// The longest line that is looked at; longer ones are skipped.
 const MAX_LINE_BYTES: u64 = 64 * 1024;
 /// The kernel takes 2^32 - 2, docker 2^31 - 1; above that, programs have misread ids as negative.
 const MAX_ID: u32 = (1 << 31) - 1;

@@ -1,4 +1,4 @@
-//! The container's cgroup, found through its first process: where its files are and who is in it. `v1` and `v2` read its
+//! The container's cgroup, found through its first process: where its files are and which processes are in it. `v1` and `v2` read its
 //! metrics, `oom` watches it, `own` ends it where the runtime cannot. Nothing else here changes a container's cgroup.
 
 pub(crate) mod oom;
@@ -55,7 +55,7 @@ pub(crate) enum CgroupError {
 /// The table of mounts that we see.
 const MOUNTS: &str = "/proc/self/mountinfo";
 
-/// Reads a table of procfs in which anybody's names may be, of any bytes: those that are no text are not ours.
+/// Reads a table of procfs. Other programs' names in it may be any bytes; those that are not UTF-8 are not ours.
 fn read_names(path: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
 }

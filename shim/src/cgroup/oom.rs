@@ -22,7 +22,7 @@ pub(crate) struct OomCounter {
 
 impl OomCounter {
     /// The counter; `None` without a memory controller.
-    pub(crate) fn of(cgroup: &Cgroup) -> Option<Self> {
+    pub(crate) fn open(cgroup: &Cgroup) -> Option<Self> {
         match cgroup {
             Cgroup::V1(directories) => Cgroup::controller(directories, "memory")
                 .map(|directory| Self { directory, file: "memory.oom_control" }),

@@ -1,5 +1,5 @@
 //! The attach socket: serves a process's streams to any number of clients by the protocol in `knarr_proto::frame`.
-//! Who waits for whom is `fanout`'s to say; this moves the bytes.
+//! `fanout` decides what waits for which client; this moves the bytes.
 
 use std::fmt;
 use std::io;

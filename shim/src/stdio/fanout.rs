@@ -1,4 +1,4 @@
-//! The queues between a process's output and the clients of its attach socket: who waits, for how long, and what is
+//! The queues between a process's output and the clients of its attach socket: what waits, for how long, and what is
 //! dropped and counted. Pure bookkeeping; time comes in from outside and nothing here does I/O.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,7 +12,7 @@ use knarr_proto::frame::{FrameKind, Stream};
 pub(crate) const MAX_QUEUED_BYTES: usize = 256 * 1024;
 
 /// How long a client that does not read may hold up the process's output. Long enough for a laptop's short sleep or a
-/// manager's restart, short enough that a container is never stopped for good by who watches it.
+/// manager's restart, short enough that a client that reads nothing never stops a container for good.
 pub(crate) const STALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// Clients at a time. One manager holds one for each person that watches; far more is a leak on its side.
@@ -67,7 +67,7 @@ impl Fanout {
         Some(self.next)
     }
 
-    /// The client has gone; nobody waits for it any more.
+    /// The client has gone; the pumps no longer wait for it.
     pub(crate) fn leave(&mut self, client: ClientId) {
         self.clients.remove(&client);
     }

@@ -45,7 +45,7 @@ pub(crate) enum StdioError {
     Pipe(#[source] io::Error),
 }
 
-/// Who owns the process's ends of the pipes; a user in the container may have to reopen /dev/stdout.
+/// The owner of the process's ends of the pipes; a user in the container may have to reopen /dev/stdout.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PipeOwner {
     /// User, host numbers; 0 leaves it.
@@ -62,7 +62,7 @@ pub(crate) struct Streams {
     has_fifo: bool,
     attach: Option<Arc<Attach>>,
     /// With a terminal, what is to be pumped when it comes.
-    awaited: Mutex<Option<(Sink, Gates)>>,
+    awaited: Mutex<Option<(Sink, EndSenders)>>,
     started: Flag,
     exited: Flag,
     drained: Mutex<Option<mpsc::Receiver<()>>>,
@@ -72,7 +72,7 @@ pub(crate) struct Streams {
 
 /// Nothing is ever sent through these; a gate opens when the last pump has dropped its sender.
 #[derive(Clone, Debug)]
-struct Gates {
+struct EndSenders {
     /// All that the process itself wrote has been taken.
     drained: mpsc::Sender<()>,
     /// The stream has ended.
@@ -101,7 +101,7 @@ impl Streams {
         let opened = target.open(&stdin, bundle)?;
         let (drained, drained_gate) = mpsc::channel(1);
         let (ended, ended_gate) = mpsc::channel(1);
-        let gates = Gates { drained, ended };
+        let senders = EndSenders { drained, ended };
         let streams = Arc::new(Self {
             stdin: Arc::clone(&stdin),
             has_fifo: opened.input.is_some(),
@@ -117,7 +117,7 @@ impl Streams {
             lock(&streams.pumps).spawn(input.pump(stdin));
         }
         if has_terminal {
-            *lock(&streams.awaited) = opened.stdout.map(|sink| (sink, gates));
+            *lock(&streams.awaited) = opened.stdout.map(|sink| (sink, senders));
             return Ok((streams, ends));
         }
         for (stream, sink, end) in [
@@ -127,7 +127,7 @@ impl Streams {
             let Some(sink) = sink else { continue };
             let (theirs, ours) = pipe(owner, PipeEnd::Write)?;
             *end = Some(theirs);
-            streams.pump(Arc::new(ours), stream, sink, gates.clone());
+            streams.pump(Arc::new(ours), stream, sink, senders.clone());
         }
         Ok((streams, ends))
     }
@@ -136,13 +136,13 @@ impl Streams {
     pub(crate) fn connect(&self, terminal: &Arc<Descriptor>) {
         self.stdin.connect(Arc::clone(terminal));
         let awaited = lock(&self.awaited).take();
-        if let Some((sink, gates)) = awaited {
-            self.pump(Arc::clone(terminal), Stream::Stdout, sink, gates);
+        if let Some((sink, senders)) = awaited {
+            self.pump(Arc::clone(terminal), Stream::Stdout, sink, senders);
         }
     }
 
-    fn pump(&self, source: Arc<Descriptor>, stream: Stream, sink: Sink, gates: Gates) {
-        let Gates { drained, ended } = gates;
+    fn pump(&self, source: Arc<Descriptor>, stream: Stream, sink: Sink, senders: EndSenders) {
+        let EndSenders { drained, ended } = senders;
         let signals = Signals { started: self.started.clone(), exited: self.exited.clone(), drained };
         lock(&self.pumps).spawn(async move {
             pump(source, stream, sink, signals).await;

@@ -38,7 +38,7 @@ pub(crate) enum Sink {
     },
 }
 
-/// What the pump watches, and whom it tells.
+/// The events that a pump watches, and the one that it reports.
 #[derive(Debug)]
 pub(crate) struct Signals {
     /// The process has been told to go; without a log, output is not read before.
@@ -52,13 +52,13 @@ pub(crate) struct Signals {
 /// Moves `stream` until its end.
 pub(crate) async fn pump(source: Arc<Descriptor>, stream: Stream, mut sink: Sink, signals: Signals) {
     let Signals { started, exited, drained } = signals;
-    sink.wait_for_somebody(&started).await;
+    sink.wait_for_client(&started).await;
     let mut drained = Some(drained);
     let mut give_up: Option<Instant> = None;
     loop {
         let read = tokio::select! {
             biased;
-            // First, for whoever holds the stream may be talking without a pause.
+            // First: what holds the stream open may write without a pause.
             () = sleep_until(give_up.unwrap_or_else(Instant::now)), if give_up.is_some() => break,
             read = source.read() => read,
             // After the exit all that the process wrote is in the pipe: when it is empty, nothing of its is missing.
@@ -94,7 +94,7 @@ pub(crate) async fn pump(source: Arc<Descriptor>, stream: Stream, mut sink: Sink
 impl Sink {
     /// Output that is recorded nowhere stays in the pipe until there is a client, which connects before the process is
     /// told to go; one that does not come within [`STALL_LIMIT`] of that is not waited for.
-    async fn wait_for_somebody(&self, started: &Flag) {
+    async fn wait_for_client(&self, started: &Flag) {
         let Self::Attach { attach, log: None } = self else { return };
         let too_late = async {
             started.raised().await;

@@ -60,7 +60,7 @@ impl Stdin {
         }
     }
 
-    /// Writes to the process; what comes for a closed or not yet connected input is nobody's.
+    /// Writes to the process. Input is discarded once it is closed, and before it is connected.
     ///
     /// # Errors
     /// When the process has closed its side.
@@ -83,7 +83,7 @@ impl Stdin {
         self.closed.raise();
     }
 
-    /// Says that there is to be no more input, to whoever moves it: what is under way still arrives, and then it is
+    /// Tells the pump that there is no more input: what is under way still arrives, and then it is
     /// closed.
     pub(crate) fn end(&self) {
         self.closed.raise();

@@ -88,7 +88,7 @@ pub(super) struct Input {
 
 impl Target {
     /// Reads the request.
-    pub(crate) fn of(request: &Request) -> Result<Self, BadTarget> {
+    pub(crate) fn parse(request: &Request) -> Result<Self, BadTarget> {
         let fields = [&request.stdin, &request.stdout, &request.stderr];
         let Some(uri) = fields.iter().find(|field| field.starts_with(SCHEME)) else {
             let [stdin, stdout, stderr] = fields.map(|field| path_of(field));
@@ -192,7 +192,7 @@ fn at_path<T>(
 
 fn open_sink(path: &Path) -> io::Result<Sink> {
     if path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
-        // Read and write: the open waits for nobody, and a reader's leaving is no broken pipe.
+        // Read and write: the open never waits, and a reader's leaving is no broken pipe.
         return Descriptor::new(open_fifo(path, OFlags::RDWR)?).map(Sink::Fifo);
     }
     if let Some(directory) = path.parent() {
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn containerds_forms_are_understood() {
-        let target = Target::of(&request("", "/run/out", "file:///var/err")).expect("good");
+        let target = Target::parse(&request("", "/run/out", "file:///var/err")).expect("good");
         let (stdout, stderr) = (Some("/run/out".into()), Some("/var/err".into()));
         assert_eq!(target, Target::Paths { stdin: None, stdout, stderr });
     }
@@ -224,17 +224,17 @@ mod tests {
     #[test]
     fn our_form_says_which_streams_are_wanted() {
         let uri = "knarr:///run/a.sock";
-        let target = Target::of(&request("", uri, uri)).expect("good");
+        let target = Target::parse(&request("", uri, uri)).expect("good");
         assert!(matches!(&target, Target::Knarr { wanted: [false, true, true], .. }));
         assert!(!target.has_stdin());
     }
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
-        assert_eq!(Target::of(&request("", "knarr:///a", "/b")), Err(BadTarget::Mixed));
-        assert_eq!(Target::of(&request("", "b", "")), Err(BadTarget::Relative("b".into())));
+        assert_eq!(Target::parse(&request("", "knarr:///a", "/b")), Err(BadTarget::Mixed));
+        assert_eq!(Target::parse(&request("", "b", "")), Err(BadTarget::Relative("b".into())));
         let binary = "binary:///usr/bin/logger";
-        assert_eq!(Target::of(&request("", binary, "")), Err(BadTarget::Scheme(binary.into())));
-        assert!(matches!(Target::of(&request("", "knarr://a", "")), Err(BadTarget::Knarr(_))));
+        assert_eq!(Target::parse(&request("", binary, "")), Err(BadTarget::Scheme(binary.into())));
+        assert!(matches!(Target::parse(&request("", "knarr://a", "")), Err(BadTarget::Knarr(_))));
     }
 }

@@ -40,12 +40,12 @@ const END_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a container has from its shim.
 #[derive(Clone, Debug)]
-pub(crate) struct Surroundings {
+pub(crate) struct ShimContext {
     /// Where things are.
     pub(crate) settings: Arc<Settings>,
-    /// Who sees its processes end.
+    /// Sees its processes end.
     pub(crate) reaper: Arc<Reaper>,
-    /// Who tells containerd.
+    /// Publishes events to containerd.
     pub(crate) publisher: Arc<Publisher>,
 }
 
@@ -73,7 +73,7 @@ pub(crate) struct Container {
     pub(crate) bundle: PathBuf,
     /// Its first process.
     pub(crate) init: Arc<Process>,
-    pub(super) around: Surroundings,
+    pub(super) context: ShimContext,
     pub(super) runtime: Runtime,
     pub(super) owner: PipeOwner,
     pub(super) execs: Mutex<BTreeMap<String, Arc<Process>>>,
@@ -87,13 +87,13 @@ pub(crate) struct Container {
 impl Container {
     /// Makes the container, up to the point where its first process waits for [`Container::start`]. On an error nothing
     /// of it is left.
-    pub(super) async fn create(new: NewContainer, around: Surroundings) -> Result<Arc<Self>, TaskError> {
+    pub(super) async fn create(new: NewContainer, context: ShimContext) -> Result<Arc<Self>, TaskError> {
         let NewContainer { id, bundle, rootfs, stdio, options } = new;
         options.keep(&bundle).map_err(|source| TaskError::Bundle("the runtime options", source))?;
         exit::forget(&bundle).map_err(TaskError::Exit)?;
         let shares_pids = config::shares_pids(&bundle)?;
         let runtime =
-            Runtime::new(&options.invocation(&around.settings), &bundle, Arc::clone(&around.reaper));
+            Runtime::new(&options.invocation(&context.settings), &bundle, Arc::clone(&context.reaper));
         let owner = options.pipe_owner();
         let init = Process::new(String::new(), stdio)?;
         let root = bundle.join("rootfs");
@@ -105,7 +105,7 @@ impl Container {
         let mut arguments = vec![OsString::from("--bundle"), bundle.clone().into_os_string()];
         arguments.extend(options.create_flags().map(OsString::from));
         let launch = Launch { operation: "create", arguments, id: &id, pid_file: bundle.join("init.pid") };
-        let exit = match launch.run(&runtime, &around, &init).await {
+        let exit = match launch.run(&runtime, &context, &init).await {
             Ok(exit) => exit,
             Err(error) => {
                 init.close_streams().await;
@@ -118,14 +118,14 @@ impl Container {
         // A process that has ended already has taken its cgroup's name with it.
         let cgroup = Cgroup::find(pid).ok();
         let own_cgroups = keep_record(&bundle, pid, cgroup.as_ref());
-        let oom = cgroup.as_ref().and_then(|cgroup| OomTeller::of(cgroup, &id, &around.publisher));
+        let oom = cgroup.as_ref().and_then(|cgroup| OomTeller::watch(cgroup, &id, &context.publisher));
         // No other has seen the process yet, so this is the first move.
         init.advance(Event::InitReady, "create")?;
         let container = Arc::new(Self {
             id,
             bundle,
             init,
-            around,
+            context,
             runtime,
             owner,
             execs: Mutex::default(),
@@ -149,7 +149,7 @@ impl Container {
             pid: self.init.state().pid,
             ..TaskCreate::default()
         };
-        self.around.publisher.publish("/tasks/create", &event);
+        self.context.publisher.publish("/tasks/create", &event);
     }
 
     /// Lets the first process run. Its pid.
@@ -164,7 +164,7 @@ impl Container {
         init.advance(Event::Started, "start")?;
         let pid = init.state().pid;
         let event = TaskStart { container_id: self.id.clone(), pid, ..TaskStart::default() };
-        self.around.publisher.publish("/tasks/start", &event);
+        self.context.publisher.publish("/tasks/start", &event);
         Ok(pid)
     }
 
@@ -207,7 +207,7 @@ impl Container {
         self.call("pause", &[]).await?;
         self.init.advance(Event::Frozen, "pause")?;
         let event = TaskPaused { container_id: self.id.clone(), ..TaskPaused::default() };
-        self.around.publisher.publish("/tasks/paused", &event);
+        self.context.publisher.publish("/tasks/paused", &event);
         Ok(())
     }
 
@@ -218,7 +218,7 @@ impl Container {
         self.call("resume", &[]).await?;
         self.init.advance(Event::Thawed, "resume")?;
         let event = TaskResumed { container_id: self.id.clone(), ..TaskResumed::default() };
-        self.around.publisher.publish("/tasks/resumed", &event);
+        self.context.publisher.publish("/tasks/resumed", &event);
         Ok(())
     }
 
@@ -263,7 +263,7 @@ impl Container {
         if let Some(oom) = &self.oom {
             oom.stop();
         }
-        // Execs have ended with it, whether or not anybody has deleted them.
+        // Execs have ended with it, whether or not they have been deleted.
         let execs: Vec<_> = self.execs().values().cloned().collect();
         let mut lingering = Vec::new();
         for process in std::iter::once(&self.init).chain(&execs) {
@@ -320,7 +320,7 @@ impl Container {
     }
 }
 
-/// Adds the first process and its cgroups to the bundle's record, for whoever has to end them without this shim. Returns
+/// Adds the first process and its cgroups to the bundle's record, for a `delete` without this shim. Returns
 /// the cgroups. Without the record everything else works.
 fn keep_record(bundle: &Path, pid: u32, cgroup: Option<&Cgroup>) -> Vec<CgroupIdentity> {
     let cgroups = cgroup.map(|cgroup| cgroup.own(pid)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A process's end: what is done in which order. Its output first, then the record on the disk, then whoever waits, then
+//! A process's end: what is done in which order. Its output first, then the record on the disk, then the waiting callers, then
 //! containerd; and never before its start has been told.
 
 use std::ffi::OsStr;
@@ -61,7 +61,7 @@ impl Container {
             exited_at_unix_ns: exit::unix_ns(exit.at),
             oom_killed: self.oom.as_ref().is_some_and(|oom| oom.tell_and_check()),
         };
-        // Told it must be all the same; a disk that is full is no reason to keep it secret.
+        // It is reported all the same, also when the disk is full.
         if let Err(error) = exit::write(&self.bundle, &record) {
             journal::warn(&format!("{}: exit status {} is only told", chain(&error), exit.code));
         }
@@ -77,6 +77,6 @@ impl Container {
             exited_at: MessageField::some(timestamp::protobuf(exit.at)),
             ..TaskExit::default()
         };
-        self.around.publisher.publish("/tasks/exit", &event);
+        self.context.publisher.publish("/tasks/exit", &event);
     }
 }

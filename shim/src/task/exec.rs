@@ -48,7 +48,7 @@ impl Container {
         self.execs().insert(exec_id.to_owned(), process);
         let (container_id, exec_id) = (self.id.clone(), exec_id.to_owned());
         let event = TaskExecAdded { container_id, exec_id, ..TaskExecAdded::default() };
-        self.around.publisher.publish("/tasks/exec-added", &event);
+        self.context.publisher.publish("/tasks/exec-added", &event);
         Ok(())
     }
 
@@ -75,7 +75,7 @@ impl Container {
         let pid = exec.state().pid;
         let (container_id, exec_id) = (self.id.clone(), exec.exec_id.clone());
         let event = TaskExecStarted { container_id, exec_id, pid, ..TaskExecStarted::default() };
-        self.around.publisher.publish("/tasks/exec-started", &event);
+        self.context.publisher.publish("/tasks/exec-started", &event);
         Ok(pid)
     }
 
@@ -87,10 +87,10 @@ impl Container {
             .map_err(|source| TaskError::Bundle("the exec's process", source))?;
         // By our own number: the runtime opens it, and inherits nothing.
         let specification = format!("/proc/{}/fd/{}", std::process::id(), memory.as_raw_fd());
-        let pid_file = self.around.settings.volatile_file(&exec.exec_id, "pid");
+        let pid_file = self.context.settings.volatile_file(&exec.exec_id, "pid");
         let arguments: Vec<OsString> = vec!["--detach".into(), "--process".into(), specification.into()];
         let launch = Launch { operation: "exec", arguments, id: &self.id, pid_file: pid_file.clone() };
-        let launched = launch.run(&self.runtime, &self.around, exec).await;
+        let launched = launch.run(&self.runtime, &self.context, exec).await;
         // No longer needed; a leftover is removed with the container.
         fs::remove_file(pid_file).ok();
         launched

@@ -1,5 +1,5 @@
 //! A call to the runtime that leaves a process behind: its pid, its end and its terminal are taken over here. It knows
-//! neither what the process is for nor who asked for it.
+//! neither what the process is for nor which client asked for it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::oneshot;
 
-use super::container::Surroundings;
+use super::container::ShimContext;
 use super::error::TaskError;
 use super::process::Process;
 use crate::console::ConsoleSocket;
@@ -28,13 +28,13 @@ impl Launch<'_> {
     pub(super) async fn run(
         self,
         runtime: &Runtime,
-        around: &Surroundings,
+        context: &ShimContext,
         process: &Process,
     ) -> Result<oneshot::Receiver<Exit>, TaskError> {
         let Self { operation, mut arguments, id, pid_file } = self;
         let console = match process.request.terminal {
             true => {
-                let path = around.settings.volatile_file(&process.exec_id, "pty");
+                let path = context.settings.volatile_file(&process.exec_id, "pty");
                 Some(ConsoleSocket::bind(path).map_err(TaskError::Console)?)
             }
             false => None,
@@ -46,11 +46,11 @@ impl Launch<'_> {
         let arguments: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
         // One of an earlier run is not this run's.
         fs::remove_file(&pid_file).ok();
-        let _hold = around.reaper.hold();
+        let _hold = context.reaper.hold();
         let streams = Streams::Container(process.take_ends());
         runtime.run(operation, &arguments, streams).await.map_err(TaskError::Runtime)?;
         let pid = read_pid(&pid_file).map_err(TaskError::PidFile)?;
-        let exit = around.reaper.watch(pid);
+        let exit = context.reaper.watch(pid);
         process.made(pid, &exit);
         if let Some(console) = console {
             process.connect(console.receive().await.map_err(TaskError::Console)?);

@@ -23,7 +23,7 @@ use knarr_proto::status::Status;
 use rustix::process::Signal;
 use tokio::task::JoinSet;
 
-pub(crate) use self::container::{Container, NewContainer, Surroundings};
+pub(crate) use self::container::{Container, NewContainer, ShimContext};
 pub(crate) use self::error::TaskError;
 pub(crate) use self::options::Options;
 pub(crate) use self::process::Process;
@@ -40,7 +40,7 @@ use crate::timestamp;
 /// What the shim is there for.
 #[derive(Debug)]
 pub(crate) struct Tasks {
-    around: Surroundings,
+    context: ShimContext,
     slot: Mutex<Slot>,
     /// Attach sockets of deleted processes, whose clients still read.
     lingering: Mutex<JoinSet<()>>,
@@ -62,14 +62,14 @@ enum Slot {
 
 impl Tasks {
     /// No container yet.
-    pub(crate) fn new(around: Surroundings, socket: SocketName) -> Self {
+    pub(crate) fn new(context: ShimContext, socket: SocketName) -> Self {
         let (slot, lingering) = (Mutex::new(Slot::Empty), Mutex::default());
-        Self { around, slot, lingering, ending: Flag::default(), socket: Mutex::new(socket) }
+        Self { context, slot, lingering, ending: Flag::default(), socket: Mutex::new(socket) }
     }
 
     /// Makes the container. Its first process's pid.
     pub(crate) async fn create(&self, new: NewContainer) -> Result<u32, TaskError> {
-        let ours = &self.around.settings.id;
+        let ours = &self.context.settings.id;
         if new.id != *ours {
             return Err(TaskError::Foreign(ours.clone()));
         }
@@ -77,7 +77,7 @@ impl Tasks {
             Cgroup::admit_us(path).map_err(TaskError::Cgroup)?;
         }
         self.claim()?;
-        let created = Container::create(new, self.around.clone()).await;
+        let created = Container::create(new, self.context.clone()).await;
         let mut slot = self.slot();
         match created {
             Ok(container) => {
@@ -99,7 +99,7 @@ impl Tasks {
                 *slot = Slot::Creating;
                 Ok(())
             }
-            Slot::Creating | Slot::Made(_) => Err(TaskError::Exists(self.around.settings.id.clone())),
+            Slot::Creating | Slot::Made(_) => Err(TaskError::Exists(self.context.settings.id.clone())),
             Slot::Closed => Err(TaskError::Ending),
         }
     }
@@ -209,7 +209,7 @@ impl Tasks {
                 exited_at: MessageField::some(timestamp::protobuf(exit.at)),
                 ..TaskDelete::default()
             };
-            self.around.publisher.publish("/tasks/delete", &event);
+            self.context.publisher.publish("/tasks/delete", &event);
         }
         Ok((pid, exit))
     }
@@ -256,7 +256,7 @@ impl Tasks {
         if let Err(error) = socket.remove() {
             journal::warn(&format!("socket {} stays: {error}", socket.path().display()));
         }
-        if let Err(error) = record::forget(&self.around.settings.bundle) {
+        if let Err(error) = record::forget(&self.context.settings.bundle) {
             journal::warn(&format!("the record of the shim's process stays: {error}"));
         }
     }

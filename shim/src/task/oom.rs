@@ -32,8 +32,8 @@ pub(super) struct OomTeller {
 
 impl OomTeller {
     /// Begins to watch; `None` where the container's memory is not counted.
-    pub(super) fn of(cgroup: &Cgroup, container: &str, publisher: &Arc<Publisher>) -> Option<Arc<Self>> {
-        let counter = OomCounter::of(cgroup)?;
+    pub(super) fn watch(cgroup: &Cgroup, container: &str, publisher: &Arc<Publisher>) -> Option<Arc<Self>> {
+        let counter = OomCounter::open(cgroup)?;
         let watch = counter.watch().inspect_err(|error| {
             journal::warn(&format!("kills for want of memory are told only at the end: {error}"));
         });

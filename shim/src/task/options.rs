@@ -23,7 +23,7 @@ const GENERIC: [&str; 2] = ["runtimeoptions.v1.Options", "containerd.runtimeopti
 /// The options in the bundle, by containerd's name.
 const FILE_NAME: &str = "options.json";
 
-/// Options that nobody understands.
+/// Options that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OptionsError {
     /// Of a type that is not a runc shim's.
@@ -64,7 +64,7 @@ pub(crate) struct Options {
 
 impl Options {
     /// Reads a request's options; without any, all are at their defaults.
-    pub(crate) fn of(any: Option<&Any>) -> Result<Self, OptionsError> {
+    pub(crate) fn decode(any: Option<&Any>) -> Result<Self, OptionsError> {
         let Some(any) = any.filter(|any| !any.type_url.is_empty()) else { return Ok(Self::default()) };
         let name = any.type_url.rsplit('/').next().unwrap_or_default();
         if name == RUNC {
@@ -132,7 +132,7 @@ impl Options {
         flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag)
     }
 
-    /// Who owns the process's ends of the pipes.
+    /// The owner of the process's ends of the pipes.
     pub(crate) fn pipe_owner(&self) -> PipeOwner {
         PipeOwner { uid: self.io_uid, gid: self.io_gid }
     }
@@ -179,27 +179,27 @@ mod tests {
             RuncOptions { binary_name: "crun".into(), systemd_cgroup: true, ..RuncOptions::default() };
         let bytes = message.write_to_bytes().expect("no required fields");
         let expected = Options { binary_name: "crun".into(), systemd_cgroup: true, ..Options::default() };
-        assert_eq!(Options::of(Some(&any(RUNC, bytes))).expect("good"), expected);
+        assert_eq!(Options::decode(Some(&any(RUNC, bytes))).expect("good"), expected);
 
         let json = r#"{"binary_name":"crun","systemd_cgroup":true,"task_api_version":3}"#;
         let url = "types.containerd.io/containerd.runc.v1.Options";
-        assert_eq!(Options::of(Some(&any(url, json))).expect("good"), expected);
+        assert_eq!(Options::decode(Some(&any(url, json))).expect("good"), expected);
 
         let wrapped = [&[0x1a, u8::try_from(json.len()).expect("short")], json.as_bytes()].concat();
-        assert_eq!(Options::of(Some(&any(GENERIC[0], wrapped))).expect("good"), expected);
+        assert_eq!(Options::decode(Some(&any(GENERIC[0], wrapped))).expect("good"), expected);
     }
 
     #[test]
     fn options_that_are_not_understood_are_not_ignored() {
-        assert!(matches!(Options::of(Some(&any("x.y.Options", ""))), Err(OptionsError::Type(_))));
+        assert!(matches!(Options::decode(Some(&any("x.y.Options", ""))), Err(OptionsError::Type(_))));
         let by_file = [0x12, 2, b'/', b'x'];
-        assert!(matches!(Options::of(Some(&any(GENERIC[0], by_file))), Err(OptionsError::Unreadable)));
-        assert!(matches!(Options::of(Some(&any(RUNC, [0xff]))), Err(OptionsError::Protobuf(..))));
+        assert!(matches!(Options::decode(Some(&any(GENERIC[0], by_file))), Err(OptionsError::Unreadable)));
+        assert!(matches!(Options::decode(Some(&any(RUNC, [0xff]))), Err(OptionsError::Protobuf(..))));
     }
 
     #[test]
     fn no_options_are_the_defaults() {
-        assert_eq!(Options::of(None).expect("good"), Options::default());
-        assert_eq!(Options::of(Some(&any("", ""))).expect("good"), Options::default());
+        assert_eq!(Options::decode(None).expect("good"), Options::default());
+        assert_eq!(Options::decode(Some(&any("", ""))).expect("good"), Options::default());
     }
 }

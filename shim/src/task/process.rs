@@ -59,7 +59,7 @@ pub(crate) struct State {
 impl Process {
     /// A process that is to be made.
     pub(crate) fn new(exec_id: String, request: Request) -> Result<Arc<Self>, TaskError> {
-        let target = Target::of(&request).map_err(|bad| TaskError::Stdio(StdioError::Target(bad)))?;
+        let target = Target::parse(&request).map_err(|bad| TaskError::Stdio(StdioError::Target(bad)))?;
         Ok(Arc::new(Self {
             exec_id,
             request,

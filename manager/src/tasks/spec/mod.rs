@@ -1,5 +1,5 @@
 //! A container's config.json (OCI runtime-spec), with docker's defaults. Nothing here touches the container's files:
-//! the caller hands in who the user is.
+//! the caller passes the user's account.
 
 pub(crate) mod capabilities;
 mod devices;
@@ -50,7 +50,7 @@ pub(crate) enum SpecError {
         "invalid mount propagation {0:?}: it is one of rprivate, private, rslave, slave, rshared, shared"
     )]
     Propagation(String),
-    /// More than anybody needs.
+    /// More mounts than are allowed.
     #[error("{count} mounts are more than the {max} that a container may have")]
     TooManyMounts { count: usize, max: usize },
     /// A limit that makes no sense.
