@@ -36,6 +36,8 @@ const IDLE_LIMIT: Duration = Duration::from_secs(600);
 const ROUND: Duration = Duration::from_secs(15);
 /// When the process or the machine has no descriptor left, some have to be closed first.
 const PAUSE: Duration = Duration::from_millis(100);
+/// A lack of descriptors comes and goes with each client that is closed; it is over when there was none for so long.
+const LACK_OVER_AFTER: Duration = Duration::from_secs(10);
 
 /// All connections.
 #[derive(Clone)]
@@ -116,8 +118,9 @@ pub(crate) fn accept(
     let shared = Arc::clone(&connections.shared);
     tokio::spawn(async move {
         let accepting = async {
+            let mut lack = Lack::default();
             loop {
-                let stream = shared.next(&listener).await;
+                let stream = shared.next(&listener, &mut lack).await;
                 shared.make_room().await;
                 if sender.send(Ok(Connection::new(stream, &shared))).await.is_err() {
                     return;
@@ -138,13 +141,12 @@ impl Shared {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next client. A lack of descriptors passes: it is logged once, and waited for.
-    async fn next(&self, listener: &UnixListener) -> UnixStream {
-        let mut is_short = false;
+    /// The next client. A lack of descriptors is waited for.
+    async fn next(&self, listener: &UnixListener, lack: &mut Lack) -> UnixStream {
         loop {
             let error = match listener.accept().await {
                 Ok((stream, _)) => {
-                    if is_short {
+                    if lack.is_over(Instant::now()) {
                         tracing::info!("clients are accepted again");
                     }
                     return stream;
@@ -156,9 +158,8 @@ impl Shared {
                 tracing::debug!(%error, "a client was not accepted");
                 continue;
             }
-            if !is_short {
+            if lack.begins(Instant::now()) {
                 tracing::error!(%error, "no client can be accepted at the moment: raise knarrd's limit of open files");
-                is_short = true;
             }
             self.close_idlest(Instant::now());
             tokio::time::sleep(PAUSE).await;
@@ -208,6 +209,30 @@ impl Shared {
                 client.close_if_idle(now);
             }
         }
+    }
+}
+
+/// A lack of descriptors, which is logged when it begins and when it is over.
+#[derive(Debug, Default)]
+struct Lack {
+    /// When a client could not be accepted for want of one.
+    last: Option<Instant>,
+}
+
+impl Lack {
+    /// A client could not be accepted. Returns true when this is the first one of a lack.
+    fn begins(&mut self, now: Instant) -> bool {
+        let before = self.last.replace(now);
+        before.is_none_or(|last| last + LACK_OVER_AFTER <= now)
+    }
+
+    /// A client was accepted. Returns true once after a lack.
+    fn is_over(&mut self, now: Instant) -> bool {
+        let is_over = self.last.is_some_and(|last| last + LACK_OVER_AFTER <= now);
+        if is_over {
+            self.last = None;
+        }
+        is_over
     }
 }
 
@@ -419,5 +444,25 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_that_comes_and_goes_is_one() {
+        let (mut lack, start) = (Lack::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(!lack.is_over(at(0)), "there was none");
+        assert!(lack.begins(at(0)));
+        for second in 1..30 {
+            assert!(!lack.is_over(at(second)) && !lack.begins(at(second)), "{second}");
+        }
+        assert!(!lack.is_over(at(30)));
+        assert!(lack.is_over(at(39)) && !lack.is_over(at(40)), "it is told once that it is over");
+        assert!(lack.begins(at(41)), "the next one is told again");
+        assert!(lack.begins(at(60)), "also when no client came in between");
     }
 }
