@@ -4,20 +4,16 @@ use std::error::Error as _;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use knarr_proto::reason::{self, Reason};
 use tonic::{Code, Status};
 
 use crate::daemon::StartError;
 use crate::format::template::TemplateError;
 use crate::options::BadOption;
 
-/// The metadata key by which the daemon says why a command could not be executed (containers.proto).
-const REASON_KEY: &str = "knarr-reason";
-
 /// Docker's exit codes.
 const FAILED: u8 = 1;
 const ENGINE_FAILED: u8 = 125;
-const NOT_EXECUTABLE: u8 = 126;
-const NOT_FOUND: u8 = 127;
 /// What a shell shows for a program that SIGPIPE ended.
 const SIGPIPE: u8 = 128 + 13;
 
@@ -134,26 +130,10 @@ impl From<Status> for Error {
     }
 }
 
-/// Why the container's command did not start: from the reason that the daemon gives, or else from its words.
+/// The exit code of a command that could not be started, when the daemon tells why as data.
 fn command_code(status: &Status) -> Option<u8> {
-    match status.metadata().get(REASON_KEY).map(tonic::metadata::MetadataValue::as_bytes) {
-        Some(b"COMMAND_NOT_FOUND") => return Some(NOT_FOUND),
-        Some(b"COMMAND_NOT_EXECUTABLE") => return Some(NOT_EXECUTABLE),
-        Some(_) => return None,
-        None => {}
-    }
-    if status.code() != Code::FailedPrecondition {
-        return None;
-    }
-    let message = status.message();
-    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if says(&["executable file not found", "no such file or directory"]) {
-        Some(NOT_FOUND)
-    } else if says(&["permission denied", "is a directory", "exec format error"]) {
-        Some(NOT_EXECUTABLE)
-    } else {
-        None
-    }
+    let word = status.metadata().get(reason::KEY)?.to_str().ok()?;
+    word.parse::<Reason>().ok()?.exit_code()
 }
 
 /// Leaves out what std writes behind the system's words for an error, ` (os error 2)`: it helps nobody.
@@ -183,7 +163,7 @@ mod tests {
     fn refused(code: Code, message: &str, reason: Option<&str>) -> Error {
         let mut status = Status::new(code, message);
         if let Some(reason) = reason {
-            status.metadata_mut().insert(REASON_KEY, reason.parse().expect("ascii"));
+            status.metadata_mut().insert(reason::KEY, reason.parse().expect("ascii"));
         }
         status.into()
     }
@@ -193,10 +173,9 @@ mod tests {
         use Verb::{Exec, Other, Run};
         let not_found = refused(Code::FailedPrecondition, "x", Some("COMMAND_NOT_FOUND"));
         let not_executable = refused(Code::FailedPrecondition, "x", Some("COMMAND_NOT_EXECUTABLE"));
-        let not_found_text =
+        let text_alone =
             refused(Code::FailedPrecondition, "exec: \"x\": executable file not found in $PATH", None);
-        let not_executable_text =
-            refused(Code::FailedPrecondition, "exec: \"/etc\": permission denied", None);
+        let full = refused(Code::ResourceExhausted, "x", Some("NO_SPACE"));
         let no_image = refused(Code::NotFound, "no such file or directory", None);
         for (error, verb, code) in [
             (&not_found, Run, 127),
@@ -204,8 +183,9 @@ mod tests {
             (&not_found, Other, 1),
             (&not_executable, Run, 126),
             (&not_executable, Exec, 126),
-            (&not_found_text, Run, 127),
-            (&not_executable_text, Run, 126),
+            (&text_alone, Run, 125),
+            (&text_alone, Exec, 1),
+            (&full, Run, 125),
             (&no_image, Run, 125),
             (&no_image, Exec, 1),
             (&no_image, Other, 1),

@@ -1,4 +1,5 @@
 //! The daemon: locks, directories, wiring, and an orderly end. It decides nothing about containers or images.
+#![allow(clippy::disallowed_methods, reason = "before and after clients are served")]
 
 mod sockets;
 

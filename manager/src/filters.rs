@@ -1,7 +1,14 @@
-//! Conditions on what is listed or told, in docker's words: pairs of key and value. Different keys must all match; values
-//! of one key are alternatives. Which keys there are, and what they mean, the noun says.
+//! Conditions on what is listed or told, in docker's words: pairs of key and value. Different keys must all match, and all
+//! labels; values of any other key are alternatives. Which keys there are, and what they mean, the noun says.
 
 use std::collections::BTreeMap;
+
+use knarr_proto::kind::Kind;
+
+use crate::failure::Failure;
+
+/// The key whose values must all match.
+const LABEL: &str = "label";
 
 /// Which values a key may have.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +48,12 @@ pub(crate) struct InvalidFilter {
     value: String,
     /// What there is instead.
     allowed: String,
+}
+
+impl Failure for InvalidFilter {
+    fn kind(&self) -> Kind {
+        Kind::InvalidArgument
+    }
 }
 
 impl FilterKeys {
@@ -95,9 +108,15 @@ impl Filters {
         Self { values_by_key: BTreeMap::from([(key.to_owned(), vec![value.to_owned()])]) }
     }
 
-    /// Whether for each key one of its values matches.
+    /// Whether for each key one of its values matches; of labels all have to.
     pub(crate) fn all_match(&self, matches: impl Fn(&str, &str) -> bool) -> bool {
-        self.values_by_key.iter().all(|(key, values)| values.iter().any(|value| matches(key, value)))
+        self.values_by_key.iter().all(|(key, values)| {
+            let mut values = values.iter();
+            match key.as_str() {
+                LABEL => values.all(|value| matches(key, value)),
+                _ => values.any(|value| matches(key, value)),
+            }
+        })
     }
 
     /// The alternatives of one key; `None` when there is no condition on it.

@@ -1,5 +1,6 @@
 //! `lost/` below the root: what no record names, but may still be of use. Nothing here is ever deleted by knarrd: people
 //! look through it, and remove it.
+#![allow(clippy::disallowed_methods, reason = "its functions are called on blocking threads")]
 
 use std::fs;
 use std::io;

@@ -1,4 +1,5 @@
 //! `knarrd man DIRECTORY`: writes knarrd's manual page, for packages, which bring it.
+#![allow(clippy::disallowed_methods, reason = "a command without clients")]
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! What knarrd was told: flags, then environment, then `/etc/knarr/knarrd.toml`, then defaults. Read once, in `main`,
 //! and handed down as a value; nothing else reads the environment.
+#![allow(clippy::disallowed_methods, reason = "before clients are served")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

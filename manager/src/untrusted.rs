@@ -2,6 +2,7 @@
 //! device of the host, a FIFO that nothing writes to, a socket, or a link to another place: opening it would already
 //! act. So a name is first resolved beneath the root without opening it, then its type is looked at, and only a regular
 //! file is opened, by the very descriptor that was looked at: what the container puts there meanwhile is not met.
+#![allow(clippy::disallowed_methods, reason = "its functions are called on blocking threads")]
 
 use std::fs::File;
 use std::io::{self, Read};

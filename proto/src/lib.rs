@@ -1,12 +1,15 @@
 //! knarr's contracts: what the four programs say to each other, as plain data. Nothing here does I/O.
 //!
-//! - [`id`], [`status`], [`kind`]: the nouns that all of them share
+//! - [`id`], [`status`], [`kind`], [`reason`]: the nouns that all of them share
 //! - [`escape`]: text from outside, made safe for a terminal or a log
 //! - [`exit`], [`processes`], [`log`], [`stdio`], [`frame`]: what shim and manager agree on, on disk and on the attach socket
 //! - [`overlay`]: long lists of layers, as shim and manager mount them
+//! - `docker` (feature `docker`): docker's JSON, from the daemon's messages
 //! - [`v1`] (feature `grpc`): the daemon's API, generated from `knarr/v1/*.proto`
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "docker")]
+pub mod docker;
 pub mod escape;
 pub mod exit;
 pub mod frame;
@@ -15,6 +18,7 @@ pub mod kind;
 pub mod log;
 pub mod overlay;
 pub mod processes;
+pub mod reason;
 pub mod status;
 pub mod stdio;
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use knarr_proto::reason::Reason;
 use rustix::fs::FallocateFlags;
 use serde::Deserialize;
 use tokio::sync::oneshot;
@@ -92,6 +93,8 @@ pub(crate) enum RuntimeError {
         operation: &'static str,
         /// The last error of its log, else of its output.
         message: String,
+        /// Why the process's program cannot be executed, if that is what failed.
+        reason: Option<Reason>,
     },
     /// Its streams could not be set up or read.
     #[error("cannot exchange data with OCI runtime {operation}")]
@@ -175,11 +178,11 @@ impl Runtime {
         if exit.code == 0 {
             return Ok(pipes.stdout.kept);
         }
-        let message = last_log_error(&self.log, log_start)
-            .or_else(|| last_line(&pipes.stderr.kept))
-            .or_else(|| last_line(&pipes.stdout.kept))
-            .unwrap_or_else(|| wordless(exit.code, &self.log));
-        Err(RuntimeError::Failed { operation, message })
+        let (message, reason) = last_log_error(&self.log, log_start).unwrap_or_else(|| {
+            let last = last_line(&pipes.stderr.kept).or_else(|| last_line(&pipes.stdout.kept));
+            (last.unwrap_or_else(|| wordless(exit.code, &self.log)), None)
+        });
+        Err(RuntimeError::Failed { operation, message, reason })
     }
 }
 
@@ -305,10 +308,38 @@ impl Collector {
 struct LogEntry {
     level: String,
     msg: String,
+    /// knarr-runtime's facts (runtime/src/output/facts.rs): an entry of it always has a kind, one of another runtime never.
+    kind: Option<String>,
+    /// A word of a newer runtime is no reason.
+    reason: Option<String>,
+}
+
+impl LogEntry {
+    fn reason(&self) -> Option<Reason> {
+        match &self.kind {
+            Some(_) => self.reason.as_deref().and_then(|word| word.parse().ok()),
+            None => reason_of_text(&self.msg),
+        }
+    }
+}
+
+/// The reason in an error of runc or crun, which have no other way to tell it than these sentences: docker's daemon looks
+/// for the same.
+fn reason_of_text(message: &str) -> Option<Reason> {
+    let message = message.to_lowercase();
+    let says = |texts: &[&str]| texts.iter().any(|text| message.contains(text));
+    if !says(&["exec: ", "exec failed", "chdir to cwd", "executable file"]) {
+        return None;
+    }
+    if says(&["executable file not found", "no such file or directory"]) {
+        return Some(Reason::CommandNotFound);
+    }
+    says(&["permission denied", "exec format error", "is a directory"])
+        .then_some(Reason::CommandNotExecutable)
 }
 
 /// The last error among the entries that were written behind `start`.
-fn last_log_error(log: &Path, start: u64) -> Option<String> {
+fn last_log_error(log: &Path, start: u64) -> Option<(String, Option<Reason>)> {
     let mut file = File::open(log).ok()?;
     let length = file.metadata().ok()?.len();
     file.seek(SeekFrom::Start(start.max(length.saturating_sub(MAX_LOG_BYTES)))).ok()?;
@@ -318,8 +349,8 @@ fn last_log_error(log: &Path, start: u64) -> Option<String> {
         .rev()
         .filter_map(|line| serde_json::from_slice::<LogEntry>(line).ok())
         .find(|entry| matches!(entry.level.as_str(), "error" | "fatal"))
-        .map(|entry| bounded(entry.msg.trim()))
-        .filter(|message| !message.is_empty())
+        .map(|entry| (bounded(entry.msg.trim()), entry.reason()))
+        .filter(|(message, _)| !message.is_empty())
 }
 
 fn last_line(output: &[u8]) -> Option<String> {
@@ -361,15 +392,48 @@ mod tests {
         let new = "{\"level\":\"error\",\"msg\":\"first\"}\n{\"level\":\"error\",\"msg\":\"second\"}\n\
                    {\"level\":\"warning\",\"msg\":\"beside it\"}\ntorn {";
         std::fs::write(&log, format!("{old}{new}")).expect("writable");
-        assert_eq!(last_log_error(&log, start).as_deref(), Some("second"));
+        assert_eq!(last_log_error(&log, start), Some(("second".to_owned(), None)));
     }
 
     #[test]
     fn the_texts_for_gone_are_those_of_runc_and_crun() {
-        let failed = |message: &str| RuntimeError::Failed { operation: "kill", message: message.to_owned() };
+        let failed = |message: &str| RuntimeError::Failed {
+            operation: "kill",
+            message: message.to_owned(),
+            reason: None,
+        };
         assert!(failed("container not running").is_gone());
         assert!(failed("os: process already finished").is_gone());
         assert!(failed("kill container: No such process").is_gone());
         assert!(!failed("permission denied").is_gone());
+    }
+
+    #[test]
+    fn the_reason_is_what_the_runtime_tells_and_only_of_others_what_their_words_say() {
+        let reason = |line: &str| serde_json::from_str::<LogEntry>(line).expect("an entry").reason();
+        for (line, expected) in [
+            (
+                r#"{"level":"error","msg":"x","kind":"not_found","reason":"COMMAND_NOT_FOUND"}"#,
+                Some("COMMAND_NOT_FOUND"),
+            ),
+            (r#"{"level":"error","msg":"x","kind":"not_found","reason":"OF_A_NEWER_RUNTIME"}"#, None),
+            (r#"{"level":"error","msg":"exec: \"x\": no such file or directory","kind":"not_found"}"#, None),
+            (
+                r#"{"level":"error","msg":"unable to start container process: exec: \"x\": executable file not found in $PATH"}"#,
+                Some("COMMAND_NOT_FOUND"),
+            ),
+            (
+                r#"{"level":"error","msg":"exec failed: unable to start container process: exec: \"/etc\": is a directory"}"#,
+                Some("COMMAND_NOT_EXECUTABLE"),
+            ),
+            (
+                r#"{"level":"error","msg":"executable file `x` not found in $PATH: No such file or directory"}"#,
+                Some("COMMAND_NOT_FOUND"),
+            ),
+            (r#"{"level":"error","msg":"cannot mount /x: no such file or directory"}"#, None),
+            (r#"{"level":"error","msg":"container does not exist"}"#, None),
+        ] {
+            assert_eq!(reason(line).map(Reason::as_str), expected, "{line}");
+        }
     }
 }

@@ -17,6 +17,7 @@ use containerd_shim_protos::ttrpc::r#async::{Service, TtrpcContext};
 use containerd_shim_protos::ttrpc::{self, Code, get_status};
 use containerd_shim_protos::types::task;
 use knarr_proto::kind::Kind;
+use knarr_proto::reason;
 use knarr_proto::status::Status;
 
 use crate::chain::chain;
@@ -254,6 +255,12 @@ impl From<TaskError> for ttrpc::Error {
             Kind::Cancelled => Code::CANCELLED,
             Kind::Internal => Code::INTERNAL,
         };
-        ttrpc::Error::RpcStatus(get_status(code, chain(&error)))
+        let mut status = get_status(code, chain(&error));
+        status.details.extend(error.reason().map(|reason| ttrpc::proto::Any {
+            type_url: reason::KEY.to_owned(),
+            value: reason.as_str().as_bytes().to_vec(),
+            ..Default::default()
+        }));
+        ttrpc::Error::RpcStatus(status)
     }
 }

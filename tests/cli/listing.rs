@@ -59,8 +59,9 @@ fn inspect_shows_an_array_as_dockers() {
     assert_eq!(web["Name"], "/web");
     assert_eq!(web["State"]["Status"], "running");
     let pid = web["State"]["Pid"].as_u64().expect("a pid");
-    let command = std::fs::read(format!("/proc/{pid}/cmdline")).expect("it runs");
-    assert_eq!(command, b"sleep\x00600\x00");
+    // The runtime's start returns before the program is executed.
+    let command = || std::fs::read(format!("/proc/{pid}/cmdline")).expect("it runs");
+    eventually(DEADLINE, || (command() == b"sleep\x00600\x00").then_some(()));
     assert_eq!(web["Config"]["Image"], NAME);
     assert_eq!(web["HostConfig"]["Binds"][0], "/tmp:/t:ro");
     assert_eq!(web["Mounts"][0]["RW"], false);

@@ -229,6 +229,8 @@ fn lists_are_newest_first_and_filtered_as_dockers() {
         (false, &[("exited", "0")], &[]),
         (true, &[("label", "tier")], &["made"]),
         (true, &[("label", "tier=back")], &[]),
+        (true, &[("label", "tier"), ("label", "tier=front")], &["made"]),
+        (true, &[("label", "tier"), ("label", "none")], &[]),
         (true, &[("name", "e"), ("status", "running")], &[]),
         (true, &[("name", "un")], &["runs"]),
         (true, &[("id", &running[..10])], &["runs"]),

@@ -1,11 +1,12 @@
 //! The Containers service: logs, attach and exec.
 
-use knarr_proto::v1::{self, ContainerState, WaitCondition, attach_request, exec_request};
+use knarr_proto::v1::session_request::Message;
+use knarr_proto::v1::{self, ContainerState, WaitCondition};
 use knarr_tests::{Daemon, Grpc, Scratch, require};
 use tonic::{Code, Status};
 
 use crate::made::{self, config, create, run, state, wait};
-use crate::session::{all_of, attach, command, exec};
+use crate::session::{Command, all_of, attach, command, exec};
 
 /// What of a container's log comes, and on which stream.
 fn logs(grpc: &Grpc, request: v1::ContainerLogsRequest) -> Result<Vec<v1::ContainerLogsReply>, Status> {
@@ -74,7 +75,7 @@ fn followed_logs_end_with_the_container() {
     let mut stream = grpc.wait(service.logs(request)).expect("followed").into_inner();
     let mut next = || grpc.wait(stream.message()).expect("a stream").map(|reply| reply.data);
     assert_eq!(next().as_deref(), Some(&b"first\n"[..]));
-    exec(&grpc, command(&id, &["touch", "/tmp/go"])).expect("run").exit();
+    exec(&grpc, &command(&id, &["touch", "/tmp/go"])).expect("run").exit();
     assert_eq!(next().as_deref(), Some(&b"last\n"[..]));
     assert_eq!(next(), None);
     assert_eq!(state(&grpc, "says"), ContainerState::Exited);
@@ -90,7 +91,7 @@ fn who_attaches_before_the_start_misses_nothing() {
     create(&grpc, "says", config(&["sh", "-c", "echo out; echo err >&2; exit 7"])).expect("created");
     let open = v1::AttachOpen { start: true, ..all_of("says") };
     let mut session = attach(&grpc, open).expect("attached");
-    assert!(session.started.pid > 0 && session.started.exec_id.is_empty(), "{:?}", session.started);
+    assert!(session.started.pid > 0, "{:?}", session.started);
     assert_eq!(session.exit().code, 7);
     assert_eq!((session.stdout.as_slice(), session.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
     // And with the log, what was written before comes first.
@@ -152,7 +153,7 @@ fn a_terminal_has_one_stream_and_the_size_that_it_is_given() {
     let grpc = Grpc::connect(&daemon.socket());
     made::image(&scratch, &grpc);
     let size = Some(v1::TerminalSize { rows: 33, columns: 44 });
-    let script = "stty size; echo err >&2; trap 'stty size; exit 0' WINCH; while :; do sleep 0.05; done";
+    let script = "trap 'stty size; exit 0' WINCH; stty size; echo err >&2; while :; do sleep 0.05; done";
     let asked = v1::ContainerConfig {
         tty: true,
         open_stdin: true,
@@ -181,25 +182,28 @@ fn a_session_begins_with_open_and_needs_a_container_that_runs() {
     assert_eq!(refused("nobody").code(), Code::NotFound);
     let not_open = [
         None,
-        Some(attach_request::Message::Stdin(b"x".to_vec())),
-        Some(attach_request::Message::CloseStdin(v1::CloseStdin {})),
-        Some(attach_request::Message::Resize(v1::TerminalSize::default())),
+        Some(Message::Stdin(b"x".to_vec())),
+        Some(Message::CloseStdin(v1::CloseStdin {})),
+        Some(Message::Resize(v1::TerminalSize::default())),
     ];
     for message in not_open {
-        let mut service = grpc.containers();
-        let status = grpc.wait(service.attach(tokio_stream::iter([v1::AttachRequest { message }])));
-        assert_eq!(status.expect_err("not open").code(), Code::InvalidArgument);
-    }
-    let not_open = [None, Some(exec_request::Message::Stdin(b"x".to_vec()))];
-    for message in not_open {
-        let mut service = grpc.containers();
-        let status = grpc.wait(service.exec(tokio_stream::iter([v1::ExecRequest { message }])));
-        assert_eq!(status.expect_err("not open").code(), Code::InvalidArgument);
+        let exec = Message::Exec(v1::ExecOpen::default());
+        for message in [message.clone(), Some(exec)] {
+            let mut service = grpc.containers();
+            let status = grpc.wait(service.attach(tokio_stream::iter([v1::SessionRequest { message }])));
+            assert_eq!(status.expect_err("not open").code(), Code::InvalidArgument);
+        }
+        let attach = Message::Attach(all_of("made"));
+        for message in [message, Some(attach)] {
+            let mut service = grpc.containers();
+            let status = grpc.wait(service.exec_start(tokio_stream::iter([v1::SessionRequest { message }])));
+            assert_eq!(status.expect_err("not open").code(), Code::InvalidArgument);
+        }
     }
     let mut service = grpc.containers();
-    let status = grpc.wait(service.attach(tokio_stream::iter(Vec::<v1::AttachRequest>::new())));
+    let status = grpc.wait(service.attach(tokio_stream::iter(Vec::<v1::SessionRequest>::new())));
     assert_eq!(status.expect_err("nothing at all").code(), Code::InvalidArgument);
-    let status = exec(&grpc, command("made", &["true"])).err().expect("it does not run");
+    let status = exec(&grpc, &command("made", &["true"])).err().expect("it does not run");
     assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
 }
 
@@ -212,30 +216,28 @@ fn an_exec_is_a_process_with_its_own_streams_and_end() {
     made::image(&scratch, &grpc);
     run(&grpc, "web", &["sleep", "600"]);
     let script = "echo out $A; pwd; id -u; echo err >&2; exit 9";
-    let mut session = exec(
-        &grpc,
-        v1::ExecOpen {
-            env: vec!["A=1".into()],
-            working_dir: "/tmp".into(),
-            user: "1000".into(),
-            ..command("web", &["sh", "-c", script])
-        },
-    )
-    .expect("run");
-    assert!(session.started.pid > 0 && !session.started.exec_id.is_empty(), "{:?}", session.started);
+    let mut asked = command("web", &["sh", "-c", script]);
+    asked.config.env = vec!["A=1".into()];
+    asked.config.working_dir = "/tmp".into();
+    asked.config.user = "1000".into();
+    let mut session = exec(&grpc, &asked).expect("run");
+    assert!(session.started.pid > 0, "{:?}", session.started);
     assert_eq!(session.exit().code, 9);
     assert_eq!(String::from_utf8_lossy(&session.stdout), "out 1\n/tmp\n1000\n");
     assert_eq!(session.stderr, b"err\n");
-    let mut session = exec(&grpc, v1::ExecOpen { stdin: true, ..command("web", &["cat"]) }).expect("run");
+    let mut asked = command("web", &["cat"]);
+    asked.config.stdin = true;
+    let mut session = exec(&grpc, &asked).expect("run");
     session.stdin(b"hello\n");
     session.expect("hello\n");
     session.close_stdin();
     assert_eq!(session.exit().code, 0);
     let size = Some(v1::TerminalSize { rows: 33, columns: 44 });
-    let script = "stty size; trap 'stty size; exit 0' WINCH; while :; do sleep 0.05; done";
-    let open =
-        v1::ExecOpen { tty: true, stdin: true, terminal_size: size, ..command("web", &["sh", "-c", script]) };
-    let mut session = exec(&grpc, open).expect("run");
+    let script = "trap 'stty size; exit 0' WINCH; stty size; while :; do sleep 0.05; done";
+    let mut asked = Command { terminal_size: size, ..command("web", &["sh", "-c", script]) };
+    asked.config.tty = true;
+    asked.config.stdin = true;
+    let mut session = exec(&grpc, &asked).expect("run");
     session.expect("33 44\r\n");
     session.resize(50, 60);
     session.expect("50 60\r\n");
@@ -255,11 +257,11 @@ fn an_exec_runs_on_without_its_client_and_detached_without_any() {
         "web",
         &["sh", "-c", "while [ ! -e /tmp/two ] || [ ! -e /tmp/one ]; do sleep 0.05; done; exit 6"],
     );
-    let detached = v1::ExecOpen { detach: true, ..command(&id, &["sh", "-c", "sleep 0.2; touch /tmp/one"]) };
-    let mut session = exec(&grpc, detached).expect("run");
+    let detached = Command { detach: true, ..command(&id, &["sh", "-c", "sleep 0.2; touch /tmp/one"]) };
+    let mut session = exec(&grpc, &detached).expect("run");
     assert!(session.next().expect("a stream").is_none(), "`started` is the last");
     drop(session);
-    drop(exec(&grpc, command(&id, &["sh", "-c", "sleep 0.2; touch /tmp/two"])).expect("run"));
+    drop(exec(&grpc, &command(&id, &["sh", "-c", "sleep 0.2; touch /tmp/two"])).expect("run"));
     assert_eq!(wait(&grpc, &id, WaitCondition::NotRunning).expect("ended").code, 6);
 }
 
@@ -272,17 +274,29 @@ fn an_exec_that_cannot_be_is_refused_with_the_reason() {
     made::image(&scratch, &grpc);
     run(&grpc, "web", &["sleep", "600"]);
     let invalid = Code::InvalidArgument;
+    let with = |change: fn(&mut v1::ExecConfig)| {
+        let mut asked = command("web", &["true"]);
+        change(&mut asked.config);
+        asked
+    };
     for (open, code, reason) in [
         (command("web", &["nothing"]), Code::FailedPrecondition, Some("COMMAND_NOT_FOUND")),
+        (command("web", &["/nothing"]), Code::FailedPrecondition, Some("COMMAND_NOT_FOUND")),
         (command("web", &["/etc/passwd"]), Code::FailedPrecondition, Some("COMMAND_NOT_EXECUTABLE")),
+        (command("web", &["/etc"]), Code::FailedPrecondition, Some("COMMAND_NOT_EXECUTABLE")),
+        (
+            with(|asked| asked.working_dir = "/nowhere".into()),
+            Code::FailedPrecondition,
+            Some("COMMAND_NOT_FOUND"),
+        ),
         (command("web", &[]), invalid, None),
         (command("web", &[""]), invalid, None),
-        (v1::ExecOpen { working_dir: "relative".into(), ..command("web", &["true"]) }, invalid, None),
-        (v1::ExecOpen { env: vec!["=x".into()], ..command("web", &["true"]) }, invalid, None),
-        (v1::ExecOpen { user: "stranger".into(), ..command("web", &["true"]) }, invalid, None),
+        (with(|asked| asked.working_dir = "relative".into()), invalid, None),
+        (with(|asked| asked.env = vec!["=x".into()]), invalid, None),
+        (with(|asked| asked.user = "stranger".into()), invalid, None),
         (command("nobody", &["true"]), Code::NotFound, None),
     ] {
-        let status = exec(&grpc, open.clone()).err().unwrap_or_else(|| panic!("{open:?} was run"));
+        let status = exec(&grpc, &open).err().unwrap_or_else(|| panic!("{open:?} was run"));
         assert_eq!(status.code(), code, "{open:?}: {status:?}");
         let seen = status.metadata().get("knarr-reason").map(|value| value.to_str().expect("ascii"));
         assert_eq!(seen, reason, "{open:?}");

@@ -164,7 +164,10 @@ fn wait_tells_every_waiter_once_its_condition_is_met() {
             grpc.containers(),
             v1::WaitContainerRequest { container: "web".into(), condition: condition.into() },
         );
-        async move { service.wait(request).await.map(|reply| reply.into_inner().exit.expect("an exit")) }
+        async move {
+            let reply = service.wait(request).await?.into_inner().message().await?;
+            Ok::<_, Status>(reply.expect("one reply").exit.expect("an exit"))
+        }
     };
     let (ends, runs, gone, killed) = grpc.wait(async {
         let (mut starter, mut killer) = (grpc.containers(), grpc.containers());

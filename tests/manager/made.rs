@@ -2,7 +2,7 @@
 
 use knarr_proto::v1::{self, WaitCondition};
 use knarr_tests::{Grpc, Image, Scratch};
-use tonic::Status;
+use tonic::{Status, Streaming};
 
 use crate::imported;
 
@@ -92,7 +92,17 @@ pub(crate) fn state(grpc: &Grpc, container: &str) -> v1::ContainerState {
 
 pub(crate) fn wait(grpc: &Grpc, container: &str, condition: WaitCondition) -> Result<v1::ExitStatus, Status> {
     let request = v1::WaitContainerRequest { container: container.to_owned(), condition: condition.into() };
-    Ok(grpc.wait(grpc.containers().wait(request))?.into_inner().exit.expect("an exit status"))
+    let mut waiting = waiter(grpc, request)?;
+    let reply = grpc.wait(waiting.message())?.expect("one reply");
+    Ok(reply.exit.expect("an exit status"))
+}
+
+/// Registers a wait; its one reply is how the container ended.
+pub(crate) fn waiter(
+    grpc: &Grpc,
+    request: v1::WaitContainerRequest,
+) -> Result<Streaming<v1::WaitContainerReply>, Status> {
+    Ok(grpc.wait(grpc.containers().wait(request))?.into_inner())
 }
 
 /// The names of those that match, in the order of the list.

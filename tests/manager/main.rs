@@ -4,6 +4,7 @@
 mod grpc_archives;
 mod grpc_containers;
 mod grpc_events;
+mod grpc_execs;
 mod grpc_images;
 mod grpc_lists;
 mod grpc_pull;

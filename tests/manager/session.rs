@@ -1,8 +1,8 @@
-//! A client's end of Attach and Exec: what it sends, and what has come back so far.
+//! A client's end of Attach and ExecStart: what it sends, and what has come back so far.
 
-use std::future::Future;
-
-use knarr_proto::v1::{self, attach_reply, attach_request, exec_reply, exec_request};
+use knarr_proto::v1;
+use knarr_proto::v1::session_reply::Message as Reply;
+use knarr_proto::v1::session_request::Message;
 use knarr_tests::Grpc;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -11,32 +11,24 @@ use tonic::{Response, Status, Streaming};
 /// More than any test here sends before it reads.
 const QUEUED_MESSAGES: usize = 64;
 
-/// A reply of either call.
-#[derive(Debug)]
-pub(crate) enum Reply {
-    Started(v1::Started),
-    Output(v1::Output),
-    Dropped,
-    Exited(v1::ExitStatus),
-}
-
-/// What knarrd sends in either call.
-pub(crate) trait ReplyMessage {
-    fn reply(self) -> Option<Reply>;
-}
-
 /// A session with a process.
-pub(crate) struct Session<'a, Q, R> {
+pub(crate) struct Session<'a> {
     grpc: &'a Grpc,
-    requests: Option<mpsc::Sender<Q>>,
-    replies: Streaming<R>,
+    requests: Option<mpsc::Sender<v1::SessionRequest>>,
+    replies: Streaming<v1::SessionReply>,
     pub(crate) started: v1::Started,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
 }
 
-pub(crate) type Attach<'a> = Session<'a, v1::AttachRequest, v1::AttachReply>;
-pub(crate) type Exec<'a> = Session<'a, v1::ExecRequest, v1::ExecReply>;
+/// An exec that is to be created and started.
+#[derive(Clone, Debug)]
+pub(crate) struct Command {
+    pub(crate) container: String,
+    pub(crate) config: v1::ExecConfig,
+    pub(crate) detach: bool,
+    pub(crate) terminal_size: Option<v1::TerminalSize>,
+}
 
 /// All streams of a container that runs.
 pub(crate) fn all_of(container: &str) -> v1::AttachOpen {
@@ -51,53 +43,79 @@ pub(crate) fn all_of(container: &str) -> v1::AttachOpen {
 }
 
 /// One more process.
-pub(crate) fn command(container: &str, args: &[&str]) -> v1::ExecOpen {
-    v1::ExecOpen {
-        container: container.to_owned(),
-        args: args.iter().map(|word| (*word).to_owned()).collect(),
-        ..v1::ExecOpen::default()
-    }
+pub(crate) fn command(container: &str, args: &[&str]) -> Command {
+    let args = args.iter().map(|word| (*word).to_owned()).collect();
+    let config = v1::ExecConfig { args, ..v1::ExecConfig::default() };
+    Command { container: container.to_owned(), config, detach: false, terminal_size: None }
 }
 
-pub(crate) fn attach(grpc: &Grpc, open: v1::AttachOpen) -> Result<Attach<'_>, Status> {
-    let open = v1::AttachRequest { message: Some(attach_request::Message::Open(open)) };
-    let mut client = grpc.containers();
-    begin(grpc, open, async move |requests| client.attach(requests).await)
-}
-
-pub(crate) fn exec(grpc: &Grpc, open: v1::ExecOpen) -> Result<Exec<'_>, Status> {
-    let open = v1::ExecRequest { message: Some(exec_request::Message::Open(open)) };
-    let mut client = grpc.containers();
-    begin(grpc, open, async move |requests| client.exec(requests).await)
-}
-
-fn begin<'a, Q, R, F>(
-    grpc: &'a Grpc,
-    open: Q,
-    call: impl FnOnce(ReceiverStream<Q>) -> F,
-) -> Result<Session<'a, Q, R>, Status>
-where
-    R: ReplyMessage,
-    F: Future<Output = Result<Response<Streaming<R>>, Status>>,
-{
-    let (requests, receiver) = mpsc::channel(QUEUED_MESSAGES);
-    requests.try_send(open).expect("a new channel has room");
-    let replies = grpc.wait(call(ReceiverStream::new(receiver)))?.into_inner();
-    let started = v1::Started::default();
-    let mut session =
-        Session { grpc, requests: Some(requests), replies, started, stdout: Vec::new(), stderr: Vec::new() };
-    match session.next()? {
-        Some(Reply::Started(started)) => session.started = started,
-        other => panic!("the first reply is {other:?}"),
-    }
+/// Joins a container that runs, or is started by that.
+pub(crate) fn attach(grpc: &Grpc, open: v1::AttachOpen) -> Result<Session<'_>, Status> {
+    let mut session = attach_early(grpc, open)?;
+    session.expect_start()?;
     Ok(session)
 }
 
-impl<Q, R: ReplyMessage> Session<'_, Q, R> {
+/// Joins a container whether it runs or not; returns once it is joined.
+pub(crate) fn attach_early(grpc: &Grpc, open: v1::AttachOpen) -> Result<Session<'_>, Status> {
+    let mut client = grpc.containers();
+    let mut session = begin(grpc, Message::Attach(open), async |requests| client.attach(requests).await)?;
+    match session.next()? {
+        Some(Reply::Attached(_)) => Ok(session),
+        other => panic!("the first reply is {other:?}"),
+    }
+}
+
+pub(crate) fn create_exec(grpc: &Grpc, command: &Command) -> Result<String, Status> {
+    let request =
+        v1::ExecCreateRequest { container: command.container.clone(), config: Some(command.config.clone()) };
+    Ok(grpc.wait(grpc.containers().exec_create(request))?.into_inner().exec_id)
+}
+
+pub(crate) fn start_exec(grpc: &Grpc, open: v1::ExecOpen) -> Result<Session<'_>, Status> {
+    let mut client = grpc.containers();
+    let mut session = begin(grpc, Message::Exec(open), async |requests| client.exec_start(requests).await)?;
+    session.expect_start()?;
+    Ok(session)
+}
+
+/// Creates and starts an exec.
+pub(crate) fn exec<'a>(grpc: &'a Grpc, command: &Command) -> Result<Session<'a>, Status> {
+    let exec_id = create_exec(grpc, command)?;
+    let Command { detach, terminal_size, .. } = *command;
+    start_exec(grpc, v1::ExecOpen { exec_id, detach, terminal_size })
+}
+
+fn begin<'a>(
+    grpc: &'a Grpc,
+    open: Message,
+    call: impl AsyncFnOnce(
+        ReceiverStream<v1::SessionRequest>,
+    ) -> Result<Response<Streaming<v1::SessionReply>>, Status>,
+) -> Result<Session<'a>, Status> {
+    let (requests, receiver) = mpsc::channel(QUEUED_MESSAGES);
+    let open = v1::SessionRequest { message: Some(open) };
+    requests.try_send(open).expect("a new channel has room");
+    let replies = grpc.wait(call(ReceiverStream::new(receiver)))?.into_inner();
+    let (started, requests) = (v1::Started::default(), Some(requests));
+    Ok(Session { grpc, requests, replies, started, stdout: Vec::new(), stderr: Vec::new() })
+}
+
+impl Session<'_> {
+    /// The next reply says that the process runs.
+    #[track_caller]
+    pub(crate) fn expect_start(&mut self) -> Result<(), Status> {
+        match self.next()? {
+            Some(Reply::Started(started)) => self.started = started,
+            other => panic!("instead of `started`: {other:?}"),
+        }
+        Ok(())
+    }
+
     /// The next reply; `None` at the end of the stream.
     pub(crate) fn next(&mut self) -> Result<Option<Reply>, Status> {
         let reply = self.grpc.wait(self.replies.message())?;
-        Ok(reply.map(|reply| reply.reply().expect("a message")))
+        Ok(reply.map(|reply| reply.message.expect("a message")))
     }
 
     /// Reads until this has come on standard output.
@@ -134,67 +152,26 @@ impl<Q, R: ReplyMessage> Session<'_, Q, R> {
         }
     }
 
-    fn send(&mut self, message: Q) {
+    fn send(&mut self, message: Message) {
         let requests = self.requests.as_ref().expect("not left yet");
-        self.grpc.wait(requests.send(message)).expect("knarrd takes requests");
+        let request = v1::SessionRequest { message: Some(message) };
+        self.grpc.wait(requests.send(request)).expect("knarrd takes requests");
     }
 
     /// Sends nothing more, but goes on listening.
     pub(crate) fn fall_silent(&mut self) {
         self.requests = None;
     }
-}
 
-impl Attach<'_> {
     pub(crate) fn stdin(&mut self, data: &[u8]) {
-        self.send(v1::AttachRequest { message: Some(attach_request::Message::Stdin(data.to_vec())) });
+        self.send(Message::Stdin(data.to_vec()));
     }
 
     pub(crate) fn close_stdin(&mut self) {
-        let close = attach_request::Message::CloseStdin(v1::CloseStdin {});
-        self.send(v1::AttachRequest { message: Some(close) });
+        self.send(Message::CloseStdin(v1::CloseStdin {}));
     }
 
     pub(crate) fn resize(&mut self, rows: u32, columns: u32) {
-        let resize = attach_request::Message::Resize(v1::TerminalSize { rows, columns });
-        self.send(v1::AttachRequest { message: Some(resize) });
-    }
-}
-
-impl Exec<'_> {
-    pub(crate) fn stdin(&mut self, data: &[u8]) {
-        self.send(v1::ExecRequest { message: Some(exec_request::Message::Stdin(data.to_vec())) });
-    }
-
-    pub(crate) fn close_stdin(&mut self) {
-        let close = exec_request::Message::CloseStdin(v1::CloseStdin {});
-        self.send(v1::ExecRequest { message: Some(close) });
-    }
-
-    pub(crate) fn resize(&mut self, rows: u32, columns: u32) {
-        let resize = exec_request::Message::Resize(v1::TerminalSize { rows, columns });
-        self.send(v1::ExecRequest { message: Some(resize) });
-    }
-}
-
-impl ReplyMessage for v1::AttachReply {
-    fn reply(self) -> Option<Reply> {
-        Some(match self.message? {
-            attach_reply::Message::Started(started) => Reply::Started(started),
-            attach_reply::Message::Output(output) => Reply::Output(output),
-            attach_reply::Message::Dropped(_) => Reply::Dropped,
-            attach_reply::Message::Exited(exit) => Reply::Exited(exit),
-        })
-    }
-}
-
-impl ReplyMessage for v1::ExecReply {
-    fn reply(self) -> Option<Reply> {
-        Some(match self.message? {
-            exec_reply::Message::Started(started) => Reply::Started(started),
-            exec_reply::Message::Output(output) => Reply::Output(output),
-            exec_reply::Message::Dropped(_) => Reply::Dropped,
-            exec_reply::Message::Exited(exit) => Reply::Exited(exit),
-        })
+        self.send(Message::Resize(v1::TerminalSize { rows, columns }));
     }
 }

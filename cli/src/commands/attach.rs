@@ -1,9 +1,7 @@
 //! `knarr attach`, and what `run` and `start` share with it: our streams joined with a container's first process.
 
-use knarr_proto::v1::attach_request::Message;
-use knarr_proto::v1::{
-    AttachOpen, AttachRequest, Container, ContainerState, ExitStatus, InspectContainerRequest,
-};
+use knarr_proto::v1::session_request::Message;
+use knarr_proto::v1::{AttachOpen, Container, ContainerState, ExitStatus, InspectContainerRequest};
 use rustix::process::Signal;
 use tokio::sync::oneshot;
 
@@ -100,7 +98,7 @@ pub(super) async fn join(client: &Client, joining: Joining) -> Result<u8, Error>
         client: client.clone(),
         redraw: !start,
     };
-    let (requests, stream) = session::requests(AttachRequest { message: Some(Message::Open(open)) });
+    let (requests, stream) = session::requests(Message::Attach(open));
     let mut containers = client.containers();
     let session = session::join(plan, requests, containers.attach(stream), started);
     let Some(forwarding) = &mut forwarding else { return session.await.map(|ending| exit_code(&ending)) };

@@ -1,7 +1,8 @@
 //! `knarr exec`
 
-use knarr_proto::v1::exec_request::Message;
-use knarr_proto::v1::{ExecOpen, ExecReply, ExecRequest};
+use knarr_proto::v1::session_reply::Message as Reply;
+use knarr_proto::v1::session_request::Message;
+use knarr_proto::v1::{ExecConfig, ExecCreateRequest, ExecOpen};
 
 use super::{DONE, attach};
 use crate::args::container::ExecArgs;
@@ -9,7 +10,7 @@ use crate::connect::{Address, Client};
 use crate::error::Error;
 use crate::options::config::Streams;
 use crate::options::environment;
-use crate::session::{self, Plan, Reply};
+use crate::session::{self, Plan};
 use crate::terminal;
 
 /// Runs one more process in a container; the exit code is the process's own.
@@ -24,8 +25,7 @@ pub(super) async fn run(args: ExecArgs, address: &Address) -> Result<u8, Error> 
     let streams =
         Streams { stdin: args.interactive && !args.detach, stdout: !args.detach, stderr: !args.detach };
     attach::check_terminal(args.tty, streams)?;
-    let open = ExecOpen {
-        container,
+    let config = ExecConfig {
         args: command,
         env,
         working_dir: args.workdir,
@@ -33,30 +33,25 @@ pub(super) async fn run(args: ExecArgs, address: &Address) -> Result<u8, Error> 
         tty: args.tty,
         stdin: streams.stdin,
         privileged: args.privileged,
+    };
+    let client = Client::connect(address).await?;
+    let mut containers = client.containers();
+    let created = containers.exec_create(ExecCreateRequest { container, config: Some(config) }).await?;
+    let open = ExecOpen {
+        exec_id: created.into_inner().exec_id,
         detach: args.detach,
         terminal_size: terminal::size().filter(|_| args.tty),
     };
-    let client = Client::connect(address).await?;
+    let (requests, stream) = session::requests(Message::Exec(open));
     if args.detach {
-        return detached(&client, open).await;
+        let mut replies = containers.exec_start(stream).await?.into_inner();
+        return match replies.message().await?.and_then(|reply| reply.message) {
+            Some(Reply::Started(_)) => Ok(DONE),
+            _ => Err(Error::Contract { call: "exec", missing: "start" }),
+        };
     }
     let detach_keys = args.detach_keys.unwrap_or_default();
     let plan = Plan { streams, tty: args.tty, detach_keys, client: client.clone(), redraw: false };
-    let (requests, stream) = session::requests(request(open));
-    let mut containers = client.containers();
-    let ending = session::join(plan, requests, containers.exec(stream), None).await?;
+    let ending = session::join(plan, requests, containers.exec_start(stream), None).await?;
     Ok(attach::exit_code(&ending))
-}
-
-async fn detached(client: &Client, open: ExecOpen) -> Result<u8, Error> {
-    let (_requests, stream) = session::requests(request(open));
-    let mut replies = client.containers().exec(stream).await?.into_inner();
-    match replies.message().await?.map(|reply: ExecReply| Reply::from(reply)) {
-        Some(Reply::Started) => Ok(DONE),
-        _ => Err(Error::Contract { call: "exec", missing: "start" }),
-    }
-}
-
-fn request(open: ExecOpen) -> ExecRequest {
-    ExecRequest { message: Some(Message::Open(open)) }
 }

@@ -1,7 +1,7 @@
 //! `knarr inspect`, `knarr container inspect`, `knarr image inspect`
 
-use knarr_proto::escape;
 use knarr_proto::v1::InspectImageRequest;
+use knarr_proto::{docker, escape};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::ser::PrettyFormatter;
@@ -12,7 +12,6 @@ pub(super) use crate::args::container::ObjectType;
 use crate::connect::{Address, Client};
 use crate::error::Error;
 use crate::format::template::{Subject, Template};
-use crate::format::{container_json, image_json};
 use crate::output;
 
 /// Shows everything that is known of containers and images. What is not found does not keep the others from being shown.
@@ -61,14 +60,14 @@ async fn object(client: &Client, name: &str, kind: Option<ObjectType>) -> Result
 }
 
 async fn container(client: &Client, name: &str) -> Result<Value, Error> {
-    attach::inspect(client, name).await.map(|container| container_json::object(&container))
+    attach::inspect(client, name).await.map(|container| docker::container(&container))
 }
 
 async fn image(client: &Client, name: &str) -> Result<Value, Error> {
     let request = InspectImageRequest { image: name.to_owned(), platform: String::new() };
     let reply = client.images().inspect(request).await?.into_inner();
     let image = reply.image.ok_or(Error::Contract { call: "inspect", missing: "image" })?;
-    Ok(image_json::object(&image))
+    Ok(docker::image(&image))
 }
 
 /// Indented by four, as docker's.

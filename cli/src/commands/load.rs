@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use knarr_proto::docker::reference::short;
 use knarr_proto::v1::import_images_request::Message;
 use knarr_proto::v1::{ImportImagesRequest, ImportOpen, LoadedImage};
 use tokio::sync::mpsc;
@@ -13,7 +14,6 @@ use super::DONE;
 use crate::args::image::{ImportArgs, LoadArgs};
 use crate::connect::{Address, Client};
 use crate::error::Error;
-use crate::format::reference::short;
 use crate::{output, terminal};
 
 /// One message; well below what gRPC takes.

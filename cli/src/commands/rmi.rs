@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
+use knarr_proto::docker::reference::short;
 use knarr_proto::v1::{RemoveImageReply, RemoveImageRequest};
 
 use super::each;
 use crate::args::image::RmiArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;
-use crate::format::reference::short;
 
 /// Removes each reference or image, and prints what is gone.
 pub(super) async fn run(args: RmiArgs, address: &Address) -> Result<u8, Error> {

@@ -52,9 +52,14 @@ async fn end(client: &Client, container: &str) -> Result<(), Error> {
     let kill = KillContainerRequest { container: container.to_owned(), signal: "KILL".to_owned() };
     let condition = WaitCondition::Removed.into();
     let wait = WaitContainerRequest { container: container.to_owned(), condition };
-    let (waited, killed) = tokio::join!(async { client.containers().wait(wait).await }, async {
-        client.containers().kill(kill).await
-    },);
+    let mut containers = client.containers();
+    // The wait is registered before the kill; a container that is gone before it cannot be waited for.
+    let waiting = containers.wait(wait).await;
+    let killed = containers.kill(kill).await;
+    let waited = match waiting {
+        Ok(waiting) => waiting.into_inner().message().await.map(drop),
+        Err(status) => Err(status),
+    };
     let is_gone = |status: &Status| matches!(status.code(), Code::NotFound | Code::FailedPrecondition);
     if let Some(failed) = [waited.err(), killed.err()].into_iter().flatten().find(|status| !is_gone(status)) {
         return Err(failed.into());

@@ -14,9 +14,10 @@ pub(super) async fn run(args: WaitArgs, address: &Address) -> Result<u8, Error> 
         let mut containers = client.containers();
         async move {
             let condition = WaitCondition::NotRunning.into();
-            let reply = containers.wait(WaitContainerRequest { container, condition }).await?;
+            let request = WaitContainerRequest { container, condition };
+            let reply = containers.wait(request).await?.into_inner().message().await?;
             let missing = Error::Contract { call: "wait", missing: "exit status" };
-            Ok(format!("{}\n", reply.into_inner().exit.ok_or(missing)?.code))
+            Ok(format!("{}\n", reply.and_then(|reply| reply.exit).ok_or(missing)?.code))
         }
     })
     .await

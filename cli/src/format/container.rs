@@ -4,11 +4,13 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use knarr_proto::v1::{ContainerState, ContainerSummary, NetworkMode};
+use knarr_proto::docker::reference::short;
+use knarr_proto::docker::{network_name, state_name};
+use knarr_proto::v1::{ContainerState, ContainerSummary};
 use serde_json::json;
 
 use super::Columns;
-use super::reference::{short, short_id};
+use super::reference::short_id;
 use super::template::Subject;
 use super::units::{ellipsis, go_time, human_duration, since, timestamp};
 
@@ -76,26 +78,6 @@ pub(crate) fn row(container: &ContainerSummary, view: &View) -> Subject {
         "Status": status(container, view.now),
     });
     Subject { fields, labels: container.labels.clone() }
-}
-
-/// The word for a state, docker's.
-pub(crate) fn state_name(state: ContainerState) -> &'static str {
-    match state {
-        ContainerState::Unspecified => "unknown",
-        ContainerState::Created => "created",
-        ContainerState::Running => "running",
-        ContainerState::Paused => "paused",
-        ContainerState::Exited => "exited",
-        ContainerState::Removing => "removing",
-    }
-}
-
-/// The word for a network mode, docker's.
-pub(crate) fn network_name(mode: NetworkMode) -> &'static str {
-    match mode {
-        NetworkMode::Unspecified | NetworkMode::None => "none",
-        NetworkMode::Host => "host",
-    }
 }
 
 /// `a=1,b=2`, in the order of the keys.

@@ -1,11 +1,12 @@
 //! Images as rows of `images`.
 
+use knarr_proto::docker::reference::familiar;
 use knarr_proto::v1::ImageSummary;
 use serde_json::json;
 
 use super::Columns;
 use super::container::{View, ago};
-use super::reference::{familiar, short_id};
+use super::reference::short_id;
 use super::template::Subject;
 use super::units::{decimal_size, go_time, timestamp};
 

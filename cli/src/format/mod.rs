@@ -1,9 +1,7 @@
 //! What the command line prints: `--format`, tables, and docker-shaped JSON. Pure: text and values in, text out.
 
 pub(crate) mod container;
-pub(crate) mod container_json;
 pub(crate) mod image;
-pub(crate) mod image_json;
 pub(crate) mod reference;
 pub(crate) mod table;
 pub(crate) mod template;

@@ -83,11 +83,6 @@ pub(crate) fn to_proto(time: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
 }
 
-/// RFC 3339 in UTC with the nanoseconds that are not zero, as Go prints times in JSON; Go's zero time when unset.
-pub(crate) fn rfc3339(time: Option<&prost_types::Timestamp>) -> String {
-    timestamp(time).map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), |time| time.to_string())
-}
-
 /// RFC 3339 with all nine digits, so that columns line up, in `zone`.
 pub(crate) fn rfc3339_fixed(time: Timestamp, zone: &TimeZone) -> String {
     let zoned = time.to_zoned_datetime(zone.clone());
@@ -170,8 +165,7 @@ mod tests {
         assert_eq!(rfc3339_fixed(time, &TimeZone::UTC), "2026-11-23T23:59:06.120000000Z");
         assert_eq!(rfc3339_fixed(time, &berlin), "2026-11-24T00:59:06.120000000+01:00");
         assert_eq!(go_time(time, &TimeZone::UTC), "2026-11-23 23:59:06 +0000 UTC");
-        assert_eq!(rfc3339(Some(&to_proto(time))), "2026-11-23T23:59:06.12Z");
-        assert_eq!(rfc3339(None), "0001-01-01T00:00:00Z");
+        assert_eq!(timestamp(Some(&to_proto(time))), Some(time));
     }
 
     #[test]

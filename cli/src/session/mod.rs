@@ -8,11 +8,12 @@
 
 pub(crate) mod signals;
 mod uplink;
-mod wire;
 
 use std::time::Duration;
 
-use knarr_proto::v1::{ExitStatus, PingRequest, Stream};
+use knarr_proto::v1::session_reply::Message as Reply;
+use knarr_proto::v1::session_request::Message;
+use knarr_proto::v1::{ExitStatus, PingRequest, SessionReply, SessionRequest, Stream};
 use tokio::io::{AsyncWriteExt, Stderr, Stdout};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
@@ -25,7 +26,6 @@ use crate::options::detach_keys::DetachKeys;
 use crate::output;
 use crate::terminal::RawMode;
 use uplink::Uplink;
-pub(crate) use wire::{Outgoing, Reply};
 
 /// Messages on their way to the daemon: enough to keep the pipe full with 32 KiB each, little enough to hold.
 const QUEUED_MESSAGES: usize = 8;
@@ -60,15 +60,15 @@ pub(crate) enum Ending {
 }
 
 /// Requests before they are sent.
-pub(crate) struct Requests<Q> {
-    sender: mpsc::Sender<Q>,
+pub(crate) struct Requests {
+    sender: mpsc::Sender<SessionRequest>,
 }
 
 /// The requests' two ends; the first message is in already.
-pub(crate) fn requests<Q: Outgoing>(open: Q) -> (Requests<Q>, ReceiverStream<Q>) {
+pub(crate) fn requests(open: Message) -> (Requests, ReceiverStream<SessionRequest>) {
     let (sender, receiver) = mpsc::channel(QUEUED_MESSAGES);
     // It has just been made, with room for more than one.
-    sender.try_send(open).expect("a new channel has room");
+    sender.try_send(SessionRequest { message: Some(open) }).expect("a new channel has room");
     (Requests { sender }, ReceiverStream::new(receiver))
 }
 
@@ -76,16 +76,12 @@ pub(crate) fn requests<Q: Outgoing>(open: Q) -> (Requests<Q>, ReceiverStream<Q>)
 ///
 /// # Errors
 /// What the daemon says, or [`Error::Lost`]. The terminal is as it was in every case.
-pub(crate) async fn join<Q, R>(
+pub(crate) async fn join(
     plan: Plan,
-    requests: Requests<Q>,
-    call: impl Future<Output = Result<Response<Streaming<R>>, Status>>,
+    requests: Requests,
+    call: impl Future<Output = Result<Response<Streaming<SessionReply>>, Status>>,
     started: Option<oneshot::Sender<()>>,
-) -> Result<Ending, Error>
-where
-    Q: Outgoing,
-    R: Into<Reply>,
-{
+) -> Result<Ending, Error> {
     let is_raw = plan.tty && plan.streams.stdin;
     let client = plan.client.clone();
     // Signals are caught before the terminal changes, so that none comes between.
@@ -115,16 +111,16 @@ where
 }
 
 /// What comes from the daemon.
-struct Downlink<R> {
-    replies: Streaming<R>,
+struct Downlink {
+    replies: Streaming<SessionReply>,
     started: Option<oneshot::Sender<()>>,
     stdout: Stdout,
     stderr: Stderr,
     dropped_bytes: u64,
 }
 
-impl<R: Into<Reply>> Downlink<R> {
-    fn new(replies: Streaming<R>, started: Option<oneshot::Sender<()>>) -> Self {
+impl Downlink {
+    fn new(replies: Streaming<SessionReply>, started: Option<oneshot::Sender<()>>) -> Self {
         Self { replies, started, stdout: tokio::io::stdout(), stderr: tokio::io::stderr(), dropped_bytes: 0 }
     }
 
@@ -133,27 +129,31 @@ impl<R: Into<Reply>> Downlink<R> {
         // Cancelled by select! only here, where nothing is lost: a reply that was taken is written below in full,
         // because every other branch ends the session.
         let reply = self.replies.message().await?.ok_or(Error::Lost)?;
-        match reply.into() {
-            Reply::Started => {
+        match reply.message.ok_or(Error::Contract { call: "the session", missing: "message" })? {
+            Reply::Attached(_) => {}
+            Reply::Started(_) => {
                 if let Some(started) = self.started.take() {
                     // Nobody waits for it when signals are not forwarded.
                     let _unheard = started.send(());
                 }
             }
-            Reply::Output(Stream::Stderr, data) => {
-                self.stderr.write_all(&data).await.map_err(output::written)?;
-                self.stderr.flush().await.map_err(output::written)?;
+            Reply::Output(piece) => match piece.stream() {
+                Stream::Stderr => {
+                    self.stderr.write_all(&piece.data).await.map_err(output::written)?;
+                    self.stderr.flush().await.map_err(output::written)?;
+                }
+                Stream::Stdout | Stream::Unspecified => {
+                    self.stdout.write_all(&piece.data).await.map_err(output::written)?;
+                    self.stdout.flush().await.map_err(output::written)?;
+                }
+            },
+            Reply::Dropped(dropped) => {
+                self.dropped_bytes = self.dropped_bytes.saturating_add(dropped.bytes);
             }
-            Reply::Output(Stream::Stdout | Stream::Unspecified, data) => {
-                self.stdout.write_all(&data).await.map_err(output::written)?;
-                self.stdout.flush().await.map_err(output::written)?;
-            }
-            Reply::Dropped(bytes) => self.dropped_bytes = self.dropped_bytes.saturating_add(bytes),
             Reply::Exited(status) => {
                 self.report_dropped();
                 return Ok(Some(status));
             }
-            Reply::Empty => return Err(Error::Contract { call: "the session", missing: "message" }),
         }
         Ok(None)
     }

@@ -1,12 +1,13 @@
 //! What goes to the daemon: input, its end, and the terminal's size.
 
-use knarr_proto::v1::TerminalSize;
+use knarr_proto::v1::session_request::Message;
+use knarr_proto::v1::{CloseStdin, SessionRequest, TerminalSize};
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinHandle;
 
-use super::{Outgoing, Plan};
+use super::Plan;
 use crate::error::Error;
 use crate::options::detach_keys::Watcher;
 use crate::terminal;
@@ -22,7 +23,7 @@ pub(super) struct Uplink {
 
 impl Uplink {
     /// Begins to read.
-    pub(super) fn start<Q: Outgoing>(plan: Plan, sender: Sender<Q>) -> Result<Self, Error> {
+    pub(super) fn start(plan: Plan, sender: Sender<SessionRequest>) -> Result<Self, Error> {
         let resized = match plan.tty {
             true => Some(window_changes()?),
             false => None,
@@ -62,18 +63,18 @@ fn window_changes() -> Result<Signal, Error> {
         .map_err(|source| Error::Stream { action: "watch for SIGWINCH", source })
 }
 
-struct Pump<Q> {
-    sender: Sender<Q>,
+struct Pump {
+    sender: Sender<SessionRequest>,
     keys: Watcher,
     has_input: bool,
     is_terminal: bool,
 }
 
-impl<Q: Outgoing> Pump<Q> {
+impl Pump {
     /// Sends until the person leaves (true) or the daemon listens no more (false).
     async fn run(mut self, mut resized: Option<Signal>, redraw: bool) -> Result<bool, Error> {
         if redraw && let Some(size) = terminal::size() {
-            self.send(Q::resize(TerminalSize { rows: size.rows + 1, columns: size.columns + 1 })).await;
+            self.send(Message::Resize(TerminalSize { rows: size.rows + 1, columns: size.columns + 1 })).await;
         }
         self.send_size(resized.is_some()).await;
         let mut stdin = tokio::io::stdin();
@@ -98,31 +99,31 @@ impl<Q: Outgoing> Pump<Q> {
             self.has_input = false;
             let kept = self.keys.finish();
             if !kept.is_empty() {
-                self.send(Q::stdin(kept)).await;
+                self.send(Message::Stdin(kept)).await;
             }
-            self.send(Q::close_stdin()).await;
+            self.send(Message::CloseStdin(CloseStdin {})).await;
             return false;
         }
         if !self.is_terminal {
-            self.send(Q::stdin(typed.to_vec())).await;
+            self.send(Message::Stdin(typed.to_vec())).await;
             return false;
         }
         let watched = self.keys.watch(typed);
         if !watched.input.is_empty() {
-            self.send(Q::stdin(watched.input)).await;
+            self.send(Message::Stdin(watched.input)).await;
         }
         watched.detach
     }
 
     async fn send_size(&mut self, has_terminal: bool) {
         if let Some(size) = terminal::size().filter(|_| has_terminal) {
-            self.send(Q::resize(size)).await;
+            self.send(Message::Resize(size)).await;
         }
     }
 
-    async fn send(&mut self, message: Q) {
+    async fn send(&mut self, message: Message) {
         // When the daemon listens no more, its last reply says why; run() sees the closed channel.
-        let _gone = self.sender.send(message).await;
+        let _gone = self.sender.send(SessionRequest { message: Some(message) }).await;
     }
 }
 

@@ -10,8 +10,11 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 
 use super::error::ContainerError;
-use super::life::{Exit, Life};
-use super::{Container, Containers, LogReader, WaitCondition};
+use super::execs::ExecState;
+use super::life::{Exit, Life, Phase};
+use super::pending::PendingSession;
+use super::wait::exit_of;
+use super::{Container, Containers, LogReader};
 use crate::tasks::plan::TerminalSize;
 use crate::tasks::shims::Task;
 
@@ -21,7 +24,7 @@ pub(crate) struct AttachOptions {
     pub(crate) stdin: bool,
     pub(crate) stdout: bool,
     pub(crate) stderr: bool,
-    /// Start the container once joined, so that no output is missed.
+    /// Start the container once joined.
     pub(crate) start: bool,
     /// First everything recorded so far.
     pub(crate) logs: bool,
@@ -44,11 +47,18 @@ pub(crate) enum Input {
     Resize(TerminalSize),
 }
 
+/// A client that has joined a container.
+pub(crate) enum Attachment {
+    /// The container runs.
+    Joined(Box<Session>),
+    /// It will be joined to the container's next run.
+    Pending(PendingSession),
+}
+
 /// A client's place at a process's streams.
 pub(crate) struct Session {
+    /// 0 when the process could not be started.
     pub(crate) pid: u32,
-    /// Empty for a container's first process.
-    pub(crate) exec_id: String,
     /// What was recorded before, when that was asked for.
     pub(crate) past: Option<LogReader>,
     pub(crate) output: Output,
@@ -58,7 +68,7 @@ pub(crate) struct Session {
 
 /// The process's output; ends when the process has closed its streams.
 pub(crate) struct Output {
-    /// `None` for a process whose output nobody gets.
+    /// `None` for a process whose output is discarded.
     socket: Option<BufReader<OwnedReadHalf>>,
     stdout: bool,
     stderr: bool,
@@ -77,36 +87,80 @@ pub(crate) struct InputSink {
 /// How the process will have ended.
 pub(crate) enum Ending {
     /// A container's first process.
-    Container {
-        containers: Containers,
-        id: String,
-        life: watch::Receiver<Life>,
-        ends: u64,
-        until_removed: bool,
-    },
+    Container { containers: Containers, life: watch::Receiver<Life>, ends: u64, until_removed: bool },
     /// An exec.
-    Exec(watch::Receiver<Option<Exit>>),
+    Exec(watch::Receiver<ExecState>),
 }
 
 impl Containers {
-    /// Joins a container's streams, and starts it if that is wanted.
+    /// Joins a container's streams, and starts it if that is asked for. One that does not run is joined to its next run.
     ///
     /// # Errors
-    /// [`ContainerError`]; [`ContainerError::NotRunning`] when it does not run and is not to be started.
-    pub(crate) async fn attach(&self, text: &str, options: AttachOptions) -> Result<Session, ContainerError> {
+    /// [`ContainerError`]; [`ContainerError::State`] when the container is being made or removed.
+    pub(crate) async fn attach(
+        &self,
+        text: &str,
+        options: AttachOptions,
+    ) -> Result<Attachment, ContainerError> {
         let container = self.find(text)?;
-        let life = container.life.subscribe();
-        let ends = life.borrow().ends;
-        let (pid, socket) = if options.start {
-            let (this, container) = (self.clone(), Arc::clone(&container));
-            let started = self.to_the_end(async move { this.start_now(&container, true).await }).await?;
-            (started.pid, started.streams)
-        } else {
+        let this = self.clone();
+        self.to_the_end(async move { this.attach_now(&container, options).await }).await
+    }
+
+    async fn attach_now(
+        &self,
+        container: &Arc<Container>,
+        options: AttachOptions,
+    ) -> Result<Attachment, ContainerError> {
+        if container.life().phase.is_running() {
+            return self.join(container, options).await;
+        }
+        // A start or an end that is under way comes first; none comes between the look and the registration.
+        let turn = container.turn.lock().await;
+        let life = container.life();
+        match life.phase {
+            phase if phase.is_running() => self.join(container, options).await,
+            Phase::Created | Phase::Exited => {
+                let connected = container.pending.register();
+                let (containers, ends) = (self.clone(), life.ends);
+                let pending =
+                    PendingSession { containers, container: Arc::clone(container), options, ends, connected };
+                self.publish(container, "attach", &[]);
+                if !options.start {
+                    return Ok(Attachment::Pending(pending));
+                }
+                self.start_in_turn(container, &turn).await?;
+                drop(turn);
+                pending.started().await.map(|session| Attachment::Joined(Box::new(session)))
+            }
+            phase => Err(ContainerError::State { doing: "attach to", name: container.name(), phase }),
+        }
+    }
+
+    /// Joins a container that runs.
+    async fn join(
+        &self,
+        container: &Arc<Container>,
+        options: AttachOptions,
+    ) -> Result<Attachment, ContainerError> {
+        let life = container.life();
+        if !options.start {
             container.running_task()?;
-            (container.life().pid, Some(self.connect_streams(&container).await?))
-        };
-        self.publish(&container, "attach", &[]);
-        let past = options.logs.then(|| self.past(&container, options));
+        }
+        let socket = self.connect_streams(container).await?;
+        self.publish(container, "attach", &[]);
+        let session = self.session(container, options, life.ends, (life.pid, Some(socket)));
+        Ok(Attachment::Joined(Box::new(session)))
+    }
+
+    /// A place at the streams of a process, which are these; none when it could not be started.
+    pub(super) fn session(
+        &self,
+        container: &Container,
+        options: AttachOptions,
+        ends: u64,
+        (pid, socket): (u32, Option<UnixStream>),
+    ) -> Session {
         let streams = &container.spec.streams;
         let (output, input) = halves(socket, options);
         let input = InputSink {
@@ -115,18 +169,15 @@ impl Containers {
             closes_stdin: streams.stdin_once,
             ..input
         };
-        let ending = Ending::Container {
-            containers: self.clone(),
-            id: container.id().to_string(),
-            life,
-            ends,
-            until_removed: container.settings.auto_remove,
-        };
-        Ok(Session { pid, exec_id: String::new(), past, output, input, ending })
+        let (containers, life) = (self.clone(), container.life.subscribe());
+        let until_removed = container.settings.auto_remove;
+        let ending = Ending::Container { containers, life, ends, until_removed };
+        let past = options.logs.then(|| self.past(container, options));
+        Session { pid, past, output, input, ending }
     }
 
     fn past(&self, container: &Container, options: AttachOptions) -> LogReader {
-        let wanted = super::LogOptions {
+        let options = super::LogOptions {
             follow: false,
             stdout: options.stdout,
             stderr: options.stderr,
@@ -134,7 +185,7 @@ impl Containers {
             until: None,
             tail: None,
         };
-        LogReader::new(&container.bundle, self.parts().logs.max_files, &wanted)
+        LogReader::new(&container.bundle, self.parts().logs.max_files, &options)
     }
 }
 
@@ -244,20 +295,21 @@ impl Ending {
     /// [`ContainerError::Stopping`] when knarrd stops first.
     pub(crate) async fn exit(self) -> Result<Exit, ContainerError> {
         match self {
-            Self::Container { containers, id, mut life, ends, until_removed } => {
+            Self::Container { containers, mut life, ends, until_removed } => {
                 let over = |life: &Life| life.removed || (!until_removed && life.ends > ends);
-                let seen = tokio::select! {
-                    seen = life.wait_for(over) => seen.map(|life| life.exit.clone()).ok().flatten(),
-                    () = containers.shared.stopping.cancelled() => return Err(ContainerError::Stopping),
-                };
-                match seen {
-                    Some(exit) => Ok(exit),
-                    None => containers.wait(&id, WaitCondition::NotRunning).await,
+                tokio::select! {
+                    seen = life.wait_for(over) => {
+                        seen.map(|life| exit_of(&life)).map_err(|_| ContainerError::Stopping)
+                    }
+                    () = containers.shared.stopping.cancelled() => Err(ContainerError::Stopping),
                 }
             }
-            Self::Exec(mut exit) => {
-                let seen = exit.wait_for(Option::is_some).await.map(|exit| exit.clone()).ok().flatten();
-                seen.ok_or(ContainerError::Stopping)
+            Self::Exec(mut state) => {
+                let is_over = |state: &ExecState| matches!(state, ExecState::Ended(_));
+                match state.wait_for(is_over).await.as_deref() {
+                    Ok(ExecState::Ended(exit)) => Ok(exit.clone()),
+                    Ok(_) | Err(_) => Err(ContainerError::Stopping),
+                }
             }
         }
     }

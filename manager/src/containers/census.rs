@@ -1,5 +1,6 @@
 //! Which processes of which containers are alive, as the kernel tells it: for when a shim does not. A file that is
 //! missing proves nothing; a process is a container's when it is in that container's cgroup, wherever that is.
+#![allow(clippy::disallowed_methods, reason = "its functions are called on blocking threads")]
 
 use std::collections::HashMap;
 use std::fs;

@@ -55,8 +55,8 @@ impl Recovery {
             return Ok(Settled::NotYet);
         };
         // Nothing that a living shim could still say is of use once the end is on record, or was our doing.
-        let is_known =
-            bundle::exit_record(&container.bundle).is_some() || container.is_killed.load(Ordering::Relaxed);
+        let is_known = bundle::exit_record(&container.bundle).await.is_some()
+            || container.is_killed.load(Ordering::Relaxed);
         let is_over = traces.shims.is_empty() || (is_known && traces.processes.is_empty());
         if !is_over {
             container.set_link(Link::Silent(remedy(&traces).unwrap_or(silence)));
@@ -111,7 +111,7 @@ impl Recovery {
         life: &Life,
         why: &str,
     ) -> Result<(), ContainerError> {
-        let ran = life.phase != Phase::Starting || bundle::exit_record(&container.bundle).is_some();
+        let ran = life.phase != Phase::Starting || bundle::exit_record(&container.bundle).await.is_some();
         if !ran {
             return self.undo(container).await;
         }

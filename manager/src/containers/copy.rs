@@ -1,5 +1,6 @@
 //! The copy of a container's record in its bundle, of which a lost record is made again. Nothing here is synced to disk.
 //! Its functions block.
+#![allow(clippy::disallowed_methods, reason = "its functions are called on blocking threads")]
 
 use std::fs;
 use std::path::Path;

@@ -60,7 +60,7 @@ impl Creation {
             name::check(&request.name)?;
         }
         if request.size_bytes() > MAX_REQUEST_BYTES {
-            return Err(ContainerError::Request("the container's configuration is larger than 1 MiB"));
+            return Err(ContainerError::TooLarge);
         }
         let targets = mounts::requested_targets(&request.files)?;
         let image = self.0.parts().images.resolve_for(&request.image, request.platform.as_ref()).await?;
@@ -106,7 +106,7 @@ impl Creation {
         let name = if wanted.is_empty() {
             let mut names = (0..NAME_ATTEMPTS).map(name::generate);
             let free = names.find(|name| !registry.id_by_name.contains_key(name));
-            free.ok_or(ContainerError::Request("no free name was found: choose one"))?
+            free.ok_or(ContainerError::NoFreeName)?
         } else {
             wanted
         };

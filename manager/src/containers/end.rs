@@ -49,7 +49,7 @@ impl Containers {
 
     /// Records the end, tells it, and cleans up. The caller has the turn.
     pub(super) async fn ended(&self, container: &Arc<Container>, ended: Ended) {
-        let record = bundle::exit_record(&container.bundle);
+        let record = bundle::exit_record(&container.bundle).await;
         let exit = match (ended, record) {
             (Ended::Seen(seen), record) => Exit {
                 code: seen.code,

@@ -1,11 +1,14 @@
 //! Why a container verb failed: one enum for the whole noun, with the kind that codes are derived from.
 
 use knarr_proto::kind::Kind;
+use knarr_proto::reason::Reason;
 
+use super::execs::TooManyExecs;
 use super::life::Phase;
 use super::name::InvalidName;
 use super::process::InvalidProcess;
 use super::signal::InvalidSignal;
+use crate::failure::Failure;
 use crate::files::{FileError, failed, kind_of_io};
 use crate::held::HeldError;
 use crate::images::ImageError;
@@ -45,9 +48,27 @@ pub(crate) enum ContainerError {
     /// No such signal.
     #[error(transparent)]
     Signal(#[from] InvalidSignal),
-    /// Something else about the request.
-    #[error("{0}")]
-    Request(&'static str),
+    /// It would have to be kept in memory for as long as the container is there.
+    #[error("the container's configuration is larger than 1 MiB")]
+    TooLarge,
+    /// None of the names that were generated is free.
+    #[error("no free name was found: choose one")]
+    NoFreeName,
+    /// No exec has this id.
+    #[error("no such exec: {0}")]
+    NoExec(String),
+    /// It was started before.
+    #[error("exec {0} has already been started: create another one")]
+    ExecStarted(String),
+    /// It would have to run.
+    #[error("exec {0} is not running")]
+    ExecNotRunning(String),
+    /// There is no room for one more.
+    #[error(transparent)]
+    TooManyExecs(#[from] TooManyExecs),
+    /// It was made without a terminal.
+    #[error("{0} has no terminal to resize: it was created without --tty")]
+    NoTerminal(String),
     /// A restart would remove it.
     #[error("cannot restart container {0}: it is removed when it ends (--rm); run a new one")]
     AutoRemoved(String),
@@ -76,7 +97,7 @@ pub(crate) enum ContainerError {
     State { doing: &'static str, name: String, phase: Phase },
     /// The command in the container cannot be executed; the runtime's words.
     #[error("{message}")]
-    Command { reason: CommandReason, message: String },
+    Command { reason: Reason, message: String },
     /// The image is not here, or not whole.
     #[error(transparent)]
     Image(#[from] ImageError),
@@ -100,44 +121,22 @@ pub(crate) enum ContainerError {
     Interrupted(#[from] tokio::task::JoinError),
 }
 
-/// Why a command cannot be executed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CommandReason {
-    /// There is no such file.
-    NotFound,
-    /// It is no program, or not executable.
-    NotExecutable,
-}
-
-impl CommandReason {
-    /// The exit code that shells give, and docker.
-    pub(crate) fn exit_code(self) -> u32 {
+impl Failure for ContainerError {
+    fn kind(&self) -> Kind {
         match self {
-            Self::NotFound => 127,
-            Self::NotExecutable => 126,
-        }
-    }
-
-    /// The word in the API's `knarr-reason`.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::NotFound => "COMMAND_NOT_FOUND",
-            Self::NotExecutable => "COMMAND_NOT_EXECUTABLE",
-        }
-    }
-}
-
-impl ContainerError {
-    /// What kind of failure this is.
-    pub(crate) fn kind(&self) -> Kind {
-        match self {
-            Self::NotFound(_) => Kind::NotFound,
-            Self::Ambiguous(_) | Self::Name(_) | Self::Process(_) | Self::Signal(_) | Self::Request(_) => {
-                Kind::InvalidArgument
-            }
+            Self::NotFound(_) | Self::NoExec(_) => Kind::NotFound,
+            Self::Ambiguous(_)
+            | Self::Name(_)
+            | Self::Process(_)
+            | Self::Signal(_)
+            | Self::TooLarge
+            | Self::NoFreeName => Kind::InvalidArgument,
             Self::NameTaken { .. } => Kind::AlreadyExists,
             Self::AutoRemoved(_)
             | Self::NotRunning(_)
+            | Self::ExecStarted(_)
+            | Self::ExecNotRunning(_)
+            | Self::NoTerminal(_)
             | Self::Running(_)
             | Self::State { .. }
             | Self::Command { .. } => Kind::FailedPrecondition,
@@ -148,6 +147,7 @@ impl ContainerError {
             Self::Held(error) => error.kind,
             Self::File(error) => error.kind(),
             Self::Streams { source, .. } => kind_of_io(source),
+            Self::TooManyExecs(_) => Kind::ResourceExhausted,
             Self::Damaged { .. } => Kind::DataLoss,
             Self::Unkillable { .. } => Kind::DeadlineExceeded,
             Self::Stopping | Self::NotReached { .. } => Kind::Unavailable,
@@ -155,11 +155,13 @@ impl ContainerError {
         }
     }
 
-    /// Why the command cannot be executed, if that is what failed.
-    pub(crate) fn reason(&self) -> Option<CommandReason> {
+    fn reason(&self) -> Option<Reason> {
         match self {
             Self::Command { reason, .. } => Some(*reason),
-            _ => None,
+            Self::TooManyExecs(_) => None,
+            Self::Image(error) => error.reason(),
+            Self::Snapshot { source, .. } => source.reason(),
+            error => (error.kind() == Kind::ResourceExhausted).then_some(Reason::NoSpace),
         }
     }
 }
@@ -192,46 +194,12 @@ impl From<ShimError> for ContainerError {
     }
 }
 
-/// Finds out whether a runtime's failure is about the command itself. The texts are runc's, which crun, knarr-runtime
-/// and docker's own daemon share; nothing else in an error can be relied on.
+/// Tells a command that cannot be executed from a start that fails for another reason.
 pub(super) fn of_start(error: ShimError) -> ContainerError {
-    let ShimError::Task { message, .. } = &error else { return error.into() };
-    let lower = message.to_lowercase();
-    let about_exec = lower.contains("exec") || lower.contains("starting container process");
-    let reason = if lower.contains("executable file not found") || lower.contains("no such file or directory")
-    {
-        CommandReason::NotFound
-    } else if lower.contains("permission denied")
-        || lower.contains("exec format error")
-        || lower.contains("is a directory")
-    {
-        CommandReason::NotExecutable
-    } else {
-        return error.into();
-    };
-    if about_exec { ContainerError::Command { reason, message: message.clone() } } else { error.into() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reason(message: &str) -> Option<CommandReason> {
-        of_start(ShimError::Task { code: ttrpc::Code::UNKNOWN, message: message.into() }).reason()
-    }
-
-    #[test]
-    fn the_runtimes_words_tell_why_a_command_cannot_run() {
-        let failed = "OCI runtime create failed: unable to start container process: ";
-        for (words, expected) in [
-            (r#"exec: "x": executable file not found in $PATH"#, Some(CommandReason::NotFound)),
-            (r#"exec: "/x": stat /x: no such file or directory"#, Some(CommandReason::NotFound)),
-            (r#"exec: "/etc/passwd": permission denied"#, Some(CommandReason::NotExecutable)),
-            ("exec /bad: exec format error", Some(CommandReason::NotExecutable)),
-            ("error setting cgroup config", None),
-        ] {
-            assert_eq!(reason(&format!("{failed}{words}")), expected, "{words}");
+    match error {
+        ShimError::Task { reason: Some(reason), message, .. } if reason.exit_code().is_some() => {
+            ContainerError::Command { reason, message }
         }
-        assert_eq!(reason("cannot mount /x: no such file or directory"), None);
+        error => error.into(),
     }
 }

@@ -1,16 +1,21 @@
-//! One more process in a running container. It is watched and cleaned up whether or not its client stays.
+//! One more process in a running container, in the calls that docker's clients make: create, start, inspect, resize. A
+//! process is watched and cleaned up whether or not its client stays.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
+use knarr_proto::id::ContainerId;
 use knarr_proto::stdio::KnarrStdio;
 use oci_spec::runtime::Process as SpecProcess;
 use tokio::net::UnixStream;
-use tokio::sync::watch;
 
 use super::attach::{AttachOptions, Ending, Session, halves};
 use super::error::{self, ContainerError};
+use super::execs::{Exec, ExecState};
 use super::life::Exit;
 use super::process::{InvalidProcess, overlay};
+use super::start::exit_code;
 use super::{Container, Containers, name};
 use crate::error::Chain;
 use crate::files::failed;
@@ -21,168 +26,236 @@ use crate::tasks::user::{self, Account};
 use crate::time::UnixNs;
 use crate::untrusted::UntrustedRoot;
 
+/// SIGKILL's code, for a process whose end was not seen: it ended with its container.
+const UNSEEN: u32 = 137;
+
 /// What is to run, and how.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ExecOptions {
     pub(crate) args: Vec<String>,
     pub(crate) env: Vec<String>,
     pub(crate) working_dir: String,
+    /// Empty for the container's own.
     pub(crate) user: String,
     pub(crate) tty: bool,
     pub(crate) stdin: bool,
     pub(crate) privileged: bool,
-    /// Nobody gets its output.
+}
+
+/// How an exec is started.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ExecStart {
+    /// Its output is discarded.
     pub(crate) detach: bool,
     pub(crate) terminal_size: Option<TerminalSize>,
 }
 
-impl Containers {
-    /// Starts one more process and joins its streams.
+/// An exec as seen from outside.
+pub(crate) struct ExecView {
+    pub(crate) id: String,
+    pub(crate) container: String,
+    pub(crate) options: ExecOptions,
+    pub(crate) state: ExecState,
+}
+
+/// The verbs of execs.
+pub(crate) struct ExecVerbs(pub(super) Containers);
+
+impl ExecVerbs {
+    /// Makes an exec in a running container; nothing runs yet. Returns its id.
     ///
     /// # Errors
-    /// [`ContainerError::NotRunning`], [`ContainerError::Command`], or what is wrong with the request.
-    pub(crate) async fn exec(&self, text: &str, options: ExecOptions) -> Result<Session, ContainerError> {
-        let container = self.find(text)?;
-        let this = self.clone();
-        self.to_the_end(async move { this.exec_now(&container, options).await }).await
-    }
-
-    async fn exec_now(
-        &self,
-        container: &Arc<Container>,
-        options: ExecOptions,
-    ) -> Result<Session, ContainerError> {
-        let task = container.running_task()?;
-        let joined = self.exec_in(container, task, options).await;
-        // What fails because the container has ended or is being removed meanwhile is not the command's fault.
-        joined.map_err(|error| match container.running_task() {
-            Ok(_) => error,
-            Err(not_running) => not_running,
-        })
-    }
-
-    async fn exec_in(
-        &self,
-        container: &Arc<Container>,
-        task: Task,
-        options: ExecOptions,
-    ) -> Result<Session, ContainerError> {
-        let process = self.exec_process(container, &options).await?;
-        let process_json = serde_json::to_vec(&process).expect("a process of our own types is JSON");
-        let exec_id = name::new_id().to_string();
-        let socket = self.parts().tasks.exec_socket(container.id(), &exec_id);
-        let uri = match options.detach {
-            true => String::new(),
-            false => KnarrStdio { attach: socket.to_string_lossy().into_owned(), log: None }.to_uri(),
-        };
-        let stdin = options.stdin && !options.detach;
-        let streams = TaskStdio { uri, stdin, terminal: options.tty };
-        let command = options.args.join(" ");
-        self.publish(container, "exec_create", &[("execID", exec_id.clone()), ("command", command)]);
-        task.exec(ExecTask { exec_id: exec_id.clone(), process_json, streams })
-            .await
-            .map_err(error::of_start)?;
-        let started = start(&task, &exec_id, (!options.detach).then_some(socket.as_path())).await;
-        let (pid, joined) = match started {
-            Ok(started) => started,
-            Err(error) => {
-                forget(&task, &exec_id).await;
-                return Err(error);
-            }
-        };
-        self.publish(container, "exec_start", &[("execID", exec_id.clone())]);
-        let exit = self.watch_exec(Arc::clone(container), task.clone(), exec_id.clone());
-        let wanted = AttachOptions { stdin, stdout: true, stderr: true, start: false, logs: false };
-        let (output, input) = halves(joined, wanted);
-        let input = input.of_exec(task, exec_id.clone());
-        Ok(Session { pid, exec_id, past: None, output, input, ending: Ending::Exec(exit) })
-    }
-
-    async fn exec_process(
-        &self,
-        container: &Container,
-        options: &ExecOptions,
-    ) -> Result<SpecProcess, ContainerError> {
+    /// [`ContainerError::NotRunning`], [`ContainerError::TooManyExecs`], or what is wrong with the request.
+    pub(crate) fn create(&self, text: &str, options: ExecOptions) -> Result<String, ContainerError> {
+        let container = self.0.find(text)?;
+        container.running_task()?;
         if options.args.first().is_none_or(String::is_empty) {
             return Err(InvalidProcess::NoCommand.into());
         }
-        let plan = container.task_plan();
-        let groups = plan.process.group_add.clone();
-        let rootfs = container.bundle.join("rootfs");
-        let user = if options.user.is_empty() { plan.process.user.clone() } else { options.user.clone() };
-        let account = tokio::task::spawn_blocking(move || -> Result<Account, ContainerError> {
-            let root = UntrustedRoot::open(&rootfs).map_err(failed("look into", rootfs))?;
-            Ok(user::look_up(&root, &user, &groups)?)
+        if !options.working_dir.is_empty() && !options.working_dir.starts_with('/') {
+            return Err(InvalidProcess::WorkingDir(options.working_dir).into());
+        }
+        overlay(&mut Vec::new(), &options.env)?;
+        let id = name::new_id().to_string();
+        let command = options.args.join(" ");
+        let exec = Arc::new(Exec::new(id.clone(), Arc::clone(&container), options));
+        self.0.shared.execs.add(exec, Instant::now())?;
+        self.0.publish(&container, "exec_create", &[("execID", id.clone()), ("command", command)]);
+        Ok(id)
+    }
+
+    /// Starts an exec, once, and joins its streams.
+    ///
+    /// # Errors
+    /// [`ContainerError::ExecStarted`] for the second time, [`ContainerError::NotRunning`], [`ContainerError::Command`].
+    pub(crate) async fn start(&self, id: &str, how: ExecStart) -> Result<Session, ContainerError> {
+        let exec = self.find(id)?;
+        if !exec.take() {
+            return Err(ContainerError::ExecStarted(id.to_owned()));
+        }
+        let this = Self(self.0.clone());
+        self.0.to_the_end(async move { this.start_now(&exec, how).await }).await
+    }
+
+    /// An exec at this moment; one that has ended is known for some minutes.
+    ///
+    /// # Errors
+    /// [`ContainerError::NoExec`].
+    pub(crate) fn inspect(&self, id: &str) -> Result<ExecView, ContainerError> {
+        let exec = self.find(id)?;
+        Ok(ExecView {
+            id: exec.id.clone(),
+            container: exec.container.id().to_string(),
+            options: exec.options.clone(),
+            state: exec.state(),
         })
-        .await??;
-        let mut process = spec::first_process(&plan, &account)?;
-        let mut env = process.env().clone().unwrap_or_default();
-        // Home is the exec's user's, unless somebody said otherwise.
-        if !plan.process.env.iter().any(|entry| key(entry) == "HOME") {
-            env.retain(|entry| key(entry) != "HOME");
+    }
+
+    /// Sets the size of a running exec's terminal.
+    ///
+    /// # Errors
+    /// [`ContainerError::ExecNotRunning`], [`ContainerError::NoTerminal`].
+    pub(crate) async fn resize(&self, id: &str, size: TerminalSize) -> Result<(), ContainerError> {
+        let exec = self.find(id)?;
+        if !matches!(exec.state(), ExecState::Running { .. }) {
+            return Err(ContainerError::ExecNotRunning(exec.id.clone()));
         }
-        if options.tty && !env.iter().any(|entry| key(entry) == "TERM") {
-            env.push("TERM=xterm".to_owned());
+        if !exec.options.tty {
+            return Err(ContainerError::NoTerminal(exec.id.clone()));
         }
-        overlay(&mut env, &options.env)?;
-        spec::set_home(&mut env, &account);
-        process.set_env(Some(env));
-        process.set_args(Some(options.args.clone()));
-        process.set_terminal(Some(options.tty));
-        process.set_console_size(None);
-        spec::set_size(&mut process, options.terminal_size.filter(|_| options.tty));
-        if !options.working_dir.is_empty() {
-            if !options.working_dir.starts_with('/') {
-                return Err(InvalidProcess::WorkingDir(options.working_dir.clone()).into());
+        let task = exec.container.running_task()?;
+        Ok(task.resize(&exec.id, size.columns, size.rows).await?)
+    }
+
+    /// The ids of a container's execs that have not ended.
+    pub(crate) fn of_container(&self, id: &ContainerId) -> Vec<String> {
+        self.0.shared.execs.of_container(id)
+    }
+
+    fn find(&self, id: &str) -> Result<Arc<Exec>, ContainerError> {
+        let no_exec = || ContainerError::NoExec(id.chars().take(256).collect());
+        self.0.shared.execs.find(id).ok_or_else(no_exec)
+    }
+
+    async fn start_now(&self, exec: &Arc<Exec>, how: ExecStart) -> Result<Session, ContainerError> {
+        let container = &exec.container;
+        let started = match container.running_task() {
+            Ok(task) => self.start_in(exec, task, how).await,
+            Err(not_running) => Err(not_running),
+        };
+        started.map_err(|error| {
+            exec.set(ExecState::Ended(Exit {
+                code: exit_code(&error),
+                finished_at: UnixNs::now(),
+                oom_killed: false,
+                error: Chain(&error).to_string(),
+            }));
+            // What fails because the container has ended or is being removed meanwhile is not the command's fault.
+            container.running_task().err().unwrap_or(error)
+        })
+    }
+
+    async fn start_in(
+        &self,
+        exec: &Arc<Exec>,
+        task: Task,
+        how: ExecStart,
+    ) -> Result<Session, ContainerError> {
+        let (container, options) = (&exec.container, &exec.options);
+        let process = process(container, options, how).await?;
+        let process_json = serde_json::to_vec(&process).expect("a process of our own types is JSON");
+        let socket = self.0.parts().tasks.exec_socket(container.id(), &exec.id);
+        let uri = match how.detach {
+            true => String::new(),
+            false => KnarrStdio { attach: socket.to_string_lossy().into_owned(), log: None }.to_uri(),
+        };
+        let stdin = options.stdin && !how.detach;
+        let streams = TaskStdio { uri, stdin, terminal: options.tty };
+        task.exec(ExecTask { exec_id: exec.id.clone(), process_json, streams })
+            .await
+            .map_err(error::of_start)?;
+        let (pid, joined) = match start(&task, &exec.id, (!how.detach).then_some(socket.as_path())).await {
+            Ok(started) => started,
+            Err(error) => {
+                forget(&task, &exec.id).await;
+                return Err(error);
             }
-            process.set_cwd(options.working_dir.clone().into());
-        }
-        if options.privileged {
-            process.set_capabilities(Some(spec::capabilities::sets(spec::capabilities::all())));
-        }
-        Ok(process)
+        };
+        exec.set(ExecState::Running { pid });
+        self.0.publish(container, "exec_start", &[("execID", exec.id.clone())]);
+        self.watch(Arc::clone(exec), task.clone());
+        let options = AttachOptions { stdin, stdout: true, stderr: true, start: false, logs: false };
+        let (output, input) = halves(joined, options);
+        let input = input.of_exec(task, exec.id.clone());
+        let ending = Ending::Exec(exec.state.subscribe());
+        Ok(Session { pid, past: None, output, input, ending })
     }
 
     /// Waits for an exec's end, tells it, and lets the shim forget it.
-    fn watch_exec(
-        &self,
-        container: Arc<Container>,
-        task: Task,
-        exec_id: String,
-    ) -> watch::Receiver<Option<Exit>> {
-        let (sender, receiver) = watch::channel(None);
-        let (this, stopping) = (self.clone(), self.shared.stopping.clone());
-        self.shared.tasks.spawn(async move {
+    fn watch(&self, exec: Arc<Exec>, task: Task) {
+        let (containers, stopping) = (self.0.clone(), self.0.shared.stopping.clone());
+        self.0.shared.tasks.spawn(async move {
             let ended = tokio::select! {
-                ended = task.wait(&exec_id) => ended,
+                ended = task.wait(&exec.id) => ended,
                 () = stopping.cancelled() => return,
             };
-            let exit = match ended {
-                Ok(exit) => Exit {
-                    code: exit.code,
-                    finished_at: UnixNs::now(),
-                    oom_killed: false,
-                    error: String::new(),
-                },
+            let (code, error) = match ended {
+                Ok(exit) => (exit.code, String::new()),
                 // Its container's shim has ended, and so has it.
-                Err(error) => {
-                    let error = Chain(&error).to_string();
-                    Exit { code: 137, finished_at: UnixNs::now(), oom_killed: false, error }
-                }
+                Err(error) => (UNSEEN, Chain(&error).to_string()),
             };
-            let code = exit.code.to_string();
-            sender.send_replace(Some(exit));
-            this.publish(&container, "exec_die", &[("execID", exec_id.clone()), ("exitCode", code)]);
-            forget(&task, &exec_id).await;
+            exec.set(ExecState::Ended(Exit { code, finished_at: UnixNs::now(), oom_killed: false, error }));
+            let attributes = [("execID", exec.id.clone()), ("exitCode", code.to_string())];
+            containers.publish(&exec.container, "exec_die", &attributes);
+            forget(&task, &exec.id).await;
         });
-        receiver
     }
+}
+
+/// The process as the runtime-spec writes it. Its user is looked up in the container's own files.
+async fn process(
+    container: &Container,
+    options: &ExecOptions,
+    how: ExecStart,
+) -> Result<SpecProcess, ContainerError> {
+    let plan = container.task_plan();
+    let groups = plan.process.group_add.clone();
+    let rootfs = container.bundle.join("rootfs");
+    let user = if options.user.is_empty() { plan.process.user.clone() } else { options.user.clone() };
+    let account = tokio::task::spawn_blocking(move || -> Result<Account, ContainerError> {
+        let root = UntrustedRoot::open(&rootfs).map_err(failed("look into", rootfs))?;
+        Ok(user::look_up(&root, &user, &groups)?)
+    })
+    .await??;
+    let mut process = spec::first_process(&plan, &account)?;
+    let mut env = process.env().clone().unwrap_or_default();
+    // Home is the exec's user's, unless the request or the image sets it.
+    if !plan.process.env.iter().any(|entry| key(entry) == "HOME") {
+        env.retain(|entry| key(entry) != "HOME");
+    }
+    if options.tty && !env.iter().any(|entry| key(entry) == "TERM") {
+        env.push("TERM=xterm".to_owned());
+    }
+    overlay(&mut env, &options.env)?;
+    spec::set_home(&mut env, &account);
+    process.set_env(Some(env));
+    process.set_args(Some(options.args.clone()));
+    process.set_terminal(Some(options.tty));
+    process.set_console_size(None);
+    spec::set_size(&mut process, how.terminal_size.filter(|_| options.tty));
+    if !options.working_dir.is_empty() {
+        process.set_cwd(options.working_dir.clone().into());
+    }
+    if options.privileged {
+        process.set_capabilities(Some(spec::capabilities::sets(spec::capabilities::all())));
+    }
+    Ok(process)
 }
 
 async fn start(
     task: &Task,
     exec_id: &str,
-    socket: Option<&std::path::Path>,
+    socket: Option<&Path>,
 ) -> Result<(u32, Option<UnixStream>), ContainerError> {
     let joined = match socket {
         Some(socket) => {

@@ -104,6 +104,11 @@ impl Phase {
         matches!(self, Self::Starting | Self::Running | Self::Paused | Self::Restarting)
     }
 
+    /// Returns true if its process runs or is frozen.
+    pub(crate) fn is_running(self) -> bool {
+        matches!(self, Self::Running | Self::Paused)
+    }
+
     /// The word in messages and filters: docker's.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Listing containers, with docker's filters: different keys must all match, values of one key are alternatives.
+//! Listing containers, with docker's filters.
 
 use super::Containers;
 use super::View;

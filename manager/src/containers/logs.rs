@@ -276,6 +276,7 @@ impl Files {
 
     /// The files newer than the one with this inode, oldest first. Opened newest first: rotation only ever moves a file
     /// to a higher number, so none is missed, and one that is met twice is known by its inode.
+    #[allow(clippy::disallowed_methods, reason = "on a blocking thread")]
     fn newer_than(&self, inode: Option<(u64, u64)>) -> io::Result<VecDeque<Open>> {
         let mut found: VecDeque<Open> = VecDeque::new();
         for number in 0..=self.max_files {
@@ -343,6 +344,7 @@ fn take(line: &[u8], options: &LogOptions, batch: &mut Batch, is_left_out: impl 
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests serve no clients")]
 mod tests {
     use super::*;
 

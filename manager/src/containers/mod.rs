@@ -13,16 +13,20 @@ mod create;
 mod end;
 mod error;
 mod exec;
+mod execs;
 mod life;
 mod list;
 mod logs;
 mod name;
+mod outcome;
+mod pending;
 mod process;
 mod prune;
 mod reconcile;
 mod recover;
 mod remove;
 mod request;
+mod resize;
 mod restart;
 mod signal;
 mod spec;
@@ -46,13 +50,19 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use attach::{AttachOptions, Input, InputSink, Piece, Session};
-pub(crate) use error::{CommandReason, ContainerError};
-pub(crate) use exec::ExecOptions;
+pub(crate) use attach::{AttachOptions, Attachment, Input, InputSink, Piece, Session};
+pub(crate) use error::ContainerError;
+pub(crate) use exec::{ExecOptions, ExecStart, ExecVerbs, ExecView};
+pub(crate) use execs::ExecState;
+use execs::Execs;
+#[cfg(test)]
+pub(crate) use execs::TooManyExecs;
 use life::{Durability, Event};
 pub(crate) use life::{Exit, Life, Phase};
 pub(crate) use list::FILTER_KEYS;
 pub(crate) use logs::{LogOptions, LogPiece, LogReader};
+pub(crate) use outcome::Outcome;
+use pending::PendingClients;
 pub(crate) use request::{CreateRequest, PolicyRequest, ProcessRequest};
 #[cfg(test)]
 pub(crate) use spec::ImageRef;
@@ -94,6 +104,7 @@ pub(crate) struct Containers {
 struct Shared {
     parts: Parts,
     registry: Mutex<Registry>,
+    execs: Execs,
     /// Verbs and supervisors under way, awaited at the end.
     tasks: TaskTracker,
     stopping: CancellationToken,
@@ -116,6 +127,7 @@ struct Container {
     /// Held by start, by the clean-up after an end and by removal: one at a time. Never held while waiting for an end.
     turn: tokio::sync::Mutex<()>,
     link: Mutex<Link>,
+    pending: PendingClients,
     /// Why only removing it makes sense, when its record could not be read.
     damage: Option<String>,
     /// SIGKILL was sent to it without its shim.
@@ -147,6 +159,7 @@ impl Containers {
         let shared = Shared {
             parts,
             registry: Mutex::default(),
+            execs: Execs::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             live: watch::Sender::new(0),
@@ -165,6 +178,11 @@ impl Containers {
     /// [`ContainerError::NotFound`], [`ContainerError::Ambiguous`].
     pub(crate) fn inspect(&self, text: &str) -> Result<View, ContainerError> {
         self.find(text).map(|container| container.view())
+    }
+
+    /// The verbs of execs.
+    pub(crate) fn execs(&self) -> ExecVerbs {
+        ExecVerbs(self.clone())
     }
 
     /// Stops watching; containers go on. Returns when verbs under way are done, or hang: recovery then undoes them.
@@ -262,7 +280,8 @@ impl Container {
         let (spec, settings) = (Arc::new(record.spec), Arc::new(record.settings));
         let life = watch::Sender::new(life);
         let (turn, link) = (tokio::sync::Mutex::default(), Mutex::new(Link::None));
-        Self { spec, settings, bundle, life, turn, link, damage: None, is_killed: AtomicBool::new(false) }
+        let (pending, is_killed) = (PendingClients::default(), AtomicBool::new(false));
+        Self { spec, settings, bundle, life, turn, link, pending, damage: None, is_killed }
     }
 
     fn view(&self) -> View {

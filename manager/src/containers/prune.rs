@@ -6,6 +6,7 @@ use knarr_proto::kind::Kind;
 use super::Containers;
 use super::error::ContainerError;
 use super::life::Phase;
+use crate::failure::Failure as _;
 
 impl Containers {
     /// Removes every container that has ended or never ran, and returns their ids.

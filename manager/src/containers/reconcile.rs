@@ -1,5 +1,6 @@
 //! Records and bundles, brought together before anything is done with either. A record that cannot be read is made
 //! again of the bundle; a bundle without a record gets one; a record of which nothing is left is forgotten.
+#![allow(clippy::disallowed_methods, reason = "before clients are served")]
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -178,7 +179,7 @@ impl Reading {
 
     /// What a bundle says of a container's life. Whether it runs, the shim and the kernel tell.
     fn life(&self, bundle: &Path) -> Life {
-        if let Some(record) = bundle::exit_record(bundle) {
+        if let Some(record) = bundle::read_exit_record(bundle) {
             let exit = Exit {
                 code: record.code,
                 finished_at: UnixNs(record.exited_at_unix_ns),

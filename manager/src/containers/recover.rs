@@ -1,6 +1,7 @@
 //! After knarrd has started: every container is brought back to what its record, its shim and the kernel say together.
 //! Intents are finished or undone, running containers are watched again, ended ones get their true exit status. A shim
 //! that does not answer keeps neither knarrd nor the other containers waiting: it is asked again in the background.
+#![allow(clippy::disallowed_methods, reason = "before clients are served")]
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -191,7 +192,7 @@ impl Recovery {
 
     /// The machine was restarted under it. Its shim's exit record counts, if it got as far as writing one.
     async fn went_down(&self, container: &Arc<Container>) -> Result<(), ContainerError> {
-        let exit = match bundle::exit_record(&container.bundle) {
+        let exit = match bundle::exit_record(&container.bundle).await {
             Some(record) => Exit {
                 code: record.code,
                 finished_at: UnixNs(record.exited_at_unix_ns),

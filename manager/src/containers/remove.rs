@@ -10,6 +10,7 @@ use super::error::ContainerError;
 use super::life::{Event, Life, Phase};
 use super::{Container, Containers, Link, table};
 use crate::error::Chain;
+use crate::failure::Failure as _;
 use crate::held::{Held, Until};
 
 impl Containers {

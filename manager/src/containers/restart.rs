@@ -1,7 +1,7 @@
 //! Stopping and starting a container as one verb, which goes to its end whether or not its client stays.
 
-use super::Containers;
 use super::error::ContainerError;
+use super::{Containers, Outcome};
 
 impl Containers {
     /// Stops a container if it runs, and starts it. Its pid.
@@ -21,7 +21,7 @@ impl Containers {
         let (this, id, signal) = (self.clone(), container.id().to_string(), signal.to_owned());
         self.to_the_end(async move {
             this.stop(&id, timeout_seconds, &signal).await?;
-            this.start(&id).await
+            this.start(&id).await.map(Outcome::into_inner)
         })
         .await
     }

@@ -3,12 +3,16 @@
 
 use std::sync::Arc;
 
+use knarr_proto::reason::Reason;
 use tokio::net::UnixStream;
+use tokio::sync::MutexGuard;
 
 use super::error::{self, ContainerError};
-use super::life::{Event, Exit, Phase};
-use super::{Container, Containers, Link};
+use super::life::{Event, Exit};
+use super::pending::Connected;
+use super::{Container, Containers, Link, Outcome};
 use crate::error::Chain;
+use crate::failure::Failure as _;
 use crate::snapshots::Mount;
 use crate::tasks::shims::{CreateTask, Task, shim_mount};
 use crate::time::UnixNs;
@@ -20,53 +24,44 @@ const NOT_STARTED: u32 = 128;
 /// container that are removed when it ends.
 const VOLATILE: &str = "volatile";
 
-/// A container that runs now.
-pub(super) struct Started {
-    pub(super) pid: u32,
-    /// The attach socket, connected before the process ran, when that was asked for.
-    pub(super) streams: Option<UnixStream>,
-}
-
 impl Containers {
-    /// Starts a container; that it runs already is no error. Its pid.
+    /// Starts a container, unless it runs. Returns its pid.
     ///
     /// # Errors
     /// [`ContainerError`]; [`ContainerError::Command`] when its command cannot be executed.
-    pub(crate) async fn start(&self, text: &str) -> Result<u32, ContainerError> {
+    pub(crate) async fn start(&self, text: &str) -> Result<Outcome<u32>, ContainerError> {
         let container = self.find(text)?;
         let this = self.clone();
-        self.to_the_end(async move { this.start_now(&container, false).await.map(|started| started.pid) })
-            .await
+        self.to_the_end(async move {
+            let turn = container.turn.lock().await;
+            this.start_in_turn(&container, &turn).await
+        })
+        .await
     }
 
-    pub(super) async fn start_now(
+    /// As [`Containers::start`], for a caller that holds the turn.
+    pub(super) async fn start_in_turn(
         &self,
         container: &Arc<Container>,
-        attach: bool,
-    ) -> Result<Started, ContainerError> {
-        let _turn = container.turn.lock().await;
+        _turn: &MutexGuard<'_, ()>,
+    ) -> Result<Outcome<u32>, ContainerError> {
         let before = container.life();
         if let Some(cause) = &container.damage {
             return Err(ContainerError::Damaged { name: container.name(), cause: cause.clone() });
         }
-        match before.phase {
-            Phase::Running | Phase::Paused => {
-                let streams = if attach { Some(self.connect_streams(container).await?) } else { None };
-                return Ok(Started { pid: before.pid, streams });
-            }
-            // The others, the table lets through or not.
-            _ => {}
+        if before.phase.is_running() {
+            return Ok(Outcome::Already(before.pid));
         }
         container.is_killed.store(false, std::sync::atomic::Ordering::Relaxed);
         self.enter(container, Event::StartAsked { boot_id: self.parts().boot_id.clone() }).await?;
-        let (task, started) = match self.launch(container, attach).await {
+        let (task, pid) = match self.launch(container).await {
             Ok(launched) => launched,
             Err(error) => {
                 self.undo_start(container, &error).await;
                 return Err(error);
             }
         };
-        let event = Event::Started { pid: started.pid, at: UnixNs::now() };
+        let event = Event::Started { pid, at: UnixNs::now() };
         let durability = event.durability(container.settings.auto_remove);
         let running = container.after(event)?;
         container.set_link(Link::Task(task.clone()));
@@ -75,11 +70,13 @@ impl Containers {
         self.supervise(Arc::clone(container), task);
         self.show(container, running.clone());
         self.record(container, &running, durability).await?;
-        Ok(started)
+        Ok(Outcome::Done(pid))
     }
 
-    async fn launch(&self, container: &Container, attach: bool) -> Result<(Task, Started), ContainerError> {
+    async fn launch(&self, container: &Container) -> Result<(Task, u32), ContainerError> {
         let parts = self.parts();
+        // Whatever comes of this start, it is the one that they wait for.
+        let waiting = container.pending.take();
         let began = std::time::Instant::now();
         let spawned = parts.tasks.shims.spawn(container.id(), &container.bundle);
         let (mounts, task) = tokio::join!(self.prepare(container), spawned);
@@ -101,10 +98,17 @@ impl Containers {
         };
         task.create(create).await.map_err(error::of_start)?;
         let created = began.elapsed();
-        let streams = if attach { Some(self.connect_streams(container).await?) } else { None };
+        let mut clients = Vec::new();
+        for client in waiting {
+            clients.push((client, self.connect_streams(container).await));
+        }
         let pid = task.start("").await.map_err(error::of_start)?;
+        for (client, connected) in clients {
+            // One that has left meanwhile needs no connection.
+            drop(client.send(connected.map(|socket| Connected { pid, socket })));
+        }
         tracing::debug!(container = %container.id(), ?ready, ?created, started = ?began.elapsed(), "launched");
-        Ok((task, Started { pid, streams }))
+        Ok((task, pid))
     }
 
     async fn prepare(&self, container: &Container) -> Result<Vec<Mount>, ContainerError> {
@@ -123,7 +127,7 @@ impl Containers {
     async fn undo_start(&self, container: &Arc<Container>, cause: &ContainerError) {
         self.end_task(container).await;
         let exit = Exit {
-            code: cause.reason().map_or(NOT_STARTED, super::CommandReason::exit_code),
+            code: exit_code(cause),
             finished_at: UnixNs::now(),
             oom_killed: false,
             error: Chain(cause).to_string(),
@@ -139,4 +143,10 @@ impl Containers {
             self.remove_in_turn_or_log(container).await;
         }
     }
+}
+
+/// The exit code of a process that could not be started.
+pub(super) fn exit_code(cause: &ContainerError) -> u32 {
+    let code = cause.reason().and_then(Reason::exit_code);
+    code.map_or(NOT_STARTED, u32::from)
 }

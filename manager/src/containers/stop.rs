@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::ContainerError;
-use super::{Container, Containers, contact, signal};
+use super::{Container, Containers, Outcome, contact, signal};
 
 /// Docker's patience.
 const DEFAULT_STOP_SECONDS: u32 = 10;
@@ -12,8 +12,8 @@ const DEFAULT_STOP_SECONDS: u32 = 10;
 const KILL_LIMIT: Duration = Duration::from_secs(30);
 
 impl Containers {
-    /// Sends the stop signal, waits `timeout_seconds` (the container's own by default), then kills. One that does not
-    /// run is no error.
+    /// Sends the stop signal, waits `timeout_seconds` (the container's own by default), then kills; unless the container
+    /// does not run.
     ///
     /// # Errors
     /// [`ContainerError`].
@@ -22,7 +22,7 @@ impl Containers {
         text: &str,
         timeout_seconds: Option<u32>,
         signal_text: &str,
-    ) -> Result<(), ContainerError> {
+    ) -> Result<Outcome, ContainerError> {
         let container = self.find(text)?;
         let number = match signal_text {
             "" => container.settings.stop.signal,
@@ -31,7 +31,7 @@ impl Containers {
         // One that is being started is waited for.
         drop(container.turn.lock().await);
         if !container.life().phase.is_live() {
-            return Ok(());
+            return Ok(Outcome::Already(()));
         }
         let own = container.settings.stop.timeout_seconds.unwrap_or(DEFAULT_STOP_SECONDS);
         let patience = Duration::from_secs(timeout_seconds.unwrap_or(own).into());
@@ -41,7 +41,7 @@ impl Containers {
             self.kill_and_wait(&container).await?;
         }
         self.publish(&container, "stop", &[]);
-        Ok(())
+        Ok(Outcome::Done(()))
     }
 
     /// Sends SIGKILL, and returns when the container has ended.

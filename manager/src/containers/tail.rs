@@ -186,6 +186,7 @@ impl Open {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests serve no clients")]
 mod tests {
     use super::super::logs::{LogPiece, LogReader};
     use super::*;

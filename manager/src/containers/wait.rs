@@ -1,4 +1,7 @@
-//! Waiting for a container to end or to be gone.
+//! Waiting for a container to end or to be gone. Who waits is registered first, so that an end between the registration and
+//! the wait is seen.
+
+use tokio::sync::watch;
 
 use super::Containers;
 use super::error::ContainerError;
@@ -16,33 +19,54 @@ pub(crate) enum WaitCondition {
     Removed,
 }
 
+/// A registered wait.
+pub(crate) struct Waiter {
+    containers: Containers,
+    life: watch::Receiver<Life>,
+    condition: WaitCondition,
+    /// How often the container had ended at the registration.
+    ends: u64,
+}
+
 impl Containers {
-    /// Returns when the container has ended, or is gone; with its last exit status.
+    /// Registers a wait: an end that comes from now on is not missed.
     ///
     /// # Errors
-    /// [`ContainerError::NotFound`], [`ContainerError::Stopping`] when knarrd stops first.
-    pub(crate) async fn wait(&self, text: &str, condition: WaitCondition) -> Result<Exit, ContainerError> {
-        let container = self.find(text)?;
-        let mut life = container.life.subscribe();
+    /// [`ContainerError::NotFound`], [`ContainerError::Ambiguous`].
+    pub(crate) fn waiter(&self, text: &str, condition: WaitCondition) -> Result<Waiter, ContainerError> {
+        let life = self.find(text)?.life.subscribe();
         let ends = life.borrow().ends;
-        let is_over = |life: &Life| match condition {
-            WaitCondition::NotRunning => !life.phase.is_live(),
-            WaitCondition::NextExit => life.ends > ends,
-            WaitCondition::Removed => false,
-        };
-        let over = async {
-            let seen = life.wait_for(|life| life.removed || is_over(life)).await;
-            seen.map(|life| life.clone()).map_err(|_| ContainerError::NotFound(text.to_owned()))
+        Ok(Waiter { containers: self.clone(), life, condition, ends })
+    }
+}
+
+impl Waiter {
+    /// Returns the exit status when the condition holds, or when the container is gone.
+    ///
+    /// # Errors
+    /// [`ContainerError::Stopping`] when knarrd stops first.
+    pub(crate) async fn exit(mut self) -> Result<Exit, ContainerError> {
+        let (condition, ends) = (self.condition, self.ends);
+        let is_over = |life: &Life| {
+            life.removed
+                || match condition {
+                    WaitCondition::NotRunning => !life.phase.is_live(),
+                    WaitCondition::NextExit => life.ends > ends,
+                    WaitCondition::Removed => false,
+                }
         };
         tokio::select! {
-            life = over => Ok(exit_of(&life?)),
-            () = self.shared.stopping.cancelled() => Err(ContainerError::Stopping),
+            // A container in memory outlives those that wait for it, or is marked as removed before.
+            life = self.life.wait_for(is_over) => {
+                life.map(|life| exit_of(&life)).map_err(|_| ContainerError::Stopping)
+            }
+            () = self.containers.shared.stopping.cancelled() => Err(ContainerError::Stopping),
         }
     }
 }
 
-/// The last exit; of one that never ran, docker says 0.
-fn exit_of(life: &Life) -> Exit {
+/// The last exit; of a container that never ran, docker says 0.
+pub(super) fn exit_of(life: &Life) -> Exit {
     let never = Exit { code: 0, finished_at: UnixNs(0), oom_killed: false, error: String::new() };
     match life.phase {
         Phase::Creating | Phase::Starting => never,

@@ -71,5 +71,6 @@ mod tests {
         assert!(matching(&[("container", "4f1c"), ("label", "tier"), ("label", "x=y"), ("image", "alpine")]));
         assert!(!matching(&[("event", "die"), ("type", "image")]));
         assert!(!matching(&[("label", "tier=back")]));
+        assert!(!matching(&[("label", "tier"), ("label", "none")]), "all labels");
     }
 }

@@ -22,7 +22,7 @@ const MAX_EVENT_BYTES: usize = 32 * 1024;
 /// What a pair costs in memory beside its letters.
 const PAIR_BYTES: usize = 64;
 /// Attributes that are not labels: never left out.
-const OWN: [&str; 6] = ["name", "image", "exitCode", "signal", "execID", "command"];
+const OWN: [&str; 8] = ["name", "image", "exitCode", "signal", "execID", "command", "height", "width"];
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

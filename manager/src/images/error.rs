@@ -3,6 +3,7 @@
 use std::io;
 
 use knarr_proto::kind::Kind;
+use knarr_proto::reason::Reason;
 
 use super::archive::ArchiveError;
 use super::document::DocumentError;
@@ -10,6 +11,7 @@ use super::platform::{InvalidPlatform, Platform};
 use super::reference::InvalidReference;
 use super::registry::RegistryError;
 use crate::content::{ContentError, Digest};
+use crate::failure::Failure;
 use crate::files::kind_of_io;
 use crate::snapshots::SnapshotError;
 use crate::store::StoreError;
@@ -158,10 +160,8 @@ pub(crate) enum ImageError {
     Task(#[from] tokio::task::JoinError),
 }
 
-impl ImageError {
-    /// What kind of failure this is.
-    #[must_use]
-    pub(crate) fn kind(&self) -> Kind {
+impl Failure for ImageError {
+    fn kind(&self) -> Kind {
         match self {
             Self::Reference { .. }
             | Self::Platform(_)
@@ -184,5 +184,10 @@ impl ImageError {
             Self::Store(source) => source.kind(),
             Self::Task(_) => Kind::Internal,
         }
+    }
+
+    fn reason(&self) -> Option<Reason> {
+        let is_full = self.kind() == Kind::ResourceExhausted && !matches!(self, Self::TooManyNames { .. });
+        is_full.then_some(Reason::NoSpace)
     }
 }

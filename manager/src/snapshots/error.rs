@@ -4,7 +4,9 @@ use std::io;
 use std::path::PathBuf;
 
 use knarr_proto::kind::Kind;
+use knarr_proto::reason::Reason;
 
+use crate::failure::Failure;
 use crate::files::FileError;
 use crate::store::StoreError;
 
@@ -72,10 +74,8 @@ pub(crate) enum SnapshotError {
     Task(#[source] tokio::task::JoinError),
 }
 
-impl SnapshotError {
-    /// What kind of failure this is.
-    #[must_use]
-    pub(crate) fn kind(&self) -> Kind {
+impl Failure for SnapshotError {
+    fn kind(&self) -> Kind {
         match self {
             Self::Root { .. } => Kind::InvalidArgument,
             Self::NotFound { .. } | Self::NoParent { .. } => Kind::NotFound,
@@ -88,5 +88,9 @@ impl SnapshotError {
             Self::Store(source) => source.kind(),
             Self::Task(_) => Kind::Internal,
         }
+    }
+
+    fn reason(&self) -> Option<Reason> {
+        (self.kind() == Kind::ResourceExhausted).then_some(Reason::NoSpace)
     }
 }

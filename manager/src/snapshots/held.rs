@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Kind, SnapshotError, Snapshots};
+use crate::failure::Failure as _;
 use crate::held::{self, Held, HeldError, OwnerId, Until};
 
 impl Held for Snapshots {

@@ -3,6 +3,10 @@
 //!
 //! A directory's name is a number, given once. It is made before its row is written, and a committed one is removed after
 //! its row is gone: so a directory without a row is rubbish as long as no rows are missing (`orphans`).
+#![allow(
+    clippy::disallowed_methods,
+    reason = "files are touched on blocking threads, and before clients are served"
+)]
 
 mod choice;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A container's directory: its OCI bundle, its three files of `/etc`, its log and its exit record. Everything in it
 //! can be made again from the records, so nothing here is synced to disk.
+#![allow(clippy::disallowed_methods, reason = "its functions are called on blocking threads")]
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, Read};
@@ -65,7 +66,14 @@ pub(crate) fn write(bundle: &Path, plan: &TaskPlan, spec: &Spec) -> Result<(), T
 }
 
 /// The exit record, if the shim has left one that this build understands.
-pub(crate) fn exit_record(bundle: &Path) -> Option<ExitRecord> {
+pub(crate) async fn exit_record(bundle: &Path) -> Option<ExitRecord> {
+    let bundle = bundle.to_owned();
+    // A panic is no record.
+    tokio::task::spawn_blocking(move || read_exit_record(&bundle)).await.ok().flatten()
+}
+
+/// As [`exit_record`], on a blocking thread.
+pub(crate) fn read_exit_record(bundle: &Path) -> Option<ExitRecord> {
     let mut text = Vec::new();
     let file = fs::File::open(bundle.join(exit::FILE_NAME)).ok()?;
     file.take(MAX_FILE_BYTES).read_to_end(&mut text).ok()?;

@@ -42,8 +42,10 @@ impl Tasks {
         match self.shims.look(owner, &self.bundle(owner)).await {
             ShimLook::HasTask(task, _) | ShimLook::NoTask(task) => self.end(owner, Some(task)).await,
             // A shim that has cleaned up has taken its socket with it.
-            ShimLook::Dead if !self.shims.socket(owner).exists() => self.unmount(owner).await,
-            ShimLook::Dead => self.end(owner, None).await,
+            ShimLook::Dead => match tokio::fs::try_exists(self.shims.socket(owner)).await {
+                Ok(false) => self.unmount(owner).await,
+                Ok(true) | Err(_) => self.end(owner, None).await,
+            },
             ShimLook::Unknown(error) => Err(error.into()),
         }
     }
@@ -108,6 +110,7 @@ fn clear_bundles(bundles: &Path, living: &HashSet<OwnerId>) -> Result<usize, Fil
     Ok(cleared)
 }
 
+#[allow(clippy::disallowed_methods, reason = "sockets in the state directory, before clients are served")]
 fn remove_file(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(source)),

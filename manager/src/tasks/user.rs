@@ -1,6 +1,7 @@
 //! The account that a process runs as: user and group texts looked up in the container's own `/etc/passwd` and `/etc/group`.
 //! Those files came with the image and the container may have changed them: see [`UntrustedRoot`]. They are read as a
 //! stream up to a bound. A number is never looked up as a name, and no text leads to root that does not say so.
+#![allow(clippy::disallowed_methods, reason = "its functions are called on blocking threads")]
 
 use std::io::{BufRead, BufReader, Read};
 

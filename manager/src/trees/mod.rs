@@ -1,5 +1,6 @@
 //! Whole directory trees: listed, copied, counted and removed. Everything goes by descriptors and follows no symbolic
 //! link; errors are the kernel's own, and the caller says what it was doing. Nothing here knows images or snapshots.
+#![allow(clippy::disallowed_methods, reason = "its functions are called on blocking threads")]
 
 mod copy;
 mod remove;

@@ -4,6 +4,7 @@ use knarr_proto::kind::Kind;
 
 use super::remove_image;
 use crate::containers::Containers;
+use crate::failure::Failure as _;
 use crate::filters::Filters;
 use crate::images::{ImageError, Images, Removed};
 

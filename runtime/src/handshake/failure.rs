@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use knarr_proto::reason::Reason;
 use serde::{Deserialize, Serialize};
 
 use super::error::ChannelError;
@@ -37,6 +38,8 @@ pub(crate) struct Failure {
     pub(crate) errno: Option<i32>,
     /// What it is about: a path in the container, mostly.
     pub(crate) path: Option<String>,
+    /// Why the program cannot be executed, if that is what failed.
+    pub(crate) reason: Option<Reason>,
 }
 
 impl Failure {
@@ -49,7 +52,7 @@ impl Failure {
             errno = chain::errno_of(link).or(errno);
             next = link.source();
         }
-        Self { phase, chain: Chain(error).texts(), errno, path }
+        Self { phase, chain: Chain(error).texts(), errno, path, reason: None }
     }
 
     /// The one that a message carries, if it is such a message.

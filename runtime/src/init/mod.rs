@@ -12,6 +12,7 @@ pub(crate) mod wait;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use knarr_proto::reason::Reason;
 use rustix::fs::Mode;
 
 use crate::cgroup::fence::Entrance;
@@ -32,6 +33,16 @@ use crate::spec::linux::NamespaceKind;
 use crate::sys::{exec, interface};
 use error::InitError;
 use isolate::NamespaceToJoin;
+
+impl InitError {
+    /// Why the user's program cannot be executed, if that is what failed.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Launch(error) => error.reason(),
+            _ => None,
+        }
+    }
+}
 
 /// Everything that the child needs; all of it was decided or opened by the creator.
 pub(crate) struct Init<'a> {
@@ -58,7 +69,7 @@ const NO_PROGRAM: i32 = 255;
 /// on stderr, whether `run` or `start` had it executed.
 pub(crate) fn run(init: Init<'_>, channel: &ChildEnd) -> ! {
     let Err((phase, error)) = phases(init, channel);
-    let failure = Failure::new(phase, &error, error.path());
+    let failure = Failure { reason: error.reason(), ..Failure::new(phase, &error, error.path()) };
     if matches!(error, InitError::Launch(LaunchError::Exec { .. })) || !channel.fail(&failure) {
         eprintln!("{failure}");
     }

@@ -97,7 +97,7 @@ fn join(init: &OwnedFd, kinds: &[NamespaceKind]) -> Result<(), Errno> {
 
 fn run(entering: &ExecTarget<'_>, joined: &[NamespaceKind], launch: Launch<'_>, channel: &ChildEnd) -> ! {
     let Err((phase, error)) = phases(entering, joined, launch, channel);
-    let failure = Failure::new(phase, &error, error.path());
+    let failure = Failure { reason: error.reason(), ..Failure::new(phase, &error, error.path()) };
     if !channel.fail(&failure) {
         eprintln!("{failure}");
     }

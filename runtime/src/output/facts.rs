@@ -4,6 +4,7 @@
 use std::error::Error;
 
 use knarr_proto::kind::Kind;
+use knarr_proto::reason::Reason;
 use rustix::io::Errno;
 use serde::Serialize;
 
@@ -25,6 +26,9 @@ pub(crate) struct Facts {
     /// The file, field or directory that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) path: Option<String>,
+    /// Why the container's program cannot be executed, if that is what failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<Reason>,
 }
 
 impl Facts {
@@ -35,12 +39,13 @@ impl Facts {
         kind: Option<Kind>,
         path: Option<String>,
     ) -> Self {
-        let mut facts = Self { kind: None, phase: None, errno: None, path };
+        let mut facts = Self { kind: None, phase: None, errno: None, path, reason: None };
         let mut next = Some(error);
         while let Some(error) = next {
             if let Some(failure) = error.downcast_ref::<Failure>() {
                 facts.phase = Some(failure.phase);
                 facts.errno = failure.errno;
+                facts.reason = failure.reason;
                 facts.path = facts.path.take().or_else(|| failure.path.clone());
             }
             facts.errno = errno_of(error).or(facts.errno);

@@ -5,13 +5,14 @@ use std::convert::Infallible;
 use std::ffi::CString;
 use std::os::fd::{AsFd, RawFd};
 
+use knarr_proto::reason::Reason;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 
 use super::console::{Console, ConsoleError, begin_session, own_stdio};
 use super::policies::{ApplyError, Policies};
-use super::program::{ProgramError, find};
+use super::program::{self, ProgramError, find};
 use crate::handshake::ChildEnd;
 use crate::handshake::error::ChannelError;
 use crate::plan::process::Process;
@@ -72,6 +73,23 @@ pub(crate) enum LaunchError {
     Descriptors { source: Errno },
     #[error("exec {program}")]
     Exec { program: String, source: Errno },
+}
+
+impl LaunchError {
+    /// Why the user's program cannot be executed, if that is what failed. A working directory that is not there counts, as
+    /// with docker.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Program(error) => Some(error.reason()),
+            Self::Chdir { source, .. } => match *source {
+                Errno::NOENT => Some(Reason::CommandNotFound),
+                Errno::ACCESS | Errno::NOTDIR => Some(Reason::CommandNotExecutable),
+                _ => None,
+            },
+            Self::Exec { source, .. } => Some(program::reason_of(*source)),
+            _ => None,
+        }
+    }
 }
 
 /// Whose user namespace a process is in.

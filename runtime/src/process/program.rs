@@ -3,6 +3,7 @@
 
 use std::ffi::{CStr, CString};
 
+use knarr_proto::reason::Reason;
 use rustix::fs::{Access, AtFlags, CWD, FileType};
 use rustix::io::Errno;
 
@@ -24,6 +25,22 @@ impl ProgramError {
         match self {
             Self::NotFound { name } | Self::Stat { name, .. } | Self::Denied { name, .. } => name,
         }
+    }
+
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::NotFound { .. } => Reason::CommandNotFound,
+            Self::Stat { source, .. } => reason_of(*source),
+            Self::Denied { .. } => Reason::CommandNotExecutable,
+        }
+    }
+}
+
+/// What the kernel's refusal of a program means: there is none, or it cannot be executed.
+pub(crate) fn reason_of(errno: Errno) -> Reason {
+    match errno {
+        Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => Reason::CommandNotFound,
+        _ => Reason::CommandNotExecutable,
     }
 }
 
@@ -89,6 +106,17 @@ mod tests {
         assert_eq!(message(c"/etc/passwd", ""), "exec: \"/etc/passwd\": permission denied");
         assert_eq!(message(c"passwd", "/etc"), "exec: \"passwd\": permission denied");
         assert_eq!(message(c"", "/bin"), "exec: \"\": executable file not found in $PATH");
+    }
+
+    #[test]
+    fn the_reason_is_told_as_data() {
+        let reason = |name: &CStr, path: &str| find(name, path).expect_err("not there").reason();
+        for name in [c"nope", c"/nope", c"/etc/passwd/x", c""] {
+            assert_eq!(reason(name, "/bin"), Reason::CommandNotFound, "{name:?}");
+        }
+        for name in [c"/etc", c"/etc/passwd", c"passwd"] {
+            assert_eq!(reason(name, "/etc"), Reason::CommandNotExecutable, "{name:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use knarr_proto::id::InvalidId;
 use knarr_proto::kind::Kind;
+use knarr_proto::reason::Reason;
 use knarr_proto::status::Status;
 use rustix::io::Errno;
 
@@ -100,6 +101,14 @@ pub(crate) enum TaskError {
 }
 
 impl TaskError {
+    /// Why the process's program cannot be executed, if that is what failed.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Runtime(RuntimeError::Failed { reason, .. }) => *reason,
+            _ => None,
+        }
+    }
+
     /// The kind, for the caller's error code.
     pub(crate) fn kind(&self) -> Kind {
         match self {

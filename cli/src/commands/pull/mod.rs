@@ -4,6 +4,7 @@ mod bars;
 mod lines;
 
 use indicatif::ProgressDrawTarget;
+use knarr_proto::docker::reference::{familiar, short};
 use knarr_proto::v1::pull_image_reply::Message;
 use knarr_proto::v1::{Image, PullDone, PullImageRequest, PullProgress};
 
@@ -11,7 +12,7 @@ use super::DONE;
 use crate::args::image::PullArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;
-use crate::format::reference::{familiar, short, with_default_tag};
+use crate::format::reference::with_default_tag;
 use crate::{output, terminal};
 use bars::Bars;
 use lines::Lines;

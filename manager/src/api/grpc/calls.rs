@@ -24,7 +24,7 @@ pub(super) const ARRIVAL_LIMIT: Duration = Duration::from_secs(30);
 /// Methods that may take as long as a container, a person or a network does.
 const LONG: [&str; 15] = [
     "/knarr.v1.Containers/Attach",
-    "/knarr.v1.Containers/Exec",
+    "/knarr.v1.Containers/ExecStart",
     "/knarr.v1.Containers/Logs",
     "/knarr.v1.Containers/Prune",
     "/knarr.v1.Containers/Restart",
@@ -43,7 +43,7 @@ const LONG: [&str; 15] = [
 /// Of them, those whose requests are streams, too: they arrive for as long as the client has something to say.
 const STREAMED: [&str; 5] = [
     "/knarr.v1.Containers/Attach",
-    "/knarr.v1.Containers/Exec",
+    "/knarr.v1.Containers/ExecStart",
     "/knarr.v1.Images/Import",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",

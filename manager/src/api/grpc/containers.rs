@@ -4,10 +4,10 @@ use std::pin::Pin;
 
 use knarr_proto::v1;
 use knarr_proto::v1::containers_server::Containers as Service;
-use tokio_stream::Stream;
+use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{pieces, streams, translate};
+use super::{logs, pieces, sessions, translate};
 use crate::containers::{Containers, FILTER_KEYS, LogOptions, WaitCondition};
 use crate::filters::Filters;
 
@@ -21,8 +21,9 @@ pub(crate) struct ContainersService(pub(crate) Containers);
 impl Service for ContainersService {
     type ListStream = Replies<v1::ListContainersReply>;
     type LogsStream = Replies<v1::ContainerLogsReply>;
-    type AttachStream = Replies<v1::AttachReply>;
-    type ExecStream = Replies<v1::ExecReply>;
+    type WaitStream = Replies<v1::WaitContainerReply>;
+    type AttachStream = Replies<v1::SessionReply>;
+    type ExecStartStream = Replies<v1::SessionReply>;
 
     async fn create(
         &self,
@@ -40,8 +41,9 @@ impl Service for ContainersService {
         &self,
         request: Request<v1::StartContainerRequest>,
     ) -> Result<Response<v1::StartContainerReply>, Status> {
-        let pid = self.0.start(&request.into_inner().container).await?;
-        Ok(Response::new(v1::StartContainerReply { pid }))
+        let started = self.0.start(&request.into_inner().container).await?;
+        let already = started.is_already();
+        Ok(Response::new(v1::StartContainerReply { pid: started.into_inner(), already }))
     }
 
     async fn stop(
@@ -49,8 +51,8 @@ impl Service for ContainersService {
         request: Request<v1::StopContainerRequest>,
     ) -> Result<Response<v1::StopContainerReply>, Status> {
         let request = request.into_inner();
-        self.0.stop(&request.container, request.timeout_seconds, &request.signal).await?;
-        Ok(Response::new(v1::StopContainerReply {}))
+        let stopped = self.0.stop(&request.container, request.timeout_seconds, &request.signal).await?;
+        Ok(Response::new(v1::StopContainerReply { already: stopped.is_already() }))
     }
 
     async fn restart(
@@ -104,13 +106,15 @@ impl Service for ContainersService {
         request: Request<v1::InspectContainerRequest>,
     ) -> Result<Response<v1::InspectContainerReply>, Status> {
         let view = self.0.inspect(&request.into_inner().container)?;
-        Ok(Response::new(v1::InspectContainerReply { container: Some(translate::container(view)) }))
+        let exec_ids = self.0.execs().of_container(&view.spec.id);
+        let container = Some(translate::container(view, exec_ids));
+        Ok(Response::new(v1::InspectContainerReply { container }))
     }
 
     async fn wait(
         &self,
         request: Request<v1::WaitContainerRequest>,
-    ) -> Result<Response<v1::WaitContainerReply>, Status> {
+    ) -> Result<Response<Self::WaitStream>, Status> {
         let request = request.into_inner();
         let condition =
             match translate::known(request.condition, "condition", "not running, next exit and removed")? {
@@ -118,8 +122,12 @@ impl Service for ContainersService {
                 v1::WaitCondition::NextExit => WaitCondition::NextExit,
                 v1::WaitCondition::Removed => WaitCondition::Removed,
             };
-        let exit = self.0.wait(&request.container, condition).await?;
-        Ok(Response::new(v1::WaitContainerReply { exit: Some(translate::exit(exit)) }))
+        let waiter = self.0.waiter(&request.container, condition)?;
+        let replies = tokio_stream::once(waiter).then(async |waiter| {
+            let exit = waiter.exit().await?;
+            Ok(v1::WaitContainerReply { exit: Some(translate::exit(exit)) })
+        });
+        Ok(Response::new(Box::pin(replies)))
     }
 
     async fn logs(
@@ -136,20 +144,57 @@ impl Service for ContainersService {
             tail: request.tail,
         };
         let reader = self.0.logs(&request.container, &options)?;
-        Ok(Response::new(streams::logs(reader)))
+        Ok(Response::new(logs::logs(reader)))
     }
 
     async fn attach(
         &self,
-        request: Request<Streaming<v1::AttachRequest>>,
+        request: Request<Streaming<v1::SessionRequest>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
-        streams::attach(&self.0, request.into_inner()).await.map(Response::new)
+        sessions::attach(&self.0, request.into_inner()).await.map(Response::new)
     }
 
-    async fn exec(
+    async fn resize(
         &self,
-        request: Request<Streaming<v1::ExecRequest>>,
-    ) -> Result<Response<Self::ExecStream>, Status> {
-        streams::exec(&self.0, request.into_inner()).await.map(Response::new)
+        request: Request<v1::ResizeContainerRequest>,
+    ) -> Result<Response<v1::ResizeContainerReply>, Status> {
+        let request = request.into_inner();
+        self.0.resize(&request.container, translate::size(request.size.unwrap_or_default())).await?;
+        Ok(Response::new(v1::ResizeContainerReply {}))
+    }
+
+    async fn exec_create(
+        &self,
+        request: Request<v1::ExecCreateRequest>,
+    ) -> Result<Response<v1::ExecCreateReply>, Status> {
+        let request = request.into_inner();
+        let options = translate::exec_options(request.config.unwrap_or_default());
+        let exec_id = self.0.execs().create(&request.container, options)?;
+        Ok(Response::new(v1::ExecCreateReply { exec_id }))
+    }
+
+    async fn exec_start(
+        &self,
+        request: Request<Streaming<v1::SessionRequest>>,
+    ) -> Result<Response<Self::ExecStartStream>, Status> {
+        sessions::exec(&self.0, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn exec_inspect(
+        &self,
+        request: Request<v1::ExecInspectRequest>,
+    ) -> Result<Response<v1::ExecInspectReply>, Status> {
+        let view = self.0.execs().inspect(&request.into_inner().exec_id)?;
+        Ok(Response::new(translate::exec(view)))
+    }
+
+    async fn exec_resize(
+        &self,
+        request: Request<v1::ExecResizeRequest>,
+    ) -> Result<Response<v1::ExecResizeReply>, Status> {
+        let request = request.into_inner();
+        let size = translate::size(request.size.unwrap_or_default());
+        self.0.execs().resize(&request.exec_id, size).await?;
+        Ok(Response::new(v1::ExecResizeReply {}))
     }
 }

@@ -8,7 +8,7 @@ use tonic::{Status, Streaming};
 
 use super::containers::Replies;
 use super::images::{message, platform};
-use super::{pieces, streams};
+use super::{pieces, sessions};
 use crate::images::{Export, Images, Input, Loaded, Phase, Progress, PullRequest, Pulled};
 
 /// Messages under way to one client.
@@ -72,7 +72,7 @@ pub(super) async fn import(
     images: &Images,
     mut requests: Streaming<v1::ImportImagesRequest>,
 ) -> Result<Vec<Loaded>, Status> {
-    let first = streams::first(&mut requests).await?.and_then(|first| first.message);
+    let first = sessions::first(&mut requests).await?.and_then(|first| first.message);
     let Some(v1::import_images_request::Message::Open(open)) = first else {
         return Err(Status::invalid_argument("the first message must be `open`"));
     };

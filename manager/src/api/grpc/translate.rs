@@ -9,7 +9,11 @@ use prost_types::Timestamp;
 use tonic::Status;
 
 use super::{pieces, status};
-use crate::containers::{CreateRequest, Exit, Phase, PolicyRequest, ProcessRequest, Settings, Spec, View};
+use crate::containers::{
+    CreateRequest, ExecOptions, ExecState, ExecView, Exit, Phase, PolicyRequest, ProcessRequest, Settings,
+    Spec, View,
+};
+use crate::failure::Failure;
 use crate::images::{ImageError, Platform};
 use crate::tasks::plan::{
     Files, Isolation, Mount, MountKind, NetworkMode, Resources, Streams, TerminalSize, Ulimit,
@@ -25,9 +29,15 @@ pub(super) struct UnknownChoice {
     known: &'static str,
 }
 
+impl Failure for UnknownChoice {
+    fn kind(&self) -> Kind {
+        Kind::InvalidArgument
+    }
+}
+
 impl From<UnknownChoice> for Status {
     fn from(error: UnknownChoice) -> Self {
-        status::status(Kind::InvalidArgument, &error)
+        status::status(&error)
     }
 }
 
@@ -136,6 +146,37 @@ pub(super) fn size(size: v1::TerminalSize) -> TerminalSize {
     TerminalSize { rows: size.rows, columns: size.columns }
 }
 
+pub(super) fn exec_options(config: v1::ExecConfig) -> ExecOptions {
+    ExecOptions {
+        args: config.args,
+        env: config.env,
+        working_dir: config.working_dir,
+        user: config.user,
+        tty: config.tty,
+        stdin: config.stdin,
+        privileged: config.privileged,
+    }
+}
+
+pub(super) fn exec(view: ExecView) -> v1::ExecInspectReply {
+    let ExecView { id, container, options, state } = view;
+    let (state, pid, exit) = match state {
+        ExecState::Created | ExecState::Starting => (v1::ExecState::Created, 0, None),
+        ExecState::Running { pid } => (v1::ExecState::Running, pid, None),
+        ExecState::Ended(exit) => (v1::ExecState::Exited, 0, Some(self::exit(exit))),
+    };
+    let config = v1::ExecConfig {
+        args: options.args,
+        env: options.env,
+        working_dir: options.working_dir,
+        user: options.user,
+        tty: options.tty,
+        stdin: options.stdin,
+        privileged: options.privileged,
+    };
+    v1::ExecInspectReply { exec_id: id, container, config: Some(config), state: state.into(), pid, exit }
+}
+
 fn state(phase: Phase) -> v1::ContainerState {
     match phase {
         Phase::Creating | Phase::Created | Phase::Starting => v1::ContainerState::Created,
@@ -180,7 +221,7 @@ pub(super) fn summary(view: &View) -> v1::ContainerSummary {
     }
 }
 
-pub(super) fn container(view: View) -> v1::Container {
+pub(super) fn container(view: View, exec_ids: Vec<String>) -> v1::Container {
     let View { spec, settings, life, bundle } = view;
     v1::Container {
         id: spec.id.to_string(),
@@ -197,6 +238,7 @@ pub(super) fn container(view: View) -> v1::Container {
         bundle_path: bundle.display().to_string(),
         log_path: bundle.join("log").display().to_string(),
         snapshot_key: spec.id.to_string(),
+        exec_ids,
     }
 }
 

@@ -76,6 +76,7 @@ fn refusal(first: &Url, next: &Url, count: usize) -> Option<String> {
     None
 }
 
+#[allow(clippy::disallowed_methods, reason = "files of the machine itself, read once for each registry")]
 fn certificates(directory: &Path) -> Result<Vec<Certificate>, RegistryError> {
     let failed = |path: &Path| {
         let path = path.to_owned();

@@ -114,6 +114,7 @@ impl Shims {
     ) -> std::io::Result<Vec<UnknownSocket>> {
         let known: HashSet<PathBuf> = known.iter().map(|id| self.socket(id)).collect();
         let directory = self.sockets.clone();
+        #[allow(clippy::disallowed_methods, reason = "on a blocking thread")]
         let read = move || -> std::io::Result<Vec<PathBuf>> {
             let entries = std::fs::read_dir(directory)?;
             let paths = entries.flatten().map(|entry| entry.path());

@@ -13,6 +13,7 @@ use containerd_shim_protos::api::DeleteResponse;
 use containerd_shim_protos::protobuf::Message;
 use knarr_proto::id::ContainerId;
 use knarr_proto::kind::Kind;
+use knarr_proto::reason::Reason;
 use tokio::process::Command;
 
 pub(crate) use look::{ShimLook, SocketOwner, UnknownSocket};
@@ -70,7 +71,7 @@ pub(crate) enum ShimError {
     Lost { doing: &'static str, source: ttrpc::Error },
     /// It did what it was told, and that failed: the OCI runtime's words.
     #[error("{message}")]
-    Task { code: ttrpc::Code, message: String },
+    Task { code: ttrpc::Code, message: String, reason: Option<Reason> },
 }
 
 impl ShimError {

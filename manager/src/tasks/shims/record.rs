@@ -1,5 +1,6 @@
 //! The process record that a shim keeps in its container's bundle, held against what the kernel says now. Blocking; a
 //! process that is missing from it is unknown, not dead.
+#![allow(clippy::disallowed_methods, reason = "its functions are called on blocking threads")]
 
 use std::fs;
 use std::io;

@@ -10,6 +10,7 @@ use containerd_shim_protos::protobuf::well_known_types::timestamp::Timestamp;
 use containerd_shim_protos::shim_async::{Client, TaskClient};
 use containerd_shim_protos::types::{mount, task};
 use knarr_proto::id::ContainerId;
+use knarr_proto::reason;
 use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 use ttrpc::asynchronous::transport::Socket;
@@ -213,6 +214,7 @@ impl Task {
         let malformed = |_| ShimError::Task {
             code: ttrpc::Code::INVALID_ARGUMENT,
             message: format!("the shim has a container of the id {:?}", reply.id),
+            reason: None,
         };
         let id = reply.id.parse::<ContainerId>().map_err(malformed)?;
         Ok((id, PathBuf::from(&reply.bundle), state_in(&reply)))
@@ -288,7 +290,10 @@ fn failed(doing: &'static str, error: ttrpc::Error) -> ShimError {
             ShimError::TimedOut { doing, limit: RUNTIME_LIMIT }
         }
         ttrpc::Error::RpcStatus(mut status) => {
-            ShimError::Task { code: status.code(), message: status.take_message() }
+            let details = status.details.iter().filter(|detail| detail.type_url == reason::KEY);
+            let mut words = details.filter_map(|detail| std::str::from_utf8(&detail.value).ok());
+            let reason = words.find_map(|word| word.parse().ok());
+            ShimError::Task { code: status.code(), message: status.take_message(), reason }
         }
         source => ShimError::Lost { doing, source },
     }

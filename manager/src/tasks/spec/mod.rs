@@ -1,5 +1,6 @@
 //! A container's config.json (OCI runtime-spec), with docker's defaults. Nothing here touches the container's files:
 //! the caller passes the user's account.
+#![allow(clippy::disallowed_methods, reason = "its functions are called on blocking threads")]
 
 pub(crate) mod capabilities;
 mod devices;

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use knarr_proto::v1::{Container, ContainerConfig, ContainerState, Mount, MountType, Resources};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::container::{network_name, state_name};
 use super::reference::short;
-use super::units::rfc3339;
+use super::{network_name, rfc3339, sorted, state_name};
+use crate::v1::{Container, ContainerConfig, ContainerState, Mount, MountType, Resources};
 
-/// The whole object.
-pub(crate) fn object(container: &Container) -> Value {
+/// A container as docker's `GET /containers/{id}/json` has it.
+#[must_use]
+pub fn container(container: &Container) -> Value {
     let config = container.config.clone().unwrap_or_default();
     let resources = config.resources.clone().unwrap_or_default();
     let (path, args) = container.args.split_first().map_or(("", &[][..]), |(path, args)| (path, args));
@@ -28,6 +28,7 @@ pub(crate) fn object(container: &Container) -> Value {
         "Platform": "linux",
         "BundlePath": container.bundle_path,
         "SnapshotKey": container.snapshot_key,
+        "ExecIDs": match container.exec_ids.as_slice() { [] => Value::Null, ids => Value::from(ids) },
         "HostConfig": host_config(&config, &resources),
         "Mounts": config.mounts.iter().map(mount_point).collect::<Vec<_>>(),
         "Config": own_config(container, &config),
@@ -174,22 +175,10 @@ fn mount_point(mount: &Mount) -> Value {
     })
 }
 
-/// A map in the order of its keys: what is printed twice is the same twice.
-pub(super) fn sorted(map: &std::collections::HashMap<String, String>) -> Value {
-    let ordered: BTreeMap<&String, &String> = map.iter().collect();
-    Value::Object(
-        ordered
-            .into_iter()
-            .map(|(key, value)| (key.clone(), Value::from(value.as_str())))
-            .collect::<Map<_, _>>(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
-    use knarr_proto::v1::ExitStatus;
-
     use super::*;
+    use crate::v1::ExitStatus;
 
     fn sample() -> Container {
         Container {
@@ -228,7 +217,7 @@ mod tests {
 
     #[test]
     fn what_scripts_look_at_is_where_docker_has_it() {
-        let object = object(&sample());
+        let object = container(&sample());
         for (pointer, expected) in [
             ("/State/Status", json!("exited")),
             ("/State/Running", json!(false)),
@@ -245,6 +234,7 @@ mod tests {
             ("/HostConfig/Binds/0", json!("/a:/b:ro")),
             ("/HostConfig/Tmpfs/~1t", json!("size=4096,mode=700")),
             ("/HostConfig/PidsLimit", Value::Null),
+            ("/ExecIDs", Value::Null),
             ("/Mounts/0/RW", json!(false)),
             ("/Mounts/0/Propagation", json!("rprivate")),
             ("/Mounts/1/Type", json!("tmpfs")),
@@ -255,7 +245,7 @@ mod tests {
 
     #[test]
     fn keys_keep_their_order() {
-        let text = object(&sample()).to_string();
+        let text = container(&sample()).to_string();
         assert!(text.starts_with("{\"Id\":\"4f1c"));
         assert!(text.contains("\"Labels\":{\"a\":\"2\",\"z\":\"1\"}"));
         let (state, image) = (text.find("\"State\""), text.find("\"Image\""));

@@ -1,14 +1,14 @@
 //! An image as `docker image inspect` shows it: the same keys, in the same order, for what knarr has.
 
-use knarr_proto::v1::Image;
 use serde_json::{Map, Value, json};
 
-use super::container_json::sorted;
 use super::reference::short;
-use super::units::rfc3339;
+use super::{rfc3339, sorted};
+use crate::v1::Image;
 
-/// The whole object.
-pub(crate) fn object(image: &Image) -> Value {
+/// An image as docker's `GET /images/{name}/json` has it.
+#[must_use]
+pub fn image(image: &Image) -> Value {
     let config = image.config.clone().unwrap_or_default();
     let platform = image.platform.clone().unwrap_or_default();
     let set = |names: &[String]| match names {
@@ -55,13 +55,12 @@ pub(crate) fn object(image: &Image) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use knarr_proto::v1::{ImageConfig, Platform};
-
     use super::*;
+    use crate::v1::{ImageConfig, Platform};
 
     #[test]
     fn what_scripts_look_at_is_where_docker_has_it() {
-        let image = Image {
+        let sample = Image {
             id: "sha256:00".to_owned(),
             references: vec!["docker.io/library/alpine:latest".to_owned()],
             repo_digests: vec!["docker.io/library/alpine@sha256:11".to_owned()],
@@ -78,7 +77,7 @@ mod tests {
             }),
             ..Image::default()
         };
-        let object = object(&image);
+        let object = image(&sample);
         for (pointer, expected) in [
             ("/RepoTags/0", json!("alpine:latest")),
             ("/RepoDigests/0", json!("alpine@sha256:11")),

@@ -1,0 +1,168 @@
+//! A process's streams and a client, for Attach and ExecStart. A client that leaves is noticed by its closed channel; the
+//! process goes on.
+
+use std::pin::Pin;
+
+use knarr_proto::v1;
+use knarr_proto::v1::session_reply::Message as Reply;
+use knarr_proto::v1::session_request::Message;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Status, Streaming};
+
+use super::containers::Replies;
+use super::{calls, translate};
+use crate::containers::{
+    AttachOptions, Attachment, ContainerError, Containers, ExecStart, Input, InputSink, LogPiece, LogReader,
+    Piece, Session,
+};
+
+/// Messages under way to one client: enough to keep it busy, little to hold. Beyond it, the shim drops output for it.
+const UNDER_WAY: usize = 16;
+
+type Sender = mpsc::Sender<Result<v1::SessionReply, Status>>;
+type Inputs = Pin<Box<dyn Stream<Item = Result<Option<Input>, Status>> + Send>>;
+
+/// A stream's first message, which has to come soon: without it the call only takes a place.
+pub(super) async fn first<T>(requests: &mut Streaming<T>) -> Result<Option<T>, Status> {
+    tokio::time::timeout(calls::ARRIVAL_LIMIT, requests.message()).await.map_err(|_| calls::late())?
+}
+
+pub(super) async fn attach(
+    containers: &Containers,
+    mut requests: Streaming<v1::SessionRequest>,
+) -> Result<Replies<v1::SessionReply>, Status> {
+    let Some(Message::Attach(open)) = first(&mut requests).await?.and_then(|first| first.message) else {
+        return Err(Status::invalid_argument("the first message must be `attach`"));
+    };
+    let options = AttachOptions {
+        stdin: open.stdin,
+        stdout: open.stdout,
+        stderr: open.stderr,
+        start: open.start,
+        logs: open.logs,
+    };
+    let attachment = containers.attach(&open.container, options).await?;
+    let inputs = inputs(requests);
+    let (sender, receiver) = mpsc::channel(UNDER_WAY);
+    let client = sender.clone();
+    let conversation = async move {
+        send(&client, Reply::Attached(v1::Attached {})).await;
+        let session = match attachment {
+            Attachment::Joined(session) => *session,
+            Attachment::Pending(pending) => pending.started().await?,
+        };
+        talk(session, inputs, &client).await
+    };
+    tokio::spawn(until_left(sender, conversation));
+    Ok(Box::pin(ReceiverStream::new(receiver)))
+}
+
+pub(super) async fn exec(
+    containers: &Containers,
+    mut requests: Streaming<v1::SessionRequest>,
+) -> Result<Replies<v1::SessionReply>, Status> {
+    let Some(Message::Exec(open)) = first(&mut requests).await?.and_then(|first| first.message) else {
+        return Err(Status::invalid_argument("the first message must be `exec`"));
+    };
+    let how = ExecStart { detach: open.detach, terminal_size: open.terminal_size.map(translate::size) };
+    let session = containers.execs().start(&open.exec_id, how).await?;
+    let inputs = inputs(requests);
+    let (sender, receiver) = mpsc::channel(UNDER_WAY);
+    let client = sender.clone();
+    let conversation = async move {
+        if how.detach {
+            send(&client, started(&session)).await;
+            return Ok(());
+        }
+        talk(session, inputs, &client).await
+    };
+    tokio::spawn(until_left(sender, conversation));
+    Ok(Box::pin(ReceiverStream::new(receiver)))
+}
+
+/// Goes on until the conversation has ended or the client has left.
+async fn until_left(sender: Sender, conversation: impl Future<Output = Result<(), ContainerError>>) {
+    let ended = tokio::select! {
+        ended = conversation => ended,
+        () = sender.closed() => return,
+    };
+    if let Err(error) = ended {
+        // A client that has left does not want to know.
+        drop(sender.send(Err(error.into())).await);
+    }
+}
+
+async fn talk(session: Session, inputs: Inputs, sender: &Sender) -> Result<(), ContainerError> {
+    if session.pid != 0 {
+        send(sender, started(&session)).await;
+    }
+    let Session { past, mut output, input, ending, .. } = session;
+    let outgoing = async {
+        send_past(past, sender).await?;
+        while let Some(piece) = output.next().await? {
+            send(sender, reply(piece)).await;
+        }
+        send(sender, Reply::Exited(translate::exit(ending.exit().await?))).await;
+        Ok(())
+    };
+    tokio::select! {
+        done = outgoing => done,
+        never = receive(inputs, input) => never,
+    }
+}
+
+async fn send_past(past: Option<LogReader>, sender: &Sender) -> Result<(), ContainerError> {
+    let Some(mut reader) = past else { return Ok(()) };
+    while let Some((pieces, rest)) = reader.next().await? {
+        reader = rest;
+        for LogPiece { stream, data, .. } in pieces {
+            send(sender, reply(Piece::Output { stream, data })).await;
+        }
+    }
+    Ok(())
+}
+
+/// Passes on what the client sends. A client that sends nothing more may still listen; one that is gone detaches.
+async fn receive(mut inputs: Inputs, mut sink: InputSink) -> Result<(), ContainerError> {
+    while let Some(input) = inputs.next().await {
+        match input {
+            Ok(Some(input)) => sink.apply(input).await?,
+            Ok(None) => {}
+            Err(_) => return Ok(()),
+        }
+    }
+    std::future::pending().await
+}
+
+/// A closed channel is seen by `until_left`, which ends then.
+async fn send(sender: &Sender, message: Reply) {
+    drop(sender.send(Ok(v1::SessionReply { message: Some(message) })).await);
+}
+
+fn inputs(requests: Streaming<v1::SessionRequest>) -> Inputs {
+    Box::pin(requests.map(|request| Ok(input(request?))))
+}
+
+fn input(request: v1::SessionRequest) -> Option<Input> {
+    match request.message? {
+        Message::Attach(_) | Message::Exec(_) => None,
+        Message::Stdin(data) => Some(Input::Stdin(data)),
+        Message::CloseStdin(_) => Some(Input::CloseStdin),
+        Message::Resize(size) => Some(Input::Resize(translate::size(size))),
+    }
+}
+
+fn started(session: &Session) -> Reply {
+    Reply::Started(v1::Started { pid: session.pid })
+}
+
+fn reply(piece: Piece) -> Reply {
+    match piece {
+        Piece::Output { stream, data } => {
+            Reply::Output(v1::Output { stream: translate::stream(stream).into(), data })
+        }
+        Piece::Dropped { bytes } => Reply::Dropped(v1::Dropped { bytes }),
+    }
+}

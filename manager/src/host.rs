@@ -1,0 +1,80 @@
+//! Facts about the machine, for people: its kernel, its cgroups, its memory. Nothing is decided by them. They are read from
+//! files of the kernel and of the host: on blocking threads.
+#![allow(clippy::disallowed_methods, reason = "called on blocking threads")]
+
+use std::path::Path;
+
+/// The machine, at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    pub(crate) hostname: String,
+    pub(crate) operating_system: String,
+    /// "1", "hybrid" or "2".
+    pub(crate) cgroup_version: &'static str,
+    pub(crate) cpus: usize,
+    pub(crate) memory_bytes: u64,
+}
+
+impl Host {
+    /// Looks at the machine.
+    pub(crate) fn read() -> Self {
+        let memory = rustix::system::sysinfo();
+        Self {
+            hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            operating_system: operating_system(
+                &std::fs::read_to_string("/etc/os-release").unwrap_or_default(),
+            ),
+            cgroup_version: cgroup_version(Path::new("/sys/fs/cgroup")),
+            cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            memory_bytes: memory.totalram.saturating_mul(memory.mem_unit.into()),
+        }
+    }
+}
+
+/// The kernel's release.
+pub(crate) fn kernel_version() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+fn cgroup_version(mount_point: &Path) -> &'static str {
+    let unified = mount_point.join("cgroup.controllers").exists();
+    let hybrid = mount_point.join("unified/cgroup.controllers").exists();
+    match (unified, hybrid) {
+        (true, _) => "2",
+        (false, true) => "hybrid",
+        (false, false) => "1",
+    }
+}
+
+/// PRETTY_NAME of an os-release file.
+fn operating_system(release: &str) -> String {
+    let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    name.unwrap_or("Linux").trim_matches('"').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operating_system_has_its_name_from_os_release() {
+        for (release, name) in [
+            ("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n", "Debian GNU/Linux 12 (bookworm)"),
+            ("PRETTY_NAME=Alpine\n", "Alpine"),
+            ("", "Linux"),
+        ] {
+            assert_eq!(operating_system(release), name);
+        }
+    }
+
+    #[test]
+    fn the_cgroup_version_is_told_by_what_is_mounted() {
+        let directory = tempfile::tempdir().expect("a directory");
+        assert_eq!(cgroup_version(directory.path()), "1");
+        std::fs::create_dir(directory.path().join("unified")).expect("made");
+        std::fs::write(directory.path().join("unified/cgroup.controllers"), "").expect("written");
+        assert_eq!(cgroup_version(directory.path()), "hybrid");
+        std::fs::write(directory.path().join("cgroup.controllers"), "").expect("written");
+        assert_eq!(cgroup_version(directory.path()), "2");
+    }
+}
