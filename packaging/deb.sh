@@ -1,5 +1,6 @@
 #!/bin/sh
 # deb.sh BIN VERSION OUT.deb: packs the four programs in BIN, their units, man pages and completions as a Debian package.
+# DEB_COMPRESSION is dpkg-deb's -Z, xz by default.
 # By dpkg-deb alone: cargo-deb builds what it packs, all with one profile and one target, and our programs have two of each.
 set -eu
 bin=$1 version=$2 out=$3

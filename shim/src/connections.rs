@@ -11,7 +11,7 @@ use containerd_shim_protos::ttrpc::asynchronous::transport::Listener;
 use futures_core::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
 
 use crate::journal;
@@ -25,6 +25,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub(crate) struct Connections {
     count: Arc<Mutex<Count>>,
+    closed: Arc<Notify>,
     accepted: mpsc::Sender<io::Result<Connection>>,
 }
 
@@ -39,6 +40,7 @@ struct Count {
 struct Connection {
     stream: UnixStream,
     count: Arc<Mutex<Count>>,
+    closed: Arc<Notify>,
 }
 
 struct Accepted(mpsc::Receiver<io::Result<Connection>>);
@@ -48,7 +50,7 @@ impl Connections {
     pub(crate) fn new() -> (Self, Listener) {
         let (accepted, receiver) = mpsc::channel(MAX_WAITING);
         let count = Arc::new(Mutex::new(Count { open: 0, idle_since: Instant::now() }));
-        (Self { count, accepted }, Listener::new(Accepted(receiver)))
+        (Self { count, closed: Arc::default(), accepted }, Listener::new(Accepted(receiver)))
     }
 
     /// Accepts from `listener`, too, from now until the server ends.
@@ -81,9 +83,14 @@ impl Connections {
         if count.open == 0 { count.idle_since.elapsed() } else { Duration::ZERO }
     }
 
+    /// Waits until the last connection has closed.
+    pub(crate) async fn all_closed(&self) {
+        self.closed.notified().await;
+    }
+
     fn counted(&self, stream: UnixStream) -> Connection {
         lock(&self.count).open += 1;
-        Connection { stream, count: Arc::clone(&self.count) }
+        Connection { stream, count: Arc::clone(&self.count), closed: Arc::clone(&self.closed) }
     }
 }
 
@@ -92,6 +99,9 @@ impl Drop for Connection {
         let mut count = lock(&self.count);
         count.open -= 1;
         count.idle_since = Instant::now();
+        if count.open == 0 {
+            self.closed.notify_one();
+        }
     }
 }
 

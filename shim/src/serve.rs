@@ -117,6 +117,10 @@ async fn stay_in_reach(tasks: &Tasks, connections: &Connections) -> io::Result<(
         tokio::select! {
             () = sleep(period) => {}
             _ = asked.recv() => {}
+            () = connections.all_closed() => {
+                tasks.forget_unstarted_execs().await;
+                continue;
+            }
         }
         let is_reachable = match tasks.renew_sockets() {
             Ok(Some(listener)) => {

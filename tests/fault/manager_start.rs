@@ -14,13 +14,31 @@ use crate::sweep::{Harm, Injection, Sweep, kills_at_changes};
 /// A tag that the last good copy of the database has not.
 const LATE: &str = "test/late:1";
 
-/// Brings a database back to the schema before the last migration.
-const MAKE_OLDER: &str = "
-import sqlite3, sys
+/// Puts the table of containers back into the form that it had with schema 4; the argument is the database.
+const MAKE_OLDER: &str = r#"
+import json, sqlite3, sys
 database = sqlite3.connect(sys.argv[1], isolation_level=None)
-database.executescript('DROP TABLE image_layers; PRAGMA user_version = 3;')
-database.execute('PRAGMA wal_checkpoint(TRUNCATE)')
-";
+rows = database.execute("SELECT id, name, phase, json_extract(spec, '$.created_at'), json_extract(spec, '$.image.id'), life FROM containers").fetchall()
+resources = {"memory_bytes": 0, "memory_swap_bytes": 0, "memory_reservation_bytes": 0, "nano_cpus": 0, "cpu_shares": 0,
+    "cpuset_cpus": "", "cpuset_mems": "", "pids_limit": 0}
+config = {"image": "test/busybox:1", "entrypoint": None, "command": ["sleep", "1000000"], "env": [], "working_dir": "",
+    "user": "", "hostname": "", "tty": False, "open_stdin": False, "stdin_once": False, "labels": {}, "stop_signal": "",
+    "stop_timeout_seconds": 1, "mounts": [], "resources": resources, "read_only_rootfs": False, "cap_add": [],
+    "cap_drop": [], "privileged": False, "network": "none", "auto_remove": False, "no_new_privileges": False,
+    "group_add": [], "terminal_size": None, "sysctls": {}, "ulimits": []}
+process = {"args": ["sleep", "1000000"], "env": [], "working_dir": "/", "user": "", "stop_signal": 15, "volumes": []}
+database.executescript("""
+DROP TABLE containers;
+CREATE TABLE containers (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, phase TEXT NOT NULL, identity TEXT NOT NULL, life TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 4;
+""")
+for id, name, phase, created_at, image_id, life in rows:
+    identity = {"config": config, "process": process, "id": id, "name": name, "created_at": created_at, "image_id": image_id}
+    database.execute("INSERT INTO containers VALUES (?, ?, ?, ?, ?)", (id, name, phase, json.dumps(identity), life))
+database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+"#;
 
 /// The freelist's length in the header: with a false one SQLite's check fails, and every row can be read.
 const FREELIST_LENGTH_AT: u64 = 36;
@@ -48,6 +66,8 @@ fn rehearse(bed: &mut Bed<'_>, prepare: fn(&Bed<'_>)) -> BTreeMap<String, u32> {
     prepare(bed);
     assert!(bed.daemon.is_ready_under(&strace::recording(&log)), "an undisturbed start");
     let calls = strace::busiest_calls(&log);
+    bed.daemon.kill();
+    bed.daemon.start_again();
     bed.daemon.stop();
     calls
 }

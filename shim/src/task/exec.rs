@@ -130,6 +130,19 @@ impl Container {
         Ok((exit, exec.close_streams().await.into_iter().collect()))
     }
 
+    /// Forgets those that a client was to attach to before their start.
+    pub(super) async fn forget_unstarted_execs(&self) {
+        let is_unstarted =
+            |exec: &&Arc<Process>| exec.is_attached_before_start() && exec.state().status == Status::Creating;
+        let unstarted: Vec<_> = self.execs().values().filter(is_unstarted).cloned().collect();
+        for exec in unstarted {
+            // One that is being started all the same stays.
+            if self.delete_exec(&exec).await.is_ok() {
+                journal::warn(&format!("exec {} was never started and is forgotten", exec.exec_id));
+            }
+        }
+    }
+
     fn require_live(&self) -> Result<(), TaskError> {
         match self.init.state().status {
             Status::Created | Status::Running => Ok(()),

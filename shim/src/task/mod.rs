@@ -251,6 +251,16 @@ impl Tasks {
         is_ended
     }
 
+    /// Forgets the execs whose streams were made for a client that attaches before their start: the one that would have
+    /// started them has gone, and no other knows them.
+    pub(crate) async fn forget_unstarted_execs(&self) {
+        let container = match &*self.slot() {
+            Slot::Made(container) => Arc::clone(container),
+            Slot::Empty | Slot::Creating | Slot::Closed => return,
+        };
+        container.forget_unstarted_execs().await;
+    }
+
     fn remove_names(&self) {
         let socket = self.socket();
         if let Err(error) = socket.remove() {
