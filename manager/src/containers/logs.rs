@@ -80,6 +80,9 @@ struct Files {
     /// What is left out there, for a tail.
     beginnings: Beginnings,
     opened_once: bool,
+    /// Where a log that is not followed ends: the newest file and its size when reading began. A container that writes
+    /// faster than its log is read would never let it end.
+    end: Option<((u64, u64), u64)>,
 }
 
 /// One file of the log.
@@ -120,6 +123,7 @@ impl LogReader {
             front: 0,
             beginnings: Beginnings::default(),
             opened_once: false,
+            end: None,
         };
         Self { files, options: options.clone(), follow: None }
     }
@@ -237,6 +241,9 @@ impl Files {
         if !self.opened_once {
             self.opened_once = true;
             self.open = self.newer_than(None)?;
+            if let Some(newest) = self.open.back().filter(|_| !options.follow) {
+                self.end = Some((newest.inode, newest.reader.get_ref().metadata()?.len()));
+            }
             if let Some(lines) = options.tail {
                 self.beginnings = skip_to_tail(&mut self.open, options, lines)?;
             }
@@ -250,6 +257,10 @@ impl Files {
                 batch.at_end = self.open.is_empty();
                 if batch.at_end { break } else { continue }
             };
+            if self.end.is_some_and(|(newest, size)| current.inode == newest && current.offset >= size) {
+                batch.at_end = true;
+                break;
+            }
             let place = (self.front, current.offset);
             match current.next_line()? {
                 Some(line) => {
@@ -259,6 +270,10 @@ impl Files {
                 None if self.open.len() > 1 => {
                     self.open.pop_front();
                     self.front += 1;
+                }
+                None if self.end.is_some() => {
+                    batch.at_end = true;
+                    break;
                 }
                 None => {
                     let newer = self.newer_than(self.open.front().map(|open| open.inode))?;
@@ -389,6 +404,35 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_grows_faster_than_it_is_read_ends_where_it_ended_at_the_beginning() {
+        use std::io::Write as _;
+
+        let scratch = Scratch::new("grows");
+        let line = "x".repeat(1000);
+        let records: Vec<_> = (0..600).map(|_| ("01", "F", line.as_str())).collect();
+        scratch.write("log", &records);
+        let mut reader = LogReader::new(&scratch.0, 5, &LogOptions::default());
+        let mut count = 0;
+        for round in 0.. {
+            assert!(round < 100, "it does not end");
+            let batch = reader.files.read(&reader.options).expect("readable");
+            count += batch.pieces.len();
+            if batch.at_end {
+                break;
+            }
+            if round == 1 {
+                std::fs::rename(scratch.0.join("log"), scratch.0.join("log.1")).expect("rotated");
+            }
+            let mut log =
+                File::options().create(true).append(true).open(scratch.0.join("log")).expect("there");
+            for _ in 0..600 {
+                writeln!(log, "2026-11-23T10:00:02.000000000Z stdout F {line}").expect("written");
+            }
+        }
+        assert_eq!(count, 600);
+    }
+
+    #[test]
     fn rotated_files_are_read_oldest_first() {
         let scratch = Scratch::new("order");
         scratch.write("log.2", &[("01", "F", "one")]);
@@ -442,7 +486,7 @@ mod tests {
     fn a_reader_goes_on_in_the_next_file_after_a_rotation() {
         let scratch = Scratch::new("rotate");
         scratch.write("log", &[("01", "F", "a")]);
-        let options = LogOptions::default();
+        let options = LogOptions { follow: true, ..LogOptions::default() };
         let mut reader = LogReader::new(&scratch.0, 5, &options);
         assert_eq!(reader.files.read(&options).expect("readable").pieces.len(), 1);
         std::fs::rename(scratch.0.join("log"), scratch.0.join("log.1")).expect("rotated");
