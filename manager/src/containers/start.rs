@@ -13,7 +13,7 @@ use super::pending::Connected;
 use super::{Container, Containers, Link, Outcome};
 use crate::error::Chain;
 use crate::failure::Failure as _;
-use crate::snapshots::Mount;
+use crate::snapshots::{Mount, MountType};
 use crate::tasks::shims::{CreateTask, Task, shim_mount};
 use crate::time::UnixNs;
 
@@ -87,8 +87,8 @@ impl Containers {
         let ready = began.elapsed();
         let is_for_once = container.settings.auto_remove;
         let rootfs = mounts.into_iter().map(|Mount { kind, source, options }| {
-            let volatile = (is_for_once && kind == "overlay").then(|| VOLATILE.to_owned());
-            shim_mount(kind, source, options.into_iter().chain(volatile).collect())
+            let volatile = (is_for_once && kind == MountType::Overlay).then(|| VOLATILE.to_owned());
+            shim_mount(kind.as_str().to_owned(), source, options.into_iter().chain(volatile).collect())
         });
         let create = CreateTask {
             bundle: container.bundle.to_string_lossy().into_owned(),
@@ -114,7 +114,8 @@ impl Containers {
     async fn prepare(&self, container: &Container) -> Result<Vec<Mount>, ContainerError> {
         let mounts = self.parts().snapshots.mounts(container.id().as_str()).await;
         let mounts = mounts.map_err(|source| ContainerError::Snapshot { doing: "find", source })?;
-        self.parts().tasks.prepare(container.task_plan(), mounts.clone()).await?;
+        let (tasks, snapshots) = (&self.parts().tasks, self.parts().snapshots.clone());
+        tasks.prepare(container.task_plan(), snapshots).await?;
         Ok(mounts)
     }
 

@@ -76,7 +76,7 @@ impl Bed {
 
 /// Mounts as the shim does, but where no other process sees it.
 fn shown(mount: &Mount) -> OwnedFd {
-    if mount.kind == "bind" {
+    if mount.kind == MountType::Bind {
         return rustix::fs::open(
             &mount.source,
             OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
@@ -164,8 +164,16 @@ fn each_layer_shows_what_is_below_and_its_own_changes() {
             view.write("deleted", "back");
             fs::remove_file(view.path("replaced/new")).expect("deleted");
         });
-        assert_eq!(container.read("deleted").as_deref(), Some("back"));
+        let seen = View(bed.snapshots.view("container").expect("a view"));
+        for view in [&container, &seen] {
+            assert_eq!(view.read("deleted").as_deref(), Some("back"));
+            assert_eq!(view.read("kept").as_deref(), Some("3"));
+            assert_eq!(view.names("replaced"), [""; 0]);
+        }
+        assert!(fs::write(seen.path("kept"), "4").is_err(), "a view is read-only");
+        assert!(matches!(bed.snapshots.view("none"), Err(SnapshotError::NotFound { .. })));
         expected(&bed.view(second.as_str()));
+        expected(&View(bed.snapshots.view(second.as_str()).expect("a view")));
         assert_eq!(bed.view(base.as_str()).read("deleted").as_deref(), Some("1"));
         let other = bed.active("other", Some(&second), expected);
         assert_eq!(other.read("kept").as_deref(), Some("1"));

@@ -20,7 +20,7 @@ const OPEN: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEX
 ///
 /// # Errors
 /// The kernel's.
-pub(crate) fn view(layers: &[PathBuf]) -> io::Result<OwnedFd> {
+pub(crate) fn view_layers(layers: &[PathBuf]) -> io::Result<OwnedFd> {
     match layers {
         [only] => in_own_namespace(|| bind_view(only)),
         layers => overlay_view(layers).or_else(|_| in_own_namespace(|| overlay_view_at(layers))),
@@ -121,7 +121,7 @@ mod tests {
                 names.sort_by(|(one, _), (other, _)| one.cmp(other));
                 names.len()
             };
-            assert_eq!(seen(&view(&layers).expect("a view")), count);
+            assert_eq!(seen(&view_layers(&layers).expect("a view")), count);
             if count > 1 {
                 let old = in_own_namespace(|| overlay_view_at(&layers)).expect("as before Linux 6.5");
                 assert_eq!(seen(&old), count);
@@ -146,7 +146,8 @@ mod tests {
             device,
         )
         .expect("a device");
-        let views = [view(&layers), view(&layers[..1]), in_own_namespace(|| overlay_view_at(&layers))];
+        let views =
+            [view_layers(&layers), view_layers(&layers[..1]), in_own_namespace(|| overlay_view_at(&layers))];
         for view in views.map(|view| view.expect("a view")) {
             let open = |flags| rustix::fs::openat(&view, "null", flags, Mode::empty());
             assert_eq!(open(OFlags::RDONLY).err(), Some(rustix::io::Errno::ACCESS));

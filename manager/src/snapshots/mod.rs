@@ -24,6 +24,7 @@ mod snapshotter;
 
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,10 +34,10 @@ use std::time::SystemTime;
 use rusqlite::Transaction;
 
 pub(crate) use choice::Choice;
-pub(crate) use detached::view;
+pub(crate) use detached::view_layers;
 pub(crate) use error::SnapshotError;
 pub(crate) use records::{Kind, Snapshot};
-pub(crate) use snapshotter::{Layout, Mount, Snapshotter};
+pub(crate) use snapshotter::{Layout, Mount, MountType, Snapshotter};
 
 use crate::content::Digest;
 use crate::files::failed;
@@ -142,6 +143,20 @@ impl Snapshots {
     pub(crate) async fn mounts(&self, key: &str) -> Result<Vec<Mount>, SnapshotError> {
         let key = key.to_owned();
         self.blocking(move |snapshots| Ok(snapshots.mounts_of(&snapshots.layout(&key)?))).await
+    }
+
+    /// Opens what snapshot `key` shows as a detached read-only mount: no other process sees it, it touches no work
+    /// directory, and it is gone when the descriptor is closed. Blocks.
+    ///
+    /// # Errors
+    /// [`SnapshotError::NotFound`], [`SnapshotError::File`], [`SnapshotError::Store`].
+    pub(crate) fn view(&self, key: &str) -> Result<OwnedFd, SnapshotError> {
+        let layout = self.layout(key)?;
+        let mut layers = vec![layout.upper()];
+        if self.is_layered() {
+            layers.extend(layout.lower);
+        }
+        Ok(view_layers(&layers).map_err(failed("look into", layout.directory))?)
     }
 
     /// Turns active snapshot `key` into the committed snapshot `chain_id`. All of it is on disk before its row says so.

@@ -1,7 +1,7 @@
 //! Snapshots by overlayfs: each holds only what it changes, in `fs`; `work` is the kernel's while it is mounted.
 
 use super::directory::make_directory;
-use super::{Kind, Layout, Mount, SnapshotError, Snapshotter};
+use super::{Kind, Layout, Mount, MountType, SnapshotError, Snapshotter};
 use crate::files::failed;
 use crate::trees;
 
@@ -51,6 +51,6 @@ impl Snapshotter for Overlay {
             }
         }
         options.push(format!("lowerdir={}", lower.join(":")));
-        vec![Mount { kind: "overlay".to_owned(), source: "overlay".to_owned(), options }]
+        vec![Mount { kind: MountType::Overlay, source: "overlay".to_owned(), options }]
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::mount::MountFlags;
 
-use super::detached::{in_own_namespace, overlay_at, view};
+use super::detached::{in_own_namespace, overlay_at, view_layers};
 use super::directory::make_directory;
 use super::overlay::Overlay;
 use super::{Kind, Layout, SnapshotError, Snapshotter};
@@ -69,7 +69,7 @@ fn try_overlay(layout: &Layout) -> io::Result<()> {
         Ok(())
     })?;
     let layers: Vec<_> = std::iter::once(layout.upper()).chain(layout.lower.iter().cloned()).collect();
-    let root = view(&layers)?;
+    let root = view_layers(&layers)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat(&root, "kept", flags, Mode::empty())?;
     Ok(())

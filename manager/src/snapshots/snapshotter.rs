@@ -4,11 +4,30 @@ use std::path::PathBuf;
 
 use super::{Kind, SnapshotError};
 
+/// What a snapshot is mounted as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MountType {
+    /// A directory, as it is.
+    Bind,
+    /// Several directories on top of each other.
+    Overlay,
+}
+
+impl MountType {
+    /// mount(8)'s name for it.
+    #[must_use]
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Bind => "bind",
+            Self::Overlay => "overlay",
+        }
+    }
+}
+
 /// One mount, as mount(8) would be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mount {
-    /// "overlay" or "bind".
-    pub(crate) kind: String,
+    pub(crate) kind: MountType,
     /// The directory for a bind mount, "overlay" for an overlay.
     pub(crate) source: String,
     /// mount(8)'s options.
@@ -46,7 +65,7 @@ impl Layout {
             Kind::Committed => "ro",
         };
         Mount {
-            kind: "bind".to_owned(),
+            kind: MountType::Bind,
             source: self.upper().display().to_string(),
             options: vec!["rbind".to_owned(), access.to_owned()],
         }

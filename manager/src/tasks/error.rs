@@ -6,6 +6,7 @@ use super::shims::ShimError;
 use super::spec::SpecError;
 use super::user::UserError;
 use crate::files::FileError;
+use crate::snapshots::SnapshotError;
 use crate::untrusted::UntrustedFileError;
 
 /// A task cannot be made or ended.
@@ -20,6 +21,9 @@ pub(crate) enum TaskError {
     /// A place in its root filesystem that an image's volume leads to.
     #[error("cannot look at the container's volumes")]
     Volumes(#[from] UntrustedFileError),
+    /// Its root filesystem.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// Its bundle.
     #[error(transparent)]
     File(#[from] FileError),
@@ -37,6 +41,7 @@ impl TaskError {
         match self {
             Self::Spec(error) => error.kind(),
             Self::User(_) | Self::Volumes(_) => Kind::InvalidArgument,
+            Self::Snapshot(error) => error.kind(),
             Self::File(error) => error.kind(),
             Self::Shim(error) => error.kind(),
             Self::Interrupted(_) => Kind::Internal,

@@ -6,7 +6,6 @@ mod error;
 mod held;
 pub(crate) mod plan;
 mod prepare;
-mod rootfs;
 pub(crate) mod shims;
 pub(crate) mod spec;
 pub(crate) mod user;

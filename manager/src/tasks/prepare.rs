@@ -5,20 +5,20 @@ use super::plan::TaskPlan;
 use super::spec::volumes::volume_roots;
 use super::spec::{self, RootfsFacts};
 use super::user::{self, Account};
-use super::{TaskError, Tasks, bundle, rootfs};
-use crate::files::failed;
-use crate::snapshots::Mount;
+use super::{TaskError, Tasks, bundle};
+use crate::snapshots::Snapshots;
+use crate::untrusted::UntrustedRoot;
 
 impl Tasks {
-    /// Writes config.json and the files of `/etc` for one run on `root`; which numbers the user has may have changed since
-    /// the last one.
+    /// Writes config.json and the files of `/etc` for one run on the snapshot of the plan's id; which numbers the user has
+    /// may have changed since the last one.
     ///
     /// # Errors
     /// [`TaskError`].
-    pub(crate) async fn prepare(&self, plan: TaskPlan, root: Vec<Mount>) -> Result<(), TaskError> {
+    pub(crate) async fn prepare(&self, plan: TaskPlan, snapshots: Snapshots) -> Result<(), TaskError> {
         let (directory, cgroups) = (self.bundle(&plan.id), self.cgroups.clone());
         tokio::task::spawn_blocking(move || {
-            let root = rootfs::open(&root).map_err(failed("look into the root filesystem of", &directory))?;
+            let root = UntrustedRoot::new(snapshots.view(plan.id.as_str())?);
             let account = user::look_up(&root, &plan.process.user, &plan.process.group_add)?;
             let volumes = volume_roots(&root, plan.files.volumes())?;
             drop(root);

@@ -23,7 +23,7 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
 use super::error::LayerError;
 use super::message::{Plan, Removal};
-use crate::snapshots::view;
+use crate::snapshots::view_layers;
 
 /// zstd's window, chunks, what is known of directories; virtual memory, thread stacks included.
 const MAX_MEMORY_BYTES: u64 = 2 << 30;
@@ -80,7 +80,7 @@ fn look_below(lower: &[PathBuf]) -> Result<Option<OwnedFd>, LayerError> {
         return Ok(None);
     }
     let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
-    view(lower).map(Some).map_err(|error| failed("looking at the layers below")(errno(error)))
+    view_layers(lower).map(Some).map_err(|error| failed("looking at the layers below")(errno(error)))
 }
 
 /// Devices and setuid programs may be made in here, not used.

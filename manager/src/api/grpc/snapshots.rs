@@ -43,7 +43,7 @@ impl Service for SnapshotsService {
     ) -> Result<Response<v1::SnapshotMountsReply>, Status> {
         let mounts = self.0.mounts(&request.into_inner().key).await?;
         let mounts = mounts.into_iter().map(|mount| v1::SnapshotMount {
-            r#type: mount.kind,
+            r#type: mount.kind.as_str().to_owned(),
             source: mount.source,
             options: mount.options,
         });
