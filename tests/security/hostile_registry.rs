@@ -65,10 +65,10 @@ fn script(attacks: &[(Attack, String)], request: &Request) -> Answer {
     };
     let number = number(&request.path).unwrap_or_default();
     let is_token = request.path.starts_with("/token/");
-    let is_config = request.path.ends_with(config.as_str());
+    // Also where a redirect has added something, or led to another name beside it.
+    let is_config = request.path.contains(config.as_str());
     let is_attacked = match attack.on {
-        On::ManifestByTag => request.path.ends_with("/manifests/1"),
-        On::ManifestByDigest => request.path.contains("/manifests/sha256:"),
+        On::ManifestByTag | On::ManifestByDigest => request.path.contains("/manifests/"),
         On::Config => request.is_blob() && is_config,
         On::Layer => request.is_blob() && !is_config,
         On::LayerRange => request.is_blob() && !is_config && !request.header("range").is_empty(),

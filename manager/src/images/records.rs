@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rusqlite::{OptionalExtension, Row, Transaction, named_params};
+use rusqlite::{Error, OptionalExtension, Row, Transaction, named_params};
 
 use crate::content::Digest;
 
@@ -98,9 +98,19 @@ fn complete(tx: &Transaction<'_>, mut record: Record) -> rusqlite::Result<Record
     Ok(record)
 }
 
+/// All images. One whose record is damaged is left out, and keeps no other from being listed.
 pub(super) fn list(tx: &Transaction<'_>) -> rusqlite::Result<Vec<Record>> {
-    let records: Vec<Record> = tx.prepare_cached(COLUMNS)?.query_map([], read)?.collect::<Result<_, _>>()?;
-    records.into_iter().map(|record| complete(tx, record)).collect()
+    let mut records = Vec::new();
+    for row in tx.prepare_cached(COLUMNS)?.query_map([], read)? {
+        match row.and_then(|record| complete(tx, record)) {
+            Ok(record) => records.push(record),
+            Err(error @ (Error::FromSqlConversionFailure(..) | Error::InvalidColumnType(..))) => {
+                tracing::warn!(%error, "an image's record is damaged");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(records)
 }
 
 pub(super) fn count(tx: &Transaction<'_>) -> rusqlite::Result<u32> {

@@ -9,6 +9,9 @@ use super::probe::{ProbeError, probe};
 use super::{SnapshotError, Snapshotter};
 use crate::error::Chain;
 
+/// The names that snapshotters record.
+pub(super) const NAMES: [&str; 2] = ["overlayfs", "native"];
+
 /// What every copy costs.
 const CONSEQUENCE: &str = "every container is a whole copy of its image";
 

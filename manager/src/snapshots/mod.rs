@@ -96,7 +96,9 @@ impl Snapshots {
             })?;
         }
         // Last, for it needs room as well.
-        let chosen = choice::choose(root, choice, known.first().map(|first| first.snapshotter.as_str()))?;
+        // A record that names another one is damaged.
+        let mut names = known.iter().map(|snapshot| snapshot.snapshotter.as_str());
+        let chosen = choice::choose(root, choice, names.find(|name| choice::NAMES.contains(name)))?;
         let last = known.iter().map(|snapshot| snapshot.number).chain(on_disk).max().unwrap_or(0);
         let next_number = AtomicI64::new(last + 1);
         Ok(Self { shared: Arc::new(Shared { root: root.to_owned(), store, chosen, next_number }) })

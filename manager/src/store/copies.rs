@@ -2,6 +2,7 @@
 //! change, by reading every row, so that a database that can no longer be read never replaces its copy.
 
 use std::path::Path;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::lineage::Lineage;
@@ -50,7 +51,7 @@ impl Store {
         })?;
         std::fs::rename(&new, &copy).map_err(failed("replace", copy))?;
         if let Some(lineage) = lineage {
-            lineage.write_to_root(root).map_err(failed("write into", root))?;
+            lineage.write_to_root(root, false).map_err(failed("write into", root))?;
         }
         Ok(())
     }
@@ -72,9 +73,21 @@ impl Store {
         let begun = self
             .transact("FULL", |tx| next.write_to_database(tx))
             .map_err(|error| error.to_string())
-            .and_then(|()| next.write_to_root(root).map_err(|error| error.to_string()));
+            .and_then(|()| {
+                let is_in_file = self.bring_log_in();
+                next.write_to_root(root, is_in_file).map_err(|error| error.to_string())
+            });
         if let Err(error) = begun {
             tracing::warn!(error, "the database's revision could not be recorded");
         }
+    }
+
+    /// Brings all of the WAL into the database's file. Returns false if that was not possible.
+    fn bring_log_in(&self) -> bool {
+        let writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let checkpoint = writer.query_row("PRAGMA wal_checkpoint(FULL)", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        });
+        matches!(checkpoint, Ok((0, pages, brought_in)) if pages == brought_in)
     }
 }

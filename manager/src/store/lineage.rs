@@ -2,15 +2,16 @@
 //!
 //! Database and root both keep the database's id and a revision, which grows with every start and every copy of the
 //! database. The root's is written last: a database whose revision is lower has lost records (an old copy, a lost WAL),
-//! one with another id is another root's.
+//! one with another id is another root's. The root also keeps the revision that the database's own file has at least: an
+//! old file beside a newer WAL looks new, and has lost what is not in the WAL.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-/// The root's file: id and revision, in one line.
+/// The root's file: id, revision and the revision of the database without its WAL, in one line.
 const FILE_NAME: &str = "knarr.lineage";
 const TABLE: &str = "
 CREATE TABLE IF NOT EXISTS lineage (
@@ -45,8 +46,20 @@ impl Lineage {
     /// What the root expects; `None` for a new root, and for one whose file says nothing that can be read.
     pub(super) fn of_root(root: &Path) -> Option<Self> {
         let text = fs::read_to_string(path(root)).ok()?;
-        let (database, revision) = text.trim_end().split_once(' ')?;
-        Some(Self { database: database.to_owned(), revision: revision.parse().ok()? })
+        let mut words = text.split_whitespace();
+        Some(Self { database: words.next()?.to_owned(), revision: words.next()?.parse().ok()? })
+    }
+
+    /// Whether the database file at `path`, without its WAL, is older than the root knows it to be. One that cannot be
+    /// read by itself, because its WAL was being brought into it, is not.
+    pub(super) fn is_file_too_old(root: &Path, path: &Path) -> bool {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let name = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+        let alone = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags);
+        match alone.and_then(|database| Self::of_database(&database)) {
+            Ok(alone) => alone.map_or(0, |alone| alone.revision) < least_revision(root),
+            Err(_) => false,
+        }
     }
 
     /// What the database says of itself; `None` for one that was made before there were lineages.
@@ -65,12 +78,19 @@ impl Lineage {
         database.execute(insert, (&self.database, self.revision)).map(drop)
     }
 
-    /// Replaces the root's file. Only after the database has it.
-    pub(super) fn write_to_root(&self, root: &Path) -> Result<(), io::Error> {
+    /// Replaces the root's file. Only after the database has it; `is_in_file` when it has it without its WAL.
+    pub(super) fn write_to_root(&self, root: &Path, is_in_file: bool) -> Result<(), io::Error> {
+        let least = if is_in_file { self.revision } else { least_revision(root) };
         let temporary = root.join(format!("{FILE_NAME}.new"));
-        fs::write(&temporary, format!("{} {}\n", self.database, self.revision))?;
+        fs::write(&temporary, format!("{} {} {least}\n", self.database, self.revision))?;
         fs::rename(temporary, path(root))
     }
+}
+
+/// The revision that the database's own file has at least; 0 when that is not known.
+fn least_revision(root: &Path) -> i64 {
+    let text = fs::read_to_string(path(root)).unwrap_or_default();
+    text.split_whitespace().nth(2).and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
 fn path(root: &Path) -> PathBuf {

@@ -4,11 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::lineage::Lineage;
 use super::reserve::Reserve;
-use super::salvage::salvage;
+use super::salvage::{names, salvage};
 use super::{Migrations, Store, StoreError};
 use crate::files::failed;
 use crate::lost::Lost;
@@ -108,7 +109,11 @@ fn look(path: &Path) -> Result<Condition, StoreError> {
         database.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         let verdict: String = database.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
         match verdict.as_str() {
-            "ok" => Lineage::of_database(&database).map(Condition::Good),
+            // Not checked: whether text is text.
+            "ok" => match unreadable_table(&database)? {
+                Some(table) => Ok(Condition::Damaged(format!("a row of {table} cannot be read"))),
+                None => Lineage::of_database(&database).map(Condition::Good),
+            },
             _ => Ok(Condition::Damaged(verdict)),
         }
     });
@@ -116,6 +121,23 @@ fn look(path: &Path) -> Result<Condition, StoreError> {
         Err(error) if is_damage(&error) => Ok(Condition::Damaged(error.to_string())),
         other => other.map_err(|source| StoreError::Open { path: path.to_owned(), source }),
     }
+}
+
+/// A table with a text that is no UTF-8.
+fn unreadable_table(database: &Connection) -> Result<Option<String>, rusqlite::Error> {
+    let tables = names(database, "SELECT name FROM sqlite_schema WHERE type = 'table'")?;
+    for table in tables {
+        let mut statement = database.prepare(&format!("SELECT * FROM \"{table}\""))?;
+        let columns = statement.column_count();
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let is_wrong = |column| matches!(row.get_ref(column), Ok(ValueRef::Text(text)) if str::from_utf8(text).is_err());
+            if (0..columns).any(is_wrong) {
+                return Ok(Some(table));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Whether it is the file's content that is wrong, and not the machine.
@@ -148,6 +170,9 @@ fn trouble(
         (Condition::Good(_), None) => None,
         (Condition::Good(Some(own)), Some(expected)) if own.database != expected.database => {
             because("belongs to another root", Some(Vec::from_iter(copy_file())))
+        }
+        (Condition::Good(_), Some(_)) if Lineage::is_file_too_old(root, &name) => {
+            because("is older than its own log", copy_file().map(|copy| vec![copy]))
         }
         (Condition::Good(Some(own)), Some(expected)) if own.revision >= expected.revision => None,
         (Condition::Good(own), Some(_)) => {

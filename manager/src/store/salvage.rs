@@ -56,7 +56,7 @@ fn copy_table(new: &Connection, source: &Path, table: &str) -> Result<(usize, bo
     let list = columns.join(", ");
     let marks = vec!["?"; columns.len()].join(", ");
     let insert = format!("INSERT OR IGNORE INTO {table} ({list}) VALUES ({marks})");
-    let mut count = 0;
+    let (mut count, mut is_all) = (0, true);
     // From the other end, too: a damaged page in the middle hides only itself.
     for order in ["ASC", "DESC"] {
         let key = columns.first().map_or("1", String::as_str);
@@ -68,11 +68,14 @@ fn copy_table(new: &Connection, source: &Path, table: &str) -> Result<(usize, bo
                 Ok(Some(row)) => {
                     let values: Result<Vec<rusqlite::types::Value>, _> =
                         (0..columns.len()).map(|column| row.get(column)).collect();
-                    let Ok(values) = values else { continue };
+                    let Ok(values) = values else {
+                        is_all = false;
+                        continue;
+                    };
                     // A row that no longer fits the schema is a damaged one.
                     count += new.execute(&insert, rusqlite::params_from_iter(values)).unwrap_or(0);
                 }
-                Ok(None) => return Ok((count, order == "ASC")),
+                Ok(None) => return Ok((count, is_all && order == "ASC")),
                 Err(_) => break,
             }
         }
@@ -80,6 +83,6 @@ fn copy_table(new: &Connection, source: &Path, table: &str) -> Result<(usize, bo
     Ok((count, false))
 }
 
-fn names(database: &Connection, query: &str) -> Result<Vec<String>, rusqlite::Error> {
+pub(super) fn names(database: &Connection, query: &str) -> Result<Vec<String>, rusqlite::Error> {
     database.prepare(query)?.query_map([], |row| row.get(0))?.collect()
 }

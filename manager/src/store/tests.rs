@@ -212,6 +212,60 @@ fn an_older_database_gives_way_to_a_newer_copy() {
 }
 
 #[test]
+fn an_old_file_beside_a_newer_log_gives_way_to_the_copy() {
+    let root = used_root();
+    let (file, log) = (root.path().join("knarr.db"), root.path().join("knarr.db-wal"));
+    let old = fs::read(&file).expect("readable");
+    // Closed, so that the file has what is written here, and the log that is kept has not.
+    let opened = reopened(root.path());
+    fill(&opened, ROWS, ROWS + 7);
+    drop(opened);
+    let opened = reopened(root.path());
+    fill(&opened, ROWS + 7, ROWS + 9);
+    opened.copy_blocking().expect("a copy");
+    let newer = fs::read(&log).expect("readable");
+    drop(opened);
+    fs::write(&file, old).and_then(|()| fs::write(&log, newer)).expect("writable");
+    let opened = reopened(root.path());
+    assert!(
+        matches!(opened.history(), History::Broken(reason) if reason.contains("older")),
+        "{:?}",
+        *opened.history()
+    );
+    assert_eq!(count(&opened), ROWS + 9);
+}
+
+#[test]
+fn a_log_that_was_not_brought_in_when_knarrd_was_killed_is_taken() {
+    let root = used_root();
+    let (file, log) = (root.path().join("knarr.db"), root.path().join("knarr.db-wal"));
+    let opened = reopened(root.path());
+    fill(&opened, ROWS, ROWS + 7);
+    let (killed_file, killed_log) = (fs::read(&file).expect("readable"), fs::read(&log).expect("readable"));
+    drop(opened);
+    fs::write(&file, killed_file).and_then(|()| fs::write(&log, killed_log)).expect("writable");
+    let opened = reopened(root.path());
+    assert_eq!((opened.history(), count(&opened)), (&History::Whole, ROWS + 7));
+}
+
+#[test]
+fn a_text_that_is_none_is_found_and_comes_from_the_copy() {
+    let root = used_root();
+    let opened = reopened(root.path());
+    let break_one = |tx: &Transaction<'_>| {
+        tx.execute("UPDATE t SET text = CAST(x'74c3' AS TEXT) WHERE x = 5", []).map(drop)
+    };
+    opened.write_blocking("break", break_one).expect("SQLite takes it");
+    drop(opened);
+    let opened = reopened(root.path());
+    assert!(matches!(opened.history(), History::Broken(reason) if reason.contains("row of t")));
+    assert_eq!(count(&opened), ROWS);
+    let text = |tx: &Transaction<'_>| tx.query_row("SELECT text FROM t WHERE x = 5", [], |row| row.get(0));
+    let text: String = opened.read_blocking("read", text).expect("text");
+    assert!(text.starts_with("text"), "{text}");
+}
+
+#[test]
 fn another_roots_database_is_not_taken() {
     let (root, other) = (used_root(), used_root());
     let theirs = reopened(other.path());
