@@ -25,13 +25,14 @@ use tonic::transport::Server;
 use crate::api::grpc::{
     Calls, ContainersService, EventsService, ImagesService, SnapshotsService, SystemService,
 };
+use crate::collect::{self, Collector};
 use crate::connections::{self, Connections};
 use crate::containers::{ContainerError, Containers, Parts};
 use crate::content::{Content, ContentError};
 use crate::error::Chain;
 use crate::events::{Events, Subject};
 use crate::files::{FileError, failed};
-use crate::images::{ImageError, Images, Options};
+use crate::images::{self, ImageError, ImageParts, Images, Options};
 use crate::limits::OpenFiles;
 use crate::settings::Settings;
 use crate::snapshots::{Choice, SnapshotError, Snapshots};
@@ -136,7 +137,10 @@ impl Nouns {
         let content = Content::open(&settings.root.join("content"))?;
         let snapshots = Snapshots::open(&settings.root.join("snapshots"), store.clone(), Choice::Automatic)?;
         let options = Options { insecure_registries: settings.insecure_registries.clone() };
-        let images = Images::new(content, snapshots.clone(), store.clone(), Arc::clone(&events), &options)?;
+        let roots: [collect::Roots; 1] = [images::needed];
+        let collector = Collector::new(content.clone(), snapshots.clone(), store.clone(), &roots);
+        let images = ImageParts { collector, content, snapshots: snapshots.clone(), store: store.clone() };
+        let images = Images::new(images, Arc::clone(&events), &options)?;
         let shims = Shims {
             program: settings.shim.clone(),
             runtime: settings.runtime.clone(),

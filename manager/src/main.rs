@@ -4,6 +4,7 @@
 mod api;
 mod authority;
 mod cgroups;
+mod collect;
 mod connections;
 mod containers;
 mod content;

@@ -17,10 +17,10 @@ const FLOORS: [(usize, &[&str]); 12] = [
     (2, &["content", "events", "held", "store"]),
     // Things on the disk and in the kernel, held by id.
     (3, &["networks", "snapshots", "volumes"]),
-    (4, &["layers", "unpack"]),
+    (4, &["collect", "layers", "unpack"]),
     (5, &["images", "tasks"]),
     // Those that orchestrate the others.
-    (6, &["builds", "collect", "containers", "pods"]),
+    (6, &["builds", "containers", "pods"]),
     (7, &["connections", "recovery", "schema", "verbs"]),
     (8, &["api", "settings"]),
     (9, &["daemon", "manual"]),

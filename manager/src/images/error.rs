@@ -10,6 +10,7 @@ use super::document::DocumentError;
 use super::platform::{InvalidPlatform, Platform};
 use super::reference::InvalidReference;
 use super::registry::RegistryError;
+use crate::collect::CollectError;
 use crate::content::{ContentError, Digest};
 use crate::failure::Failure;
 use crate::files::kind_of_io;
@@ -155,6 +156,9 @@ pub(crate) enum ImageError {
     /// The record could not be read or written.
     #[error("the image's record failed")]
     Store(#[from] StoreError),
+    /// What nothing needs any more could not be removed.
+    #[error("cannot collect what nothing needs")]
+    Collect(#[from] CollectError),
     /// A task is gone: the daemon is stopping, or it panicked.
     #[error("the image task ended early")]
     Task(#[from] tokio::task::JoinError),
@@ -182,6 +186,7 @@ impl Failure for ImageError {
             Self::Content(source) => source.kind(),
             Self::Snapshot(source) => source.kind(),
             Self::Store(source) => source.kind(),
+            Self::Collect(source) => source.kind(),
             Self::Task(_) => Kind::Internal,
         }
     }

@@ -6,7 +6,6 @@ mod archive;
 mod assemble;
 mod document;
 mod error;
-mod leases;
 mod list;
 mod platform;
 mod pull;
@@ -31,16 +30,16 @@ pub(crate) use reference::{ImageName, Reference};
 pub(crate) use registry::RegistryError;
 pub(crate) use removal::{Removed, Users};
 
+use crate::collect::Collector;
 use crate::content::{Content, Digest};
 use crate::events::{Events, Subject};
 use crate::snapshots::Snapshots;
 use crate::store::Store;
 use document::MAX_CONFIGURATION_BYTES;
-use leases::Leases;
 use records::Record;
 use registry::Registries;
 
-pub(crate) use records::{SCHEMA_1, SCHEMA_2};
+pub(crate) use records::{SCHEMA_1, SCHEMA_2, needed};
 
 /// An image that is here, whole and unpacked.
 #[derive(Clone, Debug)]
@@ -108,6 +107,14 @@ pub(crate) struct Options {
     pub(crate) insecure_registries: Vec<String>,
 }
 
+/// What images are made of, and what they are kept in.
+pub(crate) struct ImageParts {
+    pub(crate) collector: Collector,
+    pub(crate) content: Content,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) store: Store,
+}
+
 /// An image's record, and how it was named.
 struct Match {
     record: Record,
@@ -126,7 +133,7 @@ struct Shared {
     snapshots: Snapshots,
     store: Store,
     events: Arc<Events>,
-    leases: Leases,
+    collector: Collector,
     registries: Registries,
     /// One at a time unpacks into a chain id.
     unpacking: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
@@ -137,13 +144,8 @@ impl Images {
     ///
     /// # Errors
     /// [`ImageError::Registry`] when the TLS library cannot be set up.
-    pub(crate) fn new(
-        content: Content,
-        snapshots: Snapshots,
-        store: Store,
-        events: Arc<Events>,
-        options: &Options,
-    ) -> Result<Self, ImageError> {
+    pub(crate) fn new(parts: ImageParts, events: Arc<Events>, options: &Options) -> Result<Self, ImageError> {
+        let ImageParts { collector, content, snapshots, store } = parts;
         let registries = Registries::new(&options.insecure_registries);
         Ok(Self {
             shared: Arc::new(Shared {
@@ -151,7 +153,7 @@ impl Images {
                 snapshots,
                 store,
                 events,
-                leases: Leases::default(),
+                collector,
                 registries,
                 unpacking: Mutex::default(),
             }),

@@ -12,9 +12,9 @@ use super::document::{
     Descriptor, Document, DocumentError, MAX_CONFIGURATION_BYTES, MAX_DOCUMENT_BYTES, MAX_INDEX_DEPTH,
     Manifest,
 };
-use super::leases::Lease;
 use super::registry::{By, Fetched, Session};
 use super::{Action, Image, ImageError, Images, Platform, Reference, RegistryError, document};
+use crate::collect::Lease;
 use crate::content::{Claim, ContentError, Digest, Origin};
 
 /// Layers that come at a time, as docker has it.
@@ -133,7 +133,7 @@ impl Images {
             images: self.clone(),
             session: Arc::new(session),
             origin: Origin::repository(&request.reference.name()),
-            lease: Arc::new(self.shared.leases.lease()),
+            lease: Arc::new(self.shared.collector.lease()),
             teller,
         };
         let resolved = pull.resolve(&request.reference, request.platform.as_ref(), &name).await?;

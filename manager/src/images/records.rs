@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Error, OptionalExtension, Row, Transaction, named_params};
 
+use crate::collect::Needed;
 use crate::content::Digest;
 
 pub(crate) const SCHEMA_1: &str = "
@@ -217,13 +218,13 @@ pub(super) fn delete(tx: &Transaction<'_>, id: &Digest) -> rusqlite::Result<()> 
     Ok(())
 }
 
-/// Every blob and every chain id that some image needs.
-pub(super) fn needed(tx: &Transaction<'_>) -> rusqlite::Result<(Vec<Digest>, Vec<Digest>)> {
+/// Every blob and every snapshot that some image needs.
+pub(crate) fn needed(tx: &Transaction<'_>) -> rusqlite::Result<Needed> {
     let column = |statement: &str| -> rusqlite::Result<Vec<Digest>> {
         tx.prepare_cached(statement)?.query_map([], |row| row.get(0))?.collect()
     };
-    Ok((
-        column("SELECT DISTINCT digest FROM image_blobs")?,
-        column("SELECT DISTINCT chain_id FROM images WHERE chain_id IS NOT NULL")?,
-    ))
+    Ok(Needed {
+        blobs: column("SELECT DISTINCT digest FROM image_blobs")?,
+        snapshots: column("SELECT DISTINCT chain_id FROM images WHERE chain_id IS NOT NULL")?,
+    })
 }

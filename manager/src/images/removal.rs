@@ -1,7 +1,5 @@
 //! Removal: references first, then the image, then what no image needs any more.
 
-use std::collections::HashSet;
-
 use super::{Action, ImageError, Images, Match, records};
 use crate::content::Digest;
 use crate::error::Chain;
@@ -32,7 +30,7 @@ impl Images {
     /// (with `force`, with all of them). `users` says which containers were made from an image's id.
     ///
     /// # Errors
-    /// As [`Images::resolve`]; [`ImageError::InUse`], [`ImageError::SeveralReferences`]; what [`Images::collect`] says.
+    /// As [`Images::resolve`]; [`ImageError::InUse`], [`ImageError::SeveralReferences`]; [`ImageError::Store`].
     pub(crate) async fn remove(
         &self,
         name: &str,
@@ -86,7 +84,7 @@ impl Images {
     /// for its containers goes with the last.
     ///
     /// # Errors
-    /// As [`Images::collect`].
+    /// [`ImageError::Store`], [`ImageError::Collect`].
     pub(crate) async fn released(&self, id: &str) -> Result<(), ImageError> {
         let Ok(id) = id.parse::<Digest>() else { return Ok(()) };
         let found = self.shared.store.read("look for an image", move |tx| records::by_id(tx, &id)).await?;
@@ -96,38 +94,12 @@ impl Images {
         Ok(())
     }
 
-    /// Removes the blobs and snapshots that no image, no container and no running pull needs; returns their names.
+    /// Removes the blobs and snapshots that nothing needs; returns their names.
     ///
     /// # Errors
-    /// [`ImageError::Store`], [`ImageError::Content`], [`ImageError::Snapshot`], [`ImageError::Task`].
+    /// [`ImageError::Collect`].
     pub(crate) async fn collect(&self) -> Result<Vec<String>, ImageError> {
-        let images = self.clone();
-        tokio::task::spawn_blocking(move || images.collect_blocking()).await?
-    }
-
-    fn collect_blocking(&self) -> Result<Vec<String>, ImageError> {
-        let shared = &self.shared;
-        let frozen = shared.leases.freeze();
-        let (blobs, chains) = shared.store.read_blocking("list what images need", records::needed)?;
-        let leased: HashSet<Digest> = frozen.names().cloned().collect();
-        let kept: HashSet<Digest> = chains.into_iter().chain(leased.iter().cloned()).collect();
-        // One that cannot be removed keeps no other, and not the blobs; the first error is the one to tell.
-        let collected = shared.snapshots.collect_blocking(&kept);
-        let needed: HashSet<Digest> = blobs.into_iter().chain(leased).collect();
-        let mut removed = Vec::new();
-        let mut failure = None;
-        for digest in shared.content.list()?.into_iter().filter(|digest| !needed.contains(digest)) {
-            match shared.content.remove(&digest) {
-                Ok(true) => removed.push(digest.to_string()),
-                Ok(false) => {}
-                Err(error) => failure = failure.or(Some(error)),
-            }
-        }
-        shared.content.sweep_old_blocking()?;
-        drop(frozen);
-        let mut gone = collected?;
-        gone.extend(removed);
-        failure.map_or(Ok(gone), |error| Err(error.into()))
+        Ok(self.shared.collector.collect().await?)
     }
 }
 

@@ -5,6 +5,7 @@ use knarr_proto::kind::Kind;
 use super::shims::ShimError;
 use super::spec::SpecError;
 use super::user::UserError;
+use crate::failure::Failure as _;
 use crate::files::FileError;
 use crate::snapshots::SnapshotError;
 use crate::untrusted::UntrustedFileError;

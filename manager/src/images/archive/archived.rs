@@ -8,12 +8,12 @@ use super::input::Compression;
 use super::intake::{Intake, Stored};
 use super::members;
 use super::{ArchiveError, INDEX_JSON, MANIFEST_JSON, OCI_LAYOUT};
+use crate::collect::Lease;
 use crate::content::{Content, Digest};
 use crate::images::document::{
     self, Descriptor, Document, MAX_CONFIGURATION_BYTES, MAX_DOCUMENT_BYTES, MAX_INDEX_DEPTH, Manifest,
     OCI_CONFIG, OCI_LAYER, OCI_MANIFEST,
 };
-use crate::images::leases::Lease;
 use crate::images::{DocumentError, ImageError, MAX_NAMES, Platform, Reference};
 
 /// Entries of manifest.json, as many as an index may have.

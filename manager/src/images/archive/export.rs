@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{INDEX_JSON, MANIFEST_JSON, OCI_LAYOUT};
+use crate::collect::Lease;
 use crate::content::{Content, ContentError, Digest, Hasher};
 use crate::images::document::{Document, MAX_DOCUMENT_BYTES, Manifest};
-use crate::images::leases::Lease;
 use crate::images::{Action, Image, ImageError, Images};
 
 /// Pieces under way to the receiver of the archive.
@@ -52,7 +52,7 @@ impl Images {
         if names.is_empty() || names.len() > MAX_IMAGES {
             return Err(ImageError::NothingToExport { limit: MAX_IMAGES });
         }
-        let lease = self.shared.leases.lease();
+        let lease = self.shared.collector.lease();
         let mut chosen: BTreeMap<Digest, Chosen> = BTreeMap::new();
         for name in names {
             let found = self.find(name, None).await?;

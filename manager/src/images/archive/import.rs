@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::archived::{ArchivedImage, Finder};
 use super::input::Output;
 use super::intake::Intake;
+use crate::collect::Lease;
 use crate::content::Digest;
 use crate::error::Chain;
 use crate::images::assemble::{Assembly, Teller};
-use crate::images::leases::Lease;
 use crate::images::{Action, ImageError, Images, Platform};
 
 /// An image that came in an archive.
@@ -35,7 +35,7 @@ impl Images {
         let images = self.clone();
         // In a task of its own: should the caller leave, what came in has to be swept all the same.
         let importing = tokio::spawn(async move {
-            let lease = Arc::new(images.shared.leases.lease());
+            let lease = Arc::new(images.shared.collector.lease());
             let imported = images.take_in(archive, platform, &lease).await;
             drop(lease);
             if let Err(error) = images.collect().await {

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::archived::{ArchivedImage, Finder};
 use super::intake::Intake;
 use super::*;
+use crate::collect::Leases;
 use crate::content::{Content, Digest};
-use crate::images::leases::Leases;
 use crate::images::{DocumentError, ImageError, Platform};
 
 /// Members of a tar, and what they name.

@@ -9,25 +9,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::content::Digest;
 
 #[derive(Clone, Default)]
-pub(super) struct Leases {
+pub(crate) struct Leases {
     held: Arc<Mutex<HashMap<Digest, usize>>>,
 }
 
 /// Keeps what it names until it is dropped.
-pub(super) struct Lease {
+pub(crate) struct Lease {
     leases: Leases,
     names: Mutex<HashSet<Digest>>,
 }
 
 /// While it lives, no lease can be taken.
-pub(super) struct Frozen<'a>(MutexGuard<'a, HashMap<Digest, usize>>);
+pub(crate) struct Frozen<'a>(MutexGuard<'a, HashMap<Digest, usize>>);
 
 impl Leases {
-    pub(super) fn lease(&self) -> Lease {
+    pub(crate) fn lease(&self) -> Lease {
         Lease { leases: self.clone(), names: Mutex::default() }
     }
 
-    pub(super) fn freeze(&self) -> Frozen<'_> {
+    pub(crate) fn freeze(&self) -> Frozen<'_> {
         Frozen(self.lock())
     }
 
@@ -38,14 +38,14 @@ impl Leases {
 }
 
 impl Frozen<'_> {
-    pub(super) fn names(&self) -> impl Iterator<Item = &Digest> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Digest> {
         self.0.keys()
     }
 }
 
 impl Lease {
     /// Adds a blob's digest or a snapshot's chain id. May wait for a collection to end, so it may block.
-    pub(super) fn add(&self, digest: &Digest) {
+    pub(crate) fn add(&self, digest: &Digest) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         if names.insert(digest.clone()) {
             *self.leases.lock().entry(digest.clone()).or_insert(0) += 1;
