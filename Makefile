@@ -45,6 +45,7 @@ test: build ## Runs every test; the last line is `N passed, N failed, N skipped`
 lint: ## Formatting, clippy without warnings, licences and advisories (when cargo-deny is installed)
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cd fuzz && RUSTFLAGS="--cfg fuzzing" cargo check --quiet
 	@if command -v cargo-deny >/dev/null; then cargo deny check; \
 	else echo "cargo-deny is not installed: tests/tidy alone checks the licences (cargo install cargo-deny --locked)"; fi
 

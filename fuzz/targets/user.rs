@@ -6,7 +6,10 @@
 use libfuzzer_sys::fuzz_target;
 
 #[allow(dead_code, reason = "the files are opened in containers only")]
-#[path = "../../manager/src/containers/user.rs"]
+#[path = "../../manager/src/untrusted.rs"]
+mod untrusted;
+#[allow(dead_code, reason = "the files are opened in containers only")]
+#[path = "../../manager/src/tasks/user.rs"]
 mod user;
 
 /// A line of the file begins with the name.

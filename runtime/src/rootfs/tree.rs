@@ -2,6 +2,7 @@
 //! image never leads out, whatever symbolic links it has and however they are swapped meanwhile (CVE-2021-30465,
 //! CVE-2024-45310).
 
+use std::cell::OnceCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
@@ -21,7 +22,11 @@ const LINKS_MAX: usize = 40;
 
 /// A directory that acts as `/`.
 #[derive(Debug)]
-pub(crate) struct Tree(OwnedFd);
+pub(crate) struct Tree {
+    root: OwnedFd,
+    /// Mount and inode of the root, once they are asked for.
+    place: OnceCell<(u64, u64)>,
+}
 
 /// How a path is resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +46,7 @@ enum Kind {
 
 impl Tree {
     pub(crate) fn new(root: OwnedFd) -> Self {
-        Self(root)
+        Self { root, place: OnceCell::new() }
     }
 
     /// Opens what is at `path`, as O_PATH.
@@ -57,7 +62,7 @@ impl Tree {
         };
         let path = if path.is_empty() { "." } else { path };
         for _ in 0..ATTEMPTS_MAX {
-            match rustix::fs::openat2(&self.0, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            match rustix::fs::openat2(&self.root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
                 Err(Errno::AGAIN) => {}
                 opened => return opened,
             }
@@ -135,7 +140,14 @@ impl Tree {
             )?;
             Ok::<_, Errno>((status.stx_mnt_id, status.stx_ino))
         };
-        Ok(place(opened)? == place(self.0.as_fd())?)
+        let own = match self.place.get() {
+            Some(own) => *own,
+            None => {
+                let own = place(self.root.as_fd())?;
+                *self.place.get_or_init(|| own)
+            }
+        };
+        Ok(place(opened)? == own)
     }
 
     /// The parent of `path`, made if it is not there, and the last name.
@@ -151,7 +163,7 @@ impl Tree {
 
 impl AsFd for Tree {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.root.as_fd()
     }
 }
 
