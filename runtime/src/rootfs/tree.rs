@@ -132,12 +132,15 @@ impl Tree {
     /// Whether a descriptor is of the root itself: of the same directory in the same mount.
     pub(crate) fn is_root(&self, opened: BorrowedFd<'_>) -> Result<bool, Errno> {
         let place = |descriptor: BorrowedFd<'_>| {
-            let status = rustix::fs::statx(
-                descriptor,
-                c"",
-                AtFlags::EMPTY_PATH,
-                StatxFlags::INO | StatxFlags::MNT_ID,
-            )?;
+            let fields = StatxFlags::INO | StatxFlags::MNT_ID;
+            let status = match rustix::fs::statx(descriptor, c"", AtFlags::EMPTY_PATH, fields) {
+                // Filtered: the directory alone must do, also where it is mounted a second time.
+                Err(Errno::NOSYS | Errno::PERM) => {
+                    let status = rustix::fs::fstat(descriptor)?;
+                    return Ok((status.st_dev, status.st_ino));
+                }
+                status => status?,
+            };
             Ok::<_, Errno>((status.stx_mnt_id, status.stx_ino))
         };
         let own = match self.place.get() {
