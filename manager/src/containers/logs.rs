@@ -469,7 +469,7 @@ mod tests {
         let scratch = Scratch::new("torn");
         let path = scratch.0.join("log");
         std::fs::write(&path, "2026-11-23T10:00:01.000000000Z std").expect("written");
-        let options = LogOptions::default();
+        let options = LogOptions { follow: true, ..LogOptions::default() };
         let mut reader = LogReader::new(&scratch.0, 5, &options);
         assert!(reader.files.read(&options).expect("readable").pieces.is_empty());
         io::Write::write_all(
