@@ -16,6 +16,7 @@ const TARGETS: [&str; 4] = ["cli", "manager", "shim", "fault"];
 
 #[test]
 fn the_engine_works_on_debians_own_kernel_under_systemd() {
+    require!(full_sweeps);
     check("6.1", Kernel::OfTheHostsRelease);
 }
 
