@@ -9,6 +9,7 @@ use flate2::write::GzEncoder;
 use knarr_proto::v1::import_images_request::Message;
 use knarr_proto::v1::{self};
 use knarr_tests::image::{Compression, digest};
+use knarr_tests::strace::Tracer;
 use knarr_tests::{Daemon, Grpc, Image, Layer, Scratch, eventually, process, programs, require};
 use serde_json::{Value, json};
 use tonic::{Code, Status};
@@ -91,6 +92,33 @@ fn both_forms_are_taken_plain_and_compressed() {
         remove(&grpc, &image.id());
         assert_eq!(traces(&daemon), Vec::<PathBuf>::new());
     }
+}
+
+/// A sync for each of an archive's members would make thousands of them.
+#[test]
+fn an_archive_of_many_members_is_brought_to_disk_at_once() {
+    require!(root, tool("strace"));
+    let scratch = Scratch::new();
+    let daemon = Daemon::start(&scratch);
+    let grpc = Grpc::connect(&daemon.socket());
+    let (count, most) = (400_u32, 20);
+    let contents: Vec<(String, String)> =
+        (0..count).map(|number| (format!("extra/{number}"), format!("member {number}"))).collect();
+    let members: Vec<(&str, &[u8])> =
+        contents.iter().map(|(name, data)| (name.as_str(), data.as_bytes())).collect();
+    let mut archive = tar(&members);
+    // Without the zeros at its end, so that the image's members follow.
+    archive.truncate(archive.len() - 1024);
+    archive.extend(docker_archive(&scratch, &Image::busybox(), &["many:1"]));
+    let tracer = Tracer::record(daemon.pid(), &scratch.join("calls"));
+    imported::archive(&grpc, &archive).expect("imported");
+    let calls = tracer.calls();
+    let times = |call: &str| calls.get(call).copied().unwrap_or_default();
+    assert!(times("rename") + times("renameat") >= count, "every member became a blob: {calls:?}");
+    let syncs = times("fsync") + times("fdatasync") + times("syncfs");
+    assert!((1..most).contains(&syncs), "{syncs} syncs: {calls:?}");
+    remove(&grpc, "many:1");
+    assert_eq!(traces(&daemon), Vec::<PathBuf>::new());
 }
 
 #[test]

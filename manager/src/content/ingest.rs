@@ -1,6 +1,7 @@
 //! One blob on its way in: bounded, hashed while it is written, and named only when it is what it should be.
 //! Every method may block.
 
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -177,6 +178,29 @@ impl Ingest {
     /// # Errors
     /// [`ContentError::WrongSize`], [`ContentError::WrongDigest`], [`ContentError::File`].
     pub(crate) fn commit(mut self) -> Result<Digest, ContentError> {
+        let found = self.verify()?;
+        if let Err(error) = self.file.sync_all().map_err(failed("sync", &self.path)) {
+            // The kernel has dropped what it could not write; a second fsync would succeed all the same.
+            self.remove_file()?;
+            return Err(error.into());
+        }
+        let directory = name(&self.content, &self.path, &found)?;
+        self.is_settled = true;
+        sync_directory(&directory)?;
+        Ok(found)
+    }
+
+    /// Verifies the blob, for [`Content::name_all`] to bring to disk and name it together with others.
+    ///
+    /// # Errors
+    /// As [`Ingest::commit`].
+    pub(crate) fn finish(mut self) -> Result<Verified, ContentError> {
+        let digest = self.verify()?;
+        self.is_settled = true;
+        Ok(Verified { path: self.path.clone(), digest, is_named: false })
+    }
+
+    fn verify(&mut self) -> Result<Digest, ContentError> {
         let found = self.hasher.clone().finish();
         if let Some((digest, size_bytes)) = self.goal.expected() {
             if self.written_bytes != size_bytes {
@@ -190,24 +214,7 @@ impl Ingest {
             }
         }
         // A hole at the end is no part of the file yet.
-        let ended = self.file.set_len(self.written_bytes).and_then(|()| self.file.sync_all());
-        if let Err(error) = ended.map_err(failed("sync", &self.path)) {
-            // The kernel has dropped what it could not write; a second fsync would succeed all the same.
-            self.remove_file()?;
-            return Err(error.into());
-        }
-        let name = self.content.path(&found);
-        let directory = name.parent().expect("a blob is in its algorithm's directory");
-        match std::fs::rename(&self.path, &name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.exists() => {
-                make_directory(directory)
-                    .and_then(|()| std::fs::rename(&self.path, &name))
-                    .map_err(failed("name", &name))?;
-            }
-            renamed => renamed.map_err(failed("name", &name))?,
-        }
-        self.is_settled = true;
-        sync_directory(directory)?;
+        self.file.set_len(self.written_bytes).map_err(failed("set the size of", &self.path))?;
         Ok(found)
     }
 
@@ -224,6 +231,60 @@ impl Drop for Ingest {
             drop(std::fs::remove_file(&self.path));
         }
     }
+}
+
+/// A blob that is what it should be, and has no name yet. Dropped without one, it goes.
+pub(crate) struct Verified {
+    path: PathBuf,
+    digest: Digest,
+    is_named: bool,
+}
+
+impl Verified {
+    /// Of its bytes.
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+}
+
+impl Drop for Verified {
+    fn drop(&mut self) {
+        if !self.is_named {
+            // Should it fail, the sweep at the next start takes the file.
+            drop(std::fs::remove_file(&self.path));
+        }
+    }
+}
+
+/// Brings blobs to disk, all at once, and names them.
+pub(super) fn name_all(content: &Content, blobs: Vec<Verified>) -> Result<(), ContentError> {
+    if blobs.is_empty() {
+        return Ok(());
+    }
+    let ingest = &content.shared.ingest;
+    let synced = File::open(ingest).and_then(|directory| Ok(rustix::fs::syncfs(&directory)?));
+    synced.map_err(failed("sync", ingest))?;
+    let mut directories = BTreeSet::new();
+    for mut blob in blobs {
+        directories.insert(name(content, &blob.path, &blob.digest)?);
+        blob.is_named = true;
+    }
+    directories.iter().try_for_each(|directory| sync_directory(directory))
+}
+
+/// Gives the file at `path` its blob's name. Returns the directory that it is in now.
+fn name(content: &Content, path: &Path, digest: &Digest) -> Result<PathBuf, ContentError> {
+    let name = content.path(digest);
+    let directory = name.parent().expect("a blob is in its algorithm's directory").to_owned();
+    match std::fs::rename(path, &name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.exists() => {
+            make_directory(&directory)
+                .and_then(|()| std::fs::rename(path, &name))
+                .map_err(failed("name", &name))?;
+        }
+        renamed => renamed.map_err(failed("name", &name))?,
+    }
+    Ok(directory)
 }
 
 fn open(path: &Path, keep: bool) -> Result<File, ContentError> {

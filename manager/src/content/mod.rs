@@ -30,7 +30,7 @@ use knarr_proto::kind::Kind;
 
 use crate::files::{FileError, failed};
 pub(crate) use digest::{Algorithm, Digest, Hasher, InvalidDigest};
-pub(crate) use ingest::Ingest;
+pub(crate) use ingest::{Ingest, Verified};
 
 /// A download that is not continued within a day is not worth its disk space, nor is a damaged blob as evidence.
 const MAX_LEFTOVER_AGE: Duration = Duration::from_secs(24 * 3600);
@@ -374,6 +374,14 @@ impl Content {
 
     fn new_name(&self) -> String {
         format!("new-{}", self.shared.next_unnamed.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Brings verified blobs to disk with one sync, however many there are, and names them. Blocks.
+    ///
+    /// # Errors
+    /// [`ContentError::File`]; then some may have their names, and the others are gone.
+    pub(crate) fn name_all(&self, blobs: Vec<Verified>) -> Result<(), ContentError> {
+        ingest::name_all(self, blobs)
     }
 
     /// Removes a blob; that it is not here is no error. Returns true if it was. Blocks.

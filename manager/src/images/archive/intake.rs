@@ -10,7 +10,7 @@ use super::input::{Compression, read_error};
 use super::members::{Kind, Member, Members};
 use super::{ArchiveError, INDEX_JSON, MANIFEST_JSON, OCI_LAYOUT};
 use crate::collect::Lease;
-use crate::content::{Content, Digest, Ingest};
+use crate::content::{Content, Digest, Ingest, Verified};
 use crate::images::ImageError;
 use crate::images::document::{MAX_BLOB_BYTES, MAX_DOCUMENT_BYTES};
 
@@ -36,12 +36,14 @@ pub(super) struct Stored {
 }
 
 /// What was in an archive.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Intake {
     stored: BTreeMap<String, Stored>,
     links: BTreeMap<String, String>,
     documents: BTreeMap<&'static str, Vec<u8>>,
     allowance: Allowance,
+    /// Named together when all is read: a sync for each would be one for each of thousands of members.
+    verified: BTreeMap<Digest, Verified>,
 }
 
 /// How much more an archive may write, by how much of it was read.
@@ -96,6 +98,7 @@ impl Intake {
             }
         }
         members.finish()?;
+        content.name_all(std::mem::take(&mut intake.verified).into_values().collect())?;
         Ok(intake)
     }
 
@@ -171,7 +174,7 @@ impl Intake {
             }
             Some(mut ingest) => {
                 let compression = self.fill(&mut ingest, data)?;
-                ingest.commit()?;
+                self.keep(ingest)?;
                 compression
             }
         };
@@ -187,7 +190,14 @@ impl Intake {
         let mut ingest = content.ingest_unnamed(size_bytes)?;
         let compression = self.fill(&mut ingest, data)?;
         lease.add(&ingest.digest());
-        Ok(Stored { digest: ingest.commit()?, size_bytes, compression })
+        Ok(Stored { digest: self.keep(ingest)?, size_bytes, compression })
+    }
+
+    fn keep(&mut self, ingest: Ingest) -> Result<Digest, ImageError> {
+        let verified = ingest.finish()?;
+        let digest = verified.digest().clone();
+        self.verified.insert(digest.clone(), verified);
+        Ok(digest)
     }
 
     fn fill<R: Read>(
