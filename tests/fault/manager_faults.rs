@@ -4,11 +4,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
+use knarr_tests::eventually::holds_within;
 use knarr_tests::process::{self, Outcome};
 use knarr_tests::strace::{self, Fault, Tracer};
 use knarr_tests::{Scratch, require};
+use rustix::process::{Signal, kill_process};
 
 use crate::manager_bed::Bed;
 use crate::manager_verbs::{VERBS, Verb};
@@ -39,7 +43,19 @@ fn strike(bed: &Bed<'_>, verb: &Verb, injection: &Injection) -> (Outcome, bool) 
     let log = bed.scratch.join("injected");
     let tracer = Tracer::inject(bed.daemon.pid(), &injection.point, injection.fault, &log);
     let mut command = bed.knarr.command((verb.args)(bed));
-    let outcome = process::run_within(COMMAND_LIMIT, command.stdin(Stdio::null()));
+    let (pid, is_over) = (bed.daemon.pid(), AtomicBool::new(false));
+    let outcome = thread::scope(|scope| {
+        // A knarrd whose own wake-up has failed, which cannot be in truth, may never answer.
+        scope.spawn(|| {
+            let is_over = || is_over.load(Ordering::Relaxed);
+            if holds_within(COMMAND_LIMIT, || is_over() || strace::was_impossible(&log)) && !is_over() {
+                kill_process(pid, Signal::KILL).ok();
+            }
+        });
+        let outcome = process::run_within(COMMAND_LIMIT, command.stdin(Stdio::null()));
+        is_over.store(true, Ordering::Relaxed);
+        outcome
+    });
     let is_injected = tracer.detach();
     (outcome, is_injected)
 }
