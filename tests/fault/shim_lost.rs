@@ -20,7 +20,16 @@ const IDLE_DEADLINE: Duration = Duration::from_secs(60);
 fn running<'a>(bed: &Bed<'a>) -> (Shim<'a>, u32) {
     let shim = Shim::start(bed.scratch, &bed.bundle);
     let pid = shim.run(Stdio::default());
+    // As pid 1 it ignores the signal until its trap is set.
+    eventually(DEADLINE, || catches(pid, Signal::TERM).then_some(()));
     (shim, pid)
+}
+
+fn catches(pid: u32, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    caught & (1 << (signal.as_raw() - 1)) != 0
 }
 
 fn delete_all(directory: &Path) {
