@@ -12,6 +12,7 @@ use containerd_shim_protos::types::task::Status;
 use knarr_proto::frame::{FrameKind, Header};
 use knarr_proto::log::{Record, Tag};
 use knarr_proto::stdio::{KnarrStdio, LogTarget};
+use knarr_tests::eventually::eventually;
 use knarr_tests::shim::{Stdio, limit_of};
 use knarr_tests::{Attached, Bundle, Scratch, Shim, process, programs, require};
 use serde_json::json;
@@ -167,6 +168,32 @@ fn a_client_that_does_not_read_does_not_block_the_container_for_ever() {
     let got = u64::try_from(late.stdout.len()).expect("small");
     assert!(late.dropped > 0);
     assert_eq!(got + late.dropped, all, "what it missed is counted to the byte");
+}
+
+#[test]
+fn a_client_that_does_not_read_does_not_hold_up_the_exit_nor_the_log() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let (socket, log) = (scratch.join("a.sock"), scratch.join("log"));
+    let bundle = Bundle::busybox(&scratch, "web").script("seq 1 600000");
+    let shim = Shim::start(&scratch, &bundle);
+    shim.create_by(Stdio::all(&uri(&socket, Some((&log, 100 << 20, 2)))), None).expect("created");
+    let sleepy = Attached::connect(&socket);
+    shim.begin("").expect("started");
+    // It stalls when the client's queue, its socket and the pipe are full.
+    let (mut recorded, mut looks_alike) = (0, 0);
+    eventually(process::DEADLINE, || {
+        let size = fs::metadata(&log).map_or(0, |metadata| metadata.len());
+        looks_alike = if size > 0 && size == recorded { looks_alike + 1 } else { 0 };
+        recorded = size;
+        (looks_alike > 40).then_some(())
+    });
+    shim.kill("", 9).expect("killed");
+    assert_eq!(shim.wait(""), 137);
+    let recorded = content(&log);
+    let late = sleepy.finish();
+    assert_eq!(late.dropped, 0);
+    assert!(late.text() == recorded, "what was in the pipe is in the log when the exit is told");
 }
 
 /// How long a shim may take for an answer that is in its memory; far more than a loaded machine needs.

@@ -227,9 +227,9 @@ impl Attach {
         }
     }
 
-    /// Hands a chunk to every client, waiting for those that stall as long as they are allowed to. An empty chunk says
-    /// that the stream has ended.
-    pub(crate) async fn deliver(&self, stream: Stream, chunk: &[u8]) {
+    /// Hands a chunk to every client, waiting for those that stall as long as they are allowed to, or until `hurry` is
+    /// raised. An empty chunk says that the stream has ended.
+    pub(crate) async fn deliver(&self, stream: Stream, chunk: &[u8], hurry: Option<&Flag>) {
         loop {
             let moved = self.moved.notified();
             let room = self.fanout().room(chunk.len(), Instant::now());
@@ -238,6 +238,7 @@ impl Attach {
                 Room::Until(deadline) => tokio::select! {
                     () = moved => {}
                     () = sleep_until(deadline.into()) => {}
+                    () = raised(hurry) => break,
                 },
             }
         }
@@ -257,6 +258,14 @@ impl Attach {
 
     fn fanout(&self) -> MutexGuard<'_, Fanout> {
         lock(&self.fanout)
+    }
+}
+
+/// Waits for `flag`; for ever without one.
+async fn raised(flag: Option<&Flag>) {
+    match flag {
+        Some(flag) => flag.raised().await,
+        None => std::future::pending().await,
     }
 }
 

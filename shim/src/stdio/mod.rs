@@ -60,6 +60,8 @@ pub(crate) struct Streams {
     stdin: Arc<Stdin>,
     /// Whether input comes through the caller's fifo.
     has_fifo: bool,
+    /// Whether output goes through one: nobody else may hold it up without end.
+    has_output_fifo: bool,
     attach: Option<Arc<Attach>>,
     /// With a terminal, what is to be pumped when it comes.
     awaited: Mutex<Option<(Sink, EndSenders)>>,
@@ -105,6 +107,9 @@ impl Streams {
         let streams = Arc::new(Self {
             stdin: Arc::clone(&stdin),
             has_fifo: opened.input.is_some(),
+            has_output_fifo: [&opened.stdout, &opened.stderr]
+                .iter()
+                .any(|sink| matches!(sink, Some(Sink::Fifo(_)))),
             serving: Mutex::new(opened.attach.clone().map(|attach| tokio::spawn(serve(attach, ended_gate)))),
             attach: opened.attach,
             awaited: Mutex::new(None),
@@ -158,8 +163,8 @@ impl Streams {
         self.started.raise();
     }
 
-    /// The process has ended. Returns when all that it wrote has been taken from the pipes: at once, unless a reader of a
-    /// fifo or a client holds things up, and after [`LINGER_LIMIT`] in any case.
+    /// The process has ended. Returns when all that it wrote has been delivered or recorded; a fifo whose reader holds
+    /// things up is given [`LINGER_LIMIT`], as its own shim gives containerd.
     pub(crate) async fn process_exited(&self) {
         self.started.raise();
         self.exited.raise();
@@ -167,8 +172,11 @@ impl Streams {
         // A terminal that has not come will not come any more.
         drop(lock(&self.awaited).take());
         let drained = lock(&self.drained).take();
-        if let Some(mut drained) = drained {
+        let Some(mut drained) = drained else { return };
+        if self.has_output_fifo {
             timeout(LINGER_LIMIT, drained.recv()).await.ok();
+        } else {
+            drained.recv().await;
         }
     }
 

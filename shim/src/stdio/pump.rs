@@ -21,6 +21,10 @@ use crate::logs::Log;
 /// it. containerd's shim gives up after the same time.
 pub(crate) const LINGER_LIMIT: Duration = Duration::from_secs(2);
 
+/// As much as the largest pipe holds that a user may make (`/proc/sys/fs/pipe-max-size`). When so much has been read after
+/// the exit, all that the process itself wrote is among it, however fast others go on.
+const MAX_LEFT_BYTES: usize = 1024 * 1024;
+
 /// Where output goes.
 #[derive(Debug)]
 pub(crate) enum Sink {
@@ -54,6 +58,7 @@ pub(crate) async fn pump(source: Arc<Descriptor>, stream: Stream, mut sink: Sink
     let Signals { started, exited, drained } = signals;
     sink.wait_for_client(&started).await;
     let mut drained = Some(drained);
+    let mut left_bytes = MAX_LEFT_BYTES;
     let mut give_up: Option<Instant> = None;
     loop {
         let read = tokio::select! {
@@ -75,8 +80,16 @@ pub(crate) async fn pump(source: Arc<Descriptor>, stream: Stream, mut sink: Sink
         match read {
             Ok(chunk) if chunk.is_empty() => break,
             Ok(chunk) => {
-                if let Err(error) = sink.put(stream, &chunk).await {
+                let hurry = drained.is_some().then_some(&exited);
+                if let Err(error) = sink.put(stream, &chunk, hurry).await {
                     journal::warn(&format!("{stream:?} cannot be delivered and is dropped: {error}"));
+                }
+                if drained.is_some() && exited.is_raised() {
+                    left_bytes = left_bytes.saturating_sub(chunk.len());
+                    if left_bytes == 0 {
+                        drained = None;
+                        give_up = Some(Instant::now() + LINGER_LIMIT);
+                    }
                 }
             }
             Err(error) => {
@@ -87,7 +100,7 @@ pub(crate) async fn pump(source: Arc<Descriptor>, stream: Stream, mut sink: Sink
     }
     drop(drained);
     if let Sink::Attach { attach, .. } = &sink {
-        attach.deliver(stream, &[]).await;
+        attach.deliver(stream, &[], None).await;
     }
 }
 
@@ -106,7 +119,8 @@ impl Sink {
         }
     }
 
-    async fn put(&mut self, stream: Stream, chunk: &[u8]) -> io::Result<()> {
+    /// Delivers `chunk`. With `hurry` raised no client is waited for: what it does not read in time is queued for it.
+    async fn put(&mut self, stream: Stream, chunk: &[u8], hurry: Option<&Flag>) -> io::Result<()> {
         match self {
             Self::Fifo(fifo) => fifo.write_all(chunk).await,
             Self::File(file) => file.write_all(chunk),
@@ -114,7 +128,7 @@ impl Sink {
                 if let Some(log) = log {
                     log.lock().expect("nothing panics under this lock").append(stream, chunk);
                 }
-                attach.deliver(stream, chunk).await;
+                attach.deliver(stream, chunk, hurry).await;
                 Ok(())
             }
         }
