@@ -46,6 +46,10 @@ pub(crate) fn volume_roots<'a>(
 pub(crate) fn usable_volumes(declared: &[String]) -> (Vec<String>, Vec<String>) {
     let mut used: Vec<String> = Vec::new();
     let mut warnings = Vec::new();
+    // In one order: an image's volumes are a JSON object, read in any.
+    let mut declared: Vec<&String> = declared.iter().collect();
+    declared.sort_unstable();
+    let mut untold = 0_usize;
     for text in declared {
         let problem = match text.parse::<MountTarget>() {
             Err(_) => "is no path below / without ..",
@@ -66,7 +70,12 @@ pub(crate) fn usable_volumes(declared: &[String]) -> (Vec<String>, Vec<String>) 
             let shown: String = text.chars().take(80).collect();
             warnings
                 .push(format!("the image declares the volume {shown:?}, which {problem}: it is left out"));
+        } else {
+            untold += 1;
         }
+    }
+    if untold > 0 {
+        warnings.push(format!("the image declares more volumes that are left out: {untold}"));
     }
     (used, warnings)
 }
@@ -93,15 +102,19 @@ mod tests {
             "/etc",
         ];
         let (used, warnings) = usable_volumes(&declared.map(str::to_owned));
-        assert_eq!(used, ["/data", "/var/lib", "/etc"]);
-        assert_eq!(warnings.len(), MAX_WARNINGS);
-        assert!(warnings[0].contains("\"/sys\""), "{warnings:?}");
+        assert_eq!(used, ["/var/lib", "/data", "/etc"]);
+        assert_eq!(warnings.len(), MAX_WARNINGS + 1);
+        assert!(warnings[0].contains("\"\""), "{warnings:?}");
+        assert_eq!(warnings[MAX_WARNINGS], "the image declares more volumes that are left out: 1");
+        let mut other_order = declared;
+        other_order.reverse();
+        assert_eq!(usable_volumes(&other_order.map(str::to_owned)), (used, warnings));
     }
 
     #[test]
     fn an_image_with_very_many_volumes_has_some() {
         let declared: Vec<String> = (0..20_000).map(|number| format!("/v{number}")).collect();
         let (used, warnings) = usable_volumes(&declared);
-        assert_eq!((used.len(), warnings.len()), (MAX_MOUNTS, MAX_WARNINGS));
+        assert_eq!((used.len(), warnings.len()), (MAX_MOUNTS, MAX_WARNINGS + 1));
     }
 }
