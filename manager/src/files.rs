@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use knarr_proto::kind::Kind;
+use knarr_proto::kind::{Kind, is_disk_full};
 use rustix::io::Errno;
 
 /// A step with a file failed.
@@ -38,12 +38,6 @@ pub(crate) fn failed<E: Into<io::Error>>(
 #[must_use]
 pub(crate) fn kind_of_io(error: &io::Error) -> Kind {
     if is_disk_full(error) { Kind::ResourceExhausted } else { Kind::Internal }
-}
-
-/// Whether there was no room: neither bytes nor inodes, or none that the quota allows.
-#[must_use]
-pub(crate) fn is_disk_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// So much of a disk is left free by what fills it by the image, one part in so many, but never more than

@@ -1,5 +1,7 @@
 //! What kind of failure an error is. gRPC codes and exit codes derive from it, each in one place.
 
+use std::io;
+
 /// The failure kinds, named as containerd's errdefs and gRPC's codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -29,4 +31,10 @@ pub enum Kind {
     Cancelled,
     /// Our fault.
     Internal,
+}
+
+/// Whether there was no room: neither bytes nor inodes, or none that the quota allows.
+#[must_use]
+pub fn is_disk_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

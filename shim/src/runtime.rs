@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use knarr_proto::kind::is_disk_full;
 use knarr_proto::reason::Reason;
 use rustix::fs::FallocateFlags;
 use serde::Deserialize;
@@ -365,7 +366,7 @@ fn wordless(code: u32, log: &Path) -> String {
         Ok(rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, end, MAX_MESSAGE_BYTES as u64)?)
     });
     match room {
-        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+        Err(error) if is_disk_full(&error) => {
             format!("exit status {code}, and its log cannot be written: {error}")
         }
         _ => format!("exit status {code}"),

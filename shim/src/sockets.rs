@@ -8,6 +8,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use knarr_proto::kind::is_disk_full;
 use rustix::fs::Mode;
 
 use crate::journal;
@@ -129,7 +130,7 @@ fn make_link(path: &Path, name: &OsStr, bundle: &Path) -> io::Result<Option<Path
     file.push(name);
     let link = bundle.join(file);
     match symlink(path, &link) {
-        Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+        Err(error) if is_disk_full(&error) => {
             journal::warn(&format!("{} has no link in the bundle: {error}", path.display()));
             Ok(None)
         }

@@ -8,7 +8,7 @@ use super::life::Phase;
 use super::name::InvalidName;
 use super::process::InvalidProcess;
 use super::signal::InvalidSignal;
-use crate::failure::Failure;
+use crate::failure::{Failure, no_space};
 use crate::files::{FileError, failed, kind_of_io};
 use crate::held::HeldError;
 use crate::images::ImageError;
@@ -159,9 +159,7 @@ impl Failure for ContainerError {
         match self {
             Self::Command { reason, .. } => Some(*reason),
             Self::TooManyExecs(_) => None,
-            Self::Image(error) => error.reason(),
-            Self::Snapshot { source, .. } => source.reason(),
-            error => (error.kind() == Kind::ResourceExhausted).then_some(Reason::NoSpace),
+            error => no_space(error.kind()),
         }
     }
 }

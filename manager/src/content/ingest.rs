@@ -7,10 +7,11 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use knarr_proto::kind::is_disk_full;
 use tokio::sync::OwnedMutexGuard;
 
 use super::{Algorithm, Content, ContentError, Digest, Hasher, Origin, sync_directory};
-use crate::files::{failed, has_room, is_disk_full};
+use crate::files::{failed, has_room};
 
 /// After so many bytes, the disk is asked whether there is room for more.
 const ASK_BYTES: u64 = 1 << 20;
@@ -197,7 +198,8 @@ impl Ingest {
     pub(crate) fn finish(mut self) -> Result<Verified, ContentError> {
         let digest = self.verify()?;
         self.is_settled = true;
-        Ok(Verified { path: self.path.clone(), digest, is_named: false })
+        let (path, size_bytes) = (self.path.clone(), self.written_bytes);
+        Ok(Verified { path, digest, size_bytes, is_named: false })
     }
 
     fn verify(&mut self) -> Result<Digest, ContentError> {
@@ -237,6 +239,7 @@ impl Drop for Ingest {
 pub(crate) struct Verified {
     path: PathBuf,
     digest: Digest,
+    size_bytes: u64,
     is_named: bool,
 }
 
@@ -244,6 +247,11 @@ impl Verified {
     /// Of its bytes.
     pub(crate) fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// How many bytes it has.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.size_bytes
     }
 }
 

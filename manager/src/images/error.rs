@@ -3,7 +3,6 @@
 use std::io;
 
 use knarr_proto::kind::Kind;
-use knarr_proto::reason::Reason;
 
 use super::archive::ArchiveError;
 use super::document::DocumentError;
@@ -189,10 +188,5 @@ impl Failure for ImageError {
             Self::Collect(source) => source.kind(),
             Self::Task(_) => Kind::Internal,
         }
-    }
-
-    fn reason(&self) -> Option<Reason> {
-        let is_full = self.kind() == Kind::ResourceExhausted && !matches!(self, Self::TooManyNames { .. });
-        is_full.then_some(Reason::NoSpace)
     }
 }

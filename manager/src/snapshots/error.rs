@@ -4,7 +4,6 @@ use std::io;
 use std::path::PathBuf;
 
 use knarr_proto::kind::Kind;
-use knarr_proto::reason::Reason;
 
 use crate::failure::Failure;
 use crate::files::FileError;
@@ -88,9 +87,5 @@ impl Failure for SnapshotError {
             Self::Store(source) => source.kind(),
             Self::Task(_) => Kind::Internal,
         }
-    }
-
-    fn reason(&self) -> Option<Reason> {
-        (self.kind() == Kind::ResourceExhausted).then_some(Reason::NoSpace)
     }
 }

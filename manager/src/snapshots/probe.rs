@@ -4,6 +4,7 @@
 use std::io;
 use std::path::Path;
 
+use knarr_proto::kind::is_disk_full;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::mount::MountFlags;
 
@@ -11,7 +12,7 @@ use super::detached::{in_own_namespace, overlay_at, view_layers};
 use super::directory::make_directory;
 use super::overlay::Overlay;
 use super::{Kind, Layout, SnapshotError, Snapshotter};
-use crate::files::{failed, is_disk_full};
+use crate::files::failed;
 use crate::trees;
 
 /// Why overlayfs is not known to work.
