@@ -8,9 +8,8 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::document::{
-    self, Descriptor, Document, DocumentError, MAX_CONFIGURATION_BYTES, MAX_DOCUMENT_BYTES, Manifest,
-};
+use super::configuration::{self, MAX_CONFIGURATION_BYTES};
+use super::document::{Descriptor, Document, DocumentError, MAX_DOCUMENT_BYTES, Manifest};
 use super::records::{self, Record};
 use super::{Action, Image, ImageError, Images, Phase, Progress};
 use crate::content::{ContentError, Digest};
@@ -197,9 +196,9 @@ impl Images {
     /// The manifest's layers, with what its configuration says of them.
     pub(super) async fn layers(&self, manifest: &Manifest, name: &str) -> Result<Vec<Layer>, ImageError> {
         let bytes = self.shared.content.read(&manifest.config.digest, MAX_CONFIGURATION_BYTES).await?;
-        let (_, diff_ids) = document::configuration_for(&bytes, manifest.layers.len())
+        let (_, diff_ids) = configuration::parse_for(&bytes, manifest.layers.len())
             .map_err(|error| ImageError::Document(name.to_owned(), error))?;
-        let chain_ids = document::chain_ids(&diff_ids);
+        let chain_ids = configuration::chain_ids(&diff_ids);
         let below = std::iter::once(None).chain(chain_ids.clone().into_iter().map(Some));
         let parts = manifest.layers.iter().zip(diff_ids).zip(chain_ids).zip(below);
         let layers = parts.map(|(((blob, diff_id), chain_id), below)| Layer {

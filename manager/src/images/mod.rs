@@ -4,6 +4,7 @@
 
 mod archive;
 mod assemble;
+mod configuration;
 mod document;
 mod error;
 mod list;
@@ -35,7 +36,7 @@ use crate::content::{Content, Digest};
 use crate::events::{Events, Subject};
 use crate::snapshots::Snapshots;
 use crate::store::Store;
-use document::MAX_CONFIGURATION_BYTES;
+use configuration::MAX_CONFIGURATION_BYTES;
 use records::Record;
 use registry::Registries;
 
@@ -281,7 +282,7 @@ impl Images {
 
     async fn image(&self, record: Record) -> Result<Image, ImageError> {
         let bytes = self.shared.content.read(&record.id, MAX_CONFIGURATION_BYTES).await?;
-        let (config, diff_ids) = document::configuration(&bytes)
+        let (config, diff_ids) = configuration::parse(&bytes)
             .map_err(|error| ImageError::Document(record.id.to_string(), error))?;
         Ok(Image {
             platform: Platform::from(&config),

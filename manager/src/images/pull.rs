@@ -8,12 +8,10 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::assemble::{Assembly, Layer, Teller};
-use super::document::{
-    Descriptor, Document, DocumentError, MAX_CONFIGURATION_BYTES, MAX_DOCUMENT_BYTES, MAX_INDEX_DEPTH,
-    Manifest,
-};
+use super::configuration::{self, MAX_CONFIGURATION_BYTES};
+use super::document::{Descriptor, Document, DocumentError, MAX_DOCUMENT_BYTES, MAX_INDEX_DEPTH, Manifest};
 use super::registry::{By, Fetched, Session};
-use super::{Action, Image, ImageError, Images, Platform, Reference, RegistryError, document};
+use super::{Action, Image, ImageError, Images, Platform, Reference, RegistryError};
 use crate::collect::Lease;
 use crate::content::{Claim, ContentError, Digest, Origin};
 
@@ -366,7 +364,7 @@ impl Pull {
         let Some(wanted) = wanted else { return Ok(()) };
         let bytes = self.images.shared.content.read(&manifest.config.digest, MAX_CONFIGURATION_BYTES).await?;
         let (config, _) =
-            document::configuration(&bytes).map_err(|error| ImageError::Document(name.to_owned(), error))?;
+            configuration::parse(&bytes).map_err(|error| ImageError::Document(name.to_owned(), error))?;
         let offered = Platform::from(&config);
         if wanted.fit(&offered).is_some() {
             return Ok(());

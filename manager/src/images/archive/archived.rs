@@ -10,9 +10,9 @@ use super::members;
 use super::{ArchiveError, INDEX_JSON, MANIFEST_JSON, OCI_LAYOUT};
 use crate::collect::Lease;
 use crate::content::{Content, Digest};
+use crate::images::configuration::{self, MAX_CONFIGURATION_BYTES};
 use crate::images::document::{
-    self, Descriptor, Document, MAX_CONFIGURATION_BYTES, MAX_DOCUMENT_BYTES, MAX_INDEX_DEPTH, Manifest,
-    OCI_CONFIG, OCI_LAYER, OCI_MANIFEST,
+    Descriptor, Document, MAX_DOCUMENT_BYTES, MAX_INDEX_DEPTH, Manifest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST,
 };
 use crate::images::{DocumentError, ImageError, MAX_NAMES, Platform, Reference};
 
@@ -236,7 +236,7 @@ impl Finder<'_> {
         }
         let config_digest = &manifest.config.digest;
         let bytes = self.content.read_blocking(config_digest, MAX_CONFIGURATION_BYTES)?;
-        let (config, _) = document::configuration_for(&bytes, manifest.layers.len())
+        let (config, _) = configuration::parse_for(&bytes, manifest.layers.len())
             .map_err(|error| ImageError::Document(config_digest.to_string(), error))?;
         let fits = self.platform.is_none_or(|wanted| wanted.fit(&Platform::from(&config)).is_some());
         Ok(fits.then_some(ArchivedImage { manifest_digest, media_type, manifest, references: Vec::new() }))
