@@ -43,7 +43,7 @@ pub(super) struct Intake {
     documents: BTreeMap<&'static str, Vec<u8>>,
     allowance: Allowance,
     /// Named together when all is read: a sync for each would be one for each of thousands of members.
-    verified: BTreeMap<Digest, Verified>,
+    verified: BTreeMap<Digest, (Verified, Compression)>,
 }
 
 /// How much more an archive may write, by how much of it was read.
@@ -98,7 +98,8 @@ impl Intake {
             }
         }
         members.finish()?;
-        content.name_all(std::mem::take(&mut intake.verified).into_values().collect())?;
+        let verified = std::mem::take(&mut intake.verified).into_values();
+        content.name_all(verified.map(|(blob, _)| blob).collect())?;
         Ok(intake)
     }
 
@@ -166,6 +167,11 @@ impl Intake {
         (content, lease): (&Content, &Lease),
     ) -> Result<Stored, ImageError> {
         lease.add(&digest);
+        if let Some((blob, compression)) = self.verified.get(&digest)
+            && blob.size_bytes() == size_bytes
+        {
+            return Ok(Stored { digest, size_bytes, compression: *compression });
+        }
         let compression = match content.ingest_named(&digest, size_bytes)? {
             None => {
                 let mut head = Vec::new();
@@ -174,7 +180,7 @@ impl Intake {
             }
             Some(mut ingest) => {
                 let compression = self.fill(&mut ingest, data)?;
-                self.keep(ingest)?;
+                self.keep(ingest, compression)?;
                 compression
             }
         };
@@ -190,13 +196,13 @@ impl Intake {
         let mut ingest = content.ingest_unnamed(size_bytes)?;
         let compression = self.fill(&mut ingest, data)?;
         lease.add(&ingest.digest());
-        Ok(Stored { digest: self.keep(ingest)?, size_bytes, compression })
+        Ok(Stored { digest: self.keep(ingest, compression)?, size_bytes, compression })
     }
 
-    fn keep(&mut self, ingest: Ingest) -> Result<Digest, ImageError> {
+    fn keep(&mut self, ingest: Ingest, compression: Compression) -> Result<Digest, ImageError> {
         let verified = ingest.finish()?;
         let digest = verified.digest().clone();
-        self.verified.insert(digest.clone(), verified);
+        self.verified.insert(digest.clone(), (verified, compression));
         Ok(digest)
     }
 
