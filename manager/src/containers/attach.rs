@@ -249,10 +249,7 @@ impl Output {
 
 impl InputSink {
     /// Passes on what the client sent. A process that has ended or closed its stdin takes nothing more: no error.
-    ///
-    /// # Errors
-    /// [`ContainerError`] when the terminal cannot be resized.
-    pub(crate) async fn apply(&mut self, input: Input) -> Result<(), ContainerError> {
+    pub(crate) async fn apply(&mut self, input: Input) {
         match input {
             Input::Stdin(data) if self.takes_stdin => {
                 for piece in data.chunks(MAX_PAYLOAD_BYTES) {
@@ -262,15 +259,13 @@ impl InputSink {
             Input::CloseStdin if self.takes_stdin && self.closes_stdin => self.send(&[]).await,
             Input::Stdin(_) | Input::CloseStdin => {}
             Input::Resize(size) => {
-                if let Some(task) = &self.task {
-                    match task.resize(&self.exec_id, size.columns, size.rows).await {
-                        Ok(()) => {}
-                        Err(error) => tracing::debug!(%error, "the terminal was not resized"),
-                    }
+                if let Some(task) = &self.task
+                    && let Err(error) = task.resize(&self.exec_id, size.columns, size.rows).await
+                {
+                    tracing::debug!(%error, "the terminal was not resized");
                 }
             }
         }
-        Ok(())
     }
 
     async fn send(&mut self, data: &[u8]) {

@@ -1,18 +1,14 @@
 //! The Containers service: request → noun → reply.
 
-use std::pin::Pin;
-
 use knarr_proto::v1;
 use knarr_proto::v1::containers_server::Containers as Service;
-use tokio_stream::{Stream, StreamExt};
+use tokio_stream::StreamExt;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::replies::Replies;
 use super::{logs, pieces, sessions, translate};
 use crate::containers::{Containers, FILTER_KEYS, LogOptions, WaitCondition};
 use crate::filters::Filters;
-
-/// A stream of replies.
-pub(super) type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// The service, on the noun.
 pub(crate) struct ContainersService(pub(crate) Containers);

@@ -10,7 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::containers::Replies;
+use super::replies::Replies;
 use super::translate;
 use crate::events::{Event, Events, FILTER_KEYS, Subscription};
 use crate::filters::Filters;

@@ -5,7 +5,7 @@ use knarr_proto::v1::images_server::Images as Service;
 use oci_spec::image::{Config, History};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::containers::Replies;
+use super::replies::Replies;
 use super::{pieces, transfers, translate};
 use crate::containers::Containers;
 use crate::filters::Filters;

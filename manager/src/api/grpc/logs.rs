@@ -1,34 +1,18 @@
-//! Logs: a stream to a client. One that leaves is noticed by its closed channel.
+//! Logs: a stream to a client.
 
 use knarr_proto::v1;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
 
-use super::containers::Replies;
+use super::replies::{Replies, Sender, replies};
 use super::translate;
 use crate::containers::{ContainerError, LogPiece, LogReader};
 
-/// Messages under way to one client: enough to keep it busy, little to hold.
-const UNDER_WAY: usize = 16;
-
 pub(super) fn logs(reader: LogReader) -> Replies<v1::ContainerLogsReply> {
-    let (sender, receiver) = mpsc::channel(UNDER_WAY);
-    tokio::spawn(async move {
-        let sent = tokio::select! {
-            sent = send_logs(reader, &sender) => sent,
-            () = sender.closed() => return,
-        };
-        if let Err(error) = sent {
-            drop(sender.send(Err(error.into())).await);
-        }
-    });
-    Box::pin(ReceiverStream::new(receiver))
+    replies(|sender| send_logs(reader, sender))
 }
 
 async fn send_logs(
     mut reader: LogReader,
-    sender: &mpsc::Sender<Result<v1::ContainerLogsReply, Status>>,
+    sender: Sender<v1::ContainerLogsReply>,
 ) -> Result<(), ContainerError> {
     while let Some((pieces, rest)) = reader.next().await? {
         reader = rest;

@@ -6,6 +6,7 @@ mod events;
 mod images;
 mod logs;
 mod pieces;
+mod replies;
 mod sessions;
 mod snapshots;
 mod status;

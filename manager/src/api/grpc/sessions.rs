@@ -1,27 +1,22 @@
-//! A process's streams and a client, for Attach and ExecStart. A client that leaves is noticed by its closed channel; the
-//! process goes on.
+//! A process's streams and a client, for Attach and ExecStart. The process goes on when the client leaves.
 
 use std::pin::Pin;
 
 use knarr_proto::v1;
 use knarr_proto::v1::session_reply::Message as Reply;
 use knarr_proto::v1::session_request::Message;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Status, Streaming};
 
-use super::containers::Replies;
+use super::replies::{self, Replies};
 use super::{calls, translate};
 use crate::containers::{
     AttachOptions, Attachment, ContainerError, Containers, ExecStart, Input, InputSink, LogPiece, LogReader,
     Piece, Session,
 };
 
-/// Messages under way to one client: enough to keep it busy, little to hold. Beyond it, the shim drops output for it.
-const UNDER_WAY: usize = 16;
-
-type Sender = mpsc::Sender<Result<v1::SessionReply, Status>>;
+/// Where replies go; when too many are under way, the shim drops output for the client.
+type Sender = replies::Sender<v1::SessionReply>;
 type Inputs = Pin<Box<dyn Stream<Item = Result<Option<Input>, Status>> + Send>>;
 
 /// A stream's first message, which has to come soon: without it the call only takes a place.
@@ -45,18 +40,14 @@ pub(super) async fn attach(
     };
     let attachment = containers.attach(&open.container, options).await?;
     let inputs = inputs(requests);
-    let (sender, receiver) = mpsc::channel(UNDER_WAY);
-    let client = sender.clone();
-    let conversation = async move {
+    Ok(replies::replies(async move |client| {
         send(&client, Reply::Attached(v1::Attached {})).await;
         let session = match attachment {
             Attachment::Joined(session) => *session,
             Attachment::Pending(pending) => pending.started().await?,
         };
         talk(session, inputs, &client).await
-    };
-    tokio::spawn(until_left(sender, conversation));
-    Ok(Box::pin(ReceiverStream::new(receiver)))
+    }))
 }
 
 pub(super) async fn exec(
@@ -69,29 +60,13 @@ pub(super) async fn exec(
     let how = ExecStart { detach: open.detach, terminal_size: open.terminal_size.map(translate::size) };
     let session = containers.execs().start(&open.exec_id, how).await?;
     let inputs = inputs(requests);
-    let (sender, receiver) = mpsc::channel(UNDER_WAY);
-    let client = sender.clone();
-    let conversation = async move {
+    Ok(replies::replies(async move |client| {
         if how.detach {
             send(&client, started(&session)).await;
             return Ok(());
         }
         talk(session, inputs, &client).await
-    };
-    tokio::spawn(until_left(sender, conversation));
-    Ok(Box::pin(ReceiverStream::new(receiver)))
-}
-
-/// Goes on until the conversation has ended or the client has left.
-async fn until_left(sender: Sender, conversation: impl Future<Output = Result<(), ContainerError>>) {
-    let ended = tokio::select! {
-        ended = conversation => ended,
-        () = sender.closed() => return,
-    };
-    if let Err(error) = ended {
-        // A client that has left does not want to know.
-        drop(sender.send(Err(error.into())).await);
-    }
+    }))
 }
 
 async fn talk(session: Session, inputs: Inputs, sender: &Sender) -> Result<(), ContainerError> {
@@ -109,7 +84,7 @@ async fn talk(session: Session, inputs: Inputs, sender: &Sender) -> Result<(), C
     };
     tokio::select! {
         done = outgoing => done,
-        never = receive(inputs, input) => never,
+        () = receive(inputs, input) => Ok(()),
     }
 }
 
@@ -125,18 +100,18 @@ async fn send_past(past: Option<LogReader>, sender: &Sender) -> Result<(), Conta
 }
 
 /// Passes on what the client sends. A client that sends nothing more may still listen; one that is gone detaches.
-async fn receive(mut inputs: Inputs, mut sink: InputSink) -> Result<(), ContainerError> {
+async fn receive(mut inputs: Inputs, mut sink: InputSink) {
     while let Some(input) = inputs.next().await {
         match input {
-            Ok(Some(input)) => sink.apply(input).await?,
+            Ok(Some(input)) => sink.apply(input).await,
             Ok(None) => {}
-            Err(_) => return Ok(()),
+            Err(_) => return,
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
-/// A closed channel is seen by `until_left`, which ends then.
+/// A closed channel is seen by [`replies::replies`], which ends then.
 async fn send(sender: &Sender, message: Reply) {
     drop(sender.send(Ok(v1::SessionReply { message: Some(message) })).await);
 }

@@ -4,8 +4,8 @@ use knarr_proto::v1;
 use knarr_proto::v1::snapshots_server::Snapshots as Service;
 use tonic::{Request, Response, Status};
 
-use super::containers::Replies;
 use super::pieces;
+use super::replies::Replies;
 use crate::snapshots::{Kind, Snapshot, Snapshots};
 
 /// The service, on the noun.

@@ -6,34 +6,23 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::containers::Replies;
 use super::images::{message, platform};
+use super::replies::{Replies, Sender, UNDER_WAY, replies};
 use super::{pieces, sessions};
-use crate::images::{Export, Images, Input, Loaded, Phase, Progress, PullRequest, Pulled};
-
-/// Messages under way to one client.
-const UNDER_WAY: usize = 16;
+use crate::images::{Export, ImageError, Images, Input, Loaded, Phase, Progress, PullRequest, Pulled};
 
 pub(super) fn pull(images: Images, request: PullRequest) -> Replies<v1::PullImageReply> {
-    let (sender, receiver) = mpsc::channel(UNDER_WAY);
-    tokio::spawn(async move {
+    replies(async move |sender| {
         let (progress, told) = mpsc::channel(UNDER_WAY);
-        let pulled = async { tokio::join!(images.pull(request, progress), forward(told, &sender)).0 };
-        let last = tokio::select! {
-            pulled = pulled => pulled.map(done).map_err(Status::from),
-            () = sender.closed() => return,
-        };
-        // The client has left just now, and will not miss it.
-        drop(sender.send(last).await);
-    });
-    Box::pin(ReceiverStream::new(receiver))
+        let pulled = tokio::join!(images.pull(request, progress), forward(told, &sender)).0?;
+        // A client that has left just now will not miss it.
+        drop(sender.send(Ok(done(pulled))).await);
+        Ok::<(), ImageError>(())
+    })
 }
 
 /// Until the pull has said its last.
-async fn forward(
-    mut told: mpsc::Receiver<Progress>,
-    sender: &mpsc::Sender<Result<v1::PullImageReply, Status>>,
-) {
+async fn forward(mut told: mpsc::Receiver<Progress>, sender: &Sender<v1::PullImageReply>) {
     while let Some(progress) = told.recv().await {
         let message = v1::pull_image_reply::Message::Progress(step(progress));
         // A client that has left ends the pull, not this.
