@@ -214,7 +214,7 @@ fn terminals_are_resized_from_outside_of_a_session() {
     assert_eq!(session.exit().code, 0);
     run(&grpc, "plain", &["sleep", "600"]);
     assert_eq!(resize(&grpc, "plain").expect_err("no terminal").code(), Code::FailedPrecondition);
-    assert_eq!(resize(&grpc, "nobody").expect_err("none").code(), Code::NotFound);
+    assert_eq!(resize(&grpc, "absent").expect_err("none").code(), Code::NotFound);
 }
 
 #[test]

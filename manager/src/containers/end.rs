@@ -11,8 +11,8 @@ use crate::tasks::bundle;
 use crate::tasks::shims::{Task, TaskExit};
 use crate::time::UnixNs;
 
-/// SIGKILL's code, for a container whose end was not seen: what is left of it is killed.
-const UNSEEN: u32 = 137;
+/// SIGKILL's code, for a process whose end was not seen: what is left of it is killed, an exec with its container.
+pub(super) const UNSEEN: u32 = 137;
 
 /// What is known of an end.
 pub(super) enum Ended {

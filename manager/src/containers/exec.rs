@@ -11,6 +11,7 @@ use oci_spec::runtime::Process as SpecProcess;
 use tokio::net::UnixStream;
 
 use super::attach::{AttachOptions, Ending, Session, halves};
+use super::end::UNSEEN;
 use super::error::{self, ContainerError};
 use super::execs::{Exec, ExecState};
 use super::life::Exit;
@@ -25,9 +26,6 @@ use crate::tasks::spec::{self, key};
 use crate::tasks::user::{self, Account};
 use crate::time::UnixNs;
 use crate::untrusted::UntrustedRoot;
-
-/// SIGKILL's code, for a process whose end was not seen: it ended with its container.
-const UNSEEN: u32 = 137;
 
 /// What is to run, and how.
 #[derive(Clone, Debug, Default)]

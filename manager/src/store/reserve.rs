@@ -23,7 +23,7 @@ const FULL_FILES: u64 = 16;
 /// Blocks that SQLite's log has before it needs them: as long as it is before it is written from its beginning again.
 const LOG_BYTES: u64 = 4 << 20;
 
-/// Gives the log of `database` its blocks beforehand, so that records can be changed whoever takes the last of the disk.
+/// Allocates the blocks of the log of `database` in advance, so that records can still be changed on a full disk.
 /// Its length does not change. Where there is no room, or the file system has no such thing, it grows as it did.
 pub(super) fn allocate_log(database: &Path) {
     let mut log = database.as_os_str().to_owned();
