@@ -27,7 +27,7 @@ use crate::api::grpc::{
 };
 use crate::collect::{self, Collector};
 use crate::connections::{self, Connections};
-use crate::containers::{ContainerError, Containers, Parts};
+use crate::containers::{ContainerError, Containers, Execution, Storage};
 use crate::content::{Content, ContentError};
 use crate::error::Chain;
 use crate::events::{Events, Subject};
@@ -149,20 +149,16 @@ impl Nouns {
             open_files: open_files.inherited,
         };
         let boot_id = Path::new("/proc/sys/kernel/random/boot_id");
-        let containers = Containers::new(Parts {
-            tasks: Tasks {
-                bundles: settings.root.join("containers"),
-                attach: settings.state.join("attach"),
-                shims,
-                cgroups: settings.cgroups.clone(),
-            },
-            store: store.clone(),
-            images: images.clone(),
-            snapshots: snapshots.clone(),
-            events: Arc::clone(&events),
-            logs: settings.container_logs,
-            boot_id: fs::read_to_string(boot_id).map_err(failed("read", boot_id))?.trim().to_owned(),
-        });
+        let tasks = Tasks {
+            bundles: settings.root.join("containers"),
+            attach: settings.state.join("attach"),
+            shims,
+            cgroups: settings.cgroups.clone(),
+        };
+        let boot_id = fs::read_to_string(boot_id).map_err(failed("read", boot_id))?.trim().to_owned();
+        let storage = Storage { images: images.clone(), snapshots: snapshots.clone() };
+        let execution = Execution { tasks, logs: settings.container_logs, boot_id };
+        let containers = Containers::new(storage, execution, store.clone(), Arc::clone(&events));
         Ok(Self { store, events, images, snapshots, containers })
     }
 }

@@ -7,8 +7,8 @@ use crate::{File, none};
 
 const MAX_METHODS: usize = 40;
 
-/// Types with more, and how many they may have until they are divided. The numbers only get smaller.
-const EXCEPTIONS: [(&str, usize); 1] = [("manager's Containers", 45)];
+/// Types that every new verb would grow, if verbs were methods: theirs are functions, each in a file of its own.
+const FEWER: [(&str, usize); 1] = [("manager's Containers", 8)];
 
 /// A file's methods by the type whose own they are; a trait's are the trait's matter.
 fn methods(file: &File) -> BTreeMap<String, usize> {
@@ -69,11 +69,11 @@ fn no_type_does_everything() {
         }
     }
     let allowed = |name: &str| {
-        EXCEPTIONS.iter().find(|(excepted, _)| *excepted == name).map_or(MAX_METHODS, |(_, allowed)| *allowed)
+        FEWER.iter().find(|(limited, _)| *limited == name).map_or(MAX_METHODS, |(_, allowed)| *allowed)
     };
     let large = counts.iter().filter(|(name, count)| **count > allowed(name));
     none(
-        &format!("types with more than {MAX_METHODS} methods"),
+        &format!("types with more methods than {MAX_METHODS}, or than FEWER allows"),
         &large.map(|(name, count)| format!("{name}: {count}")).collect::<Vec<_>>(),
     );
 }

@@ -2,29 +2,26 @@
 //! is there. Nothing is pulled and nothing is started.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use knarr_proto::id::ContainerId;
-use rusqlite::Transaction;
 
+use super::container::Container;
 use super::error::ContainerError;
+use super::handle::Containers;
 use super::life::{Event, Life};
 use super::process::{self, ImageDefaults, Resolved};
 use super::request::CreateRequest;
 use super::spec::{ImageRef, Record, Settings, Spec};
-use super::{Container, Containers, copy, name, table};
+use super::{name, remove};
 use crate::content::Digest;
 use crate::error::Chain;
 use crate::images::{Image, Platform};
+use crate::tasks;
 use crate::tasks::plan::Mount;
-use crate::tasks::shims::short;
 use crate::tasks::spec::mounts;
 use crate::tasks::spec::target::MountTarget;
-use crate::tasks::{self, bundle};
 use crate::time::UnixNs;
 
-/// Attempts at a generated name that is free: with the numbers in it, never all taken in practice.
-const NAME_ATTEMPTS: u32 = 64;
 /// All that is asked for of a container, together: they are kept in memory and sent with every list.
 const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 
@@ -40,117 +37,75 @@ pub(crate) struct Created {
     pub(crate) warnings: Vec<String>,
 }
 
-impl Containers {
-    /// Makes a container.
-    ///
-    /// # Errors
-    /// [`ContainerError`]; nothing is left behind then.
-    pub(crate) async fn create(&self, request: CreateRequest) -> Result<Created, ContainerError> {
-        let this = self.clone();
-        self.to_the_end(async move { Creation(this).run(request).await }).await
-    }
+/// Makes a container.
+///
+/// # Errors
+/// [`ContainerError`]; nothing is left behind then.
+pub(crate) async fn create(
+    containers: &Containers,
+    request: CreateRequest,
+) -> Result<Created, ContainerError> {
+    let this = containers.clone();
+    containers.work.finish(async move { create_now(&this, request).await }).await
 }
 
-/// Making one container.
-struct Creation(Containers);
-
-impl Creation {
-    async fn run(&self, request: CreateRequest) -> Result<Created, ContainerError> {
-        if !request.name.is_empty() {
-            name::check(&request.name)?;
-        }
-        if request.size_bytes() > MAX_REQUEST_BYTES {
-            return Err(ContainerError::TooLarge);
-        }
-        let targets = mounts::requested_targets(&request.files)?;
-        let image = self.0.parts().images.resolve_for(&request.image, request.platform.as_ref()).await?;
-        let Resolved { process, stop, volumes, mut warnings } = process::resolve(&request, defaults(&image))?;
-        let volumes = not_replaced(volumes, &targets);
-        warnings.extend(foreign_platform(&image.platform).filter(|_| request.platform.is_none()));
-        warnings.extend(contradictions(&request));
-        warnings.extend(kept_volumes(&volumes));
-        let CreateRequest {
-            name,
-            image: reference,
-            process: asked,
-            streams,
-            mut files,
-            isolation,
-            policy,
-            ..
-        } = request;
-        files.mounts.extend(volumes.into_iter().map(Mount::volume));
-        let image_ref = ImageRef { reference, id: image.id.to_string() };
-        let (labels, resources, auto_remove) = (policy.labels, policy.resources, policy.auto_remove);
-        let created_at = UnixNs::now();
-        let container = self.reserve(name, |id, name| Record {
-            spec: Spec { id, created_at, image: image_ref, asked, process, streams, files, isolation },
-            settings: Settings { name, labels, resources, stop, auto_remove },
-        })?;
-        let made = self.make(&container, image.chain_id.as_ref()).await;
-        if let Err(error) = made {
-            self.unmake(&container).await;
-            return Err(error);
-        }
-        self.0.publish(&container, "create", &[]);
-        Ok(Created { id: container.id().clone(), name: container.name(), warnings })
+async fn create_now(containers: &Containers, request: CreateRequest) -> Result<Created, ContainerError> {
+    if !request.name.is_empty() {
+        name::check(&request.name)?;
     }
-
-    /// Reserves id and name before anything is written, so that no other request gets them.
-    fn reserve(
-        &self,
-        wanted: String,
-        record: impl FnOnce(ContainerId, String) -> Record,
-    ) -> Result<Arc<Container>, ContainerError> {
-        let mut registry = self.0.registry();
-        let name = if wanted.is_empty() {
-            let mut names = (0..NAME_ATTEMPTS).map(name::generate);
-            let free = names.find(|name| !registry.id_by_name.contains_key(name));
-            free.ok_or(ContainerError::NoFreeName)?
-        } else {
-            wanted
-        };
-        if let Some(holder) = registry.id_by_name.get(&name) {
-            return Err(ContainerError::NameTaken { name, holder: short(holder).to_owned() });
-        }
-        // Socket names have only the first 12 characters.
-        let taken = |id: &ContainerId| registry.by_id.keys().any(|other| short(other) == short(id));
-        let id = std::iter::repeat_with(name::new_id).find(|id| !taken(id)).expect("ids do not run out");
-        let bundle = self.0.parts().tasks.bundle(&id);
-        let container = Arc::new(Container::new(record(id.clone(), name.clone()), Life::creating(), bundle));
-        registry.by_id.insert(id.clone(), Arc::clone(&container));
-        registry.id_by_name.insert(name, id);
-        Ok(container)
+    if request.size_bytes() > MAX_REQUEST_BYTES {
+        return Err(ContainerError::TooLarge);
     }
-
-    async fn make(&self, container: &Container, parent: Option<&Digest>) -> Result<(), ContainerError> {
-        let parts = self.0.parts();
-        tasks::check(&parts.tasks, container.task_plan()).await?;
-        let (record, life) = (container.record(), Life::creating());
-        let inserted = move |tx: &Transaction<'_>| table::insert(tx, &record, &life);
-        parts.store.write_unsynced("record a new container", inserted).await?;
-        let snapshot = parts.snapshots.prepare(container.id().as_str(), parent);
-        let (record, directory) = (container.record(), container.bundle.clone());
-        let files = tokio::task::spawn_blocking(move || -> Result<(), ContainerError> {
-            bundle::make(&directory)?;
-            copy::keep(&directory, &record)?;
-            Ok(mounts::make_sources(&record.spec.files)?)
-        });
-        let (snapshot, files) = tokio::join!(snapshot, files);
-        files??;
-        snapshot.map_err(|source| ContainerError::Snapshot { doing: "make", source })?;
-        self.0.enter(container, Event::Made).await
+    let targets = mounts::requested_targets(&request.files)?;
+    let images = &containers.storage.images;
+    let image = images.resolve_for(&request.image, request.platform.as_ref()).await?;
+    let Resolved { process, stop, volumes, mut warnings } = process::resolve(&request, defaults(&image))?;
+    let volumes = not_replaced(volumes, &targets);
+    warnings.extend(foreign_platform(&image.platform).filter(|_| request.platform.is_none()));
+    warnings.extend(contradictions(&request));
+    warnings.extend(kept_volumes(&volumes));
+    let CreateRequest {
+        name, image: reference, process: asked, streams, mut files, isolation, policy, ..
+    } = request;
+    files.mounts.extend(volumes.into_iter().map(Mount::volume));
+    let image_ref = ImageRef { reference, id: image.id.to_string() };
+    let (labels, resources, auto_remove) = (policy.labels, policy.resources, policy.auto_remove);
+    let created_at = UnixNs::now();
+    let tasks = &containers.execution.tasks;
+    let container = containers.registry.reserve(name, |id, name| {
+        let bundle = tasks.bundle(&id);
+        let spec = Spec { id, created_at, image: image_ref, asked, process, streams, files, isolation };
+        let settings = Settings { name, labels, resources, stop, auto_remove };
+        Container::new(Record { spec, settings }, Life::creating(), bundle)
+    })?;
+    let made = make(containers, &container, image.chain_id.as_ref()).await;
+    if let Err(error) = made {
+        unmake(containers, &container).await;
+        return Err(error);
     }
+    containers.records.publish(&container, "create", &[]);
+    Ok(Created { id: container.id().clone(), name: container.name(), warnings })
+}
 
-    /// Undoes a creation; what cannot be undone now is undone at the next start of knarrd, by its row.
-    async fn unmake(&self, container: &Container) {
-        if let Ok(removing) = container.after(Event::RemovalAsked) {
-            self.0.show(container, removing);
-        }
-        if let Err(error) = self.0.discard(container).await {
-            tracing::warn!(container = %container.id(), error = %Chain(&error), "a creation was not undone");
-            self.0.forget(container);
-        }
+async fn make(
+    containers: &Containers,
+    container: &Container,
+    parent: Option<&Digest>,
+) -> Result<(), ContainerError> {
+    tasks::check(&containers.execution.tasks, container.task_plan()).await?;
+    containers.records.insert(container.record(), Life::creating()).await?;
+    containers.storage.make(container, parent).await?;
+    containers.records.enter(container, Event::Made).await
+}
+
+/// Undoes a creation; what cannot be undone now is undone at the next start of knarrd, by its row.
+async fn unmake(containers: &Containers, container: &Container) {
+    if let Ok(removing) = container.after(Event::RemovalAsked) {
+        containers.records.show(container, removing);
+    }
+    if let Err(error) = remove::discard(containers, container).await {
+        tracing::warn!(container = %container.id(), error = %Chain(&error), "a creation was not undone");
+        remove::forget(containers, container);
     }
 }
 

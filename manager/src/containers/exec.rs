@@ -10,14 +10,16 @@ use knarr_proto::stdio::KnarrStdio;
 use oci_spec::runtime::Process as SpecProcess;
 use tokio::net::UnixStream;
 
-use super::attach::{AttachOptions, Ending, Session, halves};
+use super::container::Container;
 use super::end::UNSEEN;
 use super::error::{self, ContainerError};
-use super::execs::{Exec, ExecState};
+use super::execs::{Exec, ExecOptions, ExecState};
+use super::handle::Containers;
 use super::life::Exit;
+use super::name;
 use super::process::{InvalidProcess, overlay};
+use super::session::{AttachOptions, Ending, Session, halves};
 use super::start::exit_code;
-use super::{Container, Containers, name};
 use crate::error::Chain;
 use crate::files::failed;
 use crate::tasks::plan::TerminalSize;
@@ -26,19 +28,6 @@ use crate::tasks::spec::{self, key};
 use crate::tasks::user::{self, Account};
 use crate::time::UnixNs;
 use crate::untrusted::UntrustedRoot;
-
-/// What is to run, and how.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ExecOptions {
-    pub(crate) args: Vec<String>,
-    pub(crate) env: Vec<String>,
-    pub(crate) working_dir: String,
-    /// Empty for the container's own.
-    pub(crate) user: String,
-    pub(crate) tty: bool,
-    pub(crate) stdin: bool,
-    pub(crate) privileged: bool,
-}
 
 /// How an exec is started.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,158 +45,167 @@ pub(crate) struct ExecView {
     pub(crate) state: ExecState,
 }
 
-/// The verbs of execs.
-pub(crate) struct ExecVerbs(pub(super) Containers);
-
-impl ExecVerbs {
-    /// Makes an exec in a running container; nothing runs yet. Returns its id.
-    ///
-    /// # Errors
-    /// [`ContainerError::NotRunning`], [`ContainerError::TooManyExecs`], or what is wrong with the request.
-    pub(crate) fn create(&self, text: &str, options: ExecOptions) -> Result<String, ContainerError> {
-        let container = self.0.find(text)?;
-        container.running_task()?;
-        if options.args.first().is_none_or(String::is_empty) {
-            return Err(InvalidProcess::NoCommand.into());
-        }
-        if !options.working_dir.is_empty() && !options.working_dir.starts_with('/') {
-            return Err(InvalidProcess::WorkingDir(options.working_dir).into());
-        }
-        overlay(&mut Vec::new(), &options.env)?;
-        let id = name::new_id().to_string();
-        let command = options.args.join(" ");
-        let exec = Arc::new(Exec::new(id.clone(), Arc::clone(&container), options));
-        self.0.shared.execs.add(exec, Instant::now())?;
-        self.0.publish(&container, "exec_create", &[("execID", id.clone()), ("command", command)]);
-        Ok(id)
+/// Makes an exec in a running container; nothing runs yet. Returns its id.
+///
+/// # Errors
+/// [`ContainerError::NotRunning`], [`ContainerError::TooManyExecs`], or what is wrong with the request.
+pub(crate) fn create(
+    containers: &Containers,
+    text: &str,
+    options: ExecOptions,
+) -> Result<String, ContainerError> {
+    let container = containers.registry.find(text)?;
+    container.running_task()?;
+    if options.args.first().is_none_or(String::is_empty) {
+        return Err(InvalidProcess::NoCommand.into());
     }
-
-    /// Starts an exec, once, and joins its streams.
-    ///
-    /// # Errors
-    /// [`ContainerError::ExecStarted`] for the second time, [`ContainerError::NotRunning`], [`ContainerError::Command`].
-    pub(crate) async fn start(&self, id: &str, how: ExecStart) -> Result<Session, ContainerError> {
-        let exec = self.find(id)?;
-        if !exec.take() {
-            return Err(ContainerError::ExecStarted(id.to_owned()));
-        }
-        let this = Self(self.0.clone());
-        self.0.to_the_end(async move { this.start_now(&exec, how).await }).await
+    if !options.working_dir.is_empty() && !options.working_dir.starts_with('/') {
+        return Err(InvalidProcess::WorkingDir(options.working_dir).into());
     }
+    overlay(&mut Vec::new(), &options.env)?;
+    let id = name::new_id().to_string();
+    let command = options.args.join(" ");
+    let exec = Arc::new(Exec::new(id.clone(), Arc::clone(&container), options));
+    containers.execs.add(exec, Instant::now())?;
+    containers.records.publish(&container, "exec_create", &[("execID", id.clone()), ("command", command)]);
+    Ok(id)
+}
 
-    /// An exec at this moment; one that has ended is known for some minutes.
-    ///
-    /// # Errors
-    /// [`ContainerError::NoExec`].
-    pub(crate) fn inspect(&self, id: &str) -> Result<ExecView, ContainerError> {
-        let exec = self.find(id)?;
-        Ok(ExecView {
-            id: exec.id.clone(),
-            container: exec.container.id().to_string(),
-            options: exec.options.clone(),
-            state: exec.state(),
-        })
+/// Starts an exec, once, and joins its streams.
+///
+/// # Errors
+/// [`ContainerError::ExecStarted`] for the second time, [`ContainerError::NotRunning`], [`ContainerError::Command`].
+pub(crate) async fn start(
+    containers: &Containers,
+    id: &str,
+    how: ExecStart,
+) -> Result<Session, ContainerError> {
+    let exec = find(containers, id)?;
+    if !exec.take() {
+        return Err(ContainerError::ExecStarted(id.to_owned()));
     }
+    let this = containers.clone();
+    containers.work.finish(async move { start_now(&this, &exec, how).await }).await
+}
 
-    /// Sets the size of a running exec's terminal.
-    ///
-    /// # Errors
-    /// [`ContainerError::ExecNotRunning`], [`ContainerError::NoTerminal`].
-    pub(crate) async fn resize(&self, id: &str, size: TerminalSize) -> Result<(), ContainerError> {
-        let exec = self.find(id)?;
-        if !matches!(exec.state(), ExecState::Running { .. }) {
-            return Err(ContainerError::ExecNotRunning(exec.id.clone()));
-        }
-        if !exec.options.tty {
-            return Err(ContainerError::NoTerminal(exec.id.clone()));
-        }
-        let task = exec.container.running_task()?;
-        Ok(task.resize(&exec.id, size.columns, size.rows).await?)
+/// An exec at this moment; one that has ended is known for some minutes.
+///
+/// # Errors
+/// [`ContainerError::NoExec`].
+pub(crate) fn inspect(containers: &Containers, id: &str) -> Result<ExecView, ContainerError> {
+    let exec = find(containers, id)?;
+    Ok(ExecView {
+        id: exec.id.clone(),
+        container: exec.container.id().to_string(),
+        options: exec.options.clone(),
+        state: exec.state(),
+    })
+}
+
+/// Sets the size of a running exec's terminal.
+///
+/// # Errors
+/// [`ContainerError::ExecNotRunning`], [`ContainerError::NoTerminal`].
+pub(crate) async fn resize(
+    containers: &Containers,
+    id: &str,
+    size: TerminalSize,
+) -> Result<(), ContainerError> {
+    let exec = find(containers, id)?;
+    if !matches!(exec.state(), ExecState::Running { .. }) {
+        return Err(ContainerError::ExecNotRunning(exec.id.clone()));
     }
-
-    /// The ids of a container's execs that have not ended.
-    pub(crate) fn of_container(&self, id: &ContainerId) -> Vec<String> {
-        self.0.shared.execs.of_container(id)
+    if !exec.options.tty {
+        return Err(ContainerError::NoTerminal(exec.id.clone()));
     }
+    let task = exec.container.running_task()?;
+    Ok(task.resize(&exec.id, size.columns, size.rows).await?)
+}
 
-    fn find(&self, id: &str) -> Result<Arc<Exec>, ContainerError> {
-        let no_exec = || ContainerError::NoExec(id.chars().take(256).collect());
-        self.0.shared.execs.find(id).ok_or_else(no_exec)
-    }
+/// The ids of a container's execs that have not ended.
+pub(crate) fn ids(containers: &Containers, container: &ContainerId) -> Vec<String> {
+    containers.execs.of_container(container)
+}
 
-    async fn start_now(&self, exec: &Arc<Exec>, how: ExecStart) -> Result<Session, ContainerError> {
-        let container = &exec.container;
-        let started = match container.running_task() {
-            Ok(task) => self.start_in(exec, task, how).await,
-            Err(not_running) => Err(not_running),
-        };
-        started.map_err(|error| {
-            exec.set(ExecState::Ended(Exit {
-                code: exit_code(&error),
-                finished_at: UnixNs::now(),
-                oom_killed: false,
-                error: Chain(&error).to_string(),
-            }));
-            // What fails because the container has ended or is being removed meanwhile is not the command's fault.
-            container.running_task().err().unwrap_or(error)
-        })
-    }
+fn find(containers: &Containers, id: &str) -> Result<Arc<Exec>, ContainerError> {
+    let no_exec = || ContainerError::NoExec(id.chars().take(256).collect());
+    containers.execs.find(id).ok_or_else(no_exec)
+}
 
-    async fn start_in(
-        &self,
-        exec: &Arc<Exec>,
-        task: Task,
-        how: ExecStart,
-    ) -> Result<Session, ContainerError> {
-        let (container, options) = (&exec.container, &exec.options);
-        let process = process(container, options, how).await?;
-        let process_json = serde_json::to_vec(&process).expect("a process of our own types is JSON");
-        let socket = self.0.parts().tasks.exec_socket(container.id(), &exec.id);
-        let uri = match how.detach {
-            true => String::new(),
-            false => KnarrStdio { attach: socket.to_string_lossy().into_owned(), log: None }.to_uri(),
-        };
-        let stdin = options.stdin && !how.detach;
-        let streams = TaskStdio { uri, stdin, terminal: options.tty };
-        task.exec(ExecTask { exec_id: exec.id.clone(), process_json, streams })
-            .await
-            .map_err(error::of_start)?;
-        let (pid, joined) = match start(&task, &exec.id, (!how.detach).then_some(socket.as_path())).await {
-            Ok(started) => started,
-            Err(error) => {
-                forget(&task, &exec.id).await;
-                return Err(error);
-            }
-        };
-        exec.set(ExecState::Running { pid });
-        self.0.publish(container, "exec_start", &[("execID", exec.id.clone())]);
-        self.watch(Arc::clone(exec), task.clone());
-        let options = AttachOptions { stdin, stdout: true, stderr: true, start: false, logs: false };
-        let (output, input) = halves(joined, options);
-        let input = input.of_exec(task, exec.id.clone());
-        let ending = Ending::Exec(exec.state.subscribe());
-        Ok(Session { pid, past: None, output, input, ending })
-    }
+async fn start_now(
+    containers: &Containers,
+    exec: &Arc<Exec>,
+    how: ExecStart,
+) -> Result<Session, ContainerError> {
+    let container = &exec.container;
+    let started = match container.running_task() {
+        Ok(task) => start_in(containers, exec, task, how).await,
+        Err(not_running) => Err(not_running),
+    };
+    started.map_err(|error| {
+        exec.set(ExecState::Ended(Exit {
+            code: exit_code(&error),
+            finished_at: UnixNs::now(),
+            oom_killed: false,
+            error: Chain(&error).to_string(),
+        }));
+        // What fails because the container has ended or is being removed meanwhile is not the command's fault.
+        container.running_task().err().unwrap_or(error)
+    })
+}
 
-    /// Waits for an exec's end, tells it, and lets the shim forget it.
-    fn watch(&self, exec: Arc<Exec>, task: Task) {
-        let (containers, stopping) = (self.0.clone(), self.0.shared.stopping.clone());
-        self.0.shared.tasks.spawn(async move {
-            let ended = tokio::select! {
-                ended = task.wait(&exec.id) => ended,
-                () = stopping.cancelled() => return,
-            };
-            let (code, error) = match ended {
-                Ok(exit) => (exit.code, String::new()),
-                // Its container's shim has ended, and so has it.
-                Err(error) => (UNSEEN, Chain(&error).to_string()),
-            };
-            exec.set(ExecState::Ended(Exit { code, finished_at: UnixNs::now(), oom_killed: false, error }));
-            let attributes = [("execID", exec.id.clone()), ("exitCode", code.to_string())];
-            containers.publish(&exec.container, "exec_die", &attributes);
+async fn start_in(
+    containers: &Containers,
+    exec: &Arc<Exec>,
+    task: Task,
+    how: ExecStart,
+) -> Result<Session, ContainerError> {
+    let (container, options) = (&exec.container, &exec.options);
+    let process = process(container, options, how).await?;
+    let process_json = serde_json::to_vec(&process).expect("a process of our own types is JSON");
+    let socket = containers.execution.tasks.exec_socket(container.id(), &exec.id);
+    let uri = match how.detach {
+        true => String::new(),
+        false => KnarrStdio { attach: socket.to_string_lossy().into_owned(), log: None }.to_uri(),
+    };
+    let stdin = options.stdin && !how.detach;
+    let streams = TaskStdio { uri, stdin, terminal: options.tty };
+    task.exec(ExecTask { exec_id: exec.id.clone(), process_json, streams }).await.map_err(error::of_start)?;
+    let (pid, joined) = match start_joined(&task, &exec.id, (!how.detach).then_some(socket.as_path())).await {
+        Ok(started) => started,
+        Err(error) => {
             forget(&task, &exec.id).await;
-        });
-    }
+            return Err(error);
+        }
+    };
+    exec.set(ExecState::Running { pid });
+    containers.records.publish(container, "exec_start", &[("execID", exec.id.clone())]);
+    watch(containers, Arc::clone(exec), task.clone());
+    let options = AttachOptions { stdin, stdout: true, stderr: true, start: false, logs: false };
+    let (output, input) = halves(joined, options);
+    let input = input.of_exec(task, exec.id.clone());
+    let ending = Ending::Exec(exec.state.subscribe());
+    Ok(Session { pid, past: None, output, input, ending })
+}
+
+/// Waits for an exec's end, tells it, and lets the shim forget it.
+fn watch(containers: &Containers, exec: Arc<Exec>, task: Task) {
+    let (records, stopping) = (containers.records.clone(), containers.work.stopping());
+    containers.work.spawn(async move {
+        let ended = tokio::select! {
+            ended = task.wait(&exec.id) => ended,
+            () = stopping.cancelled() => return,
+        };
+        let (code, error) = match ended {
+            Ok(exit) => (exit.code, String::new()),
+            // Its container's shim has ended, and so has it.
+            Err(error) => (UNSEEN, Chain(&error).to_string()),
+        };
+        exec.set(ExecState::Ended(Exit { code, finished_at: UnixNs::now(), oom_killed: false, error }));
+        let attributes = [("execID", exec.id.clone()), ("exitCode", code.to_string())];
+        records.publish(&exec.container, "exec_die", &attributes);
+        forget(&task, &exec.id).await;
+    });
 }
 
 /// The process as the runtime-spec writes it. Its user is looked up in the container's own files.
@@ -250,7 +248,7 @@ async fn process(
     Ok(process)
 }
 
-async fn start(
+async fn start_joined(
     task: &Task,
     exec_id: &str,
     socket: Option<&Path>,

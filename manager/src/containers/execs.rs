@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use knarr_proto::id::ContainerId;
 use tokio::sync::watch;
 
-use super::Container;
-use super::exec::ExecOptions;
+use super::container::Container;
 use super::life::Exit;
 
 /// An exec that has ended is remembered for so long, as docker's; so is one that was never started, when room is short.
@@ -18,6 +17,19 @@ const REMEMBERED: Duration = Duration::from_secs(300);
 const MAX_EXECS: usize = 4096;
 /// What all their arguments and variables may take together.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
+
+/// What is to run, and how.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ExecOptions {
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<String>,
+    pub(crate) working_dir: String,
+    /// Empty for the container's own.
+    pub(crate) user: String,
+    pub(crate) tty: bool,
+    pub(crate) stdin: bool,
+    pub(crate) privileged: bool,
+}
 
 /// Where an exec is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]

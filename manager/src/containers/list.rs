@@ -1,7 +1,8 @@
-//! Listing containers, with docker's filters.
+//! Looking at containers: one, those that docker's filters choose, those of an image.
 
-use super::Containers;
-use super::View;
+use super::container::View;
+use super::error::ContainerError;
+use super::handle::Containers;
 use super::life::Phase;
 use crate::content::Digest;
 use crate::filters::{FilterKeys, Filters, Values, label_matches};
@@ -49,34 +50,40 @@ fn is_ancestor(view: &View, value: &str) -> bool {
         || value.strip_prefix(image).is_some_and(|rest| rest == ":latest")
 }
 
-impl Containers {
-    /// The containers that match, newest first; without `all` and without a condition on it, only running ones.
-    pub(crate) fn list(&self, all: bool, filters: &Filters) -> Vec<View> {
-        let views: Vec<View> = self.registry().by_id.values().map(|container| container.view()).collect();
-        // A condition about containers that do not run means those.
-        let all = all || ["status", "exited"].iter().any(|key| filters.values(key).is_some());
-        let shown = |view: &View| {
-            let there = view.life.phase != Phase::Creating && !view.life.removed;
-            there
-                && (all || view.life.phase == Phase::Running)
-                && filters.all_match(|key, value| matches(view, key, value))
-        };
-        let mut views: Vec<View> = views.into_iter().filter(shown).collect();
-        views.sort_by_key(|view| std::cmp::Reverse(view.spec.created_at));
-        views
-    }
+/// Everything about one container at this moment.
+///
+/// # Errors
+/// [`ContainerError::NotFound`], [`ContainerError::Ambiguous`].
+pub(crate) fn inspect(containers: &Containers, text: &str) -> Result<View, ContainerError> {
+    containers.registry.find(text).map(|container| container.view())
+}
 
-    /// The containers that were made from the image `id`: a removal of it asks. One that is being made counts.
-    pub(crate) fn users_of(&self, id: &Digest) -> Users {
-        let mut users = Users::default();
-        for container in self.registry().by_id.values() {
-            let life = container.life();
-            if container.spec.image.id != id.as_str() || life.removed {
-                continue;
-            }
-            let list = if life.phase.is_live() { &mut users.running } else { &mut users.stopped };
-            list.push(container.name());
+/// The containers that match, newest first; without `all` and without a condition on it, only running ones.
+pub(crate) fn list(containers: &Containers, all: bool, filters: &Filters) -> Vec<View> {
+    // A condition about containers that do not run means those.
+    let all = all || ["status", "exited"].iter().any(|key| filters.values(key).is_some());
+    let shown = |view: &View| {
+        let there = view.life.phase != Phase::Creating && !view.life.removed;
+        there
+            && (all || view.life.phase == Phase::Running)
+            && filters.all_match(|key, value| matches(view, key, value))
+    };
+    let views = containers.registry.all().into_iter().map(|container| container.view());
+    let mut views: Vec<View> = views.filter(shown).collect();
+    views.sort_by_key(|view| std::cmp::Reverse(view.spec.created_at));
+    views
+}
+
+/// The containers that were made from the image `id`: a removal of it asks. One that is being made counts.
+pub(crate) fn users_of(containers: &Containers, id: &Digest) -> Users {
+    let mut users = Users::default();
+    for container in containers.registry.all() {
+        let life = container.life();
+        if container.spec.image.id != id.as_str() || life.removed {
+            continue;
         }
-        users
+        let list = if life.phase.is_live() { &mut users.running } else { &mut users.stopped };
+        list.push(container.name());
     }
+    users
 }

@@ -15,9 +15,10 @@ use knarr_proto::log::{MAX_CONTENT_BYTES, Record, Tag};
 use rustix::fs::inotify;
 use tokio::io::unix::AsyncFd;
 
+use super::container::Container;
 use super::error::{ContainerError, files};
+use super::handle::Containers;
 use super::tail::{Beginnings, skip_to_tail};
-use super::{Container, Containers};
 
 /// What is read at one go, so that a long log is neither in memory at once nor read in tiny steps.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -95,21 +96,23 @@ pub(super) struct Open {
     pub(super) rest: Vec<u8>,
 }
 
-impl Containers {
-    /// The container's recorded output.
-    ///
-    /// # Errors
-    /// [`ContainerError::NotFound`], or that the log cannot be watched.
-    pub(crate) fn logs(&self, text: &str, options: &LogOptions) -> Result<LogReader, ContainerError> {
-        let container = self.find(text)?;
-        let mut reader = LogReader::new(&container.bundle, self.parts().logs.max_files, options);
-        if options.follow {
-            let stopping = self.shared.stopping.clone();
-            let changes = watch(&container.bundle).map_err(files("watch", &container.bundle))?;
-            reader.follow = Some(Follow { container, stopping, changes });
-        }
-        Ok(reader)
+/// The container's recorded output.
+///
+/// # Errors
+/// [`ContainerError::NotFound`], or that the log cannot be watched.
+pub(crate) fn logs(
+    containers: &Containers,
+    text: &str,
+    options: &LogOptions,
+) -> Result<LogReader, ContainerError> {
+    let container = containers.registry.find(text)?;
+    let mut reader = LogReader::new(&container.bundle, containers.execution.logs.max_files, options);
+    if options.follow {
+        let stopping = containers.work.stopping();
+        let changes = watch(&container.bundle).map_err(files("watch", &container.bundle))?;
+        reader.follow = Some(Follow { container, stopping, changes });
     }
+    Ok(reader)
 }
 
 impl LogReader {

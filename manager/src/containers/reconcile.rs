@@ -6,14 +6,14 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use knarr_proto::id::ContainerId;
-use rusqlite::Transaction;
 
 use super::copy;
 use super::error::ContainerError;
+use super::execution::Execution;
 use super::life::{Exit, Life, Phase, Remains};
-use super::recover::Recovery;
+use super::records::{Records, Row};
 use super::spec::Record;
-use super::table::{self, Row};
+use super::storage::Storage;
 use crate::tasks::bundle;
 use crate::tasks::shims::short;
 use crate::time::UnixNs;
@@ -36,39 +36,36 @@ struct Repair {
     loaded: Loaded,
 }
 
-impl Recovery {
-    /// Reads all records, and mends what is wrong with them.
-    ///
-    /// # Errors
-    /// When records or bundles cannot be read at all.
-    pub(super) async fn reconcile(&self) -> Result<Vec<Loaded>, ContainerError> {
-        let parts = self.0.parts();
-        let rows = parts.store.read("read the containers", table::all).await?;
-        let snapshots = parts.snapshots.list().await;
-        let snapshots = snapshots.map_err(|source| ContainerError::Snapshot { doing: "list", source })?;
-        let held: HashSet<String> = snapshots.into_iter().map(|snapshot| snapshot.key).collect();
-        let (bundles, boot_id) = (parts.tasks.bundles.clone(), parts.boot_id.clone());
-        let look = move || Reading { bundles, boot_id, held }.read(rows);
-        let Judged { sound, repairs, forgotten } = tokio::task::spawn_blocking(look).await??;
-        let mut loaded = sound;
-        for repair in repairs {
-            let id = repair.loaded.record.spec.id.clone();
-            tracing::warn!(container = %id, damage = repair.loaded.damage, "a container's record was made anew");
-            let (record, life) = (repair.loaded.record.clone(), repair.loaded.life.clone());
-            let write = move |tx: &Transaction<'_>| {
-                repair.old_key.as_ref().map_or(Ok(()), |key| table::delete_key(tx, key))?;
-                table::insert(tx, &record, &life)
-            };
-            if let Err(error) = parts.store.write("mend a container's record", write).await {
-                tracing::error!(container = %id, error = %crate::error::Chain(&error), "a container's record was not mended");
-            }
-            loaded.push(repair.loaded);
+/// Reads all records, and mends what is wrong with them.
+///
+/// # Errors
+/// When records or bundles cannot be read at all.
+pub(super) async fn reconcile(
+    records: &Records,
+    storage: &Storage,
+    execution: &Execution,
+) -> Result<Vec<Loaded>, ContainerError> {
+    let rows = records.read().await?;
+    let snapshots = storage.snapshots.list().await;
+    let snapshots = snapshots.map_err(|source| ContainerError::Snapshot { doing: "list", source })?;
+    let held: HashSet<String> = snapshots.into_iter().map(|snapshot| snapshot.key).collect();
+    let (bundles, boot_id) = (execution.tasks.bundles.clone(), execution.boot_id.clone());
+    let look = move || Reading { bundles, boot_id, held }.read(rows);
+    let Judged { sound, repairs, forgotten } = tokio::task::spawn_blocking(look).await??;
+    let mut loaded = sound;
+    for Repair { old_key, loaded: mended } in repairs {
+        let id = mended.record.spec.id.clone();
+        tracing::warn!(container = %id, damage = mended.damage, "a container's record was made anew");
+        let written = records.replace(old_key, mended.record.clone(), mended.life.clone()).await;
+        if let Err(error) = written {
+            tracing::error!(container = %id, error = %crate::error::Chain(&error), "a container's record was not mended");
         }
-        for key in forgotten {
-            parts.store.write_unsynced("forget a container", move |tx| table::delete_key(tx, &key)).await?;
-        }
-        Ok(loaded)
+        loaded.push(mended);
     }
+    for key in forgotten {
+        records.delete_key(key).await?;
+    }
+    Ok(loaded)
 }
 
 /// All records, by what is to be done about them.

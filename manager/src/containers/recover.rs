@@ -11,10 +11,12 @@ use knarr_proto::id::ContainerId;
 use knarr_proto::kind::Kind;
 use tokio::sync::Semaphore;
 
+use super::container::{Container, Link};
 use super::error::ContainerError;
+use super::handle::Containers;
 use super::life::{Event, Exit, Life, Phase};
-use super::reconcile::Loaded;
-use super::{Container, Containers, Link};
+use super::reconcile::{Loaded, reconcile};
+use super::remove::{discard, remove_in_turn};
 use crate::error::Chain;
 use crate::held::{Held, Until};
 use crate::tasks::bundle;
@@ -52,26 +54,24 @@ pub(super) enum Settled {
 #[derive(Clone)]
 pub(super) struct Recovery(pub(super) Containers);
 
-impl Containers {
-    /// Loads all containers and settles each of them. Called once, before any client is served.
-    ///
-    /// # Errors
-    /// [`ContainerError`] when the records cannot be read; a single container's trouble is logged.
-    pub(crate) async fn recover(&self) -> Result<Recovered, ContainerError> {
-        Recovery(self.clone()).run().await
-    }
+/// Loads all containers and settles each of them. Called once, before any client is served.
+///
+/// # Errors
+/// [`ContainerError`] when the records cannot be read; a single container's trouble is logged.
+pub(crate) async fn recover(containers: &Containers) -> Result<Recovered, ContainerError> {
+    Recovery(containers.clone()).run().await
 }
 
 impl Recovery {
     async fn run(&self) -> Result<Recovered, ContainerError> {
-        let loaded = self.reconcile().await?;
+        let loaded = reconcile(&self.0.records, &self.0.storage, &self.0.execution).await?;
         let containers: Vec<Arc<Container>> = loaded.into_iter().map(|loaded| self.load(loaded)).collect();
         let places = Arc::new(Semaphore::new(AT_ONCE));
         let settling: Vec<_> = containers
             .into_iter()
             .map(|container| {
                 let (this, places) = (self.clone(), Arc::clone(&places));
-                self.0.shared.tasks.spawn(async move {
+                self.0.work.spawn(async move {
                     let place = places.acquire_owned().await;
                     this.settle_in_time(container).await;
                     drop(place);
@@ -89,10 +89,9 @@ impl Recovery {
             tracing::warn!("some containers are still being recovered");
         }
         let swept = self.sweep().await?;
-        let registry = self.0.registry();
-        let running =
-            registry.by_id.values().filter(|container| container.life().phase == Phase::Running).count();
-        Ok(Recovered { containers: registry.by_id.len(), running, swept })
+        let all = self.0.registry.all();
+        let running = all.iter().filter(|container| container.life().phase == Phase::Running).count();
+        Ok(Recovered { containers: all.len(), running, swept })
     }
 
     fn load(&self, loaded: Loaded) -> Arc<Container> {
@@ -101,17 +100,14 @@ impl Recovery {
             let unknown = Exit { code: 0, finished_at: UnixNs(0), oom_killed: false, error: String::new() };
             life.exit.get_or_insert(unknown).error.clone_from(damage);
         }
-        let bundle = self.0.parts().tasks.bundle(&record.spec.id);
-        let (id, name) = (record.spec.id.clone(), record.settings.name.clone());
+        let bundle = self.0.execution.tasks.bundle(&record.spec.id);
         let is_live = life.phase.is_live();
-        let container = Arc::new(Container { damage, ..Container::new(record, life, bundle) });
+        let container = Arc::new(Container::new(record, life, bundle).with_damage(damage));
         if is_live {
             container.set_link(Link::Silent(NOT_MET.to_owned()));
+            self.0.records.count_live();
         }
-        let mut registry = self.0.registry();
-        registry.id_by_name.insert(name, id.clone());
-        registry.by_id.insert(id, Arc::clone(&container));
-        self.0.shared.live.send_modify(|count| *count += usize::from(is_live));
+        self.0.registry.add(&container);
         container
     }
 
@@ -123,12 +119,12 @@ impl Recovery {
     }
 
     fn settle_later(&self, container: Arc<Container>) {
-        let this = self.clone();
-        self.0.shared.tasks.spawn(async move {
+        let (this, stopping) = (self.clone(), self.0.work.stopping());
+        self.0.work.spawn(async move {
             loop {
                 tokio::select! {
                     () = tokio::time::sleep(RETRY) => {}
-                    () = this.0.shared.stopping.cancelled() => return,
+                    () = stopping.cancelled() => return,
                 }
                 if this.settle_in_turn(&container).await == Settled::Yes {
                     return;
@@ -158,18 +154,18 @@ impl Recovery {
                 if self.release_run(container).await? == Settled::NotYet {
                     return Ok(Settled::NotYet);
                 }
-                self.0.discard(container).await?;
+                discard(&self.0, container).await?;
             }
             Phase::Created | Phase::Exited => {
                 if self.release_run(container).await? == Settled::NotYet {
                     return Ok(Settled::NotYet);
                 }
-                if life.phase == Phase::Exited && container.settings.auto_remove {
-                    self.0.remove_in_turn(container).await?;
+                if life.phase == Phase::Exited && container.settings().auto_remove {
+                    remove_in_turn(&self.0, container).await?;
                 }
             }
             Phase::Starting | Phase::Running | Phase::Paused | Phase::Restarting
-                if life.boot_id != self.0.parts().boot_id =>
+                if life.boot_id != self.0.execution.boot_id =>
             {
                 self.went_down(container).await?;
             }
@@ -182,10 +178,10 @@ impl Recovery {
 
     /// Takes a start back. The caller has the turn.
     pub(super) async fn undo(&self, container: &Arc<Container>) -> Result<(), ContainerError> {
-        self.0.end_task(container).await;
-        self.0.enter(container, Event::StartUndone { exit: None }).await?;
-        if container.settings.auto_remove {
-            return self.0.remove_in_turn(container).await;
+        self.0.execution.end_task(container).await;
+        self.0.records.enter(container, Event::StartUndone { exit: None }).await?;
+        if container.settings().auto_remove {
+            return remove_in_turn(&self.0, container).await;
         }
         Ok(())
     }
@@ -206,16 +202,16 @@ impl Recovery {
                 error: "the machine was restarted while it ran".to_owned(),
             },
         };
-        self.0.enter(container, Event::Ended(exit)).await?;
-        if container.settings.auto_remove {
-            return self.0.remove_in_turn(container).await;
+        self.0.records.enter(container, Event::Ended(exit)).await?;
+        if container.settings().auto_remove {
+            return remove_in_turn(&self.0, container).await;
         }
         Ok(())
     }
 
     /// Lets go of what a container that does not run may still hold of its last run: knarrd ended before it had.
     async fn release_run(&self, container: &Container) -> Result<Settled, ContainerError> {
-        match self.0.parts().tasks.release(container.id(), Until::NextRun).await {
+        match self.0.execution.tasks.release(container.id(), Until::NextRun).await {
             Ok(()) => {}
             Err(error) if error.kind == Kind::Unavailable => {
                 container.set_link(Link::Silent(Chain(&error).to_string()));
@@ -232,8 +228,9 @@ impl Recovery {
 
     /// Has every noun let go of what belongs to no container.
     async fn sweep(&self) -> Result<usize, ContainerError> {
-        let living: HashSet<ContainerId> = self.0.registry().by_id.keys().cloned().collect();
-        let parts = self.0.parts();
-        Ok(parts.tasks.sweep(&living).await? + parts.snapshots.sweep(&living).await?)
+        let all = self.0.registry.all();
+        let living: HashSet<ContainerId> = all.iter().map(|container| container.id().clone()).collect();
+        let tasks = self.0.execution.tasks.sweep(&living).await?;
+        Ok(tasks + self.0.storage.snapshots.sweep(&living).await?)
     }
 }

@@ -1,93 +1,98 @@
 //! Signals: one, or the stop signal and after some patience SIGKILL.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use super::container::Container;
 use super::error::ContainerError;
-use super::{Container, Containers, Outcome, contact, signal};
+use super::handle::Containers;
+use super::life::Phase;
+use super::outcome::Outcome;
+use super::records::Records;
+use super::{signal, silent};
 
 /// Docker's patience.
 const DEFAULT_STOP_SECONDS: u32 = 10;
 /// A process that survives SIGKILL for this long is stuck in the kernel.
 const KILL_LIMIT: Duration = Duration::from_secs(30);
 
-impl Containers {
-    /// Sends the stop signal, waits `timeout_seconds` (the container's own by default), then kills; unless the container
-    /// does not run.
-    ///
-    /// # Errors
-    /// [`ContainerError`].
-    pub(crate) async fn stop(
-        &self,
-        text: &str,
-        timeout_seconds: Option<u32>,
-        signal_text: &str,
-    ) -> Result<Outcome, ContainerError> {
-        let container = self.find(text)?;
-        let number = match signal_text {
-            "" => container.settings.stop.signal,
-            text => signal::parse(text)?,
-        };
-        // One that is being started is waited for.
-        drop(container.turn.lock().await);
-        if !container.life().phase.is_live() {
-            return Ok(Outcome::Already(()));
-        }
-        let own = container.settings.stop.timeout_seconds.unwrap_or(DEFAULT_STOP_SECONDS);
-        let patience = Duration::from_secs(timeout_seconds.unwrap_or(own).into());
-        let mut life = container.life.subscribe();
-        self.signal(&container, number).await?;
-        if tokio::time::timeout(patience, life.wait_for(|life| !life.phase.is_live())).await.is_err() {
-            self.kill_and_wait(&container).await?;
-        }
-        self.publish(&container, "stop", &[]);
-        Ok(Outcome::Done(()))
+/// Sends the stop signal, waits `timeout_seconds` (the container's own by default), then kills; unless the container
+/// does not run.
+///
+/// # Errors
+/// [`ContainerError`].
+pub(crate) async fn stop(
+    containers: &Containers,
+    text: &str,
+    timeout_seconds: Option<u32>,
+    signal_text: &str,
+) -> Result<Outcome, ContainerError> {
+    let container = containers.registry.find(text)?;
+    let stop = &container.settings().stop;
+    let number = match signal_text {
+        "" => stop.signal,
+        text => signal::parse(text)?,
+    };
+    // One that is being started is waited for.
+    drop(container.turn.lock().await);
+    if !container.life().phase.is_live() {
+        return Ok(Outcome::Already(()));
     }
-
-    /// Sends SIGKILL, and returns when the container has ended.
-    ///
-    /// # Errors
-    /// [`ContainerError::Unkillable`] when it does not end.
-    pub(super) async fn kill_and_wait(&self, container: &Arc<Container>) -> Result<(), ContainerError> {
-        let mut life = container.life.subscribe();
-        let pid = life.borrow().pid;
-        self.signal(container, signal::KILL).await?;
-        let ended = tokio::time::timeout(KILL_LIMIT, life.wait_for(|life| !life.phase.is_live())).await;
-        let stuck = |_| ContainerError::Unkillable { name: container.name(), pid, limit: KILL_LIMIT };
-        ended.map(drop).map_err(stuck)
+    let own = stop.timeout_seconds.unwrap_or(DEFAULT_STOP_SECONDS);
+    let patience = Duration::from_secs(timeout_seconds.unwrap_or(own).into());
+    let mut life = container.life.subscribe();
+    send(&containers.records, &container, number).await?;
+    if tokio::time::timeout(patience, life.wait_for(|life| !life.phase.is_live())).await.is_err() {
+        kill_and_wait(&containers.records, &container).await?;
     }
+    containers.records.publish(&container, "stop", &[]);
+    Ok(Outcome::Done(()))
+}
 
-    /// Sends one signal to the first process; an empty text is SIGKILL.
-    ///
-    /// # Errors
-    /// [`ContainerError::NotRunning`], [`ContainerError::Signal`], or what the shim says.
-    pub(crate) async fn kill(&self, text: &str, signal_text: &str) -> Result<(), ContainerError> {
-        let container = self.find(text)?;
-        let number = if signal_text.is_empty() { signal::KILL } else { signal::parse(signal_text)? };
-        if container.life().phase != super::Phase::Running {
-            return Err(ContainerError::NotRunning(container.name()));
-        }
-        self.signal(&container, number).await
+/// Sends one signal to the first process; an empty text is SIGKILL.
+///
+/// # Errors
+/// [`ContainerError::NotRunning`], [`ContainerError::Signal`], or what the shim says.
+pub(crate) async fn kill(
+    containers: &Containers,
+    text: &str,
+    signal_text: &str,
+) -> Result<(), ContainerError> {
+    let container = containers.registry.find(text)?;
+    let number = if signal_text.is_empty() { signal::KILL } else { signal::parse(signal_text)? };
+    if container.life().phase != Phase::Running {
+        return Err(ContainerError::NotRunning(container.name()));
     }
+    send(&containers.records, &container, number).await
+}
 
-    /// Sends a signal; that the process is gone already is no error.
-    pub(super) async fn signal(&self, container: &Arc<Container>, number: i32) -> Result<(), ContainerError> {
-        let task = match container.running_task() {
-            Ok(task) => task,
-            Err(ContainerError::NotReached { .. }) => {
-                return contact::signal_without_shim(container, number).await;
-            }
-            Err(_) => return Ok(()),
-        };
-        match task.kill("", number).await {
-            Ok(()) => {
-                self.publish(container, "kill", &[("signal", number.to_string())]);
-                Ok(())
-            }
-            Err(error) if error.is_not_found() => Ok(()),
-            // It ended while we asked; the supervisor has seen or will see it.
-            Err(_) if !container.life().phase.is_live() => Ok(()),
-            Err(error) => Err(error.into()),
+/// Sends SIGKILL, and returns when the container has ended.
+///
+/// # Errors
+/// [`ContainerError::Unkillable`] when it does not end.
+pub(super) async fn kill_and_wait(records: &Records, container: &Container) -> Result<(), ContainerError> {
+    let mut life = container.life.subscribe();
+    let pid = life.borrow().pid;
+    send(records, container, signal::KILL).await?;
+    let ended = tokio::time::timeout(KILL_LIMIT, life.wait_for(|life| !life.phase.is_live())).await;
+    let stuck = |_| ContainerError::Unkillable { name: container.name(), pid, limit: KILL_LIMIT };
+    ended.map(drop).map_err(stuck)
+}
+
+/// Sends a signal; that the process is gone already is no error.
+async fn send(records: &Records, container: &Container, number: i32) -> Result<(), ContainerError> {
+    let task = match container.running_task() {
+        Ok(task) => task,
+        Err(ContainerError::NotReached { .. }) => return silent::signal(container, number).await,
+        Err(_) => return Ok(()),
+    };
+    match task.kill("", number).await {
+        Ok(()) => {
+            records.publish(container, "kill", &[("signal", number.to_string())]);
+            Ok(())
         }
+        Err(error) if error.is_not_found() => Ok(()),
+        // It ended while we asked; the supervisor has seen or will see it.
+        Err(_) if !container.life().phase.is_live() => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }

@@ -115,8 +115,8 @@ pub(super) fn record(id: &ContainerId, identity: &str) -> Option<Record> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::records;
     use super::super::spec::{Settings, Spec, StopSettings};
-    use super::super::table;
     use super::*;
     use crate::schema;
     use crate::store::Store;
@@ -129,7 +129,7 @@ mod tests {
     const LIFE: &str = r#"{"phase":"running","pid":7,"started_at":9,"exit":null,"boot_id":"b","ends":2}"#;
 
     /// What a database of the version before makes of these identities, by id and name.
-    fn upgraded(rows: &[(&str, &str)]) -> Vec<table::Row> {
+    fn upgraded(rows: &[(&str, &str)]) -> Vec<records::Row> {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("knarr.db");
         drop(Store::open(&path, &schema::MIGRATIONS[..4]).expect("the version before"));
@@ -141,7 +141,7 @@ mod tests {
         }
         drop(database);
         let store = Store::open(&path, schema::MIGRATIONS).expect("an upgrade is no error");
-        store.read_blocking("read the containers", table::all).expect("the new table")
+        store.read_blocking("read the containers", records::all).expect("the new table")
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //! the wait is seen.
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use super::Containers;
 use super::error::ContainerError;
+use super::handle::Containers;
 use super::life::{Exit, Life, Phase};
 use crate::time::UnixNs;
 
@@ -21,23 +22,25 @@ pub(crate) enum WaitCondition {
 
 /// A registered wait.
 pub(crate) struct Waiter {
-    containers: Containers,
+    stopping: CancellationToken,
     life: watch::Receiver<Life>,
     condition: WaitCondition,
     /// How often the container had ended at the registration.
     ends: u64,
 }
 
-impl Containers {
-    /// Registers a wait: an end that comes from now on is not missed.
-    ///
-    /// # Errors
-    /// [`ContainerError::NotFound`], [`ContainerError::Ambiguous`].
-    pub(crate) fn waiter(&self, text: &str, condition: WaitCondition) -> Result<Waiter, ContainerError> {
-        let life = self.find(text)?.life.subscribe();
-        let ends = life.borrow().ends;
-        Ok(Waiter { containers: self.clone(), life, condition, ends })
-    }
+/// Registers a wait: an end that comes from now on is not missed.
+///
+/// # Errors
+/// [`ContainerError::NotFound`], [`ContainerError::Ambiguous`].
+pub(crate) fn wait(
+    containers: &Containers,
+    text: &str,
+    condition: WaitCondition,
+) -> Result<Waiter, ContainerError> {
+    let life = containers.registry.find(text)?.life.subscribe();
+    let ends = life.borrow().ends;
+    Ok(Waiter { stopping: containers.work.stopping(), life, condition, ends })
 }
 
 impl Waiter {
@@ -60,7 +63,7 @@ impl Waiter {
             life = self.life.wait_for(is_over) => {
                 life.map(|life| exit_of(&life)).map_err(|_| ContainerError::Stopping)
             }
-            () = self.containers.shared.stopping.cancelled() => Err(ContainerError::Stopping),
+            () = self.stopping.cancelled() => Err(ContainerError::Stopping),
         }
     }
 }

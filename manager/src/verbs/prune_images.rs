@@ -3,7 +3,7 @@
 use knarr_proto::kind::Kind;
 
 use super::remove_image;
-use crate::containers::Containers;
+use crate::containers::{self, Containers};
 use crate::failure::Failure as _;
 use crate::filters::Filters;
 use crate::images::{ImageError, Images, Removed};
@@ -21,7 +21,7 @@ pub(crate) async fn prune_images(
     let filters = if all { Filters::default() } else { Filters::only("dangling", "true") };
     let (mut removed, mut failed) = (Removed::default(), None);
     for image in images.list(&filters).await? {
-        let users = containers.users_of(image.id());
+        let users = containers::users_of(containers, image.id());
         if !users.running.is_empty() || !users.stopped.is_empty() {
             continue;
         }

@@ -1,6 +1,6 @@
 //! Removing an image that containers may have been made from.
 
-use crate::containers::Containers;
+use crate::containers::{self, Containers};
 use crate::content::Digest;
 use crate::images::{ImageError, Images, Removed};
 
@@ -14,5 +14,5 @@ pub(crate) async fn remove_image(
     name: &str,
     force: bool,
 ) -> Result<Removed, ImageError> {
-    images.remove(name, force, |id: &Digest| containers.users_of(id)).await
+    images.remove(name, force, |id: &Digest| containers::users_of(containers, id)).await
 }

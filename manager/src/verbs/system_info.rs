@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::containers::{Containers, Phase};
+use crate::containers::{self, Containers, Phase};
 use crate::filters::Filters;
 use crate::host::Host;
 use crate::images::{ImageError, Images};
@@ -41,7 +41,7 @@ pub(crate) async fn system_info(
     images: &Images,
     snapshots: &Snapshots,
 ) -> Result<SystemInfo, ImageError> {
-    let all = containers.list(true, &Filters::default());
+    let all = containers::list(containers, true, &Filters::default());
     let count = |phase| all.iter().filter(|view| view.life.phase == phase).count();
     let (running, paused) = (count(Phase::Running), count(Phase::Paused));
     Ok(SystemInfo {

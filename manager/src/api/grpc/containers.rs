@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::replies::Replies;
 use super::{logs, pieces, sessions, translate};
-use crate::containers::{Containers, FILTER_KEYS, LogOptions, WaitCondition};
+use crate::containers::{self, Containers, FILTER_KEYS, LogOptions, WaitCondition, exec};
 use crate::filters::Filters;
 
 /// The service, on the noun.
@@ -25,7 +25,7 @@ impl Service for ContainersService {
         &self,
         request: Request<v1::CreateContainerRequest>,
     ) -> Result<Response<v1::CreateContainerReply>, Status> {
-        let created = self.0.create(translate::create_request(request.into_inner())?).await?;
+        let created = containers::create(&self.0, translate::create_request(request.into_inner())?).await?;
         Ok(Response::new(v1::CreateContainerReply {
             id: created.id.to_string(),
             name: created.name,
@@ -37,7 +37,7 @@ impl Service for ContainersService {
         &self,
         request: Request<v1::StartContainerRequest>,
     ) -> Result<Response<v1::StartContainerReply>, Status> {
-        let started = self.0.start(&request.into_inner().container).await?;
+        let started = containers::start(&self.0, &request.into_inner().container).await?;
         let already = started.is_already();
         Ok(Response::new(v1::StartContainerReply { pid: started.into_inner(), already }))
     }
@@ -47,7 +47,8 @@ impl Service for ContainersService {
         request: Request<v1::StopContainerRequest>,
     ) -> Result<Response<v1::StopContainerReply>, Status> {
         let request = request.into_inner();
-        let stopped = self.0.stop(&request.container, request.timeout_seconds, &request.signal).await?;
+        let stopped =
+            containers::stop(&self.0, &request.container, request.timeout_seconds, &request.signal).await?;
         Ok(Response::new(v1::StopContainerReply { already: stopped.is_already() }))
     }
 
@@ -56,7 +57,8 @@ impl Service for ContainersService {
         request: Request<v1::RestartContainerRequest>,
     ) -> Result<Response<v1::RestartContainerReply>, Status> {
         let request = request.into_inner();
-        let pid = self.0.restart(&request.container, request.timeout_seconds, &request.signal).await?;
+        let pid = containers::restart(&self.0, &request.container, request.timeout_seconds, &request.signal)
+            .await?;
         Ok(Response::new(v1::RestartContainerReply { pid }))
     }
 
@@ -64,7 +66,7 @@ impl Service for ContainersService {
         &self,
         _: Request<v1::PruneContainersRequest>,
     ) -> Result<Response<v1::PruneContainersReply>, Status> {
-        let deleted = self.0.prune().await?.into_iter().map(String::from).collect();
+        let deleted = containers::prune(&self.0).await?.into_iter().map(String::from).collect();
         Ok(Response::new(v1::PruneContainersReply { deleted }))
     }
 
@@ -73,7 +75,7 @@ impl Service for ContainersService {
         request: Request<v1::KillContainerRequest>,
     ) -> Result<Response<v1::KillContainerReply>, Status> {
         let request = request.into_inner();
-        self.0.kill(&request.container, &request.signal).await?;
+        containers::kill(&self.0, &request.container, &request.signal).await?;
         Ok(Response::new(v1::KillContainerReply {}))
     }
 
@@ -82,7 +84,7 @@ impl Service for ContainersService {
         request: Request<v1::RemoveContainerRequest>,
     ) -> Result<Response<v1::RemoveContainerReply>, Status> {
         let request = request.into_inner();
-        let id = self.0.remove(&request.container, request.force).await?;
+        let id = containers::remove(&self.0, &request.container, request.force).await?;
         Ok(Response::new(v1::RemoveContainerReply { id: id.to_string() }))
     }
 
@@ -92,7 +94,9 @@ impl Service for ContainersService {
     ) -> Result<Response<Self::ListStream>, Status> {
         let request = request.into_inner();
         let filters = Filters::parse(&FILTER_KEYS, translate::filters(request.filters))?;
-        let containers = self.0.list(request.all, &filters).into_iter().map(|view| translate::summary(&view));
+        let containers = containers::list(&self.0, request.all, &filters)
+            .into_iter()
+            .map(|view| translate::summary(&view));
         let replies = pieces::replies(containers, |containers| v1::ListContainersReply { containers });
         Ok(Response::new(Box::pin(replies)))
     }
@@ -101,8 +105,8 @@ impl Service for ContainersService {
         &self,
         request: Request<v1::InspectContainerRequest>,
     ) -> Result<Response<v1::InspectContainerReply>, Status> {
-        let view = self.0.inspect(&request.into_inner().container)?;
-        let exec_ids = self.0.execs().of_container(&view.spec.id);
+        let view = containers::inspect(&self.0, &request.into_inner().container)?;
+        let exec_ids = exec::ids(&self.0, &view.spec.id);
         let container = Some(translate::container(view, exec_ids));
         Ok(Response::new(v1::InspectContainerReply { container }))
     }
@@ -118,7 +122,7 @@ impl Service for ContainersService {
                 v1::WaitCondition::NextExit => WaitCondition::NextExit,
                 v1::WaitCondition::Removed => WaitCondition::Removed,
             };
-        let waiter = self.0.waiter(&request.container, condition)?;
+        let waiter = containers::wait(&self.0, &request.container, condition)?;
         let replies = tokio_stream::once(waiter).then(async |waiter| {
             let exit = waiter.exit().await?;
             Ok(v1::WaitContainerReply { exit: Some(translate::exit(exit)) })
@@ -139,7 +143,7 @@ impl Service for ContainersService {
             until: request.until.map(translate::record_time),
             tail: request.tail,
         };
-        let reader = self.0.logs(&request.container, &options)?;
+        let reader = containers::logs(&self.0, &request.container, &options)?;
         Ok(Response::new(logs::logs(reader)))
     }
 
@@ -155,7 +159,8 @@ impl Service for ContainersService {
         request: Request<v1::ResizeContainerRequest>,
     ) -> Result<Response<v1::ResizeContainerReply>, Status> {
         let request = request.into_inner();
-        self.0.resize(&request.container, translate::size(request.size.unwrap_or_default())).await?;
+        containers::resize(&self.0, &request.container, translate::size(request.size.unwrap_or_default()))
+            .await?;
         Ok(Response::new(v1::ResizeContainerReply {}))
     }
 
@@ -165,7 +170,7 @@ impl Service for ContainersService {
     ) -> Result<Response<v1::ExecCreateReply>, Status> {
         let request = request.into_inner();
         let options = translate::exec_options(request.config.unwrap_or_default());
-        let exec_id = self.0.execs().create(&request.container, options)?;
+        let exec_id = exec::create(&self.0, &request.container, options)?;
         Ok(Response::new(v1::ExecCreateReply { exec_id }))
     }
 
@@ -180,7 +185,7 @@ impl Service for ContainersService {
         &self,
         request: Request<v1::ExecInspectRequest>,
     ) -> Result<Response<v1::ExecInspectReply>, Status> {
-        let view = self.0.execs().inspect(&request.into_inner().exec_id)?;
+        let view = exec::inspect(&self.0, &request.into_inner().exec_id)?;
         Ok(Response::new(translate::exec(view)))
     }
 
@@ -190,7 +195,7 @@ impl Service for ContainersService {
     ) -> Result<Response<v1::ExecResizeReply>, Status> {
         let request = request.into_inner();
         let size = translate::size(request.size.unwrap_or_default());
-        self.0.execs().resize(&request.exec_id, size).await?;
+        exec::resize(&self.0, &request.exec_id, size).await?;
         Ok(Response::new(v1::ExecResizeReply {}))
     }
 }

@@ -11,8 +11,8 @@ use tonic::{Status, Streaming};
 use super::replies::{self, Replies};
 use super::{calls, translate};
 use crate::containers::{
-    AttachOptions, Attachment, ContainerError, Containers, ExecStart, Input, InputSink, LogPiece, LogReader,
-    Piece, Session,
+    self, AttachOptions, Attachment, ContainerError, Containers, ExecStart, Input, InputSink, LogPiece,
+    LogReader, Piece, Session,
 };
 
 /// Where replies go; when too many are under way, the shim drops output for the client.
@@ -38,7 +38,7 @@ pub(super) async fn attach(
         start: open.start,
         logs: open.logs,
     };
-    let attachment = containers.attach(&open.container, options).await?;
+    let attachment = containers::attach(containers, &open.container, options).await?;
     let inputs = inputs(requests);
     Ok(replies::replies(async move |client| {
         send(&client, Reply::Attached(v1::Attached {})).await;
@@ -58,7 +58,7 @@ pub(super) async fn exec(
         return Err(Status::invalid_argument("the first message must be `exec`"));
     };
     let how = ExecStart { detach: open.detach, terminal_size: open.terminal_size.map(translate::size) };
-    let session = containers.execs().start(&open.exec_id, how).await?;
+    let session = containers::exec::start(containers, &open.exec_id, how).await?;
     let inputs = inputs(requests);
     Ok(replies::replies(async move |client| {
         if how.detach {

@@ -1,0 +1,252 @@
+//! A process's streams at its shim: output as frames come, input as clients send it. A slow client never holds the
+//! process up: the shim drops output for it and says how much.
+
+use std::path::Path;
+
+use knarr_proto::frame::{FrameKind, HEADER_BYTES, Header, MAX_PAYLOAD_BYTES, Stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::container::Container;
+use super::error::ContainerError;
+use super::execs::ExecState;
+use super::handle::Containers;
+use super::life::{Exit, Life};
+use super::logs::{LogOptions, LogReader};
+use super::wait::exit_of;
+use crate::tasks::plan::TerminalSize;
+use crate::tasks::shims::Task;
+
+/// What a client wants of a container's streams.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AttachOptions {
+    pub(crate) stdin: bool,
+    pub(crate) stdout: bool,
+    pub(crate) stderr: bool,
+    /// Start the container once joined.
+    pub(crate) start: bool,
+    /// First everything recorded so far.
+    pub(crate) logs: bool,
+}
+
+/// A piece of what comes from the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// At most 64 KiB.
+    Output { stream: Stream, data: Vec<u8> },
+    /// So many bytes were left out, the client was too slow.
+    Dropped { bytes: u64 },
+}
+
+/// What a client sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    Stdin(Vec<u8>),
+    CloseStdin,
+    Resize(TerminalSize),
+}
+
+/// A client's place at a process's streams.
+pub(crate) struct Session {
+    /// 0 when the process could not be started.
+    pub(crate) pid: u32,
+    /// What was recorded before, when that was asked for.
+    pub(crate) past: Option<LogReader>,
+    pub(crate) output: Output,
+    pub(crate) input: InputSink,
+    pub(crate) ending: Ending,
+}
+
+/// The process's output; ends when the process has closed its streams.
+pub(crate) struct Output {
+    /// `None` for a process whose output is discarded.
+    socket: Option<BufReader<OwnedReadHalf>>,
+    stdout: bool,
+    stderr: bool,
+}
+
+/// The way to the process.
+pub(crate) struct InputSink {
+    socket: Option<OwnedWriteHalf>,
+    task: Option<Task>,
+    exec_id: String,
+    /// Whether input is passed on at all, and whether its end is.
+    takes_stdin: bool,
+    closes_stdin: bool,
+}
+
+/// How the process will have ended.
+pub(crate) enum Ending {
+    /// A container's first process.
+    Container { stopping: CancellationToken, life: watch::Receiver<Life>, ends: u64, until_removed: bool },
+    /// An exec.
+    Exec(watch::Receiver<ExecState>),
+}
+
+impl Session {
+    /// A place at the streams of a container's process, which are these; none when it could not be started.
+    pub(super) fn new(
+        containers: &Containers,
+        container: &Container,
+        options: AttachOptions,
+        ends: u64,
+        (pid, socket): (u32, Option<UnixStream>),
+    ) -> Self {
+        let streams = &container.spec.streams;
+        let (output, input) = halves(socket, options);
+        let input = InputSink {
+            task: container.task(),
+            takes_stdin: options.stdin && streams.open_stdin,
+            closes_stdin: streams.stdin_once,
+            ..input
+        };
+        let (stopping, life) = (containers.work.stopping(), container.life.subscribe());
+        let until_removed = container.settings().auto_remove;
+        let ending = Ending::Container { stopping, life, ends, until_removed };
+        let max_files = containers.execution.logs.max_files;
+        let past = options.logs.then(|| past(&container.bundle, max_files, options));
+        Self { pid, past, output, input, ending }
+    }
+}
+
+/// What was recorded until now.
+fn past(bundle: &Path, max_files: u32, options: AttachOptions) -> LogReader {
+    let options = LogOptions {
+        follow: false,
+        stdout: options.stdout,
+        stderr: options.stderr,
+        since: None,
+        until: None,
+        tail: None,
+    };
+    LogReader::new(bundle, max_files, &options)
+}
+
+/// Output and input of one connection to a shim.
+pub(super) fn halves(socket: Option<UnixStream>, options: AttachOptions) -> (Output, InputSink) {
+    let (reader, writer) = match socket {
+        Some(socket) => {
+            let (reader, writer) = socket.into_split();
+            (Some(BufReader::new(reader)), Some(writer))
+        }
+        None => (None, None),
+    };
+    let output = Output { socket: reader, stdout: options.stdout, stderr: options.stderr };
+    let input = InputSink {
+        socket: writer,
+        task: None,
+        exec_id: String::new(),
+        takes_stdin: options.stdin,
+        closes_stdin: true,
+    };
+    (output, input)
+}
+
+impl Output {
+    /// The next piece; `None` when all of the process's streams have ended.
+    ///
+    /// # Errors
+    /// [`ContainerError::Streams`] when the shim breaks its word or the connection.
+    pub(crate) async fn next(&mut self) -> Result<Option<Piece>, ContainerError> {
+        let failed = |source| ContainerError::Streams { doing: "read", source };
+        let Some(socket) = &mut self.socket else { return Ok(None) };
+        loop {
+            let mut header = [0; HEADER_BYTES];
+            match socket.read_exact(&mut header).await {
+                Ok(_) => {}
+                Err(error) if is_end(&error) => return Ok(None),
+                Err(error) => return Err(failed(error)),
+            }
+            let header = Header::decode(header).map_err(|error| failed(std::io::Error::other(error)))?;
+            let mut data = vec![0; header.length];
+            socket.read_exact(&mut data).await.map_err(failed)?;
+            let stream = match header.kind {
+                FrameKind::Output(stream) => stream,
+                FrameKind::Dropped => {
+                    let bytes = data.try_into().map_or(0, u64::from_be_bytes);
+                    return Ok(Some(Piece::Dropped { bytes }));
+                }
+                FrameKind::Stdin => return Err(failed(std::io::Error::other("the shim sent input"))),
+            };
+            let wanted = match stream {
+                Stream::Stdout => self.stdout,
+                Stream::Stderr => self.stderr,
+            };
+            // Length 0 only says that this stream has ended.
+            if wanted && !data.is_empty() {
+                return Ok(Some(Piece::Output { stream, data }));
+            }
+        }
+    }
+}
+
+impl InputSink {
+    /// Passes on what the client sent. A process that has ended or closed its stdin takes nothing more: no error.
+    pub(crate) async fn apply(&mut self, input: Input) {
+        match input {
+            Input::Stdin(data) if self.takes_stdin => {
+                for piece in data.chunks(MAX_PAYLOAD_BYTES) {
+                    self.send(piece).await;
+                }
+            }
+            Input::CloseStdin if self.takes_stdin && self.closes_stdin => self.send(&[]).await,
+            Input::Stdin(_) | Input::CloseStdin => {}
+            Input::Resize(size) => {
+                if let Some(task) = &self.task
+                    && let Err(error) = task.resize(&self.exec_id, size.columns, size.rows).await
+                {
+                    tracing::debug!(%error, "the terminal was not resized");
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, data: &[u8]) {
+        let Some(socket) = &mut self.socket else { return };
+        let mut frame = Header { kind: FrameKind::Stdin, length: data.len() }.encode().to_vec();
+        frame.extend_from_slice(data);
+        if let Err(error) = socket.write_all(&frame).await {
+            tracing::debug!(%error, "the process takes no more input");
+            self.socket = None;
+        }
+    }
+
+    pub(super) fn of_exec(self, task: Task, exec_id: String) -> Self {
+        Self { task: Some(task), exec_id, ..self }
+    }
+}
+
+impl Ending {
+    /// Returns when the process has ended; for an auto-removed container, when that is gone.
+    ///
+    /// # Errors
+    /// [`ContainerError::Stopping`] when knarrd stops first.
+    pub(crate) async fn exit(self) -> Result<Exit, ContainerError> {
+        match self {
+            Self::Container { stopping, mut life, ends, until_removed } => {
+                let over = |life: &Life| life.removed || (!until_removed && life.ends > ends);
+                tokio::select! {
+                    seen = life.wait_for(over) => {
+                        seen.map(|life| exit_of(&life)).map_err(|_| ContainerError::Stopping)
+                    }
+                    () = stopping.cancelled() => Err(ContainerError::Stopping),
+                }
+            }
+            Self::Exec(mut state) => {
+                let is_over = |state: &ExecState| matches!(state, ExecState::Ended(_));
+                match state.wait_for(is_over).await.as_deref() {
+                    Ok(ExecState::Ended(exit)) => Ok(exit.clone()),
+                    Ok(_) | Err(_) => Err(ContainerError::Stopping),
+                }
+            }
+        }
+    }
+}
+
+fn is_end(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind as K;
+    matches!(error.kind(), K::UnexpectedEof | K::ConnectionReset | K::BrokenPipe)
+}
