@@ -38,6 +38,12 @@ pub(super) async fn run(args: AttachArgs, address: &Address) -> Result<u8, Error
         ContainerState::Paused => {
             return Err(Error::State(format!("container {} is paused: unpause it first", args.container)));
         }
+        ContainerState::Restarting => {
+            return Err(Error::State(format!(
+                "container {} is restarting: wait until it runs",
+                args.container
+            )));
+        }
         _ => {
             return Err(Error::State(format!(
                 "container {0} is not running: start it first, with 'knarr start {0}'",

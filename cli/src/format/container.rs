@@ -104,13 +104,16 @@ fn status(container: &ContainerSummary, now: Timestamp) -> String {
         ContainerState::Running => format!("Up {}", up()),
         ContainerState::Paused => format!("Up {} (Paused)", up()),
         ContainerState::Removing => "Removal In Progress".to_owned(),
-        ContainerState::Exited => {
-            let exit = container.exit.clone().unwrap_or_default();
-            match timestamp(exit.finished_at.as_ref()) {
-                Some(time) => format!("Exited ({}) {}", exit.code, ago(time, now)),
-                None => format!("Exited ({})", exit.code),
-            }
-        }
+        ContainerState::Exited => ended("Exited", container, now),
+        ContainerState::Restarting => ended("Restarting", container, now),
+    }
+}
+
+fn ended(word: &str, container: &ContainerSummary, now: Timestamp) -> String {
+    let exit = container.exit.clone().unwrap_or_default();
+    match timestamp(exit.finished_at.as_ref()) {
+        Some(time) => format!("{word} ({}) {}", exit.code, ago(time, now)),
+        None => format!("{word} ({})", exit.code),
     }
 }
 
@@ -207,6 +210,7 @@ mod tests {
             (ContainerState::Paused, "paused", "Up About a minute (Paused)"),
             (ContainerState::Exited, "exited", "Exited (137) 3 seconds ago"),
             (ContainerState::Removing, "removing", "Removal In Progress"),
+            (ContainerState::Restarting, "restarting", "Restarting (137) 3 seconds ago"),
         ] {
             assert_eq!(render("{{.State}}|{{.Status}}", &sample(state), true), format!("{name}|{status}\n"));
         }

@@ -7,7 +7,6 @@ use tokio::sync::oneshot;
 use super::container::Container;
 use super::error::ContainerError;
 use super::handle::Containers;
-use super::life::Phase;
 use super::pending::Connected;
 use super::session::{AttachOptions, Session};
 use super::start::start_in_turn;
@@ -49,15 +48,15 @@ async fn attach_now(
     container: &Arc<Container>,
     options: AttachOptions,
 ) -> Result<Attachment, ContainerError> {
-    if container.life().phase.is_running() {
+    if container.life().phase.holds_process() {
         return join(containers, container, options).await;
     }
     // A start or an end that is under way comes first; none comes between the look and the registration.
     let turn = container.turn.lock().await;
     let life = container.life();
     match life.phase {
-        phase if phase.is_running() => join(containers, container, options).await,
-        Phase::Created | Phase::Exited => {
+        phase if phase.holds_process() => join(containers, container, options).await,
+        phase if phase.may_start() => {
             let connected = container.pending.register();
             let (this, ends) = (containers.clone(), life.ends);
             let pending = PendingSession {
@@ -86,8 +85,10 @@ async fn join(
     options: AttachOptions,
 ) -> Result<Attachment, ContainerError> {
     let life = container.life();
-    if !options.start {
-        container.running_task()?;
+    if options.start {
+        container.check_answers("start")?;
+    } else {
+        container.running_task("attach to")?;
     }
     let socket = containers.execution.connect_streams(container).await?;
     containers.records.publish(container, "attach", &[]);

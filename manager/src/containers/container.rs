@@ -8,7 +8,7 @@ use knarr_proto::id::ContainerId;
 use tokio::sync::watch;
 
 use super::error::ContainerError;
-use super::life::{self, Event, Life, Phase};
+use super::life::{self, Event, Life};
 use super::pending::PendingClients;
 use super::spec::{self, Record, Settings, Spec};
 use crate::tasks::plan::TaskPlan;
@@ -150,15 +150,37 @@ impl Container {
         }
     }
 
-    /// Its shim, for a verb that needs a running process.
+    /// Its shim, for a verb that needs a process, be it frozen.
     ///
     /// # Errors
     /// [`ContainerError::NotRunning`], [`ContainerError::NotReached`].
-    pub(super) fn running_task(&self) -> Result<Task, ContainerError> {
-        let running = self.life.borrow().phase == Phase::Running;
+    pub(super) fn process_task(&self) -> Result<Task, ContainerError> {
+        let holds_process = self.life.borrow().phase.holds_process();
         match self.link() {
-            Link::Task(task) if running => Ok(task),
-            Link::Silent(cause) if running => Err(ContainerError::NotReached { name: self.name(), cause }),
+            Link::Task(task) if holds_process => Ok(task),
+            Link::Silent(cause) if holds_process => {
+                Err(ContainerError::NotReached { name: self.name(), cause })
+            }
+            _ => Err(ContainerError::NotRunning(self.name())),
+        }
+    }
+
+    /// Its shim, for a verb that needs a process that answers.
+    ///
+    /// # Errors
+    /// As [`Container::process_task`], and [`ContainerError::State`] while it is paused or between two runs.
+    pub(super) fn running_task(&self, doing: &'static str) -> Result<Task, ContainerError> {
+        self.check_answers(doing)?;
+        self.process_task()
+    }
+
+    /// # Errors
+    /// [`ContainerError::State`] while it is paused or between two runs, [`ContainerError::NotRunning`] otherwise.
+    pub(super) fn check_answers(&self, doing: &'static str) -> Result<(), ContainerError> {
+        let phase = self.life.borrow().phase;
+        match phase {
+            phase if phase.may_exec() => Ok(()),
+            phase if phase.is_up() => Err(ContainerError::State { doing, name: self.name(), phase }),
             _ => Err(ContainerError::NotRunning(self.name())),
         }
     }

@@ -29,6 +29,9 @@ use crate::tasks::user::{self, Account};
 use crate::time::UnixNs;
 use crate::untrusted::UntrustedRoot;
 
+/// What is refused of a container that does not run, for "cannot …".
+const EXEC: &str = "run a command in";
+
 /// How an exec is started.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ExecStart {
@@ -55,7 +58,7 @@ pub(crate) fn create(
     options: ExecOptions,
 ) -> Result<String, ContainerError> {
     let container = containers.registry.find(text)?;
-    container.running_task()?;
+    container.running_task(EXEC)?;
     if options.args.first().is_none_or(String::is_empty) {
         return Err(InvalidProcess::NoCommand.into());
     }
@@ -118,7 +121,7 @@ pub(crate) async fn resize(
     if !exec.options.tty {
         return Err(ContainerError::NoTerminal(exec.id.clone()));
     }
-    let task = exec.container.running_task()?;
+    let task = exec.container.process_task()?;
     Ok(task.resize(&exec.id, size.columns, size.rows).await?)
 }
 
@@ -138,7 +141,7 @@ async fn start_now(
     how: ExecStart,
 ) -> Result<Session, ContainerError> {
     let container = &exec.container;
-    let started = match container.running_task() {
+    let started = match container.running_task(EXEC) {
         Ok(task) => start_in(containers, exec, task, how).await,
         Err(not_running) => Err(not_running),
     };
@@ -150,7 +153,7 @@ async fn start_now(
             error: Chain(&error).to_string(),
         }));
         // What fails because the container has ended or is being removed meanwhile is not the command's fault.
-        container.running_task().err().unwrap_or(error)
+        container.running_task(EXEC).err().unwrap_or(error)
     })
 }
 

@@ -99,14 +99,29 @@ impl Phase {
         }
     }
 
-    /// Whether a process may be alive, or be started by the restart policy.
-    pub(crate) fn is_live(self) -> bool {
+    /// Whether there is a process, running or frozen.
+    pub(crate) fn holds_process(self) -> bool {
+        matches!(self, Self::Running | Self::Paused)
+    }
+
+    /// Whether there may be a shim, which has the process, is about to start it, or will start it again.
+    pub(crate) fn holds_shim(self) -> bool {
         matches!(self, Self::Starting | Self::Running | Self::Paused | Self::Restarting)
     }
 
-    /// Returns true if its process runs or is frozen.
-    pub(crate) fn is_running(self) -> bool {
-        matches!(self, Self::Running | Self::Paused)
+    /// Whether its process answers: another one can be started beside it, and a client can talk to it.
+    pub(crate) fn may_exec(self) -> bool {
+        matches!(self, Self::Running)
+    }
+
+    /// Whether it rests: it can be started, and removed without force.
+    pub(crate) fn may_start(self) -> bool {
+        matches!(self, Self::Created | Self::Exited)
+    }
+
+    /// Whether docker counts it among the running ones, which are listed without `--all`.
+    pub(crate) fn is_up(self) -> bool {
+        matches!(self, Self::Running | Self::Paused | Self::Restarting)
     }
 
     /// The word in messages and filters: docker's.
@@ -248,6 +263,15 @@ impl Life {
         })
     }
 
+    /// How it ended the last time; of a container that never ran, docker says 0.
+    pub(crate) fn last_exit(&self) -> Exit {
+        let never = Exit { code: 0, finished_at: UnixNs(0), oom_killed: false, error: String::new() };
+        match self.phase {
+            Phase::Creating | Phase::Starting => never,
+            _ => self.exit.clone().unwrap_or(never),
+        }
+    }
+
     fn before_start(&self) -> Result<Phase, Refused> {
         match (self.phase, self.started_at) {
             (Phase::Starting | Phase::Running, Some(_)) => Ok(Phase::Exited),
@@ -336,6 +360,21 @@ mod tests {
         assert_eq!(allowed(&Event::EndedToReturn(exit(0))), [P::Running, P::Paused]);
         assert_eq!(allowed(&Event::GivenUp), [P::Restarting]);
         assert_eq!(allowed(&Event::RemovalAsked), [P::Creating, P::Created, P::Exited, P::Removing]);
+    }
+
+    #[test]
+    fn every_phase_says_what_it_has_and_what_can_be_done() {
+        let those = |word: fn(Phase) -> bool| -> Vec<Phase> {
+            PHASES.into_iter().filter(|phase| word(*phase)).collect()
+        };
+        use Phase as P;
+        assert_eq!(those(P::holds_process), [P::Running, P::Paused]);
+        assert_eq!(those(P::holds_shim), [P::Starting, P::Running, P::Paused, P::Restarting]);
+        assert_eq!(those(P::may_exec), [P::Running]);
+        assert_eq!(those(P::may_start), [P::Created, P::Exited]);
+        assert_eq!(those(P::is_up), [P::Running, P::Paused, P::Restarting]);
+        let is_started = |phase: Phase| phase.after(&Event::StartAsked { boot_id: String::new() }).is_ok();
+        assert_eq!(those(P::may_start), those(is_started));
     }
 
     #[test]

@@ -64,9 +64,7 @@ pub(crate) fn list(containers: &Containers, all: bool, filters: &Filters) -> Vec
     let all = all || ["status", "exited"].iter().any(|key| filters.values(key).is_some());
     let shown = |view: &View| {
         let there = view.life.phase != Phase::Creating && !view.life.removed;
-        there
-            && (all || view.life.phase == Phase::Running)
-            && filters.all_match(|key, value| matches(view, key, value))
+        there && (all || view.life.phase.is_up()) && filters.all_match(|key, value| matches(view, key, value))
     };
     let views = containers.registry.all().into_iter().map(|container| container.view());
     let mut views: Vec<View> = views.filter(shown).collect();
@@ -82,7 +80,7 @@ pub(crate) fn users_of(containers: &Containers, id: &Digest) -> Users {
         if container.spec.image.id != id.as_str() || life.removed {
             continue;
         }
-        let list = if life.phase.is_live() { &mut users.running } else { &mut users.stopped };
+        let list = if life.phase.holds_shim() { &mut users.running } else { &mut users.stopped };
         list.push(container.name());
     }
     users

@@ -186,19 +186,19 @@ impl Follow {
         }
         let (live, removed) = {
             let life = self.container.life.borrow();
-            (life.phase.is_live(), life.removed)
+            (life.phase.holds_shim(), life.removed)
         };
         if live || removed {
             return removed;
         }
         drop(self.container.turn.lock().await);
-        !self.container.life.borrow().phase.is_live()
+        !self.container.life.borrow().phase.holds_shim()
     }
 
     /// Returns when the log or the container has changed.
     async fn changed(&mut self) -> io::Result<()> {
         let mut life = self.container.life.subscribe();
-        let ended = life.wait_for(|life| !life.phase.is_live());
+        let ended = life.wait_for(|life| !life.phase.holds_shim());
         tokio::select! {
             ready = self.changes.readable_mut() => {
                 let mut ready = ready?;

@@ -5,7 +5,6 @@ use knarr_proto::kind::Kind;
 
 use super::error::ContainerError;
 use super::handle::Containers;
-use super::life::Phase;
 use super::remove::remove;
 use crate::failure::Failure as _;
 
@@ -14,10 +13,9 @@ use crate::failure::Failure as _;
 /// # Errors
 /// [`ContainerError`], when all that could be removed is; one that was started or removed meanwhile is no error.
 pub(crate) async fn prune(containers: &Containers) -> Result<Vec<ContainerId>, ContainerError> {
-    let is_over = |phase| matches!(phase, Phase::Created | Phase::Exited);
     let (mut removed, mut failed) = (Vec::new(), None);
     for container in containers.registry.all() {
-        if !is_over(container.life().phase) {
+        if !container.life().phase.may_start() {
             continue;
         }
         match remove(containers, container.id().as_str(), false).await {

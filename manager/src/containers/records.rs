@@ -96,8 +96,8 @@ impl Records {
 
     /// Publishes the new state of `container` to readers and waiters.
     pub(super) fn show(&self, container: &Container, life: Life) {
-        let now = life.phase.is_live();
-        let before = container.life.send_replace(life).phase.is_live();
+        let now = life.phase.holds_shim();
+        let before = container.life.send_replace(life).phase.holds_shim();
         if now != before {
             self.live.send_modify(|live| *live = if now { *live + 1 } else { live.saturating_sub(1) });
         }

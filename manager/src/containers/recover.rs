@@ -90,18 +90,18 @@ impl Recovery {
         }
         let swept = self.sweep().await?;
         let all = self.0.registry.all();
-        let running = all.iter().filter(|container| container.life().phase == Phase::Running).count();
+        let running = all.iter().filter(|container| container.life().phase.holds_process()).count();
         Ok(Recovered { containers: all.len(), running, swept })
     }
 
     fn load(&self, loaded: Loaded) -> Arc<Container> {
         let Loaded { record, mut life, damage } = loaded;
-        if let (Some(damage), false) = (&damage, life.phase.is_live()) {
+        if let (Some(damage), false) = (&damage, life.phase.holds_shim()) {
             let unknown = Exit { code: 0, finished_at: UnixNs(0), oom_killed: false, error: String::new() };
             life.exit.get_or_insert(unknown).error.clone_from(damage);
         }
         let bundle = self.0.execution.tasks.bundle(&record.spec.id);
-        let is_live = life.phase.is_live();
+        let is_live = life.phase.holds_shim();
         let container = Arc::new(Container::new(record, life, bundle).with_damage(damage));
         if is_live {
             container.set_link(Link::Silent(NOT_MET.to_owned()));

@@ -7,7 +7,7 @@ use knarr_proto::kind::Kind;
 use super::container::{Container, Link};
 use super::error::ContainerError;
 use super::handle::Containers;
-use super::life::{Event, Life, Phase};
+use super::life::{Event, Life};
 use super::stop::kill_and_wait;
 use crate::error::Chain;
 use crate::failure::Failure as _;
@@ -25,7 +25,7 @@ pub(crate) async fn remove(
     let container = containers.registry.find(text)?;
     let this = containers.clone();
     let removal = async move {
-        if container.life().phase.is_live() {
+        if container.life().phase.holds_shim() {
             if !force {
                 return Err(ContainerError::Running(container.name()));
             }
@@ -49,12 +49,8 @@ pub(super) async fn remove_in_turn(
     if life.removed {
         return Ok(());
     }
-    match life.phase {
-        Phase::Creating | Phase::Starting | Phase::Restarting => {
-            return Err(ContainerError::State { doing: "remove", name: container.name(), phase: life.phase });
-        }
-        Phase::Running | Phase::Paused => return Err(ContainerError::Running(container.name())),
-        Phase::Created | Phase::Exited | Phase::Removing => {}
+    if life.phase.holds_process() {
+        return Err(ContainerError::Running(container.name()));
     }
     match containers.records.enter(container, Event::RemovalAsked).await {
         // Removing its files makes the room, and can be asked for again if it is interrupted.

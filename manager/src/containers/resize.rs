@@ -14,7 +14,7 @@ pub(crate) async fn resize(
     size: TerminalSize,
 ) -> Result<(), ContainerError> {
     let container = containers.registry.find(text)?;
-    let task = container.running_task()?;
+    let task = container.process_task()?;
     if !container.spec.streams.tty {
         return Err(ContainerError::NoTerminal(container.name()));
     }

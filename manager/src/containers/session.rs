@@ -16,7 +16,6 @@ use super::execs::ExecState;
 use super::handle::Containers;
 use super::life::{Exit, Life};
 use super::logs::{LogOptions, LogReader};
-use super::wait::exit_of;
 use crate::tasks::plan::TerminalSize;
 use crate::tasks::shims::Task;
 
@@ -230,7 +229,7 @@ impl Ending {
                 let over = |life: &Life| life.removed || (!until_removed && life.ends > ends);
                 tokio::select! {
                     seen = life.wait_for(over) => {
-                        seen.map(|life| exit_of(&life)).map_err(|_| ContainerError::Stopping)
+                        seen.map(|life| life.last_exit()).map_err(|_| ContainerError::Stopping)
                     }
                     () = stopping.cancelled() => Err(ContainerError::Stopping),
                 }

@@ -51,7 +51,7 @@ pub(super) async fn start_in_turn(
     let (records, execution) = (&containers.records, &containers.execution);
     let before = container.life();
     container.check_whole()?;
-    if before.phase.is_running() {
+    if before.phase.may_exec() {
         return Ok(Outcome::Already(before.pid));
     }
     container.set_bypassed(false);

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::container::Container;
 use super::error::ContainerError;
 use super::handle::Containers;
-use super::life::Phase;
 use super::outcome::Outcome;
 use super::records::Records;
 use super::{signal, silent};
@@ -34,14 +33,14 @@ pub(crate) async fn stop(
     };
     // One that is being started is waited for.
     drop(container.turn.lock().await);
-    if !container.life().phase.is_live() {
+    if !container.life().phase.holds_shim() {
         return Ok(Outcome::Already(()));
     }
     let own = stop.timeout_seconds.unwrap_or(DEFAULT_STOP_SECONDS);
     let patience = Duration::from_secs(timeout_seconds.unwrap_or(own).into());
     let mut life = container.life.subscribe();
     send(&containers.records, &container, number).await?;
-    if tokio::time::timeout(patience, life.wait_for(|life| !life.phase.is_live())).await.is_err() {
+    if tokio::time::timeout(patience, life.wait_for(|life| !life.phase.holds_shim())).await.is_err() {
         kill_and_wait(&containers.records, &container).await?;
     }
     containers.records.publish(&container, "stop", &[]);
@@ -59,7 +58,7 @@ pub(crate) async fn kill(
 ) -> Result<(), ContainerError> {
     let container = containers.registry.find(text)?;
     let number = if signal_text.is_empty() { signal::KILL } else { signal::parse(signal_text)? };
-    if container.life().phase != Phase::Running {
+    if !container.life().phase.holds_process() {
         return Err(ContainerError::NotRunning(container.name()));
     }
     send(&containers.records, &container, number).await
@@ -73,14 +72,14 @@ pub(super) async fn kill_and_wait(records: &Records, container: &Container) -> R
     let mut life = container.life.subscribe();
     let pid = life.borrow().pid;
     send(records, container, signal::KILL).await?;
-    let ended = tokio::time::timeout(KILL_LIMIT, life.wait_for(|life| !life.phase.is_live())).await;
+    let ended = tokio::time::timeout(KILL_LIMIT, life.wait_for(|life| !life.phase.holds_shim())).await;
     let stuck = |_| ContainerError::Unkillable { name: container.name(), pid, limit: KILL_LIMIT };
     ended.map(drop).map_err(stuck)
 }
 
 /// Sends a signal; that the process is gone already is no error.
 async fn send(records: &Records, container: &Container, number: i32) -> Result<(), ContainerError> {
-    let task = match container.running_task() {
+    let task = match container.process_task() {
         Ok(task) => task,
         Err(ContainerError::NotReached { .. }) => return silent::signal(container, number).await,
         Err(_) => return Ok(()),
@@ -92,7 +91,7 @@ async fn send(records: &Records, container: &Container, number: i32) -> Result<(
         }
         Err(error) if error.is_not_found() => Ok(()),
         // It ended while we asked; the supervisor has seen or will see it.
-        Err(_) if !container.life().phase.is_live() => Ok(()),
+        Err(_) if !container.life().phase.holds_shim() => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

@@ -6,8 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::ContainerError;
 use super::handle::Containers;
-use super::life::{Exit, Life, Phase};
-use crate::time::UnixNs;
+use super::life::{Exit, Life};
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +52,7 @@ impl Waiter {
         let is_over = |life: &Life| {
             life.removed
                 || match condition {
-                    WaitCondition::NotRunning => !life.phase.is_live(),
+                    WaitCondition::NotRunning => !life.phase.holds_shim(),
                     WaitCondition::NextExit => life.ends > ends,
                     WaitCondition::Removed => false,
                 }
@@ -61,18 +60,9 @@ impl Waiter {
         tokio::select! {
             // A container in memory outlives those that wait for it, or is marked as removed before.
             life = self.life.wait_for(is_over) => {
-                life.map(|life| exit_of(&life)).map_err(|_| ContainerError::Stopping)
+                life.map(|life| life.last_exit()).map_err(|_| ContainerError::Stopping)
             }
             () = self.stopping.cancelled() => Err(ContainerError::Stopping),
         }
-    }
-}
-
-/// The last exit; of a container that never ran, docker says 0.
-pub(super) fn exit_of(life: &Life) -> Exit {
-    let never = Exit { code: 0, finished_at: UnixNs(0), oom_killed: false, error: String::new() };
-    match life.phase {
-        Phase::Creating | Phase::Starting => never,
-        _ => life.exit.clone().unwrap_or(never),
     }
 }

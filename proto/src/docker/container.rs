@@ -42,16 +42,18 @@ pub fn container(container: &Container) -> Value {
 fn state(container: &Container) -> Value {
     let state = container.state();
     let exit = container.exit.clone().unwrap_or_default();
-    let is_running = matches!(state, ContainerState::Running | ContainerState::Paused);
+    // Between two runs it is running, to docker.
+    let is_restarting = state == ContainerState::Restarting;
+    let is_running = is_restarting || matches!(state, ContainerState::Running | ContainerState::Paused);
     json!({
         "Status": state_name(state),
         "Running": is_running,
         "Paused": state == ContainerState::Paused,
-        "Restarting": false,
+        "Restarting": is_restarting,
         "OOMKilled": exit.oom_killed,
         "Dead": false,
         "Pid": container.pid,
-        "ExitCode": if is_running { 0 } else { exit.code },
+        "ExitCode": if is_running && !is_restarting { 0 } else { exit.code },
         "Error": exit.error,
         "StartedAt": rfc3339(container.started_at.as_ref()),
         "FinishedAt": rfc3339(exit.finished_at.as_ref()),

@@ -22,6 +22,7 @@ pub fn state_name(state: ContainerState) -> &'static str {
         ContainerState::Created => "created",
         ContainerState::Running => "running",
         ContainerState::Paused => "paused",
+        ContainerState::Restarting => "restarting",
         ContainerState::Exited => "exited",
         ContainerState::Removing => "removing",
     }

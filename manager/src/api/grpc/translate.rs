@@ -180,7 +180,8 @@ pub(super) fn exec(view: ExecView) -> v1::ExecInspectReply {
 fn state(phase: Phase) -> v1::ContainerState {
     match phase {
         Phase::Creating | Phase::Created | Phase::Starting => v1::ContainerState::Created,
-        Phase::Running | Phase::Restarting => v1::ContainerState::Running,
+        Phase::Running => v1::ContainerState::Running,
+        Phase::Restarting => v1::ContainerState::Restarting,
         Phase::Paused => v1::ContainerState::Paused,
         Phase::Exited => v1::ContainerState::Exited,
         Phase::Removing => v1::ContainerState::Removing,
