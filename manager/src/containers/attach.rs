@@ -7,9 +7,9 @@ use tokio::sync::oneshot;
 use super::container::Container;
 use super::error::ContainerError;
 use super::handle::Containers;
-use super::pending::Connected;
 use super::session::{AttachOptions, Session};
 use super::start::start_in_turn;
+use crate::tasks::{Connected, TaskError};
 
 /// A client that has joined a container.
 pub(crate) enum Attachment {
@@ -26,7 +26,7 @@ pub(crate) struct PendingSession {
     options: AttachOptions,
     /// How often the container had ended when the client came.
     ends: u64,
-    connected: oneshot::Receiver<Result<Connected, ContainerError>>,
+    connected: oneshot::Receiver<Result<Connected, TaskError>>,
 }
 
 /// Joins a container's streams, and starts it if that is asked for. One that does not run is joined to its next run.
@@ -90,7 +90,7 @@ async fn join(
     } else {
         container.running_task("attach to")?;
     }
-    let socket = containers.execution.connect_streams(container).await?;
+    let socket = containers.execution.tasks.connect_streams(container.id()).await?;
     containers.records.publish(container, "attach", &[]);
     let session = Session::new(containers, container, options, life.ends, (life.pid, Some(socket)));
     Ok(Attachment::Joined(Box::new(session)))

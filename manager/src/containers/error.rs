@@ -9,7 +9,7 @@ use super::name::InvalidName;
 use super::process::InvalidProcess;
 use super::signal::InvalidSignal;
 use crate::failure::{Failure, no_space};
-use crate::files::{FileError, failed, kind_of_io};
+use crate::files::{FileError, failed};
 use crate::held::HeldError;
 use crate::images::ImageError;
 use crate::snapshots::SnapshotError;
@@ -110,9 +110,6 @@ pub(crate) enum ContainerError {
     /// Its files on disk.
     #[error(transparent)]
     File(#[from] FileError),
-    /// Its streams at the shim.
-    #[error("cannot {doing} the process's streams")]
-    Streams { doing: &'static str, source: std::io::Error },
     /// knarrd is about to end.
     #[error("knarrd is stopping: try again when it is back; the container goes on")]
     Stopping,
@@ -146,7 +143,6 @@ impl Failure for ContainerError {
             Self::Task(error) => error.kind(),
             Self::Held(error) => error.kind,
             Self::File(error) => error.kind(),
-            Self::Streams { source, .. } => kind_of_io(source),
             Self::TooManyExecs(_) => Kind::ResourceExhausted,
             Self::Damaged { .. } => Kind::DataLoss,
             Self::Unkillable { .. } => Kind::DeadlineExceeded,
@@ -193,9 +189,11 @@ impl From<ShimError> for ContainerError {
 }
 
 /// Tells a command that cannot be executed from a start that fails for another reason.
-pub(super) fn of_start(error: ShimError) -> ContainerError {
-    match error {
-        ShimError::Task { reason: Some(reason), message, .. } if reason.exit_code().is_some() => {
+pub(super) fn of_start(error: impl Into<TaskError>) -> ContainerError {
+    match error.into() {
+        TaskError::Shim(ShimError::Task { reason: Some(reason), message, .. })
+            if reason.exit_code().is_some() =>
+        {
             ContainerError::Command { reason, message }
         }
         error => error.into(),

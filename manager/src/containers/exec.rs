@@ -22,6 +22,7 @@ use super::session::{AttachOptions, Ending, Session, halves};
 use super::start::exit_code;
 use crate::error::Chain;
 use crate::files::failed;
+use crate::tasks;
 use crate::tasks::plan::TerminalSize;
 use crate::tasks::shims::{ExecTask, Task, TaskStdio};
 use crate::tasks::spec::{self, key};
@@ -257,10 +258,7 @@ async fn start_joined(
     socket: Option<&Path>,
 ) -> Result<(u32, Option<UnixStream>), ContainerError> {
     let joined = match socket {
-        Some(socket) => {
-            let connected = UnixStream::connect(socket).await;
-            Some(connected.map_err(|source| ContainerError::Streams { doing: "join", source })?)
-        }
+        Some(socket) => Some(tasks::connect(socket).await?),
         None => None,
     };
     let pid = task.start(exec_id).await.map_err(error::of_start)?;

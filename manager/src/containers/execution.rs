@@ -1,9 +1,6 @@
 //! What running a container needs: the tasks, the bounds of its log, and which boot of the machine this is.
 
-use tokio::net::UnixStream;
-
 use super::container::{Container, Link};
-use super::error::ContainerError;
 use crate::error::Chain;
 use crate::tasks::{LogBounds, Tasks};
 
@@ -16,12 +13,6 @@ pub(crate) struct Execution {
 }
 
 impl Execution {
-    /// Joins the streams of a container's first process.
-    pub(super) async fn connect_streams(&self, container: &Container) -> Result<UnixStream, ContainerError> {
-        let connected = self.tasks.connect_streams(container.id()).await;
-        connected.map_err(|source| ContainerError::Streams { doing: "join", source })
-    }
-
     /// Ends the container's task and shim. The caller has the turn. What cannot be done is logged and tried again at the
     /// next start of knarrd.
     pub(super) async fn end_task(&self, container: &Container) {

@@ -77,7 +77,7 @@ pub(crate) use remove::remove;
 pub(crate) use request::{CreateRequest, PolicyRequest, ProcessRequest};
 pub(crate) use resize::resize;
 pub(crate) use restart::restart;
-pub(crate) use session::{AttachOptions, Input, InputSink, Piece, Session};
+pub(crate) use session::{AttachOptions, Input, InputSink, Session};
 #[cfg(test)]
 pub(crate) use spec::ImageRef;
 pub(crate) use spec::{Settings, Spec};

@@ -3,32 +3,23 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
-use super::error::ContainerError;
-
-/// A connection to the streams of a process that runs now.
-pub(super) struct Connected {
-    pub(super) pid: u32,
-    pub(super) socket: UnixStream,
-}
-
-type Sender = oneshot::Sender<Result<Connected, ContainerError>>;
+use crate::tasks::{Connected, TaskError, WaitingClient};
 
 /// Those that wait for one container's start. Their number is bounded by that of calls that wait.
 #[derive(Default)]
 pub(super) struct PendingClients {
-    waiting: Mutex<Vec<Sender>>,
+    waiting: Mutex<Vec<WaitingClient>>,
 }
 
 impl PendingClients {
-    fn waiting(&self) -> MutexGuard<'_, Vec<Sender>> {
+    fn waiting(&self) -> MutexGuard<'_, Vec<WaitingClient>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The receiver is told at the next start; its sender is dropped when that fails.
-    pub(super) fn register(&self) -> oneshot::Receiver<Result<Connected, ContainerError>> {
+    pub(super) fn register(&self) -> oneshot::Receiver<Result<Connected, TaskError>> {
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.waiting();
         waiting.retain(|sender| !sender.is_closed());
@@ -37,7 +28,7 @@ impl PendingClients {
     }
 
     /// Takes all that wait, for a start.
-    pub(super) fn take(&self) -> Vec<Sender> {
+    pub(super) fn take(&self) -> Vec<WaitingClient> {
         std::mem::take(&mut *self.waiting())
     }
 }

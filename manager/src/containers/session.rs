@@ -1,12 +1,11 @@
-//! A process's streams at its shim: output as frames come, input as clients send it. A slow client never holds the
-//! process up: the shim drops output for it and says how much.
+//! A client's place at a process's streams: output as it comes, input as the client sends it, and the process's end.
 
 use std::path::Path;
 
-use knarr_proto::frame::{FrameKind, HEADER_BYTES, Header, MAX_PAYLOAD_BYTES, Stream};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use knarr_proto::frame::{FrameKind, Header, MAX_PAYLOAD_BYTES};
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +17,7 @@ use super::life::{Exit, Life};
 use super::logs::{LogOptions, LogReader};
 use crate::tasks::plan::TerminalSize;
 use crate::tasks::shims::Task;
+use crate::tasks::streams::Output;
 
 /// What a client wants of a container's streams.
 #[derive(Clone, Copy, Debug)]
@@ -29,15 +29,6 @@ pub(crate) struct AttachOptions {
     pub(crate) start: bool,
     /// First everything recorded so far.
     pub(crate) logs: bool,
-}
-
-/// A piece of what comes from the process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Piece {
-    /// At most 64 KiB.
-    Output { stream: Stream, data: Vec<u8> },
-    /// So many bytes were left out, the client was too slow.
-    Dropped { bytes: u64 },
 }
 
 /// What a client sends.
@@ -57,14 +48,6 @@ pub(crate) struct Session {
     pub(crate) output: Output,
     pub(crate) input: InputSink,
     pub(crate) ending: Ending,
-}
-
-/// The process's output; ends when the process has closed its streams.
-pub(crate) struct Output {
-    /// `None` for a process whose output is discarded.
-    socket: Option<BufReader<OwnedReadHalf>>,
-    stdout: bool,
-    stderr: bool,
 }
 
 /// The way to the process.
@@ -126,14 +109,7 @@ fn past(bundle: &Path, max_files: u32, options: AttachOptions) -> LogReader {
 
 /// Output and input of one connection to a shim.
 pub(super) fn halves(socket: Option<UnixStream>, options: AttachOptions) -> (Output, InputSink) {
-    let (reader, writer) = match socket {
-        Some(socket) => {
-            let (reader, writer) = socket.into_split();
-            (Some(BufReader::new(reader)), Some(writer))
-        }
-        None => (None, None),
-    };
-    let output = Output { socket: reader, stdout: options.stdout, stderr: options.stderr };
+    let (output, writer) = Output::split(socket, options.stdout, options.stderr);
     let input = InputSink {
         socket: writer,
         task: None,
@@ -142,44 +118,6 @@ pub(super) fn halves(socket: Option<UnixStream>, options: AttachOptions) -> (Out
         closes_stdin: true,
     };
     (output, input)
-}
-
-impl Output {
-    /// The next piece; `None` when all of the process's streams have ended.
-    ///
-    /// # Errors
-    /// [`ContainerError::Streams`] when the shim breaks its word or the connection.
-    pub(crate) async fn next(&mut self) -> Result<Option<Piece>, ContainerError> {
-        let failed = |source| ContainerError::Streams { doing: "read", source };
-        let Some(socket) = &mut self.socket else { return Ok(None) };
-        loop {
-            let mut header = [0; HEADER_BYTES];
-            match socket.read_exact(&mut header).await {
-                Ok(_) => {}
-                Err(error) if is_end(&error) => return Ok(None),
-                Err(error) => return Err(failed(error)),
-            }
-            let header = Header::decode(header).map_err(|error| failed(std::io::Error::other(error)))?;
-            let mut data = vec![0; header.length];
-            socket.read_exact(&mut data).await.map_err(failed)?;
-            let stream = match header.kind {
-                FrameKind::Output(stream) => stream,
-                FrameKind::Dropped => {
-                    let bytes = data.try_into().map_or(0, u64::from_be_bytes);
-                    return Ok(Some(Piece::Dropped { bytes }));
-                }
-                FrameKind::Stdin => return Err(failed(std::io::Error::other("the shim sent input"))),
-            };
-            let wanted = match stream {
-                Stream::Stdout => self.stdout,
-                Stream::Stderr => self.stderr,
-            };
-            // Length 0 only says that this stream has ended.
-            if wanted && !data.is_empty() {
-                return Ok(Some(Piece::Output { stream, data }));
-            }
-        }
-    }
 }
 
 impl InputSink {
@@ -243,9 +181,4 @@ impl Ending {
             }
         }
     }
-}
-
-fn is_end(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind as K;
-    matches!(error.kind(), K::UnexpectedEof | K::ConnectionReset | K::BrokenPipe)
 }

@@ -1,5 +1,5 @@
-//! Giving a container its task: intent recorded → bundle written while the shim starts → task made → clients joined →
-//! task started → recorded, and watched from then on. What fails on the way is undone.
+//! Giving a container its task: intent recorded → launched → recorded, and watched from then on. A start that fails is
+//! taken back.
 
 use std::sync::Arc;
 
@@ -13,20 +13,15 @@ use super::execution::Execution;
 use super::handle::Containers;
 use super::life::{Event, Exit};
 use super::outcome::Outcome;
-use super::pending::Connected;
 use super::remove::remove_in_turn_or_log;
 use crate::error::Chain;
 use crate::failure::Failure as _;
-use crate::snapshots::{Mount, MountType, Snapshots};
-use crate::tasks::shims::{CreateTask, Task, shim_mount};
+use crate::snapshots::Snapshots;
+use crate::tasks::{Launch, Launched};
 use crate::time::UnixNs;
 
 /// Docker's exit code of a container that could not be started for the machine's sake.
 const NOT_STARTED: u32 = 128;
-
-/// An overlay whose unmount does not wait until all that was written is on the disk (Linux 5.10): for the files of a
-/// container that are removed when it ends.
-const VOLATILE: &str = "volatile";
 
 /// Starts a container, unless it runs. Returns its pid.
 ///
@@ -56,7 +51,7 @@ pub(super) async fn start_in_turn(
     }
     container.set_bypassed(false);
     records.enter(container, Event::StartAsked { boot_id: execution.boot_id.clone() }).await?;
-    let (task, pid) = match launch(execution, &containers.storage.snapshots, container).await {
+    let Launched { task, pid } = match launch(execution, &containers.storage.snapshots, container).await {
         Ok(launched) => launched,
         Err(error) => {
             undo(containers, container, &error).await;
@@ -79,57 +74,19 @@ async fn launch(
     execution: &Execution,
     snapshots: &Snapshots,
     container: &Container,
-) -> Result<(Task, u32), ContainerError> {
-    // Whatever comes of this start, it is the one that they wait for.
-    let waiting = container.pending.take();
-    let began = std::time::Instant::now();
-    let spawned = execution.tasks.shims.spawn(container.id(), &container.bundle);
-    let (mounts, task) = tokio::join!(prepare(execution, snapshots, container), spawned);
-    let task = task?;
-    // From here on a failure is undone through the task.
-    container.set_link(Link::Task(task.clone()));
-    let mounts = mounts?;
-    let ready = began.elapsed();
-    let is_for_once = container.settings().auto_remove;
-    let rootfs = mounts.into_iter().map(|Mount { kind, source, options }| {
-        let volatile = (is_for_once && kind == MountType::Overlay).then(|| VOLATILE.to_owned());
-        shim_mount(kind.as_str().to_owned(), source, options.into_iter().chain(volatile).collect())
-    });
-    let create = CreateTask {
-        bundle: container.bundle.to_string_lossy().into_owned(),
-        rootfs: rootfs.collect(),
-        streams: execution.tasks.stdio(&container.task_plan(), execution.logs),
-        systemd_cgroup: execution.tasks.cgroups.is_systemd(),
+) -> Result<Launched, ContainerError> {
+    let launch = Launch {
+        plan: container.task_plan(),
+        log: Some(execution.logs),
+        is_for_once: container.settings().auto_remove,
+        // Whatever comes of this start, it is the one that they wait for.
+        clients: container.pending.take(),
     };
-    task.create(create).await.map_err(error::of_start)?;
-    let created = began.elapsed();
-    let mut clients = Vec::new();
-    for client in waiting {
-        clients.push((client, execution.connect_streams(container).await));
-    }
-    let pid = task.start("").await.map_err(error::of_start)?;
-    for (client, connected) in clients {
-        // One that has left meanwhile needs no connection.
-        drop(client.send(connected.map(|socket| Connected { pid, socket })));
-    }
-    tracing::debug!(container = %container.id(), ?ready, ?created, started = ?began.elapsed(), "launched");
-    Ok((task, pid))
-}
-
-async fn prepare(
-    execution: &Execution,
-    snapshots: &Snapshots,
-    container: &Container,
-) -> Result<Vec<Mount>, ContainerError> {
-    let mounts = snapshots.mounts(container.id().as_str()).await;
-    let mounts = mounts.map_err(|source| ContainerError::Snapshot { doing: "find", source })?;
-    execution.tasks.prepare(container.task_plan(), snapshots.clone()).await?;
-    Ok(mounts)
+    execution.tasks.launch(launch, snapshots).await.map_err(error::of_start)
 }
 
 /// Back to where it was, with the reason kept; the first error is the one that is told.
 async fn undo(containers: &Containers, container: &Container, cause: &ContainerError) {
-    containers.execution.end_task(container).await;
     let exit = Exit {
         code: exit_code(cause),
         finished_at: UnixNs::now(),

@@ -6,7 +6,7 @@ use super::shims::ShimError;
 use super::spec::SpecError;
 use super::user::UserError;
 use crate::failure::Failure as _;
-use crate::files::FileError;
+use crate::files::{FileError, kind_of_io};
 use crate::snapshots::SnapshotError;
 use crate::untrusted::UntrustedFileError;
 
@@ -25,12 +25,21 @@ pub(crate) enum TaskError {
     /// Its root filesystem.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// Its root filesystem is not there.
+    #[error("cannot find the container's snapshot")]
+    Root(#[source] SnapshotError),
     /// Its bundle.
     #[error(transparent)]
     File(#[from] FileError),
     /// Its shim, or the runtime behind it.
     #[error(transparent)]
     Shim(#[from] ShimError),
+    /// Its streams at the shim.
+    #[error("cannot {doing} the process's streams")]
+    Streams { doing: &'static str, source: std::io::Error },
+    /// It was to end.
+    #[error("the process was cancelled")]
+    Cancelled,
     /// A blocking step panicked or was dropped.
     #[error("the operation was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
@@ -42,7 +51,9 @@ impl TaskError {
         match self {
             Self::Spec(error) => error.kind(),
             Self::User(_) | Self::Volumes(_) => Kind::InvalidArgument,
-            Self::Snapshot(error) => error.kind(),
+            Self::Snapshot(error) | Self::Root(error) => error.kind(),
+            Self::Streams { source, .. } => kind_of_io(source),
+            Self::Cancelled => Kind::FailedPrecondition,
             Self::File(error) => error.kind(),
             Self::Shim(error) => error.kind(),
             Self::Interrupted(_) => Kind::Internal,

@@ -38,7 +38,7 @@ impl Held for Tasks {
 }
 
 impl Tasks {
-    async fn end_if_there(&self, owner: &OwnerId) -> Result<(), TaskError> {
+    pub(super) async fn end_if_there(&self, owner: &OwnerId) -> Result<(), TaskError> {
         match self.shims.look(owner, &self.bundle(owner)).await {
             ShimLook::HasTask(task, _) | ShimLook::NoTask(task) => self.end(owner, Some(task)).await,
             // A shim that has cleaned up has taken its socket with it.
@@ -50,7 +50,7 @@ impl Tasks {
         }
     }
 
-    async fn remove_files(&self, owner: &OwnerId) -> Result<(), TaskError> {
+    pub(super) async fn remove_files(&self, owner: &OwnerId) -> Result<(), TaskError> {
         let (directory, socket) = (self.bundle(owner), self.attach_socket(owner));
         let removed = spawn_blocking(move || {
             bundle::remove(&directory)?;

@@ -4,19 +4,23 @@
 pub(crate) mod bundle;
 mod error;
 mod held;
+mod launch;
+mod once;
 pub(crate) mod plan;
 mod prepare;
 pub(crate) mod shims;
 pub(crate) mod spec;
+pub(crate) mod streams;
 pub(crate) mod user;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use knarr_proto::id::ContainerId;
 use knarr_proto::stdio::{KnarrStdio, LogTarget};
 use tokio::net::UnixStream;
 
 pub(crate) use error::TaskError;
+pub(crate) use launch::{Connected, Launch, Launched, WaitingClient};
 use plan::TaskPlan;
 pub(crate) use prepare::check;
 use shims::{ShimError, Shims, Task, TaskStdio, short};
@@ -61,20 +65,20 @@ impl Tasks {
     /// Joins the first process's streams.
     ///
     /// # Errors
-    /// When nothing listens there.
-    pub(crate) async fn connect_streams(&self, id: &ContainerId) -> std::io::Result<UnixStream> {
-        UnixStream::connect(self.attach_socket(id)).await
+    /// [`TaskError::Streams`] when nothing listens there.
+    pub(crate) async fn connect_streams(&self, id: &ContainerId) -> Result<UnixStream, TaskError> {
+        connect(&self.attach_socket(id)).await
     }
 
     /// Where the first process's streams go.
-    pub(crate) fn stdio(&self, plan: &TaskPlan, log: LogBounds) -> TaskStdio {
-        let log = LogTarget {
+    fn stdio(&self, plan: &TaskPlan, log: Option<LogBounds>) -> TaskStdio {
+        let log = log.map(|log| LogTarget {
             path: self.bundle(&plan.id).join(bundle::LOG).to_string_lossy().into_owned(),
             max_size_bytes: log.max_size_bytes,
             max_files: log.max_files,
-        };
+        });
         let attach = self.attach_socket(&plan.id).to_string_lossy().into_owned();
-        let uri = KnarrStdio { attach, log: Some(log) }.to_uri();
+        let uri = KnarrStdio { attach, log }.to_uri();
         TaskStdio { uri, stdin: plan.streams.open_stdin, terminal: plan.streams.tty }
     }
 
@@ -106,6 +110,15 @@ impl Tasks {
         let directory = self.bundle(id);
         Ok(tokio::task::spawn_blocking(move || bundle::unmount(&directory)).await??)
     }
+}
+
+/// Joins a process's streams at their socket.
+///
+/// # Errors
+/// [`TaskError::Streams`] when nothing listens there.
+pub(crate) async fn connect(socket: &Path) -> Result<UnixStream, TaskError> {
+    let connected = UnixStream::connect(socket).await;
+    connected.map_err(|source| TaskError::Streams { doing: "join", source })
 }
 
 /// Has the shim delete its task and end.

@@ -12,8 +12,9 @@ use super::replies::{self, Replies};
 use super::{calls, translate};
 use crate::containers::{
     self, AttachOptions, Attachment, ContainerError, Containers, ExecStart, Input, InputSink, LogPiece,
-    LogReader, Piece, Session,
+    LogReader, Session,
 };
+use crate::tasks::streams::Piece;
 
 /// Where replies go; when too many are under way, the shim drops output for the client.
 type Sender = replies::Sender<v1::SessionReply>;
