@@ -61,6 +61,18 @@ impl Cgroups {
         }
     }
 
+    /// The same with another parent; with an empty one, the same.
+    ///
+    /// # Errors
+    /// [`InvalidCgroups`] for a parent that the driver cannot have.
+    pub(crate) fn below(&self, parent: &str) -> Result<Self, InvalidCgroups> {
+        match (parent, self) {
+            ("", _) => Ok(self.clone()),
+            (parent, Self::Systemd { .. }) => slice(parent),
+            (parent, Self::Cgroupfs { .. }) => path(parent),
+        }
+    }
+
     /// The driver's name, as in docker.
     pub(crate) fn driver(&self) -> &'static str {
         match self {

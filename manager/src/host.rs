@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "called on blocking threads")]
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 /// The machine, at one moment.
 #[derive(Clone, Debug)]
@@ -44,6 +45,12 @@ fn cgroup_version(mount_point: &Path) -> &'static str {
         (false, true) => "hybrid",
         (false, false) => "1",
     }
+}
+
+/// Whether this machine has cgroup v2 alone; that does not change while it runs.
+pub(crate) fn has_unified_cgroups() -> bool {
+    static IS_UNIFIED: LazyLock<bool> = LazyLock::new(|| cgroup_version(Path::new("/sys/fs/cgroup")) == "2");
+    *IS_UNIFIED
 }
 
 /// PRETTY_NAME of an os-release file.

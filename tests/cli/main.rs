@@ -6,6 +6,7 @@ mod contradictions;
 mod exec;
 mod help;
 mod images;
+mod isolation;
 mod lifecycle;
 mod listing;
 mod logs;

@@ -60,7 +60,7 @@ fn what_was_asked_for_is_what_inspect_shows() {
         read_only_rootfs: true,
         cap_add: names(&["NET_ADMIN"]),
         cap_drop: names(&["CAP_CHOWN"]),
-        network: v1::NetworkMode::Host.into(),
+        network: "host".to_owned(),
         no_new_privileges: true,
         group_add: names(&["5"]),
         terminal_size: Some(v1::TerminalSize { rows: 24, columns: 80 }),

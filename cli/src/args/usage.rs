@@ -229,7 +229,7 @@ mod tests {
         for (line, words) in [
             ("knarr run --memory 12q a", ["12q", "--memory"]),
             ("knarr run -v /tmp:relative a", ["relative", "--volume"]),
-            ("knarr run --network moon a", ["moon", "--network"]),
+            ("knarr run --pid moon a", ["moon", "--pid"]),
             ("knarr stop -t soon a", ["soon", "--timeout"]),
         ] {
             let (code, sentence, _) = said(line);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use knarr_proto::docker::reference::short;
-use knarr_proto::docker::{network_name, state_name};
+use knarr_proto::docker::state_name;
 use knarr_proto::v1::{ContainerState, ContainerSummary};
 use serde_json::json;
 
@@ -70,7 +70,7 @@ pub(crate) fn row(container: &ContainerSummary, view: &View) -> Subject {
         "LocalVolumes": "0",
         "Mounts": mounts.collect::<Vec<_>>().join(","),
         "Names": container.name,
-        "Networks": network_name(container.network()),
+        "Networks": container.network,
         "Ports": "",
         "RunningFor": created.map(|time| ago(time, view.now)).unwrap_or_default(),
         "Size": "0B",
@@ -178,6 +178,7 @@ mod tests {
             name: "web".to_owned(),
             image: "docker.io/library/alpine:3.20".to_owned(),
             state: state.into(),
+            network: "none".to_owned(),
             created_at: at(7200),
             started_at: at(65),
             exit: Some(ExitStatus { code: 137, finished_at: at(3), ..ExitStatus::default() }),

@@ -1,9 +1,11 @@
 //! Options together: what `run` and `create` ask the daemon for.
 
-use knarr_proto::v1::{ContainerConfig, NetworkMode, Resources, StringList, TerminalSize};
+use knarr_proto::v1::{BlockIo, ContainerConfig, Namespaces, Resources, StringList, TerminalSize};
 
-use super::{BadOption, environment};
-use crate::args::container_options::{ContainerOptions, ResourceOptions, StreamName};
+use super::{BadOption, environment, log, security};
+use crate::args::container_options::{
+    BlockIoOptions, ContainerOptions, NamespaceOptions, ResourceOptions, StreamName,
+};
 
 /// Which of the container's streams are joined with ours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +55,7 @@ pub(crate) fn build(
     let entrypoint = options.process.entrypoint.as_ref().map(|program| StringList {
         values: if program.is_empty() { Vec::new() } else { vec![program.clone()] },
     });
+    let (no_new_privileges, confinement) = security::together(&options.security.security_opt);
     Ok(ContainerConfig {
         image: image.clone(),
         entrypoint,
@@ -68,30 +71,64 @@ pub(crate) fn build(
         stop_signal: options.process.stop_signal.clone(),
         stop_timeout_seconds: options.process.stop_timeout.map(|seconds| seconds.0),
         mounts: mounts.cloned().collect(),
-        resources: Some(resources(&options.resources)),
+        resources: Some(resources(&options.resources, &options.block_io)),
         read_only_rootfs: options.files.read_only,
         cap_add: options.security.cap_add.clone(),
         cap_drop: options.security.cap_drop.clone(),
         privileged: options.security.privileged,
-        network: options.identity.network.unwrap_or(NetworkMode::Unspecified).into(),
+        network: options.namespaces.network.clone(),
+        namespaces: Some(namespaces(&options.namespaces)),
         auto_remove: options.identity.rm,
-        no_new_privileges: options.security.security_opt.last().copied().unwrap_or(false),
+        no_new_privileges,
+        confinement,
         group_add: options.process.group_add.clone(),
         terminal_size: terminal_size.filter(|_| options.streams.tty),
         sysctls: options.security.sysctl.iter().cloned().collect(),
         ulimits: options.resources.ulimit.clone(),
+        domainname: options.identity.domainname.clone(),
+        devices: options.files.device.clone(),
+        device_cgroup_rules: options.files.device_cgroup_rule.clone(),
+        cgroup_parent: options.namespaces.cgroup_parent.clone(),
+        annotations: options.identity.annotation.iter().cloned().collect(),
+        oom_score_adj: options.resources.memory.oom_score_adj,
+        shm_size_bytes: options.files.shm_size.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
+        log: log::parse(&options.log)?,
     })
 }
 
-fn resources(options: &ResourceOptions) -> Resources {
+fn namespaces(options: &NamespaceOptions) -> Namespaces {
+    Namespaces {
+        pid: options.pid.clone(),
+        ipc: options.ipc.clone(),
+        uts: options.uts.clone(),
+        cgroup: options.cgroupns.clone(),
+    }
+}
+
+fn resources(options: &ResourceOptions, block_io: &BlockIoOptions) -> Resources {
+    let ResourceOptions { memory, cpu, pids_limit, .. } = options;
     Resources {
-        memory_bytes: options.memory.unwrap_or(0),
-        memory_swap_bytes: options.memory_swap.unwrap_or(0),
-        memory_reservation_bytes: options.memory_reservation.unwrap_or(0),
-        nano_cpus: options.cpus.unwrap_or(0),
-        cpu_shares: options.cpu_shares.unwrap_or(0),
-        cpuset_cpus: options.cpuset_cpus.clone(),
-        cpuset_mems: options.cpuset_mems.clone(),
-        pids_limit: options.pids_limit.unwrap_or(0),
+        memory_bytes: memory.memory.unwrap_or(0),
+        memory_swap_bytes: memory.memory_swap.unwrap_or(0),
+        memory_reservation_bytes: memory.memory_reservation.unwrap_or(0),
+        memory_swappiness: memory.memory_swappiness.and_then(|swappiness| u32::try_from(swappiness).ok()),
+        oom_kill_disable: memory.oom_kill_disable,
+        nano_cpus: cpu.cpus.unwrap_or(0),
+        cpu_shares: cpu.cpu_shares.unwrap_or(0),
+        cpu_period_us: cpu.cpu_period,
+        cpu_quota_us: cpu.cpu_quota,
+        cpu_rt_period_us: cpu.cpu_rt_period,
+        cpu_rt_runtime_us: cpu.cpu_rt_runtime,
+        cpuset_cpus: cpu.cpuset_cpus.clone(),
+        cpuset_mems: cpu.cpuset_mems.clone(),
+        pids_limit: pids_limit.unwrap_or(0),
+        block_io: Some(BlockIo {
+            weight: block_io.blkio_weight,
+            weight_devices: block_io.blkio_weight_device.clone(),
+            read_bps: block_io.device_read_bps.clone(),
+            write_bps: block_io.device_write_bps.clone(),
+            read_iops: block_io.device_read_iops.clone(),
+            write_iops: block_io.device_write_iops.clone(),
+        }),
     }
 }

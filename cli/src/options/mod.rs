@@ -3,8 +3,12 @@
 
 pub(crate) mod config;
 pub(crate) mod detach_keys;
+pub(crate) mod device;
 pub(crate) mod environment;
+pub(crate) mod log;
 pub(crate) mod mount;
+pub(crate) mod namespace;
+pub(crate) mod security;
 pub(crate) mod size;
 pub(crate) mod time;
 pub(crate) mod tmpfs;
@@ -14,7 +18,7 @@ pub(crate) mod volume;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use knarr_proto::v1::{Filter, NetworkMode};
+use knarr_proto::v1::Filter;
 
 /// Why an option's value cannot be used. The message follows "invalid argument … for …: ".
 #[derive(Debug, thiserror::Error)]
@@ -71,30 +75,12 @@ impl FromStr for Seconds {
     }
 }
 
-/// `--network`
-pub(crate) fn network(text: &str) -> Result<NetworkMode, BadOption> {
-    match text {
-        "none" => Ok(NetworkMode::None),
-        "host" => Ok(NetworkMode::Host),
-        _ => Err(BadOption::unsupported(text, "networks are none and host")),
-    }
-}
-
 /// `--pids-limit`; 0 and -1 are no limit.
 pub(crate) fn pids_limit(text: &str) -> Result<i64, BadOption> {
     text.parse()
         .ok()
         .filter(|limit| *limit >= -1)
         .ok_or_else(|| BadOption::form(text, "a number of processes, or -1 for no limit"))
-}
-
-/// `--security-opt`: whether `no-new-privileges` is on.
-pub(crate) fn security(text: &str) -> Result<bool, BadOption> {
-    match text {
-        "no-new-privileges" | "no-new-privileges:true" | "no-new-privileges=true" => Ok(true),
-        "no-new-privileges:false" | "no-new-privileges=false" => Ok(false),
-        _ => Err(BadOption::unsupported(text, "the only security option is no-new-privileges")),
-    }
 }
 
 /// `KEY=VALUE`
@@ -118,18 +104,14 @@ mod tests {
     fn small_values_are_understood() {
         assert_eq!("30".parse::<Seconds>().expect("seconds"), Seconds(30));
         assert_eq!("-1".parse::<Seconds>().expect("for ever"), Seconds(u32::MAX));
-        assert_eq!(network("host").expect("a network"), NetworkMode::Host);
         assert_eq!(pids_limit("-1").expect("a limit"), -1);
-        assert!(security("no-new-privileges:true").expect("an option"));
         assert_eq!(key_value("a=b=c").expect("a pair"), ("a".to_owned(), "b=c".to_owned()));
     }
 
     #[test]
     fn small_values_are_refused() {
         assert!("-2".parse::<Seconds>().is_err());
-        assert!(network("bridge").is_err());
         assert!(pids_limit("-2").is_err());
-        assert!(security("seccomp=unconfined").is_err());
         assert!(key_value("=b").is_err());
         assert!(filters(&["status".to_owned()]).is_err());
     }

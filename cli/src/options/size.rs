@@ -57,6 +57,12 @@ fn scale(digits: &str, unit: i64) -> Option<i64> {
     whole.checked_mul(unit)?.checked_add(part)
 }
 
+/// `--memory-swappiness`; -1 is the parent's.
+pub(crate) fn parse_swappiness(text: &str) -> Result<i64, BadOption> {
+    let number = text.parse().ok().filter(|number| (-1..=100).contains(number));
+    number.ok_or_else(|| BadOption::form(text, "a number of 0 to 100, or -1 for the default"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

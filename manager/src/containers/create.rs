@@ -12,12 +12,13 @@ use super::life::{Event, Life};
 use super::process::{self, ImageDefaults, Resolved};
 use super::request::CreateRequest;
 use super::spec::{ImageRef, Record, Settings, Spec};
-use super::{name, remove};
+use super::{name, partners, remove};
 use crate::content::Digest;
 use crate::error::Chain;
+use crate::host;
 use crate::images::{Image, Platform};
 use crate::tasks;
-use crate::tasks::plan::Mount;
+use crate::tasks::plan::{Mount, Resources};
 use crate::tasks::spec::mounts;
 use crate::tasks::spec::target::MountTarget;
 use crate::time::UnixNs;
@@ -49,19 +50,22 @@ pub(crate) async fn create(
     containers.work.finish(async move { create_now(&this, request).await }).await
 }
 
-async fn create_now(containers: &Containers, request: CreateRequest) -> Result<Created, ContainerError> {
+async fn create_now(containers: &Containers, mut request: CreateRequest) -> Result<Created, ContainerError> {
     if !request.name.is_empty() {
         name::check(&request.name)?;
     }
     if request.size_bytes() > MAX_REQUEST_BYTES {
         return Err(ContainerError::TooLarge);
     }
+    partners::by_id(&containers.registry, &mut request.isolation.sharing)?;
+    let discarded = discard_unsupported(&mut request.policy.resources);
     let targets = mounts::requested_targets(&request.files)?;
     let images = &containers.storage.images;
     let image = images.resolve_for(&request.image, request.platform.as_ref()).await?;
     let Resolved { process, stop, volumes, mut warnings } = process::resolve(&request, defaults(&image))?;
     let volumes = not_replaced(volumes, &targets);
     warnings.extend(foreign_platform(&image.platform).filter(|_| request.platform.is_none()));
+    warnings.extend(discarded);
     warnings.extend(contradictions(&request));
     warnings.extend(kept_volumes(&volumes));
     let CreateRequest {
@@ -132,11 +136,23 @@ fn foreign_platform(offered: &Platform) -> Option<String> {
     })
 }
 
+/// Leaves out the limits that cgroup v2 has no word for, as docker does; returns a line for each.
+fn discard_unsupported(resources: &mut Resources) -> Vec<String> {
+    if !host::has_unified_cgroups() {
+        return Vec::new();
+    }
+    let memory = &mut resources.memory;
+    let swappiness = memory.memory_swappiness.take().map(|_| "the memory's swappiness");
+    let oom = std::mem::take(&mut memory.oom_kill_disable).then_some("the OOM killer's disabling");
+    let what = swappiness.into_iter().chain(oom);
+    what.map(|what| format!("{what} is left out: cgroup v2 has nothing like it")).collect()
+}
+
 /// What is asked for and has no effect beside something else that is asked for; docker takes it, too, but is silent.
 fn contradictions(request: &CreateRequest) -> Vec<String> {
     let (isolation, streams) = (&request.isolation, &request.streams);
     let mut warnings = Vec::new();
-    if isolation.privileged && !isolation.cap_drop.is_empty() {
+    if isolation.rights.privileged && !isolation.rights.cap_drop.is_empty() {
         warnings.push("dropped capabilities have no effect: the container is privileged".to_owned());
     }
     if streams.stdin_once && !streams.open_stdin {

@@ -75,6 +75,15 @@ pub(crate) enum ContainerError {
     /// It would have to run.
     #[error("container {0} is not running")]
     NotRunning(String),
+    /// There is no such container, or several.
+    #[error("cannot join {namespace} of another container")]
+    NoPartner { namespace: &'static str, source: Box<Self> },
+    /// It was asked to have none.
+    #[error("container {0} has no log: it was made with the log driver none")]
+    NoLog(String),
+    /// The container whose namespace was to be shared; docker's words.
+    #[error("cannot join {namespace} of a non running container: {name}")]
+    PartnerNotRunning { namespace: &'static str, name: String },
     /// It runs, but its shim does not answer.
     #[error(
         "cannot reach the shim of container {name}: {cause}; the container goes on, and knarrd keeps trying"
@@ -131,6 +140,9 @@ impl Failure for ContainerError {
             Self::NameTaken { .. } => Kind::AlreadyExists,
             Self::AutoRemoved(_)
             | Self::NotRunning(_)
+            | Self::PartnerNotRunning { .. }
+            | Self::NoLog(_)
+            | Self::NoPartner { .. }
             | Self::ExecStarted(_)
             | Self::ExecNotRunning(_)
             | Self::NoTerminal(_)

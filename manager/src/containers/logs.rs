@@ -99,14 +99,16 @@ pub(super) struct Open {
 /// The container's recorded output.
 ///
 /// # Errors
-/// [`ContainerError::NotFound`], or that the log cannot be watched.
+/// [`ContainerError::NotFound`], [`ContainerError::NoLog`], or that the log cannot be watched.
 pub(crate) fn logs(
     containers: &Containers,
     text: &str,
     options: &LogOptions,
 ) -> Result<LogReader, ContainerError> {
     let container = containers.registry.find(text)?;
-    let mut reader = LogReader::new(&container.bundle, containers.execution.logs.max_files, options);
+    let bounds = containers.execution.logs.chosen(container.spec.streams.log);
+    let bounds = bounds.ok_or_else(|| ContainerError::NoLog(container.name()))?;
+    let mut reader = LogReader::new(&container.bundle, bounds.max_files, options);
     if options.follow {
         let stopping = containers.work.stopping();
         let changes = watch(&container.bundle).map_err(files("watch", &container.bundle))?;

@@ -34,6 +34,7 @@ mod list;
 mod logs;
 mod name;
 mod outcome;
+mod partners;
 mod pending;
 mod process;
 mod prune;

@@ -99,7 +99,14 @@ pub(crate) fn resolve(request: &CreateRequest, image: ImageDefaults) -> Result<R
     };
     let user = if asked.user.is_empty() { image.user } else { asked.user.clone() };
     let env = environment(request, &image.env)?;
-    let process = Process { args, env, working_dir, user, group_add: asked.group_add.clone() };
+    let process = Process {
+        args,
+        env,
+        working_dir,
+        user,
+        group_add: asked.group_add.clone(),
+        oom_score_adj: asked.oom_score_adj,
+    };
     check_texts(&process, &volumes)?;
     let (asked_signal, timeout_seconds) = (policy.stop_signal.clone(), policy.stop_timeout_seconds);
     let stop = StopSettings { signal, asked_signal, timeout_seconds };

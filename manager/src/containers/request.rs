@@ -34,6 +34,7 @@ pub(crate) struct ProcessRequest {
     pub(crate) working_dir: String,
     pub(crate) user: String,
     pub(crate) group_add: Vec<String>,
+    pub(crate) oom_score_adj: i32,
 }
 
 /// What may be changed later.

@@ -7,7 +7,7 @@ use knarr_proto::id::ContainerId;
 use serde::{Deserialize, Serialize};
 
 use super::request::ProcessRequest;
-use crate::tasks::plan::{Files, Isolation, Process, Resources, Streams, TaskPlan};
+use crate::tasks::plan::{Files, Isolation, Joined, Process, Resources, Streams, TaskPlan};
 use crate::time::UnixNs;
 
 /// What a container is. It never changes.
@@ -101,5 +101,6 @@ pub(super) fn task_plan(spec: &Spec, settings: &Settings) -> TaskPlan {
         files: spec.files.clone(),
         isolation: spec.isolation.clone(),
         resources: settings.resources.clone(),
+        joined: Joined::default(),
     }
 }

@@ -13,10 +13,12 @@ use super::execution::Execution;
 use super::handle::Containers;
 use super::life::{Event, Exit};
 use super::outcome::Outcome;
+use super::partners;
 use super::remove::remove_in_turn_or_log;
 use crate::error::Chain;
 use crate::failure::Failure as _;
 use crate::snapshots::Snapshots;
+use crate::tasks::plan::{Joined, TaskPlan};
 use crate::tasks::{Launch, Launched};
 use crate::time::UnixNs;
 
@@ -51,7 +53,11 @@ pub(super) async fn start_in_turn(
     }
     container.set_bypassed(false);
     records.enter(container, Event::StartAsked { boot_id: execution.boot_id.clone() }).await?;
-    let Launched { task, pid } = match launch(execution, &containers.storage.snapshots, container).await {
+    let launched = match partners::running(&containers.registry, &container.spec.isolation.sharing) {
+        Ok(joined) => launch(execution, &containers.storage.snapshots, container, joined).await,
+        Err(error) => Err(error),
+    };
+    let Launched { task, pid } = match launched {
         Ok(launched) => launched,
         Err(error) => {
             undo(containers, container, &error).await;
@@ -74,10 +80,11 @@ async fn launch(
     execution: &Execution,
     snapshots: &Snapshots,
     container: &Container,
+    joined: Joined,
 ) -> Result<Launched, ContainerError> {
     let launch = Launch {
-        plan: container.task_plan(),
-        log: Some(execution.logs),
+        plan: TaskPlan { joined, ..container.task_plan() },
+        log: execution.logs.chosen(container.spec.streams.log),
         is_for_once: container.settings().auto_remove,
         // Whatever comes of this start, it is the one that they wait for.
         clients: container.pending.take(),

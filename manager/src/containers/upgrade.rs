@@ -169,11 +169,11 @@ mod tests {
             spec.files.mounts,
             [tmpfs, Mount::volume("/data".into()), Mount::volume("/var/lib".into())]
         );
-        assert_eq!(spec.isolation.network, NetworkMode::Host);
+        assert_eq!(spec.isolation.sharing.network, NetworkMode::Host);
         assert_eq!(spec.isolation.ulimits[0].hard, u64::MAX);
         assert_eq!(spec.isolation.sysctls["kernel.msgmax"], "5");
         assert_eq!(settings.labels["a \"b\""], "c\u{1F980}\n");
-        assert_eq!(settings.resources.memory_bytes, 1 << 40);
+        assert_eq!(settings.resources.memory.memory_bytes, 1 << 40);
         let stop = StopSettings { signal: 10, asked_signal: "USR1".into(), timeout_seconds: Some(0) };
         assert_eq!((settings.name.as_str(), &settings.stop, settings.auto_remove), ("whole", &stop, true));
         assert_eq!((row.life.expect("a life").ends, row.phase.as_str()), (2, "running"));

@@ -5,7 +5,7 @@
 use std::fs::{self, DirBuilder};
 use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use knarr_proto::exit::{self, ExitRecord};
 use oci_spec::runtime::Spec;
@@ -47,14 +47,24 @@ pub(crate) fn is_empty(bundle: &Path) -> bool {
 /// Writes what a start needs: config.json and the files that are mounted into `/etc`; the last run's exit record goes.
 pub(crate) fn write(bundle: &Path, plan: &TaskPlan, spec: &Spec) -> Result<(), TaskError> {
     let hostname = spec::hostname(plan)?;
-    let hosts = match plan.isolation.network {
-        NetworkMode::Host => host_file("/etc/hosts"),
-        NetworkMode::None | NetworkMode::Container(_) | NetworkMode::Named(_) => HOSTS.as_bytes().to_vec(),
+    // Who shares a network shares what names mean there.
+    let partner =
+        plan.joined.network.as_ref().map(|partner| bundle.with_file_name(partner.id.as_str()).join("etc"));
+    let hosts = match (&plan.isolation.sharing.network, &partner) {
+        (_, Some(etc)) => host_file(&etc.join("hosts")),
+        (NetworkMode::Host, None) => host_file(Path::new("/etc/hosts")),
+        (NetworkMode::None | NetworkMode::Container(_) | NetworkMode::Named(_), None) => {
+            HOSTS.as_bytes().to_vec()
+        }
+    };
+    let resolver = match &partner {
+        Some(etc) => host_file(&etc.join("resolv.conf")),
+        None => host_file(Path::new("/etc/resolv.conf")),
     };
     let etc = bundle.join("etc");
     put(&etc.join("hosts"), &hosts)?;
     put(&etc.join("hostname"), format!("{hostname}\n").as_bytes())?;
-    put(&etc.join("resolv.conf"), &host_file("/etc/resolv.conf"))?;
+    put(&etc.join("resolv.conf"), &resolver)?;
     let json = serde_json::to_vec(spec).expect("a specification of our own types is JSON");
     put(&bundle.join("config.json"), &json)?;
     match fs::remove_file(bundle.join(exit::FILE_NAME)) {
@@ -121,13 +131,13 @@ fn put(path: &Path, content: &[u8]) -> Result<(), FileError> {
     fs::write(path, content).map_err(failed("write", path))
 }
 
-fn host_file(path: &str) -> Vec<u8> {
+fn host_file(path: &Path) -> Vec<u8> {
     let mut content = Vec::new();
     // Without one, the container has an empty one, as docker has it.
-    if let Ok(file) = fs::File::open(PathBuf::from(path)) {
+    if let Ok(file) = fs::File::open(path) {
         let read = file.take(MAX_FILE_BYTES).read_to_end(&mut content);
         if let Err(error) = read {
-            tracing::debug!(%path, %error, "the host's file cannot be read");
+            tracing::debug!(path = %path.display(), %error, "the host's file cannot be read");
         }
     }
     content

@@ -21,7 +21,7 @@ use tokio::net::UnixStream;
 
 pub(crate) use error::TaskError;
 pub(crate) use launch::{Connected, Launch, Launched, WaitingClient};
-use plan::TaskPlan;
+use plan::{LogChoice, TaskPlan};
 pub(crate) use prepare::check;
 use shims::{ShimError, Shims, Task, TaskStdio, short};
 
@@ -44,6 +44,23 @@ pub(crate) struct Tasks {
 pub(crate) struct LogBounds {
     pub(crate) max_size_bytes: u64,
     pub(crate) max_files: u32,
+}
+
+impl LogBounds {
+    /// The bounds of a task's log, of which these are the default; `None` when it has no log.
+    pub(crate) fn chosen(self, choice: LogChoice) -> Option<Self> {
+        let own = |wanted, default| if wanted == 0 { default } else { wanted };
+        match choice {
+            LogChoice::None => None,
+            LogChoice::Default => Some(self),
+            LogChoice::Bounded { max_size_bytes: 0, max_files } => {
+                Some(Self { max_files: own(max_files, self.max_files), ..self })
+            }
+            LogChoice::Bounded { max_size_bytes, max_files } => {
+                Some(Self { max_size_bytes, max_files: own(max_files, self.max_files) })
+            }
+        }
+    }
 }
 
 impl Tasks {

@@ -3,10 +3,17 @@
 //!
 //! Records keep these groups as JSON: fields are only ever added, with a default.
 
-use std::collections::BTreeMap;
+mod isolation;
+mod resources;
 
 use knarr_proto::id::ContainerId;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use isolation::{
+    Confinement, Devices, Isolation, Joined, NetworkMode, Partner, Placement, RequestedDevice, Rights,
+    SeccompChoice, Sharing, SharingMode,
+};
+pub(crate) use resources::{BlockIo, Cpu, DeviceLimit, DeviceWeight, Memory, Resources, Ulimit};
 
 /// Everything that a task's config.json is made of, besides what is looked up in its root filesystem.
 #[derive(Clone, Debug)]
@@ -17,6 +24,8 @@ pub(crate) struct TaskPlan {
     pub(crate) files: Files,
     pub(crate) isolation: Isolation,
     pub(crate) resources: Resources,
+    /// The containers whose namespaces it shares, as they run now.
+    pub(crate) joined: Joined,
 }
 
 /// The first process.
@@ -31,6 +40,8 @@ pub(crate) struct Process {
     pub(crate) user: String,
     /// Extra groups, looked up likewise.
     pub(crate) group_add: Vec<String>,
+    /// The kernel's readiness to kill it when memory runs out: -1000 (never) to 1000.
+    pub(crate) oom_score_adj: i32,
 }
 
 /// The first process's standard streams.
@@ -42,6 +53,20 @@ pub(crate) struct Streams {
     pub(crate) stdin_once: bool,
     /// At start, for one with a terminal.
     pub(crate) terminal_size: Option<TerminalSize>,
+    pub(crate) log: LogChoice,
+}
+
+/// What becomes of the output, besides what attached clients see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogChoice {
+    /// A file in the bundle, within knarrd's bounds.
+    #[default]
+    Default,
+    /// The same, within bounds of its own; 0 is knarrd's.
+    Bounded { max_size_bytes: u64, max_files: u32 },
+    /// Nothing.
+    None,
 }
 
 /// What a container finds in its file system besides its snapshot.
@@ -49,38 +74,10 @@ pub(crate) struct Streams {
 #[serde(default)]
 pub(crate) struct Files {
     pub(crate) read_only_rootfs: bool,
+    /// Of /dev/shm; 0 is docker's 64 MiB.
+    pub(crate) shm_size_bytes: u64,
     /// Those that were asked for, and the volumes of the image that none of them replaces.
     pub(crate) mounts: Vec<Mount>,
-}
-
-/// What separates a container from the host.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Isolation {
-    /// Empty for the first 12 characters of the id.
-    pub(crate) hostname: String,
-    pub(crate) network: NetworkMode,
-    pub(crate) privileged: bool,
-    pub(crate) no_new_privileges: bool,
-    pub(crate) cap_add: Vec<String>,
-    pub(crate) cap_drop: Vec<String>,
-    pub(crate) sysctls: BTreeMap<String, String>,
-    pub(crate) ulimits: Vec<Ulimit>,
-}
-
-/// Which network namespace a container has.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum NetworkMode {
-    /// Its own, with only loopback.
-    #[default]
-    None,
-    /// The host's.
-    Host,
-    /// That of another container, by id or name.
-    Container(String),
-    /// Its own, with a place in this network.
-    Named(String),
 }
 
 /// Something mounted into a container.
@@ -105,43 +102,11 @@ pub(crate) enum MountKind {
     Volume {},
 }
 
-/// Limits; zero is none.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Resources {
-    pub(crate) memory_bytes: i64,
-    pub(crate) memory_swap_bytes: i64,
-    pub(crate) memory_reservation_bytes: i64,
-    pub(crate) nano_cpus: i64,
-    pub(crate) cpu_shares: u64,
-    pub(crate) cpuset_cpus: String,
-    pub(crate) cpuset_mems: String,
-    pub(crate) pids_limit: i64,
-}
-
-/// A resource limit of the container's processes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Ulimit {
-    pub(crate) name: String,
-    pub(crate) soft: u64,
-    pub(crate) hard: u64,
-}
-
 /// Of a terminal, in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TerminalSize {
     pub(crate) rows: u32,
     pub(crate) columns: u32,
-}
-
-impl NetworkMode {
-    /// Whether the container has a network namespace of its own.
-    pub(crate) fn has_own_namespace(&self) -> bool {
-        match self {
-            Self::None | Self::Named(_) => true,
-            Self::Host | Self::Container(_) => false,
-        }
-    }
 }
 
 impl Mount {

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::reference::short;
-use super::{network_name, rfc3339, sorted, state_name};
-use crate::v1::{Container, ContainerConfig, ContainerState, Mount, MountType, Resources};
+use super::{rfc3339, sorted, state_name};
+use crate::v1::{
+    Container, ContainerConfig, ContainerState, Device, DeviceRate, Mount, MountType, Resources,
+};
 
 /// A container as docker's `GET /containers/{id}/json` has it.
 #[must_use]
@@ -34,7 +36,7 @@ pub fn container(container: &Container) -> Value {
         "Config": own_config(container, &config),
         "NetworkSettings": {
             "Ports": {},
-            "Networks": { network_name(config.network()): {} },
+            "Networks": { network_name(&config): {} },
         },
     })
 }
@@ -74,10 +76,23 @@ fn host_config(config: &ContainerConfig, resources: &Resources) -> Value {
         .iter()
         .map(|limit| json!({"Name": limit.name, "Hard": limit.hard, "Soft": limit.soft}))
         .collect();
-    let security: &[&str] = if config.no_new_privileges { &["no-new-privileges"] } else { &[] };
-    json!({
+    let namespaces = config.namespaces.clone().unwrap_or_default();
+    let mut object = json!({
         "Binds": binds,
-        "NetworkMode": network_name(config.network()),
+        "NetworkMode": network_name(config),
+        "PidMode": namespaces.pid,
+        "IpcMode": own_or(&namespaces.ipc, "private"),
+        "UTSMode": namespaces.uts,
+        "UsernsMode": "",
+        "CgroupnsMode": own_or(&namespaces.cgroup, "private"),
+        "Cgroup": "",
+        "CgroupParent": config.cgroup_parent,
+        "Annotations": sorted(&config.annotations),
+        "LogConfig": log_config(config),
+        "OomScoreAdj": config.oom_score_adj,
+        "ShmSize": if config.shm_size_bytes == 0 { 64 << 20 } else { config.shm_size_bytes },
+        "Devices": config.devices.iter().map(device).collect::<Vec<_>>(),
+        "DeviceCgroupRules": config.device_cgroup_rules,
         "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
         "AutoRemove": config.auto_remove,
         "CapAdd": config.cap_add,
@@ -85,19 +100,91 @@ fn host_config(config: &ContainerConfig, resources: &Resources) -> Value {
         "GroupAdd": config.group_add,
         "Privileged": config.privileged,
         "ReadonlyRootfs": config.read_only_rootfs,
-        "SecurityOpt": security,
+        "SecurityOpt": security_options(config),
         "Tmpfs": tmpfs,
         "Sysctls": sorted(&config.sysctls),
+        "Ulimits": ulimits,
+    });
+    if let (Value::Object(all), Value::Object(limits)) = (&mut object, limits(resources)) {
+        all.extend(limits);
+    }
+    object
+}
+
+/// The limits of the container's cgroup; docker has them among the others.
+fn limits(resources: &Resources) -> Value {
+    let block_io = resources.block_io.clone().unwrap_or_default();
+    json!({
         "CpuShares": resources.cpu_shares,
         "Memory": resources.memory_bytes,
         "NanoCpus": resources.nano_cpus,
+        "CpuPeriod": resources.cpu_period_us,
+        "CpuQuota": resources.cpu_quota_us,
+        "CpuRealtimePeriod": resources.cpu_rt_period_us,
+        "CpuRealtimeRuntime": resources.cpu_rt_runtime_us,
         "CpusetCpus": resources.cpuset_cpus,
         "CpusetMems": resources.cpuset_mems,
         "MemoryReservation": resources.memory_reservation_bytes,
         "MemorySwap": resources.memory_swap_bytes,
+        "MemorySwappiness": resources.memory_swappiness,
+        "OomKillDisable": resources.oom_kill_disable,
+        "BlkioWeight": block_io.weight,
+        "BlkioWeightDevice": rates(&block_io.weight_devices, "Weight"),
+        "BlkioDeviceReadBps": rates(&block_io.read_bps, "Rate"),
+        "BlkioDeviceWriteBps": rates(&block_io.write_bps, "Rate"),
+        "BlkioDeviceReadIOps": rates(&block_io.read_iops, "Rate"),
+        "BlkioDeviceWriteIOps": rates(&block_io.write_iops, "Rate"),
         "PidsLimit": match resources.pids_limit { 0 => Value::Null, limit => Value::from(limit) },
-        "Ulimits": ulimits,
     })
+}
+
+fn own_or<'a>(text: &'a str, default: &'a str) -> &'a str {
+    if text.is_empty() { default } else { text }
+}
+
+fn security_options(config: &ContainerConfig) -> Vec<String> {
+    let confinement = config.confinement.clone().unwrap_or_default();
+    let named = |name: &str, value: &str| (!value.is_empty()).then(|| format!("{name}={value}"));
+    let given = |name: &str, is_given: bool| is_given.then(|| name.to_owned());
+    let options = [
+        given("no-new-privileges", config.no_new_privileges),
+        named("seccomp", &confinement.seccomp),
+        named("apparmor", &confinement.apparmor),
+        given("systempaths=unconfined", confinement.unmasked),
+        given("writable-cgroups=true", confinement.writable_cgroups),
+    ];
+    options.into_iter().flatten().collect()
+}
+
+fn log_config(config: &ContainerConfig) -> Value {
+    let log = config.log.unwrap_or_default();
+    let mut options = BTreeMap::new();
+    if log.max_size_bytes != 0 {
+        options.insert("max-size", log.max_size_bytes.to_string());
+    }
+    if log.max_files != 0 {
+        options.insert("max-file", log.max_files.to_string());
+    }
+    json!({ "Type": if log.none { "none" } else { "json-file" }, "Config": options })
+}
+
+fn device(device: &Device) -> Value {
+    json!({
+        "PathOnHost": device.host_path,
+        "PathInContainer": own_or(&device.container_path, &device.host_path),
+        "CgroupPermissions": own_or(&device.permissions, "rwm"),
+    })
+}
+
+fn rates(devices: &[DeviceRate], key: &str) -> Vec<Value> {
+    devices.iter().map(|device| json!({ "Path": device.path, key: device.rate })).collect()
+}
+
+fn network_name(config: &ContainerConfig) -> &str {
+    match config.network.as_str() {
+        "" => "none",
+        name => name,
+    }
 }
 
 fn own_config(container: &Container, config: &ContainerConfig) -> Value {
@@ -107,6 +194,7 @@ fn own_config(container: &Container, config: &ContainerConfig) -> Value {
     };
     let mut object = json!({
         "Hostname": hostname,
+        "Domainname": config.domainname,
         "User": config.user,
         "Tty": config.tty,
         "OpenStdin": config.open_stdin,

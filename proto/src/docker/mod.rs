@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
-use crate::v1::{ContainerState, NetworkMode};
+use crate::v1::ContainerState;
 
 pub use container::container;
 pub use image::image;
@@ -25,15 +25,6 @@ pub fn state_name(state: ContainerState) -> &'static str {
         ContainerState::Restarting => "restarting",
         ContainerState::Exited => "exited",
         ContainerState::Removing => "removing",
-    }
-}
-
-/// The word for a network mode.
-#[must_use]
-pub fn network_name(mode: NetworkMode) -> &'static str {
-    match mode {
-        NetworkMode::Unspecified | NetworkMode::None => "none",
-        NetworkMode::Host => "host",
     }
 }
 

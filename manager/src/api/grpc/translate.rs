@@ -8,7 +8,7 @@ use knarr_proto::v1;
 use prost_types::Timestamp;
 use tonic::Status;
 
-use super::{pieces, status};
+use super::{isolation, pieces, resources, status};
 use crate::containers::{
     CreateRequest, ExecOptions, ExecState, ExecView, Exit, Phase, PolicyRequest, ProcessRequest, Settings,
     Spec, View,
@@ -16,7 +16,7 @@ use crate::containers::{
 use crate::failure::Failure;
 use crate::images::{ImageError, Platform};
 use crate::tasks::plan::{
-    Files, Isolation, Mount, MountKind, NetworkMode, Resources, Streams, TerminalSize, Ulimit,
+    Files, Isolation, Mount, MountKind, Placement, Rights, Streams, TerminalSize, Ulimit,
 };
 use crate::time::UnixNs;
 
@@ -54,10 +54,7 @@ pub(super) fn known<E: TryFrom<i32>>(
 /// What a container is to be, under `name` and from an image for `platform`, when those were said.
 pub(super) fn create_request(request: v1::CreateContainerRequest) -> Result<CreateRequest, Status> {
     let config = request.config.unwrap_or_default();
-    let network = match known(config.network, "network", "none and host")? {
-        v1::NetworkMode::Host => NetworkMode::Host,
-        v1::NetworkMode::Unspecified | v1::NetworkMode::None => NetworkMode::None,
-    };
+    let sharing = isolation::sharing(&config.network, &config.namespaces.unwrap_or_default())?;
     let ulimit = |ulimit: v1::Ulimit| Ulimit { name: ulimit.name, soft: ulimit.soft, hard: ulimit.hard };
     Ok(CreateRequest {
         name: request.name,
@@ -70,30 +67,42 @@ pub(super) fn create_request(request: v1::CreateContainerRequest) -> Result<Crea
             working_dir: config.working_dir,
             user: config.user,
             group_add: config.group_add,
+            oom_score_adj: config.oom_score_adj,
         },
         streams: Streams {
             tty: config.tty,
             open_stdin: config.open_stdin,
             stdin_once: config.stdin_once,
             terminal_size: config.terminal_size.map(size),
+            log: config.log.map(isolation::log).unwrap_or_default(),
         },
         files: Files {
             read_only_rootfs: config.read_only_rootfs,
+            shm_size_bytes: config.shm_size_bytes,
             mounts: config.mounts.into_iter().map(mount).collect::<Result<_, _>>()?,
         },
         isolation: Isolation {
             hostname: config.hostname,
-            network,
-            privileged: config.privileged,
-            no_new_privileges: config.no_new_privileges,
-            cap_add: config.cap_add,
-            cap_drop: config.cap_drop,
+            domainname: config.domainname,
+            sharing,
+            rights: Rights {
+                privileged: config.privileged,
+                no_new_privileges: config.no_new_privileges,
+                cap_add: config.cap_add,
+                cap_drop: config.cap_drop,
+                confinement: isolation::confinement(config.confinement.unwrap_or_default()),
+            },
+            devices: isolation::devices(config.devices, config.device_cgroup_rules),
+            placement: Placement {
+                cgroup_parent: config.cgroup_parent,
+                annotations: config.annotations.into_iter().collect(),
+            },
             sysctls: config.sysctls.into_iter().collect(),
             ulimits: config.ulimits.into_iter().map(ulimit).collect(),
         },
         policy: PolicyRequest {
             labels: config.labels.into_iter().collect(),
-            resources: config.resources.map(resources).unwrap_or_default(),
+            resources: config.resources.map(resources::resources).transpose()?.unwrap_or_default(),
             stop_signal: config.stop_signal,
             stop_timeout_seconds: config.stop_timeout_seconds,
             auto_remove: config.auto_remove,
@@ -127,19 +136,6 @@ fn mount(mount: v1::Mount) -> Result<Mount, Status> {
         }
     };
     Ok(Mount { kind, target: mount.target, read_only: mount.read_only })
-}
-
-fn resources(wanted: v1::Resources) -> Resources {
-    Resources {
-        memory_bytes: wanted.memory_bytes,
-        memory_swap_bytes: wanted.memory_swap_bytes,
-        memory_reservation_bytes: wanted.memory_reservation_bytes,
-        nano_cpus: wanted.nano_cpus,
-        cpu_shares: wanted.cpu_shares,
-        cpuset_cpus: wanted.cpuset_cpus,
-        cpuset_mems: wanted.cpuset_mems,
-        pids_limit: wanted.pids_limit,
-    }
 }
 
 pub(super) fn size(size: v1::TerminalSize) -> TerminalSize {
@@ -188,15 +184,6 @@ fn state(phase: Phase) -> v1::ContainerState {
     }
 }
 
-/// The API has no word for the networks that there cannot be yet.
-fn network(network: &NetworkMode) -> v1::NetworkMode {
-    match network {
-        NetworkMode::None => v1::NetworkMode::None,
-        NetworkMode::Host => v1::NetworkMode::Host,
-        NetworkMode::Container(_) | NetworkMode::Named(_) => v1::NetworkMode::Unspecified,
-    }
-}
-
 /// A container for a list: bounded, however large it is.
 pub(super) fn summary(view: &View) -> v1::ContainerSummary {
     let View { spec, settings, life, .. } = view;
@@ -218,7 +205,7 @@ pub(super) fn summary(view: &View) -> v1::ContainerSummary {
         args: pieces::texts(spec.process.args.iter().map(String::as_str)),
         labels: pieces::labels(&settings.labels),
         mount_sources: pieces::texts(sources),
-        network: network(&spec.isolation.network).into(),
+        network: isolation::network(&spec.isolation.sharing.network),
     }
 }
 
@@ -264,23 +251,24 @@ fn config_back(spec: &Spec, settings: &Settings) -> v1::ContainerConfig {
         stop_signal: stop.asked_signal,
         stop_timeout_seconds: stop.timeout_seconds,
         mounts: requested.map(mount_back).collect(),
-        resources: Some(v1::Resources {
-            memory_bytes: resources.memory_bytes,
-            memory_swap_bytes: resources.memory_swap_bytes,
-            memory_reservation_bytes: resources.memory_reservation_bytes,
-            nano_cpus: resources.nano_cpus,
-            cpu_shares: resources.cpu_shares,
-            cpuset_cpus: resources.cpuset_cpus,
-            cpuset_mems: resources.cpuset_mems,
-            pids_limit: resources.pids_limit,
-        }),
+        resources: Some(resources::resources_back(resources)),
         read_only_rootfs: files.read_only_rootfs,
-        network: network(&isolation.network).into(),
-        cap_add: isolation.cap_add,
-        cap_drop: isolation.cap_drop,
-        privileged: isolation.privileged,
+        network: isolation::network(&isolation.sharing.network),
+        namespaces: isolation::sharing_back(&isolation.sharing),
+        cap_add: isolation.rights.cap_add,
+        cap_drop: isolation.rights.cap_drop,
+        privileged: isolation.rights.privileged,
         auto_remove,
-        no_new_privileges: isolation.no_new_privileges,
+        no_new_privileges: isolation.rights.no_new_privileges,
+        confinement: isolation::confinement_back(isolation.rights.confinement),
+        devices: isolation::devices_back(isolation.devices.requested),
+        device_cgroup_rules: isolation.devices.cgroup_rules,
+        cgroup_parent: isolation.placement.cgroup_parent,
+        annotations: isolation.placement.annotations.into_iter().collect(),
+        domainname: isolation.domainname,
+        oom_score_adj: asked.oom_score_adj,
+        shm_size_bytes: files.shm_size_bytes,
+        log: isolation::log_back(streams.log),
         group_add: asked.group_add,
         terminal_size: streams
             .terminal_size
@@ -365,8 +353,7 @@ mod tests {
     fn a_choice_that_is_not_known_is_refused_by_name() {
         let mount = |r#type| v1::Mount { r#type, target: "/t".into(), ..v1::Mount::default() };
         for (sent, word) in [
-            (v1::ContainerConfig { network: 7, ..v1::ContainerConfig::default() }, "network 7"),
-            (v1::ContainerConfig { network: -1, ..v1::ContainerConfig::default() }, "network -1"),
+            (v1::ContainerConfig { mounts: vec![mount(-1)], ..v1::ContainerConfig::default() }, "mount -1"),
             (v1::ContainerConfig { mounts: vec![mount(9)], ..v1::ContainerConfig::default() }, "mount 9"),
             (v1::ContainerConfig { mounts: vec![mount(0)], ..v1::ContainerConfig::default() }, "/t"),
         ] {
@@ -385,8 +372,31 @@ mod tests {
         let sent = v1::ContainerConfig {
             image: "alpine".into(),
             mounts: vec![mount],
-            resources: Some(v1::Resources { pids_limit: 5, ..v1::Resources::default() }),
-            network: v1::NetworkMode::Host.into(),
+            resources: Some(v1::Resources {
+                pids_limit: 5,
+                memory_swappiness: Some(0),
+                cpu_quota_us: -1,
+                block_io: Some(v1::BlockIo {
+                    weight_devices: vec![v1::DeviceRate { path: "/dev/sda".into(), rate: 20 }],
+                    ..v1::BlockIo::default()
+                }),
+                ..v1::Resources::default()
+            }),
+            namespaces: Some(v1::Namespaces {
+                pid: "container:db".into(),
+                uts: "host".into(),
+                ..Default::default()
+            }),
+            confinement: Some(v1::Confinement { seccomp: "{}".into(), unmasked: true, ..Default::default() }),
+            devices: vec![v1::Device { host_path: "/dev/fuse".into(), ..v1::Device::default() }],
+            device_cgroup_rules: vec!["c 1:3 r".into()],
+            cgroup_parent: "/p".into(),
+            annotations: [("a".to_owned(), "b".to_owned())].into(),
+            domainname: "d".into(),
+            oom_score_adj: -5,
+            shm_size_bytes: 7,
+            log: Some(v1::Log { none: false, max_size_bytes: 0, max_files: 3 }),
+            network: "container:web".to_owned(),
             ..v1::ContainerConfig::default()
         };
         let request = v1::CreateContainerRequest { config: Some(sent.clone()), ..Default::default() };

@@ -11,7 +11,7 @@ use super::*;
 use crate::cgroups::Cgroups;
 use crate::snapshots::Choice;
 use crate::store::Store;
-use crate::tasks::plan::{Files, Isolation, Process, Resources, Streams};
+use crate::tasks::plan::{Files, Isolation, Joined, Process, Resources, Streams};
 use crate::tasks::shims::Shims;
 
 const BUSYBOX: &str = "/bin/busybox";
@@ -56,6 +56,7 @@ async fn bed(ids: &[&str]) -> Result<Bed, String> {
 fn plan(id: &str, script: &str) -> TaskPlan {
     let args = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
     TaskPlan {
+        joined: Joined::default(),
         id: id.parse().expect("an id"),
         process: Process { args, working_dir: "/".into(), ..Process::default() },
         streams: Streams::default(),

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use oci_spec::runtime::{Capability, LinuxCapabilities};
 
 use super::SpecError;
-use crate::tasks::plan::Isolation;
+use crate::tasks::plan::Rights;
 
 const DEFAULTS: [Capability; 14] = [
     Capability::Chown,
@@ -89,12 +89,12 @@ fn own_bounding_set() -> Option<u64> {
 ///
 /// # Errors
 /// [`SpecError::Capability`] for a name that is none.
-pub(super) fn capability_sets(isolation: &Isolation) -> Result<LinuxCapabilities, SpecError> {
-    if isolation.privileged {
+pub(super) fn capability_sets(rights: &Rights) -> Result<LinuxCapabilities, SpecError> {
+    if rights.privileged {
         return Ok(sets(all()));
     }
-    let (add_all, add) = parse(&isolation.cap_add)?;
-    let (drop_all, drop) = parse(&isolation.cap_drop)?;
+    let (add_all, add) = parse(&rights.cap_add)?;
+    let (drop_all, drop) = parse(&rights.cap_drop)?;
     // Docker: ALL is applied first, single names after it, drops before additions.
     let mut chosen: HashSet<Capability> = match (add_all, drop_all) {
         (true, _) => all(),
@@ -121,18 +121,24 @@ fn parse(names: &[String]) -> Result<(bool, HashSet<Capability>), SpecError> {
     let mut all = false;
     let mut chosen = HashSet::new();
     for name in names {
-        let upper = name.to_ascii_uppercase();
-        let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
-        if bare == "ALL" {
+        if bare(name) == "ALL" {
             all = true;
             continue;
         }
-        let capability = Capability::from_str(&format!("CAP_{bare}"))
-            .or_else(|_| Capability::from_str(bare))
-            .map_err(|_| SpecError::Capability(name.clone()))?;
-        chosen.insert(capability);
+        chosen.insert(named(name).ok_or_else(|| SpecError::Capability(name.clone()))?);
     }
     Ok((all, chosen))
+}
+
+/// The capability of this name, in any case, with or without `CAP_`.
+pub(super) fn named(name: &str) -> Option<Capability> {
+    let bare = bare(name);
+    Capability::from_str(&format!("CAP_{bare}")).or_else(|_| Capability::from_str(&bare)).ok()
+}
+
+fn bare(name: &str) -> String {
+    let upper = name.to_ascii_uppercase();
+    upper.strip_prefix("CAP_").map_or(upper.clone(), str::to_owned)
 }
 
 #[cfg(test)]
@@ -141,8 +147,8 @@ mod tests {
 
     fn of(add: &[&str], drop: &[&str]) -> Result<HashSet<Capability>, SpecError> {
         let strings = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let isolation = Isolation { cap_add: strings(add), cap_drop: strings(drop), ..Isolation::default() };
-        capability_sets(&isolation).map(|sets| sets.bounding().clone().expect("a bounding set"))
+        let rights = Rights { cap_add: strings(add), cap_drop: strings(drop), ..Rights::default() };
+        capability_sets(&rights).map(|sets| sets.bounding().clone().expect("a bounding set"))
     }
 
     #[test]
@@ -158,7 +164,7 @@ mod tests {
 
     #[test]
     fn nothing_is_inheritable_or_ambient() {
-        let sets = capability_sets(&Isolation { privileged: true, ..Isolation::default() }).expect("ok");
+        let sets = capability_sets(&Rights { privileged: true, ..Rights::default() }).expect("ok");
         assert!(sets.inheritable().is_none() && sets.ambient().is_none());
     }
 }

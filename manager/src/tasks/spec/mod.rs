@@ -2,26 +2,27 @@
 //! the caller passes the user's account.
 #![allow(clippy::disallowed_methods, reason = "its functions are called on blocking threads")]
 
+mod block_io;
 pub(crate) mod capabilities;
 mod devices;
 mod masks;
 pub(crate) mod mounts;
+mod namespaces;
+mod profile;
 mod resources;
 mod seccomp;
+mod sysctls;
 pub(crate) mod target;
 pub(crate) mod volumes;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use knarr_proto::kind::Kind;
-use oci_spec::runtime::{
-    Linux, LinuxNamespace, LinuxNamespaceType, Process as SpecProcess, Root, Spec, User,
-};
+use oci_spec::runtime::{Linux, LinuxDevice, LinuxSeccomp, Process as SpecProcess, Root, Spec, User};
 
-use super::plan::{Isolation, NetworkMode, TaskPlan, TerminalSize};
+use super::plan::{Isolation, NetworkMode, Rights, SeccompChoice, SharingMode, TaskPlan, TerminalSize};
 use super::user::Account;
-use crate::cgroups::Cgroups;
+use crate::cgroups::{Cgroups, InvalidCgroups};
 use target::{InvalidTarget, MountTarget};
 use volumes::VolumeRoot;
 
@@ -62,13 +63,29 @@ pub(crate) enum SpecError {
     Ulimit { name: String, source: serde_json::Error },
     /// A kernel parameter that is not the container's own.
     #[error(
-        "sysctl {0:?} is not separate for each container: allowed are kernel.{{msg,sem,shm}}*, fs.mqueue.* and, without the host's network, net.*"
+        "sysctl {0:?} is not separate for each container: allowed are kernel.{{msg,sem,shm}}* and fs.mqueue.* without the host's ipc, and net.* without the host's network"
     )]
     Sysctl(String),
-    /// A network that there cannot be yet.
-    #[error(
-        "networks are none and host: {0:?} cannot be joined, containers are not connected to one another yet"
-    )]
+    /// A namespace of a kind that containers do not share, or a hostname for one that is not its own.
+    #[error("{0}")]
+    Sharing(&'static str),
+    /// A device that is not there.
+    #[error("cannot use the device {path}")]
+    Device { path: PathBuf, source: std::io::Error },
+    /// A device that is asked for in a form that means nothing.
+    #[error("invalid device {text:?}: {problem}")]
+    DeviceForm { text: String, problem: &'static str },
+    /// A profile of system calls that cannot be read.
+    #[error("invalid seccomp profile")]
+    Seccomp(#[source] serde_json::Error),
+    /// One that names what is not there.
+    #[error("invalid seccomp profile: {what} {name:?} is unknown")]
+    SeccompName { what: &'static str, name: String },
+    /// The container's own parent of cgroups.
+    #[error("invalid cgroup parent: {0}")]
+    CgroupParent(#[source] InvalidCgroups),
+    /// A network that there is not; docker's words.
+    #[error("network {0} not found")]
     Network(String),
     /// A hostname that the kernel or a hosts file would not take.
     #[error("invalid hostname {0:?}: 1 to 63 letters, digits, dots and dashes are allowed")]
@@ -112,27 +129,46 @@ pub(crate) fn build(
     spec.set_root(Some(root));
     spec.set_process(Some(first_process(plan, &facts.account)?));
     spec.set_mounts(Some(mounts::mount_table(plan, &facts.volumes, bundle)?));
-    // With the host's network its name comes along, as in docker; a name of one's own is still the container's.
-    spec.set_hostname(Some(hostname));
+    let isolation = &plan.isolation;
+    // The type's default has a name of its own.
+    spec.set_hostname(None);
+    if isolation.sharing.uts == SharingMode::Private {
+        spec.set_hostname(Some(hostname));
+        if !isolation.domainname.is_empty() {
+            check_host_name(&isolation.domainname)?;
+            spec.set_domainname(Some(isolation.domainname.clone()));
+        }
+    }
     spec.set_linux(Some(linux(plan, cgroups)?));
-    spec.set_annotations(None);
+    let annotations = &isolation.placement.annotations;
+    spec.set_annotations((!annotations.is_empty()).then(|| annotations.clone().into_iter().collect()));
     Ok(spec)
 }
 
-/// The container's hostname: as asked for, else the first 12 characters of its id.
+/// The container's hostname: as asked for, else the host's where it shares that or the network, else the first 12
+/// characters of its id.
 ///
 /// # Errors
 /// [`SpecError::Hostname`].
 pub(crate) fn hostname(plan: &TaskPlan) -> Result<String, SpecError> {
-    let wanted = plan.isolation.hostname.as_str();
+    let Isolation { hostname: wanted, sharing, .. } = &plan.isolation;
     if wanted.is_empty() {
-        return Ok(plan.id.as_str().chars().take(12).collect());
+        let is_hosts = sharing.uts == SharingMode::Host || sharing.network == NetworkMode::Host;
+        return Ok(match is_hosts {
+            true => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            false => plan.id.as_str().chars().take(12).collect(),
+        });
     }
+    check_host_name(wanted)?;
+    Ok(wanted.clone())
+}
+
+fn check_host_name(name: &str) -> Result<(), SpecError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.' || byte == b'_';
-    if wanted.len() > 63 || !wanted.bytes().all(allowed) || wanted.starts_with(['-', '.']) {
-        return Err(SpecError::Hostname(wanted.chars().take(80).collect()));
+    match name.len() > 63 || !name.bytes().all(allowed) || name.starts_with(['-', '.']) {
+        true => Err(SpecError::Hostname(name.chars().take(80).collect())),
+        false => Ok(()),
     }
-    Ok(wanted.to_owned())
 }
 
 /// The container's first process; an exec begins with the same.
@@ -153,10 +189,15 @@ pub(crate) fn first_process(plan: &TaskPlan, account: &Account) -> Result<SpecPr
     spec.set_args(Some(process.args.clone()));
     spec.set_env(Some(env));
     spec.set_cwd(process.working_dir.clone().into());
-    spec.set_capabilities(Some(capabilities::capability_sets(isolation)?));
+    spec.set_capabilities(Some(capabilities::capability_sets(&isolation.rights)?));
     spec.set_rlimits(resources::rlimits(&isolation.ulimits)?);
-    spec.set_no_new_privileges(Some(isolation.no_new_privileges));
-    spec.set_oom_score_adj(Some(0));
+    spec.set_no_new_privileges(Some(isolation.rights.no_new_privileges));
+    if !(-1000..=1000).contains(&process.oom_score_adj) {
+        return Err(SpecError::Limit { limit: "oom-score-adj", problem: "it is -1000 to 1000" });
+    }
+    spec.set_oom_score_adj(Some(process.oom_score_adj));
+    let apparmor = &isolation.rights.confinement.apparmor;
+    spec.set_apparmor_profile((!apparmor.is_empty()).then(|| apparmor.clone()));
     Ok(spec)
 }
 
@@ -195,78 +236,45 @@ pub(crate) fn key(entry: &str) -> &str {
 
 fn linux(plan: &TaskPlan, cgroups: &Cgroups) -> Result<Linux, SpecError> {
     let isolation = &plan.isolation;
+    let rights = &isolation.rights;
+    let cgroups = cgroups.below(&isolation.placement.cgroup_parent).map_err(SpecError::CgroupParent)?;
+    let devices = devices::requested(&isolation.devices)?;
+    let mut limits = resources::cgroup_limits(&plan.resources)?;
+    limits.set_devices(Some(devices::rules(rights.privileged, &devices, &isolation.devices.cgroup_rules)?));
     let mut linux = Linux::default();
     linux.set_cgroups_path(Some(cgroups.path(&plan.id)));
-    linux.set_namespaces(Some(namespaces(&isolation.network)?));
-    linux.set_resources(Some(resources::cgroup_limits(&plan.resources, isolation.privileged)?));
-    linux.set_sysctl(sysctls(isolation)?);
+    linux.set_namespaces(Some(namespaces::namespaces(plan)?));
+    linux.set_resources(Some(limits));
+    linux.set_sysctl(sysctls::sysctls(isolation)?);
     linux.set_rootfs_propagation(None);
-    if isolation.privileged {
-        linux.set_masked_paths(None);
-        linux.set_readonly_paths(None);
-        linux.set_devices(Some(devices::of_the_host()));
-        linux.set_seccomp(None);
-    } else {
-        linux.set_masked_paths(Some(masks::masked_paths()));
-        linux.set_readonly_paths(Some(masks::readonly_paths()));
-        let capabilities = capabilities::capability_sets(isolation)?.bounding().clone().unwrap_or_default();
-        linux.set_seccomp(Some(seccomp::default_profile(&capabilities)));
+    let mut nodes: Vec<LinuxDevice> = devices.into_iter().map(|(device, _)| device).collect();
+    if rights.privileged {
+        nodes.extend(devices::of_the_host());
     }
+    linux.set_devices((!nodes.is_empty()).then_some(nodes));
+    let is_open = rights.privileged || rights.confinement.unmasked;
+    linux.set_masked_paths((!is_open).then(masks::masked_paths));
+    linux.set_readonly_paths((!is_open).then(masks::readonly_paths));
+    linux.set_seccomp(filter(rights)?);
     Ok(linux)
 }
 
-fn namespaces(network: &NetworkMode) -> Result<Vec<LinuxNamespace>, SpecError> {
-    use LinuxNamespaceType as T;
-    let network = match network {
-        NetworkMode::None => Some(T::Network),
-        NetworkMode::Host => None,
-        NetworkMode::Container(name) => return Err(SpecError::Network(format!("container:{name}"))),
-        NetworkMode::Named(name) => return Err(SpecError::Network(name.clone())),
+/// The filter of system calls; none for a privileged container, unless a profile was asked for.
+fn filter(rights: &Rights) -> Result<Option<LinuxSeccomp>, SpecError> {
+    let capabilities = || -> Result<_, SpecError> {
+        Ok(capabilities::capability_sets(rights)?.bounding().clone().unwrap_or_default())
     };
-    let kinds = [T::Mount, T::Uts, T::Ipc, T::Pid, T::Cgroup].into_iter().chain(network);
-    let namespaces = kinds.map(|typ| {
-        let mut namespace = LinuxNamespace::default();
-        namespace.set_typ(typ);
-        namespace
-    });
-    Ok(namespaces.collect())
-}
-
-fn sysctls(isolation: &Isolation) -> Result<Option<HashMap<String, String>>, SpecError> {
-    let has_own_network = isolation.network.has_own_namespace();
-    for name in isolation.sysctls.keys() {
-        let ipc = [
-            "kernel.msgmax",
-            "kernel.msgmnb",
-            "kernel.msgmni",
-            "kernel.sem",
-            "kernel.shmall",
-            "kernel.shmmax",
-            "kernel.shmmni",
-            "kernel.shm_rmid_forced",
-        ];
-        if !((has_own_network && name.starts_with("net."))
-            || ipc.contains(&name.as_str())
-            || name.starts_with("fs.mqueue."))
-        {
-            return Err(SpecError::Sysctl(name.clone()));
-        }
+    match &rights.confinement.seccomp {
+        SeccompChoice::Unconfined => Ok(None),
+        SeccompChoice::Builtin if rights.privileged => Ok(None),
+        SeccompChoice::Builtin => Ok(Some(seccomp::default_profile(&capabilities()?))),
+        SeccompChoice::Profile(text) => profile::read(text, &capabilities()?).map(Some),
     }
-    let mut sysctls: HashMap<_, _> = isolation.sysctls.clone().into_iter().collect();
-    if has_own_network {
-        // Docker: no capability is needed to use ping and low ports in a network namespace of one's own.
-        for (name, value) in
-            [("net.ipv4.ping_group_range", "0 2147483647"), ("net.ipv4.ip_unprivileged_port_start", "0")]
-        {
-            sysctls.entry(name.to_owned()).or_insert_with(|| value.to_owned());
-        }
-    }
-    Ok((!sysctls.is_empty()).then_some(sysctls))
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::plan::{Files, Process, Resources, Streams};
+    use super::super::plan::{Files, Joined, Process, Resources, Streams};
     use super::*;
 
     /// A plan with as little as possible in it.
@@ -286,6 +294,7 @@ pub(super) mod tests {
             files: Files::default(),
             isolation,
             resources: Resources::default(),
+            joined: Joined::default(),
         }
     }
 
@@ -315,7 +324,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_privileged_container_is_not() {
-        let spec = built(|isolation| isolation.privileged = true).expect("ok");
+        let spec = built(|isolation| isolation.rights.privileged = true).expect("ok");
         assert!(spec["linux"].get("maskedPaths").is_none());
         assert!(spec["linux"].get("seccomp").is_none());
         assert_eq!(spec["linux"]["resources"]["devices"][0]["allow"], true);
@@ -330,11 +339,11 @@ pub(super) mod tests {
 
     #[test]
     fn the_hosts_network_has_no_namespace_and_no_sysctls_of_its_own() {
-        let spec = built(|isolation| isolation.network = NetworkMode::Host).expect("ok");
+        let spec = built(|isolation| isolation.sharing.network = NetworkMode::Host).expect("ok");
         assert_eq!(spec["linux"]["namespaces"].as_array().expect("namespaces").len(), 5);
         assert!(spec["linux"].get("sysctl").is_none());
         let host_with_sysctl = built(|isolation| {
-            isolation.network = NetworkMode::Host;
+            isolation.sharing.network = NetworkMode::Host;
             isolation.sysctls.insert("net.ipv4.ip_forward".into(), "1".into());
         });
         assert!(matches!(host_with_sysctl, Err(SpecError::Sysctl(_))));
@@ -345,13 +354,8 @@ pub(super) mod tests {
 
     #[test]
     fn a_network_that_there_is_not_is_refused_by_its_name() {
-        for (network, name) in [
-            (NetworkMode::Named("app".into()), "\"app\""),
-            (NetworkMode::Container("web".into()), "container:web"),
-        ] {
-            let error = built(|isolation| isolation.network = network).expect_err(name).to_string();
-            assert!(error.contains(name), "{error}");
-        }
+        let error = built(|isolation| isolation.sharing.network = NetworkMode::Named("app".into()));
+        assert_eq!(error.expect_err("refused").to_string(), "network app not found");
     }
 
     #[test]

@@ -9,10 +9,10 @@ use oci_spec::runtime::Mount as SpecMount;
 use super::SpecError;
 use super::target::MountTarget;
 use super::volumes::VolumeRoot;
-use crate::tasks::plan::{Files, Mount, MountKind, TaskPlan};
+use crate::tasks::plan::{Files, Mount, MountKind, SharingMode, TaskPlan};
 
 /// The size of /dev/shm: docker's 64 MiB.
-const SHM_OPTIONS: &[&str] = &["nosuid", "noexec", "nodev", "mode=1777", "size=67108864"];
+const SHM_BYTES: u64 = 64 * 1024 * 1024;
 const PROPAGATIONS: [&str; 7] = ["", "rprivate", "private", "rslave", "slave", "rshared", "shared"];
 /// The container's own files of `/etc`, with their names in the bundle.
 pub(super) const OWN_FILES: [(&str, &str); 3] =
@@ -69,8 +69,7 @@ pub(super) fn mount_table(
         placed.extend(volumes.map(|volume| (volume.target.depth(), volume_mount(volume))));
     }
     placed.sort_by_key(|(depth, _)| *depth);
-    let kernels =
-        kernel(plan.isolation.privileged).into_iter().filter(|mount| !is_requested(mount.destination()));
+    let kernels = kernel(plan).into_iter().filter(|mount| !is_requested(mount.destination()));
     Ok(kernels.chain(placed.into_iter().map(|(_, mount)| mount)).collect())
 }
 
@@ -99,23 +98,34 @@ pub(crate) fn make_sources(files: &Files) -> Result<(), SpecError> {
     Ok(())
 }
 
-fn kernel(is_privileged: bool) -> Vec<SpecMount> {
-    let sysfs: &[&str] =
-        if is_privileged { &["nosuid", "noexec", "nodev"] } else { &["nosuid", "noexec", "nodev", "ro"] };
-    vec![
-        mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
+fn kernel(plan: &TaskPlan) -> Vec<SpecMount> {
+    let rights = &plan.isolation.rights;
+    let confined = &["nosuid", "noexec", "nodev"][..];
+    let access = |is_writable: bool| if is_writable { "rw" } else { "ro" };
+    let sysfs = [confined, &[access(rights.privileged)]].concat();
+    let cgroup =
+        [confined, &[access(rights.privileged || rights.confinement.writable_cgroups), "relatime"]].concat();
+    let devpts = &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"];
+    let mut mounts = vec![
+        mount("/proc", "proc", "proc", confined),
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        mount(
-            "/dev/pts",
-            "devpts",
-            "devpts",
-            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-        ),
-        mount("/sys", "sysfs", "sysfs", sysfs),
-        mount("/sys/fs/cgroup", "cgroup", "cgroup", &[sysfs, &["relatime"]].concat()),
-        mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
-        mount("/dev/shm", "tmpfs", "shm", SHM_OPTIONS),
-    ]
+        mount("/dev/pts", "devpts", "devpts", devpts),
+        mount("/sys", "sysfs", "sysfs", &sysfs),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", &cgroup),
+        mount("/dev/mqueue", "mqueue", "mqueue", confined),
+    ];
+    mounts.push(match plan.isolation.sharing.ipc {
+        SharingMode::Host => mount("/dev/shm", "bind", "/dev/shm", &["rbind", "rprivate"]),
+        SharingMode::Private | SharingMode::Container(_) => {
+            let size = match plan.files.shm_size_bytes {
+                0 => SHM_BYTES,
+                bytes => bytes,
+            };
+            let size = format!("size={size}");
+            mount("/dev/shm", "tmpfs", "shm", &[confined, &["mode=1777", &size]].concat())
+        }
+    });
+    mounts
 }
 
 /// The mount that was asked for; none for a volume, which the snapshot or [`volume_mount`] is.
@@ -248,7 +258,7 @@ mod tests {
     #[test]
     fn a_read_only_root_leaves_nothing_to_write_to_and_hides_nothing() {
         let asked = || vec![tmpfs("/asked"), Mount::volume("/data".into()), Mount::volume("/asked/".into())];
-        let read_only = plan(Files { read_only_rootfs: true, mounts: asked() });
+        let read_only = plan(Files { read_only_rootfs: true, mounts: asked(), ..Files::default() });
         let volume =
             |target: &str| VolumeRoot { target: target.parse().expect(target), mode: 0o750, uid: 5, gid: 6 };
         let volumes = [volume("/data"), volume("/asked")];

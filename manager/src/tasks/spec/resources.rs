@@ -4,20 +4,20 @@ use oci_spec::runtime::{
     LinuxCpu, LinuxMemory, LinuxPids, LinuxResources, PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
 };
 
-use super::{SpecError, devices};
-use crate::tasks::plan::{Resources, Ulimit};
+use super::{SpecError, block_io};
+use crate::tasks::plan::{Cpu, Memory, Resources, Ulimit};
 
 /// The kernel's period for CPU time, in microseconds: docker's 100 ms.
 const CPU_PERIOD_US: u64 = 100_000;
 /// Docker's least memory: below it not even the runtime's own init fits.
 const MIN_MEMORY_BYTES: i64 = 6 * 1024 * 1024;
 
-/// The cgroup's limits and device rules.
-pub(super) fn cgroup_limits(wanted: &Resources, is_privileged: bool) -> Result<LinuxResources, SpecError> {
+/// The cgroup's limits, without the rules of devices.
+pub(crate) fn cgroup_limits(wanted: &Resources) -> Result<LinuxResources, SpecError> {
     let mut resources = LinuxResources::default();
-    resources.set_devices(Some(devices::rules(is_privileged)));
-    resources.set_memory(memory(wanted)?);
-    resources.set_cpu(cpu(wanted)?);
+    resources.set_memory(memory(&wanted.memory)?);
+    resources.set_cpu(cpu(&wanted.cpu)?);
+    resources.set_block_io(block_io::block_io(&wanted.block_io)?);
     if wanted.pids_limit != 0 {
         let mut pids = LinuxPids::default();
         pids.set_limit(wanted.pids_limit.max(-1));
@@ -26,7 +26,7 @@ pub(super) fn cgroup_limits(wanted: &Resources, is_privileged: bool) -> Result<L
     Ok(resources)
 }
 
-fn memory(wanted: &Resources) -> Result<Option<LinuxMemory>, SpecError> {
+fn memory(wanted: &Memory) -> Result<Option<LinuxMemory>, SpecError> {
     let (limit, swap, reservation) =
         (wanted.memory_bytes, wanted.memory_swap_bytes, wanted.memory_reservation_bytes);
     let refuse = |problem| Err(SpecError::Limit { limit: "memory", problem });
@@ -50,10 +50,19 @@ fn memory(wanted: &Resources) -> Result<Option<LinuxMemory>, SpecError> {
     if reservation != 0 {
         memory.set_reservation(Some(reservation));
     }
-    Ok((limit != 0 || reservation != 0).then_some(memory))
+    if let Some(swappiness) = wanted.memory_swappiness {
+        if swappiness > 100 {
+            return Err(SpecError::Limit { limit: "memory-swappiness", problem: "it is 0 to 100" });
+        }
+        memory.set_swappiness(Some(swappiness.into()));
+    }
+    if wanted.oom_kill_disable {
+        memory.set_disable_oom_killer(Some(true));
+    }
+    Ok((memory != LinuxMemory::default()).then_some(memory))
 }
 
-fn cpu(wanted: &Resources) -> Result<Option<LinuxCpu>, SpecError> {
+fn cpu(wanted: &Cpu) -> Result<Option<LinuxCpu>, SpecError> {
     let mut cpu = LinuxCpu::default();
     if wanted.nano_cpus < 0 || (wanted.nano_cpus > 0 && wanted.nano_cpus < 10_000_000) {
         return Err(SpecError::Limit { limit: "cpus", problem: "the least is 0.01" });
@@ -63,6 +72,34 @@ fn cpu(wanted: &Resources) -> Result<Option<LinuxCpu>, SpecError> {
         let quota = i128::from(wanted.nano_cpus) * i128::from(period) / 1_000_000_000;
         cpu.set_period(Some(CPU_PERIOD_US));
         cpu.set_quota(Some(i64::try_from(quota).unwrap_or(i64::MAX)));
+    }
+    let has_own_quota = wanted.cpu_period_us != 0 || wanted.cpu_quota_us != 0;
+    if wanted.nano_cpus > 0 && has_own_quota {
+        return Err(SpecError::Limit {
+            limit: "cpus",
+            problem: "it excludes a period and a quota of CPU time",
+        });
+    }
+    if wanted.cpu_period_us != 0 && !(1_000..=1_000_000).contains(&wanted.cpu_period_us) {
+        return Err(SpecError::Limit {
+            limit: "cpu-period",
+            problem: "it is 1,000 to 1,000,000 microseconds",
+        });
+    }
+    if wanted.cpu_quota_us > 0 && wanted.cpu_quota_us < 1_000 {
+        return Err(SpecError::Limit { limit: "cpu-quota", problem: "the least is 1,000 microseconds" });
+    }
+    if wanted.cpu_period_us != 0 {
+        cpu.set_period(Some(wanted.cpu_period_us));
+    }
+    if wanted.cpu_quota_us != 0 {
+        cpu.set_quota(Some(wanted.cpu_quota_us));
+    }
+    if wanted.cpu_rt_period_us != 0 {
+        cpu.set_realtime_period(Some(wanted.cpu_rt_period_us));
+    }
+    if wanted.cpu_rt_runtime_us != 0 {
+        cpu.set_realtime_runtime(Some(wanted.cpu_rt_runtime_us));
     }
     if wanted.cpu_shares > 0 {
         cpu.set_shares(Some(wanted.cpu_shares));
@@ -107,25 +144,38 @@ mod tests {
 
     #[test]
     fn limits_become_what_cgroups_take() {
-        let resources =
-            Resources { memory_bytes: 64 << 20, nano_cpus: 1_500_000_000, ..Resources::default() };
-        let memory = memory(&resources).expect("ok").expect("a limit");
+        let limit = Memory { memory_bytes: 64 << 20, ..Memory::default() };
+        let memory = memory(&limit).expect("ok").expect("a limit");
         assert_eq!((memory.limit(), memory.swap()), (Some(64 << 20), Some(128 << 20)));
-        let cpu = cpu(&resources).expect("ok").expect("a limit");
+        let cpu = cpu(&Cpu { nano_cpus: 1_500_000_000, ..Cpu::default() }).expect("ok").expect("a limit");
         assert_eq!((cpu.quota(), cpu.period()), (Some(150_000), Some(100_000)));
-        assert!(super::cpu(&Resources::default()).expect("ok").is_none());
+        assert!(super::cpu(&Cpu::default()).expect("ok").is_none());
+        let exact = Cpu { cpu_period_us: 50_000, cpu_quota_us: -1, ..Cpu::default() };
+        let exact = super::cpu(&exact).expect("ok").expect("a limit");
+        assert_eq!((exact.quota(), exact.period()), (Some(-1), Some(50_000)));
     }
 
     #[test]
     fn limits_that_make_no_sense_are_refused() {
-        let refused =
-            |resources: Resources| assert!(memory(&resources).and(cpu(&resources)).is_err(), "{resources:?}");
-        refused(Resources { memory_bytes: 1, ..Resources::default() });
-        refused(Resources { memory_bytes: -1, ..Resources::default() });
-        refused(Resources { memory_swap_bytes: 1 << 30, ..Resources::default() });
-        refused(Resources { memory_bytes: 1 << 30, memory_swap_bytes: 1 << 20, ..Resources::default() });
-        refused(Resources { nano_cpus: -1, ..Resources::default() });
-        refused(Resources { nano_cpus: 1, ..Resources::default() });
+        for refused in [
+            Memory { memory_bytes: 1, ..Memory::default() },
+            Memory { memory_bytes: -1, ..Memory::default() },
+            Memory { memory_swap_bytes: 1 << 30, ..Memory::default() },
+            Memory { memory_bytes: 1 << 30, memory_swap_bytes: 1 << 20, ..Memory::default() },
+            Memory { memory_swappiness: Some(101), ..Memory::default() },
+        ] {
+            assert!(memory(&refused).is_err(), "{refused:?}");
+        }
+        for refused in [
+            Cpu { nano_cpus: -1, ..Cpu::default() },
+            Cpu { nano_cpus: 1, ..Cpu::default() },
+            Cpu { nano_cpus: 1 << 30, cpu_quota_us: 5000, ..Cpu::default() },
+            Cpu { cpu_period_us: 999, ..Cpu::default() },
+            Cpu { cpu_quota_us: 999, ..Cpu::default() },
+            Cpu { cpuset_cpus: "a".into(), ..Cpu::default() },
+        ] {
+            assert!(cpu(&refused).is_err(), "{refused:?}");
+        }
         let ulimit = |name: &str, soft| rlimits(&[Ulimit { name: name.into(), soft, hard: 10 }]);
         assert!(ulimit("nofile", 10).is_ok());
         assert!(ulimit("nofile", 11).is_err());
