@@ -42,6 +42,15 @@ pub(crate) enum StoreError {
         /// SQLite's reason.
         source: rusqlite::Error,
     },
+    /// What would be written now, no later knarrd would find.
+    #[error(
+        "the database {} was deleted or replaced while knarrd ran: containers go on and can be removed, but nothing new can be recorded until knarrd is started again",
+        path.display()
+    )]
+    Gone {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// A statement failed; nothing of its transaction was kept.
     #[error("cannot {doing} in the database")]
     Query {
@@ -72,7 +81,7 @@ impl StoreError {
                     _ => Kind::Internal,
                 }
             }
-            Self::TooNew { .. } => Kind::FailedPrecondition,
+            Self::TooNew { .. } | Self::Gone { .. } => Kind::FailedPrecondition,
             Self::File(source) => source.kind(),
             Self::Task { .. } => Kind::Internal,
         }

@@ -18,12 +18,15 @@ mod readers;
 mod reserve;
 mod salvage;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::Notify;
+
+use crate::files::{FileError, failed};
 
 pub(crate) use error::StoreError;
 pub(crate) use migrate::Migrations;
@@ -44,6 +47,8 @@ pub(crate) struct Store {
 
 struct Shared {
     path: PathBuf,
+    /// The file that was opened there.
+    file: FileId,
     readers: Readers,
     /// Closed after the readers, so that it can bring the WAL into the database.
     writer: Mutex<Connection>,
@@ -80,12 +85,14 @@ impl Store {
         migrate::apply(&mut writer, path, migrations)?;
         reserve::allocate_log(path);
         reserve.keep();
+        let file = file_id(path)?;
         Ok(Self {
             may_use_reserve: false,
             shared: Arc::new(Shared {
                 path: path.to_owned(),
+                file,
                 writer: Mutex::new(writer),
-                readers: Readers::new(path.to_owned()),
+                readers: Readers::new(path.to_owned(), file),
                 history,
                 changed: Notify::new(),
                 reserve,
@@ -140,6 +147,7 @@ impl Store {
         doing: &'static str,
         operation: impl Fn(&Transaction<'_>) -> Result<T, rusqlite::Error>,
     ) -> Result<T, StoreError> {
+        self.check_is_there()?;
         let written = self.transact("FULL", operation);
         self.shared.changed.notify_one();
         written.map_err(|source| StoreError::Query { doing, source })
@@ -154,9 +162,18 @@ impl Store {
         doing: &'static str,
         operation: impl Fn(&Transaction<'_>) -> Result<T, rusqlite::Error>,
     ) -> Result<T, StoreError> {
+        self.check_is_there()?;
         let written = self.transact("NORMAL", operation);
         self.shared.changed.notify_one();
         written.map_err(|source| StoreError::Query { doing, source })
+    }
+
+    /// Refuses to acknowledge what would be lost with a file that has no name any more. What ends or removes something
+    /// goes on: it would be done again at the next start.
+    fn check_is_there(&self) -> Result<(), StoreError> {
+        let is_there =
+            self.may_use_reserve || file_id(&self.shared.path).is_ok_and(|id| id == self.shared.file);
+        if is_there { Ok(()) } else { Err(StoreError::Gone { path: self.shared.path.clone() }) }
     }
 
     fn transact<T>(
@@ -219,6 +236,14 @@ impl Store {
             operation(&transaction).map_err(failed)
         })
     }
+}
+
+/// A file's device and inode.
+type FileId = (u64, u64);
+
+fn file_id(path: &Path) -> Result<FileId, FileError> {
+    let metadata = std::fs::metadata(path).map_err(failed("look at", path))?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 async fn off_thread<T: Send + 'static>(

@@ -7,13 +7,15 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{BUSY_TIMEOUT, StoreError};
+use super::{BUSY_TIMEOUT, FileId, StoreError, file_id};
 
 /// Reads at the same time; a read takes some hundred microseconds, and the machines have some processors.
 const MAX_READERS: usize = 4;
 
 pub(super) struct Readers {
     path: PathBuf,
+    /// The file that was opened there.
+    file: FileId,
     pool: Mutex<Pool>,
     returned: Condvar,
 }
@@ -32,8 +34,9 @@ struct Place<'a> {
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, pool: Mutex::default(), returned: Condvar::new() }
+    /// Readers of the database at `path`, which is `file`.
+    pub(super) fn new(path: PathBuf, file: FileId) -> Self {
+        Self { path, file, pool: Mutex::default(), returned: Condvar::new() }
     }
 
     /// Runs `read` with a connection, after waiting for one. Blocks.
@@ -66,6 +69,10 @@ impl Readers {
     }
 
     fn connect(&self) -> Result<Connection, StoreError> {
+        // Another one in its place would tell what to keep, and what to delete.
+        if !file_id(&self.path).is_ok_and(|id| id == self.file) {
+            return Err(StoreError::Gone { path: self.path.clone() });
+        }
         let failed = |source| StoreError::Open { path: self.path.clone(), source };
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags).map_err(failed)?;

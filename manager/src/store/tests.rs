@@ -47,6 +47,41 @@ fn reopened(root: &Path) -> Store {
 }
 
 #[test]
+fn nothing_is_acknowledged_that_a_deleted_or_replaced_database_would_lose() {
+    for (what, has_reader) in [("deleted", true), ("moved", true), ("replaced", true), ("replaced", false)] {
+        let (directory, store) = opened();
+        fill(&store, 0, 3);
+        if has_reader {
+            assert_eq!(count(&store), 3);
+        }
+        let path = directory.path().join("knarr.db");
+        match what {
+            "deleted" => fs::remove_file(&path).expect("deleted"),
+            _ => fs::rename(&path, directory.path().join("elsewhere")).expect("moved"),
+        }
+        if what == "replaced" {
+            fs::copy(directory.path().join("elsewhere"), &path).expect("copied");
+        }
+        let insert = |tx: &Transaction<'_>| tx.execute("INSERT INTO t VALUES (7, 'x')", []).map(drop);
+        for written in [store.write_blocking("add", insert), store.write_unsynced_blocking("add", insert)] {
+            let error = written.expect_err(what);
+            assert_eq!(error.kind(), Kind::FailedPrecondition, "{what}");
+            assert!(error.to_string().contains("start") && error.to_string().contains("knarr.db"), "{error}");
+        }
+        let delete = |tx: &Transaction<'_>| tx.execute("DELETE FROM t WHERE x = 1", []).map(drop);
+        store.for_removal().write_blocking("remove", delete).expect(what);
+        match has_reader {
+            true => assert_eq!(count(&store), 2, "{what}: what is here can still be read and removed"),
+            // Another database must not tell what is to be kept.
+            false => {
+                let read = store.read_blocking("count", |tx| tx.query_row("SELECT 1", [], |_| Ok(())));
+                assert!(matches!(read, Err(StoreError::Gone { .. })), "{what}: {read:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_database_opens_again_with_the_same_schema() {
     let (directory, store) = opened();
     drop(store);
