@@ -25,6 +25,7 @@ use tonic::transport::Server;
 use crate::api::grpc::{
     Calls, ContainersService, EventsService, ImagesService, SnapshotsService, SystemService,
 };
+use crate::apparmor::AppArmor;
 use crate::collect::{self, Collector};
 use crate::connections::{self, Connections};
 use crate::containers::{ContainerError, Containers, Execution, Storage};
@@ -39,7 +40,7 @@ use crate::snapshots::{Choice, SnapshotError, Snapshots};
 use crate::store::{Store, StoreError};
 use crate::tasks::Tasks;
 use crate::tasks::shims::Shims;
-use crate::{notify, recovery, schema};
+use crate::{host, notify, recovery, schema};
 
 /// Requests of one connection at a time; a CLI has a handful, a dashboard some dozens.
 const MAX_STREAMS: u32 = 256;
@@ -102,6 +103,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
     nouns.events.publish(Subject::Daemon, "start", "knarrd", Default::default());
     let store = nouns.store.clone();
     let copying = tokio::spawn(async move { store.keep_copies().await });
+    tokio::spawn(load_profile(nouns.apparmor.clone()));
     let served = serve(&settings, &nouns, Door { listener, open_files, told_to_stop }).await;
     copying.abort();
     nouns.events.publish(Subject::Daemon, "stop", "knarrd", Default::default());
@@ -113,6 +115,13 @@ pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
     drop(fs::remove_file(&pid_file));
     drop(locks);
     served
+}
+
+/// Has the kernel the profile that this version has. The next container that needs it tries again.
+async fn load_profile(apparmor: AppArmor) {
+    if let Err(error) = apparmor.load().await {
+        tracing::error!(error = %Chain(&error), "containers that are not privileged cannot start");
+    }
 }
 
 /// Where clients come in, how many, and until when.
@@ -128,6 +137,7 @@ struct Nouns {
     images: Images,
     snapshots: Snapshots,
     containers: Containers,
+    apparmor: AppArmor,
 }
 
 impl Nouns {
@@ -148,18 +158,21 @@ impl Nouns {
             sockets: settings.state.join("shims"),
             open_files: open_files.inherited,
         };
+        let apparmor = AppArmor::of_this_machine();
         let boot_id = Path::new("/proc/sys/kernel/random/boot_id");
         let tasks = Tasks {
             bundles: settings.root.join("containers"),
             attach: settings.state.join("attach"),
             shims,
             cgroups: settings.cgroups.clone(),
+            apparmor: apparmor.clone(),
+            counts_swap: host::counts_swap(),
         };
         let boot_id = fs::read_to_string(boot_id).map_err(failed("read", boot_id))?.trim().to_owned();
         let storage = Storage { images: images.clone(), snapshots: snapshots.clone() };
         let execution = Execution { tasks, logs: settings.container_logs, boot_id };
         let containers = Containers::new(storage, execution, store.clone(), Arc::clone(&events));
-        Ok(Self { store, events, images, snapshots, containers })
+        Ok(Self { store, events, images, snapshots, containers, apparmor })
     }
 }
 
@@ -179,6 +192,7 @@ async fn serve(settings: &Settings, nouns: &Nouns, door: Door) -> Result<(), Dae
         runtime: settings.runtime.clone(),
         shim: settings.shim.clone(),
         cgroup_driver: settings.cgroups.driver(),
+        apparmor: nouns.apparmor.clone(),
     };
     let images = ImagesServer::new(ImagesService { images, containers: containers.clone() })
         .max_decoding_message_size(MAX_REQUEST_BYTES)

@@ -1,6 +1,8 @@
-//! Facts about the machine, for people: its kernel, its cgroups, its memory. Nothing is decided by them. They are read from
-//! files of the kernel and of the host: on blocking threads.
+//! Facts about the machine, mostly for people: its kernel, its cgroups, its memory. They are read from files of the kernel
+//! and of the host: on blocking threads.
 #![allow(clippy::disallowed_methods, reason = "called on blocking threads")]
+
+mod lacks;
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -14,6 +16,10 @@ pub(crate) struct Host {
     pub(crate) cgroup_version: &'static str,
     pub(crate) cpus: usize,
     pub(crate) memory_bytes: u64,
+    /// Whether system calls can be filtered.
+    pub(crate) has_seccomp: bool,
+    /// What it lacks of what containers are limited and confined by, with the consequence.
+    pub(crate) lacks: Vec<String>,
 }
 
 impl Host {
@@ -28,8 +34,15 @@ impl Host {
             cgroup_version: cgroup_version(Path::new("/sys/fs/cgroup")),
             cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             memory_bytes: memory.totalram.saturating_mul(memory.mem_unit.into()),
+            has_seccomp: lacks::has_seccomp(Path::new("/")),
+            lacks: lacks::lacks(Path::new("/")).into_iter().chain(lacks::landlock()).collect(),
         }
     }
+}
+
+/// Whether the kernel counts swap, so that it can be limited; where nothing tells, it does, as kernels do since 5.8.
+pub(crate) fn counts_swap() -> bool {
+    lacks::counts_swap(Path::new("/")).unwrap_or(true)
 }
 
 /// The kernel's release.

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod apparmor;
 mod authority;
 mod cgroups;
 mod collect;

@@ -11,7 +11,7 @@ const SOURCE: &str = "manager/src/";
 /// Each module of the manager and its floor, from the ground up.
 const FLOORS: [(usize, &[&str]); 12] = [
     // Leaves: they know no noun.
-    (0, &["authority", "cgroups", "error", "failure", "files", "host", "inherited", "limits"]),
+    (0, &["apparmor", "authority", "cgroups", "error", "failure", "files", "host", "inherited", "limits"]),
     (0, &["logging", "lost", "notify", "time", "trees", "untrusted"]),
     (1, &["filters"]),
     (2, &["content", "events", "held", "store"]),

@@ -9,7 +9,7 @@ use knarr_tests::{Scratch, process, programs, require};
 use serde_json::Value;
 
 use crate::image::{self, Kernel};
-use crate::machine::{LONGEST, Machine, copy_programs, is_full};
+use crate::machine::{LONGEST, Machine, copy_programs, is_whole};
 
 /// The test targets whose tests run inside.
 const TARGETS: [&str; 4] = ["cli", "manager", "shim", "fault"];
@@ -50,7 +50,7 @@ fn check(linux: &str, kernel: Kernel) {
         disks: vec![disk.clone(), tests.clone()],
         parameters: format!(
             "systemd.unified_cgroup_hierarchy=1 knarr.layout={boot}{}",
-            if is_full() { " knarr.full" } else { "" }
+            if is_whole() { " knarr.whole" } else { "" }
         ),
     };
     copy_sparse(&image.join("disk.ext4"), &disk);
@@ -60,7 +60,7 @@ fn check(linux: &str, kernel: Kernel) {
         copy_sparse(&image.join("disk.ext4"), &disk);
         told = machine("engine").boot();
     }
-    told.assert_passed(if is_full() { 100 } else { 20 });
+    told.assert_passed(if is_whole() { 100 } else { 20 });
     // The machine went as when its power fails: what was running is gone, and its disk is as it was.
     let mut told = machine("engine-again").boot();
     if !told.is_whole() {

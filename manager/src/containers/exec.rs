@@ -165,7 +165,8 @@ async fn start_in(
     how: ExecStart,
 ) -> Result<Session, ContainerError> {
     let (container, options) = (&exec.container, &exec.options);
-    let process = process(container, options, how).await?;
+    let profile = containers.execution.tasks.profile(&container.task_plan().isolation).await?;
+    let process = process(container, options, how, profile).await?;
     let process_json = serde_json::to_vec(&process).expect("a process of our own types is JSON");
     let socket = containers.execution.tasks.exec_socket(container.id(), &exec.id);
     let uri = match how.detach {
@@ -217,6 +218,7 @@ async fn process(
     container: &Container,
     options: &ExecOptions,
     how: ExecStart,
+    profile: Option<&str>,
 ) -> Result<SpecProcess, ContainerError> {
     let plan = container.task_plan();
     let groups = plan.process.group_add.clone();
@@ -227,7 +229,7 @@ async fn process(
         Ok(user::look_up(&root, &user, &groups)?)
     })
     .await??;
-    let mut process = spec::first_process(&plan, &account)?;
+    let mut process = spec::first_process(&plan, &account, profile)?;
     let mut env = process.env().clone().unwrap_or_default();
     // Home is the exec's user's, unless the request or the image sets it.
     if !plan.process.env.iter().any(|entry| key(entry) == "HOME") {

@@ -5,6 +5,7 @@ use knarr_proto::kind::Kind;
 use super::shims::ShimError;
 use super::spec::SpecError;
 use super::user::UserError;
+use crate::apparmor::AppArmorError;
 use crate::failure::Failure as _;
 use crate::files::{FileError, kind_of_io};
 use crate::snapshots::SnapshotError;
@@ -28,6 +29,9 @@ pub(crate) enum TaskError {
     /// Its root filesystem is not there.
     #[error("cannot find the container's snapshot")]
     Root(#[source] SnapshotError),
+    /// What was to confine it.
+    #[error(transparent)]
+    AppArmor(#[from] AppArmorError),
     /// Its bundle.
     #[error(transparent)]
     File(#[from] FileError),
@@ -54,6 +58,7 @@ impl TaskError {
             Self::Snapshot(error) | Self::Root(error) => error.kind(),
             Self::Streams { source, .. } => kind_of_io(source),
             Self::Cancelled => Kind::FailedPrecondition,
+            Self::AppArmor(_) => Kind::FailedPrecondition,
             Self::File(error) => error.kind(),
             Self::Shim(error) => error.kind(),
             Self::Interrupted(_) => Kind::Internal,

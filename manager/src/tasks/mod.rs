@@ -25,6 +25,7 @@ use plan::{LogChoice, TaskPlan};
 pub(crate) use prepare::check;
 use shims::{ShimError, Shims, Task, TaskStdio, short};
 
+use crate::apparmor::AppArmor;
 use crate::cgroups::Cgroups;
 
 /// Where tasks are, and what they are made with. Each is found by its container's id.
@@ -37,6 +38,10 @@ pub(crate) struct Tasks {
     pub(crate) shims: Shims,
     /// The maker of the containers' cgroups, and their parent.
     pub(crate) cgroups: Cgroups,
+    /// What confines the containers that are not privileged.
+    pub(crate) apparmor: AppArmor,
+    /// Whether the kernel can limit swap.
+    pub(crate) counts_swap: bool,
 }
 
 /// How large a task's log may become.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use crate::apparmor::AppArmor;
 use crate::containers::{self, Containers, Phase};
 use crate::filters::Filters;
 use crate::host::Host;
@@ -22,6 +23,8 @@ pub(crate) struct SystemInfo {
     pub(crate) snapshotter: &'static str,
     /// What the machine lacks, with the consequence.
     pub(crate) warnings: Vec<String>,
+    /// What confines containers here.
+    pub(crate) security_options: Vec<&'static str>,
     pub(crate) host: Host,
 }
 
@@ -40,18 +43,32 @@ pub(crate) async fn system_info(
     containers: &Containers,
     images: &Images,
     snapshots: &Snapshots,
+    apparmor: &AppArmor,
 ) -> Result<SystemInfo, ImageError> {
     let all = containers::list(containers, true, &Filters::default());
     let count = |phase| all.iter().filter(|view| view.life.phase == phase).count();
     let (running, paused) = (count(Phase::Running), count(Phase::Paused));
+    let host = tokio::task::spawn_blocking(Host::read).await?;
+    let mut warnings: Vec<String> = snapshots.warning().map(str::to_owned).into_iter().collect();
+    if let AppArmor::Unusable(why) = apparmor {
+        warnings.push(format!(
+            "No AppArmor profile: containers run without one although AppArmor is on, for {why}"
+        ));
+    }
+    warnings.extend(host.lacks.iter().cloned());
+    let confining = [("apparmor", matches!(apparmor, AppArmor::On(_))), ("seccomp", host.has_seccomp)];
     Ok(SystemInfo {
         containers: all.len(),
         running,
         paused,
         images: images.count().await?,
         snapshotter: snapshots.snapshotter(),
-        warnings: snapshots.warning().map(str::to_owned).into_iter().collect(),
-        host: tokio::task::spawn_blocking(Host::read).await?,
+        warnings,
+        security_options: confining
+            .into_iter()
+            .filter_map(|(name, is_here)| is_here.then_some(name))
+            .collect(),
+        host,
     })
 }
 

@@ -15,6 +15,7 @@ pub(crate) const FIRST: &[Check] = &[
     ("the_package_brings_programs_units_pages_and_completions", package),
     ("the_socket_starts_the_manager_which_says_when_it_is_ready", socket_starts_manager),
     ("overlayfs_is_used_and_info_tells_what_is_here", info),
+    ("containers_run_under_the_default_profile_of_apparmor", apparmor),
     ("a_container_has_the_limits_and_the_cgroup_that_systemd_knows", limits),
     ("a_container_without_memory_left_is_told_as_such", out_of_memory),
     ("devices_of_the_host_are_refused_before_and_after_a_reload", devices),
@@ -130,6 +131,34 @@ fn info() {
     let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", pid("web"))).expect("its mounts");
     let root = mounts.lines().find(|line| line.split(' ').nth(4) == Some("/")).expect("a root");
     assert!(root.contains(" - overlay "), "{root}");
+}
+
+/// The profile that the first process of a new container says it has.
+fn label(flags: &[&str]) -> String {
+    say(&[&["run", "--rm"], flags, &[IMAGE, "cat", "/proc/self/attr/current"]].concat())
+}
+
+fn apparmor() {
+    const CONFINED: &str = "knarr-default (enforce)";
+    let told: Value = serde_json::from_str(&say(&["info", "--format", "json"])).expect("JSON");
+    assert_eq!(told["SecurityOptions"], serde_json::json!(["apparmor", "seccomp"]), "{told}");
+    assert_eq!(told["Warnings"], serde_json::json!([]), "{told}");
+    assert_eq!(read(&format!("/proc/{}/attr/current", pid("web"))), CONFINED);
+    assert_eq!(say(&["exec", "web", "cat", "/proc/self/attr/current"]), CONFINED);
+    assert_eq!(label(&["--privileged"]), "unconfined");
+    // What capabilities and filter would allow, the profile denies.
+    let mount = ["mount", "-t", "tmpfs", "none", "/tmp"];
+    let run = |flags: &[&str]| knarr(&[&["run", "--rm"], flags, &[IMAGE], &mount[..]].concat());
+    assert_ne!(run(&["--cap-add", "SYS_ADMIN"]).code(), 0);
+    run(&["--privileged"]).success();
+    // It is signalled from outside, and signals itself.
+    let kill = "sleep 100 & kill -TERM $! && wait $!; echo ended with $?";
+    assert_eq!(say(&["run", "--rm", IMAGE, "sh", "-c", kill]), "ended with 143");
+    // A profile that was removed is loaded again before the next container starts.
+    let gone = Path::new("/run/gone");
+    fs::write(gone, "profile knarr-default {}\n").expect("/run can be written");
+    call("/sbin/apparmor_parser", &["--remove", "/run/gone"]).success();
+    assert_eq!(label(&[]), CONFINED);
 }
 
 fn limits() {

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     let failed = match parameter("knarr.layout=") {
         Some("v1") => run(systemd::V1, only),
         Some("v2-without-systemd") => run(&[cgroupfs::V2, moved::V2, null::V2].concat(), only),
-        Some("engine") => run(installed::FIRST, only) + suites::run(parameters.contains("knarr.full"), only),
+        Some("engine") => run(installed::FIRST, only) + suites::run(parameters.contains("knarr.whole"), only),
         Some("engine-again") => run(installed::AFTER_POWER_FAILED, only),
         _ => run(&[cgroupfs::V2, moved::V2, null::V2, systemd::V2, user::V2].concat(), only),
     };

@@ -1,4 +1,4 @@
-//! The engine's own tests, each in a process of its own as on every other machine: a good part of them, or with `knarr.full`
+//! The engine's own tests, each in a process of its own as on every other machine: a good part of them, or with `knarr.whole`
 //! all that the guest has the tools for.
 
 use std::fs;
@@ -32,7 +32,7 @@ const LEFT_OUT: [(&str, &str); 6] = [
 const SWEEPS: &str = "sweeps over hundreds of system calls by strace take hours on an emulated processor";
 
 /// Runs them one after the other; returns how many failed.
-pub(crate) fn run(is_full: bool, only: Option<&str>) -> usize {
+pub(crate) fn run(is_whole: bool, only: Option<&str>) -> usize {
     let mut failed = 0;
     for (program, chosen) in CHOSEN {
         let path = Path::new("/test").join(program);
@@ -40,7 +40,7 @@ pub(crate) fn run(is_full: bool, only: Option<&str>) -> usize {
         let names = listed.stdout.lines().filter_map(|line| line.strip_suffix(": test"));
         for name in names {
             let full_name = format!("{program}::{name}");
-            let is_chosen = is_full || chosen.iter().any(|beginning| name.starts_with(beginning));
+            let is_chosen = is_whole || chosen.iter().any(|beginning| name.starts_with(beginning));
             let is_left_out = LEFT_OUT.iter().any(|(beginning, _)| full_name.starts_with(beginning));
             if is_chosen && !is_left_out && only.is_none_or(|only| full_name.contains(only)) {
                 failed += usize::from(!passes(&path, name, &full_name));

@@ -6,6 +6,7 @@ use knarr_proto::v1;
 use knarr_proto::v1::system_server::System as Service;
 use tonic::{Request, Response, Status};
 
+use crate::apparmor::AppArmor;
 use crate::containers::Containers;
 use crate::host;
 use crate::images::Images;
@@ -22,6 +23,7 @@ pub(crate) struct SystemService {
     pub(crate) runtime: PathBuf,
     pub(crate) shim: PathBuf,
     pub(crate) cgroup_driver: &'static str,
+    pub(crate) apparmor: AppArmor,
 }
 
 #[tonic::async_trait]
@@ -45,7 +47,8 @@ impl Service for SystemService {
     }
 
     async fn info(&self, _: Request<v1::InfoRequest>) -> Result<Response<v1::InfoReply>, Status> {
-        let info = verbs::system_info(&self.containers, &self.images, &self.snapshots).await?;
+        let info =
+            verbs::system_info(&self.containers, &self.images, &self.snapshots, &self.apparmor).await?;
         let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         Ok(Response::new(v1::InfoReply {
             containers: number(info.containers),
@@ -66,7 +69,7 @@ impl Service for SystemService {
             hostname: info.host.hostname,
             default_runtime: self.runtime.display().to_string(),
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
-            security_options: vec!["seccomp".to_owned()],
+            security_options: info.security_options.into_iter().map(str::to_owned).collect(),
             warnings: info.warnings,
         }))
     }

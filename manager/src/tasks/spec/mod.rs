@@ -110,6 +110,15 @@ pub(crate) struct RootfsFacts {
     pub(crate) volumes: Vec<VolumeRoot>,
 }
 
+/// What the machine has to confine and limit a container by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MachineFacts {
+    /// The AppArmor profile of containers that are not privileged; `None` where there is none.
+    pub(crate) profile: Option<&'static str>,
+    /// Without it, a limit that nobody asked for is not set.
+    pub(crate) counts_swap: bool,
+}
+
 /// The whole configuration.
 ///
 /// # Errors
@@ -117,6 +126,7 @@ pub(crate) struct RootfsFacts {
 pub(crate) fn build(
     plan: &TaskPlan,
     facts: &RootfsFacts,
+    machine: MachineFacts,
     bundle: &Path,
     cgroups: &Cgroups,
 ) -> Result<Spec, SpecError> {
@@ -127,7 +137,7 @@ pub(crate) fn build(
     let mut spec = Spec::default();
     spec.set_version("1.0.2".to_owned());
     spec.set_root(Some(root));
-    spec.set_process(Some(first_process(plan, &facts.account)?));
+    spec.set_process(Some(first_process(plan, &facts.account, machine.profile)?));
     spec.set_mounts(Some(mounts::mount_table(plan, &facts.volumes, bundle)?));
     let isolation = &plan.isolation;
     // The type's default has a name of its own.
@@ -139,7 +149,7 @@ pub(crate) fn build(
             spec.set_domainname(Some(isolation.domainname.clone()));
         }
     }
-    spec.set_linux(Some(linux(plan, cgroups)?));
+    spec.set_linux(Some(linux(plan, machine, cgroups)?));
     let annotations = &isolation.placement.annotations;
     spec.set_annotations((!annotations.is_empty()).then(|| annotations.clone().into_iter().collect()));
     Ok(spec)
@@ -171,11 +181,15 @@ fn check_host_name(name: &str) -> Result<(), SpecError> {
     }
 }
 
-/// The container's first process; an exec begins with the same.
+/// The container's first process; an exec begins with the same. `profile` is AppArmor's where none was asked for.
 ///
 /// # Errors
 /// [`SpecError`].
-pub(crate) fn first_process(plan: &TaskPlan, account: &Account) -> Result<SpecProcess, SpecError> {
+pub(crate) fn first_process(
+    plan: &TaskPlan,
+    account: &Account,
+    profile: Option<&str>,
+) -> Result<SpecProcess, SpecError> {
     let TaskPlan { process, streams, isolation, .. } = plan;
     let mut env = process.env.clone();
     if !env.iter().any(|entry| key(entry) == "HOSTNAME") {
@@ -196,8 +210,8 @@ pub(crate) fn first_process(plan: &TaskPlan, account: &Account) -> Result<SpecPr
         return Err(SpecError::Limit { limit: "oom-score-adj", problem: "it is -1000 to 1000" });
     }
     spec.set_oom_score_adj(Some(process.oom_score_adj));
-    let apparmor = &isolation.rights.confinement.apparmor;
-    spec.set_apparmor_profile((!apparmor.is_empty()).then(|| apparmor.clone()));
+    let asked_for = Some(isolation.rights.confinement.apparmor.as_str()).filter(|name| !name.is_empty());
+    spec.set_apparmor_profile(asked_for.or(profile).map(str::to_owned));
     Ok(spec)
 }
 
@@ -234,12 +248,12 @@ pub(crate) fn key(entry: &str) -> &str {
     entry.split_once('=').map_or(entry, |(key, _)| key)
 }
 
-fn linux(plan: &TaskPlan, cgroups: &Cgroups) -> Result<Linux, SpecError> {
+fn linux(plan: &TaskPlan, machine: MachineFacts, cgroups: &Cgroups) -> Result<Linux, SpecError> {
     let isolation = &plan.isolation;
     let rights = &isolation.rights;
     let cgroups = cgroups.below(&isolation.placement.cgroup_parent).map_err(SpecError::CgroupParent)?;
     let devices = devices::requested(&isolation.devices)?;
-    let mut limits = resources::cgroup_limits(&plan.resources)?;
+    let mut limits = resources::cgroup_limits(&plan.resources, machine.counts_swap)?;
     limits.set_devices(Some(devices::rules(rights.privileged, &devices, &isolation.devices.cgroup_rules)?));
     let mut linux = Linux::default();
     linux.set_cgroups_path(Some(cgroups.path(&plan.id)));
@@ -299,10 +313,14 @@ pub(super) mod tests {
     }
 
     fn built(change: impl FnOnce(&mut Isolation)) -> Result<serde_json::Value, SpecError> {
+        built_on(MachineFacts { profile: None, counts_swap: true }, &plan(change))
+    }
+
+    fn built_on(machine: MachineFacts, plan: &TaskPlan) -> Result<serde_json::Value, SpecError> {
         let account = Account { uid: 5, gid: 6, groups: vec![6, 7], home: Some("/h".into()) };
         let facts = RootfsFacts { account, volumes: Vec::new() };
         let cgroups = Cgroups::Cgroupfs { parent: "/knarr".into() };
-        let spec = build(&plan(change), &facts, Path::new("/bundle"), &cgroups)?;
+        let spec = build(plan, &facts, machine, Path::new("/bundle"), &cgroups)?;
         Ok(serde_json::to_value(spec).expect("a specification is JSON"))
     }
 
@@ -335,6 +353,25 @@ pub(super) mod tests {
                 .iter()
                 .any(|device| device["path"] == "/dev/null")
         );
+    }
+
+    #[test]
+    fn a_machine_s_profile_and_swap_are_used_where_there_are_any() {
+        let mut plan = plan(|_| {});
+        plan.resources.memory.memory_bytes = 64 << 20;
+        for (profile, counts_swap) in [(None, true), (Some("knarr-default"), false)] {
+            let spec = built_on(MachineFacts { profile, counts_swap }, &plan).expect("ok");
+            assert_eq!(spec["process"]["apparmorProfile"].as_str(), profile);
+            let swap = spec["linux"]["resources"]["memory"]["swap"].as_i64();
+            assert_eq!(swap, counts_swap.then_some(128 << 20));
+        }
+        // What was asked for is never left out: the runtime says why it cannot be.
+        plan.resources.memory.memory_swap_bytes = 96 << 20;
+        plan.isolation.rights.confinement.apparmor = "mine".into();
+        let machine = MachineFacts { profile: Some("knarr-default"), counts_swap: false };
+        let spec = built_on(machine, &plan).expect("ok");
+        assert_eq!(spec["process"]["apparmorProfile"], "mine");
+        assert_eq!(spec["linux"]["resources"]["memory"]["swap"], 96 << 20);
     }
 
     #[test]

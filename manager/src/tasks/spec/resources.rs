@@ -13,9 +13,9 @@ const CPU_PERIOD_US: u64 = 100_000;
 const MIN_MEMORY_BYTES: i64 = 6 * 1024 * 1024;
 
 /// The cgroup's limits, without the rules of devices.
-pub(crate) fn cgroup_limits(wanted: &Resources) -> Result<LinuxResources, SpecError> {
+pub(crate) fn cgroup_limits(wanted: &Resources, counts_swap: bool) -> Result<LinuxResources, SpecError> {
     let mut resources = LinuxResources::default();
-    resources.set_memory(memory(&wanted.memory)?);
+    resources.set_memory(memory(&wanted.memory, counts_swap)?);
     resources.set_cpu(cpu(&wanted.cpu)?);
     resources.set_block_io(block_io::block_io(&wanted.block_io)?);
     if wanted.pids_limit != 0 {
@@ -26,7 +26,7 @@ pub(crate) fn cgroup_limits(wanted: &Resources) -> Result<LinuxResources, SpecEr
     Ok(resources)
 }
 
-fn memory(wanted: &Memory) -> Result<Option<LinuxMemory>, SpecError> {
+fn memory(wanted: &Memory, counts_swap: bool) -> Result<Option<LinuxMemory>, SpecError> {
     let (limit, swap, reservation) =
         (wanted.memory_bytes, wanted.memory_swap_bytes, wanted.memory_reservation_bytes);
     let refuse = |problem| Err(SpecError::Limit { limit: "memory", problem });
@@ -45,7 +45,8 @@ fn memory(wanted: &Memory) -> Result<Option<LinuxMemory>, SpecError> {
     let mut memory = LinuxMemory::default();
     if limit != 0 {
         memory.set_limit(Some(limit));
-        memory.set_swap(Some(if swap == 0 { limit.saturating_mul(2) } else { swap }));
+        // Docker's default, which is left out where the kernel has no such limit.
+        memory.set_swap(if swap == 0 { counts_swap.then(|| limit.saturating_mul(2)) } else { Some(swap) });
     }
     if reservation != 0 {
         memory.set_reservation(Some(reservation));
@@ -145,7 +146,7 @@ mod tests {
     #[test]
     fn limits_become_what_cgroups_take() {
         let limit = Memory { memory_bytes: 64 << 20, ..Memory::default() };
-        let memory = memory(&limit).expect("ok").expect("a limit");
+        let memory = memory(&limit, true).expect("ok").expect("a limit");
         assert_eq!((memory.limit(), memory.swap()), (Some(64 << 20), Some(128 << 20)));
         let cpu = cpu(&Cpu { nano_cpus: 1_500_000_000, ..Cpu::default() }).expect("ok").expect("a limit");
         assert_eq!((cpu.quota(), cpu.period()), (Some(150_000), Some(100_000)));
@@ -164,7 +165,7 @@ mod tests {
             Memory { memory_bytes: 1 << 30, memory_swap_bytes: 1 << 20, ..Memory::default() },
             Memory { memory_swappiness: Some(101), ..Memory::default() },
         ] {
-            assert!(memory(&refused).is_err(), "{refused:?}");
+            assert!(memory(&refused, true).is_err(), "{refused:?}");
         }
         for refused in [
             Cpu { nano_cpus: -1, ..Cpu::default() },
