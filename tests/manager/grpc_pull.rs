@@ -109,3 +109,19 @@ fn a_client_that_leaves_ends_its_pull() {
         }
     }
 }
+
+/// Found on a Debian without the package ca-certificates.
+#[test]
+fn a_registry_without_tls_needs_no_certificates() {
+    require!(root, tool("docker-registry"), tool("skopeo"));
+    let scratch = Scratch::new();
+    let registry = Registry::start(&scratch);
+    let reference = registry.push(&Image::busybox(), "test/busybox:1");
+    let nowhere = scratch.join("nowhere");
+    let variables = ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(|name| format!("{name}={}", nowhere.display()));
+    let daemon = Daemon::start_under(&scratch, &["env", &variables[0], &variables[1]]);
+    let grpc = Grpc::connect(&daemon.socket());
+    pull(&grpc, request(&reference, "")).expect("pulled");
+    let refused = pull(&grpc, request("registry.invalid/test/busybox:1", "")).expect_err("it needs TLS");
+    assert!(refused.message().contains("certificates"), "{refused}");
+}

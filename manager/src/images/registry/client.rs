@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Certificate, Client, Url};
+use reqwest::{Certificate, Client, ClientBuilder, Url};
 
 use super::address::{Resolver, is_private_to_the_host, literal};
 use super::error::{Cause, RegistryError};
@@ -20,24 +20,34 @@ const CERTIFICATES: &str = "/etc/docker/certs.d";
 /// A bundle of all authorities of the world is a quarter of it.
 const MAX_CERTIFICATE_BYTES: u64 = 1 << 20;
 
-/// A client for `host[:port]`; `is_insecure` if the administrator has named it so.
+/// A client for `host[:port]`; `is_insecure` if the administrator has named it so, `is_plain` if it is spoken to without
+/// TLS.
 ///
 /// # Errors
 /// [`RegistryError::Certificate`], [`RegistryError::Setup`].
-pub(super) fn build(host: &str, is_insecure: bool) -> Result<Client, RegistryError> {
+pub(super) fn build(host: &str, is_insecure: bool, is_plain: bool) -> Result<Client, RegistryError> {
     let name = host.split(':').next().filter(|_| is_insecure);
-    let mut builder = Client::builder()
+    let certificates = certificates(&Path::new(CERTIFICATES).join(host))?;
+    let mut usual = builder(name);
+    if !certificates.is_empty() {
+        usual = usual.tls_certs_merge(certificates.clone());
+    }
+    match usual.build() {
+        // There are machines without a single authority's certificate, and no need for one.
+        Err(_) if is_plain => builder(name).tls_certs_only(certificates).build(),
+        built => built,
+    }
+    .map_err(RegistryError::Setup)
+}
+
+fn builder(name: Option<&str>) -> ClientBuilder {
+    Client::builder()
         .user_agent(concat!("knarr/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_LIMIT)
         .read_timeout(READ_LIMIT)
         .referer(false)
         .dns_resolver(Resolver::new(name))
-        .redirect(Policy::custom(follow));
-    let certificates = certificates(&Path::new(CERTIFICATES).join(host))?;
-    if !certificates.is_empty() {
-        builder = builder.tls_certs_merge(certificates);
-    }
-    builder.build().map_err(RegistryError::Setup)
+        .redirect(Policy::custom(follow))
 }
 
 /// Credentials do not go along to another host: reqwest takes them off.

@@ -61,7 +61,7 @@ impl Registries {
         let client = match clients.get(host) {
             Some(client) => client.clone(),
             None => {
-                let client = client::build(host, is_insecure)?;
+                let client = client::build(host, is_insecure, is_plain)?;
                 clients.insert(host.to_owned(), client.clone());
                 client
             }
