@@ -109,9 +109,10 @@ impl Connections {
     }
 }
 
-/// Accepts connections until the returned stream is dropped.
+/// Accepts connections until the returned stream is dropped; by the last of `renewed` where there is one.
 pub(crate) fn accept(
-    listener: UnixListener,
+    mut listener: UnixListener,
+    mut renewed: mpsc::Receiver<UnixListener>,
     connections: &Connections,
 ) -> ReceiverStream<Result<Connection, io::Error>> {
     let (sender, receiver) = mpsc::channel(1);
@@ -120,7 +121,13 @@ pub(crate) fn accept(
         let accepting = async {
             let mut lack = Lack::default();
             loop {
-                let stream = shared.next(&listener, &mut lack).await;
+                let stream = tokio::select! {
+                    stream = shared.next(&listener, &mut lack) => stream,
+                    Some(new) = renewed.recv() => {
+                        listener = new;
+                        continue;
+                    }
+                };
                 shared.make_room().await;
                 if sender.send(Ok(Connection::new(stream, &shared))).await.is_err() {
                     return;

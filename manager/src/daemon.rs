@@ -18,9 +18,10 @@ use knarr_proto::v1::images_server::ImagesServer;
 use knarr_proto::v1::snapshots_server::SnapshotsServer;
 use knarr_proto::v1::system_server::SystemServer;
 use tokio::net::UnixListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
+use tonic_health::pb::health_server::{Health, HealthServer};
 
 use crate::api::grpc::{
     Calls, ContainersService, EventsService, ImagesService, SnapshotsService, SystemService,
@@ -51,6 +52,8 @@ const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// A list of some thousand containers fits.
 const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
 const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
+/// In the state directory, for people.
+const PID_FILE: &str = "knarrd.pid";
 /// How long clients have to take their last replies when knarrd stops.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -80,6 +83,9 @@ pub(crate) enum DaemonError {
     /// The reflection service cannot read our own descriptors.
     #[error("cannot describe the API")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// A blocking step panicked or was dropped.
+    #[error("the operation was interrupted")]
+    Interrupted(#[source] tokio::task::JoinError),
     /// The server ended by itself.
     #[error("cannot serve clients any more")]
     Serve(#[from] tonic::transport::Error),
@@ -90,7 +96,8 @@ pub(crate) enum DaemonError {
 /// # Errors
 /// [`DaemonError`].
 pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
-    make_directories(&settings)?;
+    make_directories(&[(settings.root.clone(), 0o700), (settings.root.join("containers"), 0o700)])?;
+    make_directories(&state_directories(&settings))?;
     let locks = [lock(&settings.root, &settings.root)?, lock(&settings.state, &settings.state)?];
     // Handled before any client can connect.
     let told_to_stop = Box::pin(told_to_stop());
@@ -98,8 +105,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
     let open_files = OpenFiles::raise();
     let nouns = Nouns::open(&settings, open_files)?;
     recovery::run(&nouns.containers).await?;
-    let pid_file = settings.state.join("knarrd.pid");
-    fs::write(&pid_file, format!("{}\n", std::process::id())).map_err(failed("write", &pid_file))?;
+    write_pid(&settings.state)?;
     nouns.events.publish(Subject::Daemon, "start", "knarrd", Default::default());
     let store = nouns.store.clone();
     let copying = tokio::spawn(async move { store.keep_copies().await });
@@ -112,7 +118,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
         tracing::warn!(error = %Chain(&error), "the database could not be copied");
     }
     // The socket stays: it may be systemd's, and the next knarrd replaces its own. The pid file is only a convenience.
-    drop(fs::remove_file(&pid_file));
+    drop(fs::remove_file(settings.state.join(PID_FILE)));
     drop(locks);
     served
 }
@@ -179,6 +185,7 @@ impl Nouns {
 async fn serve(settings: &Settings, nouns: &Nouns, door: Door) -> Result<(), DaemonError> {
     let stopping = CancellationToken::new();
     let Door { listener, open_files, told_to_stop } = door;
+    let (renewing, renewed) = mpsc::channel(1);
     let connections = Connections::new(open_files.connections());
     let calls = Calls::new(open_files.long_calls(), MAX_SHORT_CALLS);
     let (containers, images) = (nouns.containers.clone(), nouns.images.clone());
@@ -202,12 +209,6 @@ async fn serve(settings: &Settings, nouns: &Nouns, door: Door) -> Result<(), Dae
     let containers = ContainersServer::new(ContainersService(containers))
         .max_decoding_message_size(MAX_REQUEST_BYTES)
         .max_encoding_message_size(MAX_REPLY_BYTES);
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<ContainersServer<ContainersService>>().await;
-    health.set_serving::<EventsServer<EventsService>>().await;
-    health.set_serving::<ImagesServer<ImagesService>>().await;
-    health.set_serving::<SnapshotsServer<SnapshotsService>>().await;
-    health.set_serving::<SystemServer<SystemService>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
@@ -223,13 +224,14 @@ async fn serve(settings: &Settings, nouns: &Nouns, door: Door) -> Result<(), Dae
         .add_service(images)
         .add_service(snapshots)
         .add_service(SystemServer::new(system))
-        .add_service(health_service)
+        .add_service(health().await)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
-        .serve_with_incoming_shutdown(connections::accept(listener, &connections), async move {
+        .serve_with_incoming_shutdown(connections::accept(listener, renewed, &connections), async move {
             stop.cancelled().await;
         });
     tokio::pin!(serving);
+    tokio::spawn(sockets::keep(settings.clone(), renewing));
     notify::tell("READY=1");
     tracing::info!(socket = %settings.socket.display(), "ready");
     tokio::select! {
@@ -245,6 +247,17 @@ async fn serve(settings: &Settings, nouns: &Nouns, door: Door) -> Result<(), Dae
         // Somebody keeps a connection open and reads nothing: it is closed.
         Err(_) => Ok(()),
     }
+}
+
+/// The health service, by which every other service is there.
+async fn health() -> HealthServer<impl Health> {
+    let (health, service) = tonic_health::server::health_reporter();
+    health.set_serving::<ContainersServer<ContainersService>>().await;
+    health.set_serving::<EventsServer<EventsService>>().await;
+    health.set_serving::<ImagesServer<ImagesService>>().await;
+    health.set_serving::<SnapshotsServer<SnapshotsService>>().await;
+    health.set_serving::<SystemServer<SystemService>>().await;
+    service
 }
 
 /// Handles SIGTERM and SIGINT from now on. The future returns when one has come.
@@ -286,24 +299,23 @@ async fn idle(
     }
 }
 
-fn make_directories(settings: &Settings) -> Result<(), DaemonError> {
-    let (root, state) = (&settings.root, &settings.state);
-    let wanted = [
-        (root.clone(), 0o700),
-        (root.join("containers"), 0o700),
-        (state.clone(), 0o711),
-        (state.join("attach"), 0o700),
-        (state.join("shims"), 0o700),
-        (state.join("runtime"), 0o700),
-    ];
-    for (directory, mode) in wanted {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(mode)
-            .create(&directory)
-            .map_err(failed("make", &directory))?;
-        fs::set_permissions(&directory, fs::Permissions::from_mode(mode))
-            .map_err(failed("set the mode of", &directory))?;
+fn write_pid(state: &Path) -> Result<(), FileError> {
+    let path = state.join(PID_FILE);
+    fs::write(&path, format!("{}\n", std::process::id())).map_err(failed("write", path))
+}
+
+/// The directories below the state directory that are always there, and itself.
+fn state_directories(settings: &Settings) -> [(PathBuf, u32); 4] {
+    let below = |name| (settings.state.join(name), 0o700);
+    [(settings.state.clone(), 0o711), below("attach"), below("shims"), below("runtime")]
+}
+
+/// Makes directories that are missing, and gives each its mode.
+fn make_directories(directories: &[(PathBuf, u32)]) -> Result<(), DaemonError> {
+    for (directory, mode) in directories {
+        DirBuilder::new().recursive(true).mode(*mode).create(directory).map_err(failed("make", directory))?;
+        fs::set_permissions(directory, fs::Permissions::from_mode(*mode))
+            .map_err(failed("set the mode of", directory))?;
     }
     Ok(())
 }

@@ -40,7 +40,6 @@ pub(crate) struct Runtime {
     binary: PathBuf,
     global: Vec<OsString>,
     bundle: PathBuf,
-    log: PathBuf,
     reaper: Arc<Reaper>,
 }
 
@@ -141,14 +140,17 @@ impl RuntimeError {
 impl Runtime {
     /// A runtime that logs into `bundle`.
     pub(crate) fn new(invocation: &Invocation, bundle: &Path, reaper: Arc<Reaper>) -> Self {
-        // A bundle that has been deleted cannot have a log; the runtime's last words are in its output, too.
-        let log = if bundle.is_dir() { bundle.join("log.json") } else { PathBuf::from("/dev/null") };
         let mut global: Vec<OsString> = ["--root".into(), invocation.root.clone().into_os_string()].into();
-        global.extend(["--log".into(), log.clone().into_os_string(), "--log-format".into(), "json".into()]);
         if invocation.systemd_cgroup {
             global.push("--systemd-cgroup".into());
         }
-        Self { binary: invocation.binary.clone(), global, bundle: bundle.to_owned(), log, reaper }
+        Self { binary: invocation.binary.clone(), global, bundle: bundle.to_owned(), reaper }
+    }
+
+    /// The log of the next call. A bundle that has been deleted cannot have one; the runtime's last words are in its
+    /// output, too.
+    fn log(&self) -> PathBuf {
+        if self.bundle.is_dir() { self.bundle.join("log.json") } else { PathBuf::from("/dev/null") }
     }
 
     /// Runs one operation to its end and returns what it wrote to stdout (nothing, with [`Streams::Container`]).
@@ -161,9 +163,16 @@ impl Runtime {
         arguments: &[&OsStr],
         streams: Streams,
     ) -> Result<Vec<u8>, RuntimeError> {
-        let log_start = self.log.metadata().map_or(0, |metadata| metadata.len());
+        let log = self.log();
+        let log_start = log.metadata().map_or(0, |metadata| metadata.len());
         let mut command = Command::new(&self.binary);
-        command.args(&self.global).arg(operation).args(arguments);
+        command
+            .args(&self.global)
+            .arg("--log")
+            .arg(&log)
+            .args(["--log-format", "json"])
+            .arg(operation)
+            .args(arguments);
         command.env(BUNDLE_VARIABLE, &self.bundle);
         for variable in SERVICE_MANAGER {
             command.env_remove(variable);
@@ -179,9 +188,9 @@ impl Runtime {
         if exit.code == 0 {
             return Ok(pipes.stdout.kept);
         }
-        let (message, reason) = last_log_error(&self.log, log_start).unwrap_or_else(|| {
+        let (message, reason) = last_log_error(&log, log_start).unwrap_or_else(|| {
             let last = last_line(&pipes.stderr.kept).or_else(|| last_line(&pipes.stdout.kept));
-            (last.unwrap_or_else(|| wordless(exit.code, &self.log)), None)
+            (last.unwrap_or_else(|| wordless(exit.code, &log)), None)
         });
         Err(RuntimeError::Failed { operation, message, reason })
     }

@@ -3,6 +3,7 @@
 
 mod damage;
 mod damaged_state;
+mod deleted;
 mod full_disk;
 mod hung_mounts;
 mod images_damaged;

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 
@@ -60,6 +60,31 @@ impl Census {
     }
 }
 
+/// The containers whose shims were started in a directory below `bundles`, each with its shims' pids. Blocks as a census.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub(super) fn shims_below(bundles: &Path) -> io::Result<HashMap<ContainerId, Vec<i32>>> {
+    let mut found: HashMap<ContainerId, Vec<i32>> = HashMap::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Some((id, bundle)) = served_by(pid) else { continue };
+        if bundle.parent() == Some(bundles)
+            && is_alive(pid)
+            && let Ok(id) = id.parse()
+        {
+            found.entry(id).or_default().push(pid);
+        }
+    }
+    Ok(found)
+}
+
+/// Asks a shim of container `id` for the sockets that it has lost, if the process still is one.
+pub(super) fn ask_for_sockets(id: &ContainerId, pid: i32) {
+    signal_if(pid, Signal::HUP, || shim_of(pid).is_some_and(|found| found == id.as_str()));
+}
+
 /// Sends a signal to a process of container `id`, if it still is one.
 pub(super) fn signal_process(id: &ContainerId, pid: i32, signal: Signal) {
     signal_if(pid, signal, || container_of(pid).is_some_and(|found| found == id.as_str()));
@@ -98,13 +123,19 @@ fn container_of(pid: i32) -> Option<String> {
 
 /// The container that a shim's server was started for: it says so on its command line, and works in the bundle.
 fn shim_of(pid: i32) -> Option<String> {
+    served_by(pid).map(|(id, _)| id)
+}
+
+/// As [`shim_of`], with the bundle.
+fn served_by(pid: i32) -> Option<(String, PathBuf)> {
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let words: Vec<&str> =
         line.split(|byte| *byte == 0).map(|word| str::from_utf8(word).unwrap_or("")).collect();
     let value = |flag| words.iter().position(|word| *word == flag).and_then(|at| words.get(at + 1));
     let (id, bundle) = (value("-id")?, value("-bundle")?);
-    let is_ours = Path::new(bundle).file_name().is_some_and(|name| name.to_str() == Some(id));
-    (words.contains(&"serve") && is_ours).then(|| (*id).to_owned())
+    let bundle = PathBuf::from(bundle);
+    let is_ours = bundle.file_name().is_some_and(|name| name.to_str() == Some(id));
+    (words.contains(&"serve") && is_ours).then(|| ((*id).to_owned(), bundle))
 }
 
 fn is_alive(pid: i32) -> bool {

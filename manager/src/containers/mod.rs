@@ -46,6 +46,7 @@ mod remove;
 mod request;
 mod resize;
 mod restart;
+mod served;
 mod session;
 mod signal;
 mod silent;

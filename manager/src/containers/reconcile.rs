@@ -12,6 +12,7 @@ use super::error::ContainerError;
 use super::execution::Execution;
 use super::life::{Exit, Life, Phase, Remains};
 use super::records::{Records, Row};
+use super::served::served;
 use super::spec::Record;
 use super::storage::Storage;
 use crate::tasks::bundle;
@@ -50,7 +51,12 @@ pub(super) async fn reconcile(
     let snapshots = snapshots.map_err(|source| ContainerError::Snapshot { doing: "list", source })?;
     let held: HashSet<String> = snapshots.into_iter().map(|snapshot| snapshot.key).collect();
     let (bundles, boot_id) = (execution.tasks.bundles.clone(), execution.boot_id.clone());
-    let look = move || Reading { bundles, boot_id, held }.read(rows);
+    let is_unheld = |row: &Row| !bundles.join(&row.id).exists() && !held.contains(&row.id);
+    let served = match rows.is_empty() || records.may_be_missing() || rows.iter().any(is_unheld) {
+        true => served(&execution.tasks).await,
+        false => HashSet::new(),
+    };
+    let look = move || Reading { bundles, boot_id, held, served }.read(rows);
     let Judged { sound, repairs, forgotten } = tokio::task::spawn_blocking(look).await??;
     let mut loaded = sound;
     for Repair { old_key, loaded: mended } in repairs {
@@ -83,13 +89,15 @@ struct Reading {
     boot_id: String,
     /// Keys of all snapshots.
     held: HashSet<String>,
+    /// Those that living shims have, where one of them may have no record.
+    served: HashSet<ContainerId>,
 }
 
 impl Reading {
     fn read(&self, rows: Vec<Row>) -> Result<Judged, ContainerError> {
         let mut directories: HashSet<String> = bundle::names(&self.bundles)?.into_iter().collect();
         let (mut sound, mut repairs, mut forgotten) = (Vec::new(), Vec::new(), Vec::new());
-        let mut taken = HashSet::new();
+        let (mut taken, mut recorded) = (HashSet::new(), HashSet::new());
         for row in rows {
             let (key, name) = (row.key.clone(), row.name.clone());
             let (loaded, is_sound) = self.container(row);
@@ -98,7 +106,10 @@ impl Reading {
                 continue;
             };
             let id = loaded.record.spec.id.as_str().to_owned();
-            let is_there = directories.remove(&id) || self.held.contains(&id);
+            let is_there = directories.remove(&id)
+                || self.held.contains(&id)
+                || self.served.contains(&loaded.record.spec.id);
+            recorded.insert(loaded.record.spec.id.clone());
             let was_made = !matches!(loaded.life.phase, Phase::Creating | Phase::Removing);
             if !is_there && was_made {
                 tracing::info!(container = id, "forgotten: neither its directory nor its snapshot is there");
@@ -113,12 +124,11 @@ impl Reading {
                 repairs.push(Repair { old_key: Some(key), loaded });
             }
         }
-        for name in directories {
-            let Ok(id) = name.parse::<ContainerId>() else { continue };
-            let bundle = self.bundles.join(&name);
-            if bundle::is_empty(&bundle) {
-                continue;
-            }
+        let mut unrecorded: HashSet<ContainerId> = self.served.difference(&recorded).cloned().collect();
+        let is_made = |id: &ContainerId| !bundle::is_empty(&self.bundles.join(id.as_str()));
+        unrecorded.extend(directories.iter().filter_map(|name| name.parse().ok()).filter(is_made));
+        for id in unrecorded {
+            let bundle = self.bundles.join(id.as_str());
             let (mut record, damage) = match copy::read(&bundle, &id) {
                 Some(record) => (record, None),
                 None => {
@@ -131,7 +141,7 @@ impl Reading {
                 *name = format!("{name}-{}", short(&id));
             }
             taken.insert(name.clone());
-            let life = self.life(&bundle);
+            let life = self.life(&id, &bundle);
             repairs.push(Repair { old_key: None, loaded: Loaded { record, life, damage } });
         }
         Ok(Judged { sound, repairs, forgotten })
@@ -169,13 +179,13 @@ impl Reading {
         let life = row.life.unwrap_or_else(|_| match row.phase.as_str() {
             "creating" => Life::creating(),
             "removing" => Life::rebuilt(Remains::Removal),
-            _ => self.life(&bundle),
+            _ => self.life(&record.spec.id, &bundle),
         });
         (Some(Loaded { record, life, damage }), is_sound)
     }
 
     /// What a bundle says of a container's life. Whether it runs, the shim and the kernel tell.
-    fn life(&self, bundle: &Path) -> Life {
+    fn life(&self, id: &ContainerId, bundle: &Path) -> Life {
         if let Some(record) = bundle::read_exit_record(bundle) {
             let exit = Exit {
                 code: record.code,
@@ -185,7 +195,7 @@ impl Reading {
             };
             return Life::rebuilt(Remains::Exit(exit));
         }
-        let was_started = bundle.join("init.pid").exists();
+        let was_started = self.served.contains(id) || bundle.join("init.pid").exists();
         let process = Remains::Process { boot_id: self.boot_id.clone() };
         Life::rebuilt(if was_started { process } else { Remains::Nothing })
     }

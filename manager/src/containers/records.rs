@@ -12,7 +12,7 @@ use super::error::ContainerError;
 use super::life::{Durability, Event, Life};
 use super::spec::{Record, Settings, Spec};
 use crate::events::{Events, Subject};
-use crate::store::{Store, StoreError};
+use crate::store::{History, Store, StoreError};
 
 /// The first schema; `upgrade` has what the second made of it. All but id, name and phase are JSON, and those are there
 /// for people and for uniqueness.
@@ -46,6 +46,11 @@ impl Records {
     /// Every row.
     pub(super) async fn read(&self) -> Result<Vec<Row>, StoreError> {
         self.store.read("read the containers", all).await
+    }
+
+    /// Whether rows may have been lost before this start.
+    pub(super) fn may_be_missing(&self) -> bool {
+        *self.store.history() != History::Whole
     }
 
     /// Records the intent to make a container.

@@ -1,38 +1,122 @@
 //! The socket that clients connect to: a service manager's when it hands one over, else one that knarrd makes. From its
 //! first moment on nobody but root can connect, and with `--group` its members; whoever can is as mighty as root.
+//!
+//! A server whose socket has no name any more is found by nobody: where its directory was deleted, knarrd makes both
+//! anew, as shims do.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::Mode;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::net::UnixListener;
+use tokio::sync::mpsc;
 
 use super::DaemonError;
+use crate::error::Chain;
 use crate::files::failed;
 use crate::settings::Settings;
 
 /// Of a socket that only its owner can connect to.
-const PRIVATE: u32 = 0o600;
+const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 /// Of one that a group can connect to as well.
 const SHARED: u32 = 0o660;
+/// Clients that may wait to be accepted, as the standard library has it.
+const BACKLOG: i32 = 4096;
+/// Between two looks whether the socket's name is still there.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Listens; a client that connects now waits until recovery is done. Called before anything else runs in this process,
-/// since the mode that new files get (umask) is changed for a moment.
+/// Listens; a client that connects now waits until recovery is done.
 pub(super) fn listen(settings: &Settings) -> Result<UnixListener, DaemonError> {
     let socket = &settings.socket;
     let activated = listenfd::ListenFd::from_env().take_unix_listener(0).map_err(failed("take", socket))?;
-    let listener = match activated {
+    match activated {
         // Its owner and mode are the service manager's to choose.
-        Some(listener) => listener,
-        None => bind(socket, settings.group.as_deref())?,
-    };
-    let listening = listener.set_nonblocking(true).and_then(|()| UnixListener::from_std(listener));
-    Ok(listening.map_err(failed("listen on", socket))?)
+        Some(listener) => Ok(register(listener).map_err(failed("listen on", socket))?),
+        None => bind(socket, settings.group.as_deref()),
+    }
 }
 
-fn bind(socket: &Path, group: Option<&str>) -> Result<std::os::unix::net::UnixListener, DaemonError> {
+/// Makes anew what was deleted of the state directory, and the socket with it. Each new listener goes to `renewed`. Never
+/// returns while that is received.
+pub(super) async fn keep(settings: Settings, renewed: mpsc::Sender<UnixListener>) {
+    let mut locks = Vec::new();
+    let mut is_told = false;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let renewal = match renew(settings.clone()).await {
+            Ok(Some(renewal)) => renewal,
+            Ok(None) => continue,
+            Err(error) => {
+                if !is_told {
+                    tracing::error!(error = %Chain(&error), "the state directory was deleted, and cannot be made anew: start knarrd again");
+                }
+                is_told = true;
+                continue;
+            }
+        };
+        is_told = false;
+        tracing::warn!(state = %settings.state.display(), "what was deleted of the state directory was made anew");
+        locks.extend(renewal.lock);
+        if let Some(listener) = renewal.listener
+            && renewed.send(listener).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// What was made anew.
+struct Renewal {
+    listener: Option<UnixListener>,
+    /// Of a state directory that is another one than before.
+    lock: Option<File>,
+}
+
+/// Makes what is missing; `None` when nothing is.
+async fn renew(settings: Settings) -> Result<Option<Renewal>, DaemonError> {
+    let socket = settings.socket.clone();
+    let made = tokio::task::spawn_blocking(move || renew_blocking(&settings)).await;
+    let Some((listener, lock)) = made.map_err(DaemonError::Interrupted)?? else { return Ok(None) };
+    let listener = listener.map(register).transpose().map_err(failed("listen on", socket))?;
+    Ok(Some(Renewal { listener, lock }))
+}
+
+type Renewed = (Option<std::os::unix::net::UnixListener>, Option<File>);
+
+fn renew_blocking(settings: &Settings) -> Result<Option<Renewed>, DaemonError> {
+    let has_socket = settings.socket.symlink_metadata().is_ok();
+    let directories = super::state_directories(settings);
+    if has_socket && directories.iter().all(|(directory, _)| directory.is_dir()) {
+        return Ok(None);
+    }
+    super::make_directories(&directories)?;
+    // Ours already, where the directory is the one that this process has locked.
+    let lock = match super::lock(&settings.state, &settings.state) {
+        Err(DaemonError::Locked { pid, .. }) if pid == std::process::id().to_string() => None,
+        lock => Some(lock?),
+    };
+    super::write_pid(&settings.state)?;
+    let bind = || bind_blocking(&settings.socket, settings.group.as_deref());
+    Ok(Some(((!has_socket).then(bind).transpose()?, lock)))
+}
+
+fn register(listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
+}
+
+fn bind(socket: &Path, group: Option<&str>) -> Result<UnixListener, DaemonError> {
+    Ok(register(bind_blocking(socket, group)?).map_err(failed("listen on", socket))?)
+}
+
+fn bind_blocking(
+    socket: &Path,
+    group: Option<&str>,
+) -> Result<std::os::unix::net::UnixListener, DaemonError> {
     let gid = match group {
         Some(name) => Some(group_id(name).ok_or_else(|| DaemonError::Group(name.to_owned()))?),
         None => None,
@@ -44,17 +128,26 @@ fn bind(socket: &Path, group: Option<&str>) -> Result<std::os::unix::net::UnixLi
         }
         _ => {}
     }
-    let before = rustix::process::umask(Mode::from_bits_retain(!PRIVATE & 0o777));
-    let bound = std::os::unix::net::UnixListener::bind(socket);
-    rustix::process::umask(before);
-    let listener = bound.map_err(failed("listen on", socket))?;
+    let bound = bind_privately(socket).map_err(failed("listen on", socket))?;
     // The group before the mode: in between, the starter's group must not have what the named one is to have.
     let owner = Some(rustix::process::geteuid().as_raw());
     let group = gid.unwrap_or_else(|| rustix::process::getegid().as_raw());
     std::os::unix::fs::chown(socket, owner, Some(group)).map_err(failed("set the owner of", socket))?;
-    let mode = if gid.is_some() { SHARED } else { PRIVATE };
-    fs::set_permissions(socket, Permissions::from_mode(mode)).map_err(failed("set the mode of", socket))?;
-    Ok(listener)
+    if gid.is_some() {
+        let shared = Permissions::from_mode(SHARED);
+        fs::set_permissions(socket, shared).map_err(failed("set the mode of", socket))?;
+    }
+    rustix::net::listen(&bound, BACKLOG).map_err(failed("listen on", socket))?;
+    Ok(bound.into())
+}
+
+/// The file that `bind` makes has the mode of the socket itself.
+fn bind_privately(path: &Path) -> Result<std::os::fd::OwnedFd, rustix::io::Errno> {
+    let socket =
+        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    rustix::fs::fchmod(&socket, PRIVATE)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
 }
 
 fn group_id(name: &str) -> Option<u32> {

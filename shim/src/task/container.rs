@@ -269,7 +269,10 @@ impl Container {
         for process in std::iter::once(&self.init).chain(&execs) {
             lingering.extend(process.close_streams().await);
         }
-        mounts::unmount_all(&self.bundle.join("rootfs")).map_err(TaskError::Mount)?;
+        // By the server's own directory as well, which goes along when the bundle is moved.
+        for rootfs in [&self.bundle.join("rootfs"), Path::new("rootfs")] {
+            mounts::unmount_all(rootfs).map_err(TaskError::Mount)?;
+        }
         Ok((exit, lingering))
     }
 

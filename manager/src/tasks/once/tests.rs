@@ -8,6 +8,7 @@ use knarr_proto::frame::Stream;
 use tempfile::TempDir;
 
 use super::*;
+use crate::apparmor::AppArmor;
 use crate::cgroups::Cgroups;
 use crate::snapshots::Choice;
 use crate::store::Store;
@@ -49,7 +50,14 @@ async fn bed(ids: &[&str]) -> Result<Bed, String> {
         open_files: None,
     };
     let cgroups = Cgroups::Cgroupfs { parent: "/".into() };
-    let tasks = Tasks { bundles: below("bundles"), attach: below("attach"), shims, cgroups };
+    let tasks = Tasks {
+        bundles: below("bundles"),
+        attach: below("attach"),
+        shims,
+        cgroups,
+        apparmor: AppArmor::Off,
+        counts_swap: true,
+    };
     Ok(Bed { tasks, snapshots, directory })
 }
 

@@ -73,6 +73,15 @@ impl Shims {
         }
     }
 
+    /// Whether a living shim, which has been asked for its sockets, has the container's task.
+    pub(crate) async fn has_task(&self, id: &ContainerId) -> bool {
+        let look = match self.ask(id).await {
+            Answer::Known(look) => look,
+            Answer::Nobody(refused) => self.await_socket(id, refused).await,
+        };
+        matches!(look, ShimLook::HasTask(..))
+    }
+
     async fn await_socket(&self, id: &ContainerId, mut refused: ShimError) -> ShimLook {
         let connected = timeout(SOCKET_LIMIT, async {
             loop {
