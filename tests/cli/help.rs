@@ -27,6 +27,7 @@ fn help_is_shown_for_every_command_and_asks_nobody() {
         "exec",
         "attach",
         "logs",
+        "diff",
         "wait",
         "ps",
         "pull",

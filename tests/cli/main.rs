@@ -3,6 +3,7 @@
 
 mod busybox;
 mod contradictions;
+mod diff;
 mod exec;
 mod help;
 mod images;

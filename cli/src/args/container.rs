@@ -32,6 +32,8 @@ pub(crate) enum ContainerVerb {
     Attach(AttachArgs),
     /// Fetch the logs of a container
     Logs(LogsArgs),
+    /// Inspect changes to files or directories on a container's filesystem
+    Diff(DiffArgs),
     /// Block until one or more containers stop, then print their exit codes
     Wait(WaitArgs),
 }
@@ -120,6 +122,14 @@ pub(crate) struct KillArgs {
     /// Their names or ids
     #[arg(required = true, value_name = "CONTAINER")]
     pub(crate) containers: Vec<String>,
+}
+
+/// `knarr diff`
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// Its name or id
+    #[arg(value_name = "CONTAINER")]
+    pub(crate) container: String,
 }
 
 /// `knarr rm`

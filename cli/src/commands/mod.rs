@@ -4,6 +4,7 @@
 mod attach;
 mod completion;
 mod create;
+mod diff;
 mod events;
 mod exec;
 mod images;
@@ -96,6 +97,7 @@ async fn container(verb: ContainerVerb, address: &Address) -> Result<u8, Error> 
         ContainerVerb::Exec(args) => exec::run(args, address).await,
         ContainerVerb::Attach(args) => attach::run(args, address).await,
         ContainerVerb::Logs(args) => logs::run(args, address).await,
+        ContainerVerb::Diff(args) => diff::run(args, address).await,
         ContainerVerb::Wait(args) => wait::run(args, address).await,
     }
 }

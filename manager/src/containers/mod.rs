@@ -23,6 +23,7 @@ mod contact;
 mod container;
 mod copy;
 mod create;
+mod diff;
 mod end;
 mod error;
 pub(crate) mod exec;
@@ -62,6 +63,7 @@ mod work;
 pub(crate) use attach::{Attachment, attach};
 pub(crate) use container::View;
 pub(crate) use create::create;
+pub(crate) use diff::diff;
 pub(crate) use error::ContainerError;
 pub(crate) use exec::{ExecStart, ExecView};
 #[cfg(test)]

@@ -24,7 +24,7 @@ mod snapshotter;
 
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::SystemTime;
 
 use rusqlite::Transaction;
+use rustix::fs::Mode;
 
 pub(crate) use choice::Choice;
 pub(crate) use detached::view_layers;
@@ -43,7 +44,7 @@ use crate::content::Digest;
 use crate::files::failed;
 use crate::lost::Lost;
 use crate::store::{Store, StoreError};
-use crate::trees::{self, Usage};
+use crate::trees::{self, Change, Form, Usage};
 use choice::Chosen;
 
 pub(crate) use records::SCHEMA_1;
@@ -159,6 +160,32 @@ impl Snapshots {
             layers.extend(layout.lower);
         }
         Ok(view_layers(&layers).map_err(failed("look into", layout.directory))?)
+    }
+
+    /// What snapshot `key` changed of what is below it, by path. It may be in use.
+    ///
+    /// # Errors
+    /// [`SnapshotError::NotFound`], [`SnapshotError::File`], [`SnapshotError::Store`].
+    pub(crate) async fn changes(&self, key: &str) -> Result<Vec<Change>, SnapshotError> {
+        let key = key.to_owned();
+        self.blocking(move |snapshots| snapshots.changes_blocking(&key)).await
+    }
+
+    fn changes_blocking(&self, key: &str) -> Result<Vec<Change>, SnapshotError> {
+        let layout = self.layout(key)?;
+        let own = rustix::fs::open(layout.upper(), trees::OPEN_DIRECTORY, Mode::empty());
+        let own = own.map_err(failed("open", layout.upper()))?;
+        // Copies are whole: the nearest one below shows all.
+        let (form, below) = match self.is_layered() {
+            true => (Form::Layer, layout.lower.as_slice()),
+            false => (Form::Whole, layout.lower.get(..1).unwrap_or_default()),
+        };
+        let below = match below {
+            [] => None,
+            layers => Some(view_layers(layers).map_err(failed("look below", &layout.directory))?),
+        };
+        let changes = trees::compare(own.as_fd(), form, below.as_ref().map(AsFd::as_fd));
+        Ok(changes.map_err(failed("compare", layout.directory))?)
     }
 
     /// Turns active snapshot `key` into the committed snapshot `chain_id`. All of it is on disk before its row says so.

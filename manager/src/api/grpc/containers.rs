@@ -16,6 +16,7 @@ pub(crate) struct ContainersService(pub(crate) Containers);
 #[tonic::async_trait]
 impl Service for ContainersService {
     type ListStream = Replies<v1::ListContainersReply>;
+    type DiffStream = Replies<v1::DiffContainerReply>;
     type LogsStream = Replies<v1::ContainerLogsReply>;
     type WaitStream = Replies<v1::WaitContainerReply>;
     type AttachStream = Replies<v1::SessionReply>;
@@ -109,6 +110,16 @@ impl Service for ContainersService {
         let exec_ids = exec::ids(&self.0, &view.spec.id);
         let container = Some(translate::container(view, exec_ids));
         Ok(Response::new(v1::InspectContainerReply { container }))
+    }
+
+    async fn diff(
+        &self,
+        request: Request<v1::DiffContainerRequest>,
+    ) -> Result<Response<Self::DiffStream>, Status> {
+        let changes = containers::diff(&self.0, &request.into_inner().container).await?;
+        let changes = changes.into_iter().map(translate::change);
+        let replies = pieces::replies(changes, |changes| v1::DiffContainerReply { changes });
+        Ok(Response::new(Box::pin(replies)))
     }
 
     async fn wait(

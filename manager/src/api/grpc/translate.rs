@@ -1,5 +1,7 @@
 //! Containers, from the API's messages to the noun's words and back. Pure.
 
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use knarr_proto::frame::Stream;
@@ -19,6 +21,7 @@ use crate::tasks::plan::{
     Files, Isolation, Mount, MountKind, Placement, Rights, Streams, TerminalSize, Ulimit,
 };
 use crate::time::UnixNs;
+use crate::trees::{Change, ChangeKind};
 
 /// A choice that this knarrd does not have, made by a client that is newer or wrong.
 #[derive(Debug, thiserror::Error)]
@@ -182,6 +185,17 @@ fn state(phase: Phase) -> v1::ContainerState {
         Phase::Exited => v1::ContainerState::Exited,
         Phase::Removing => v1::ContainerState::Removing,
     }
+}
+
+/// A changed file, by its path from the container's root.
+pub(super) fn change(change: Change) -> v1::FileChange {
+    let kind = match change.kind {
+        ChangeKind::Modified => v1::FileChangeKind::Modified,
+        ChangeKind::Added => v1::FileChangeKind::Added,
+        ChangeKind::Deleted => v1::FileChangeKind::Deleted,
+    };
+    let path = Path::new("/").join(change.path).into_os_string().into_vec();
+    v1::FileChange { path, kind: kind.into() }
 }
 
 /// A container for a list: bounded, however large it is.
