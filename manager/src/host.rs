@@ -45,6 +45,45 @@ pub(crate) fn counts_swap() -> bool {
     lacks::counts_swap(Path::new("/")).unwrap_or(true)
 }
 
+/// The kernel tells programs of processor time in hundredths of a second (USER_HZ), whatever its own clock.
+const NANOSECONDS_PER_TICK: u64 = 10_000_000;
+
+/// What the machine has done and has, for shares of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    /// Processor time of all processors since the machine started, busy or idle.
+    pub(crate) cpu_ns: u64,
+    pub(crate) cpus: u32,
+    pub(crate) memory_bytes: u64,
+}
+
+impl Load {
+    /// Looks at the machine.
+    pub(crate) fn read() -> Self {
+        let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+        let (ticks, cpus) = cpu_ticks(&text);
+        let memory = rustix::system::sysinfo();
+        Self {
+            cpu_ns: ticks.saturating_mul(NANOSECONDS_PER_TICK),
+            cpus,
+            memory_bytes: memory.totalram.saturating_mul(memory.mem_unit.into()),
+        }
+    }
+}
+
+/// The ticks of all processors together, and how many there are: lines of `cpu`, `cpu0` and so on. The first seven numbers
+/// are docker's; guests' time, at the end, is in them already.
+fn cpu_ticks(stat: &str) -> (u64, u32) {
+    let all = stat.lines().find_map(|line| line.strip_prefix("cpu "));
+    let ticks =
+        all.map(|line| line.split_whitespace().take(7).filter_map(|word| word.parse::<u64>().ok()).sum());
+    let is_one = |line: &&str| {
+        line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|letter: char| letter.is_ascii_digit()))
+    };
+    let cpus = stat.lines().filter(is_one).count();
+    (ticks.unwrap_or(0), u32::try_from(cpus).unwrap_or(u32::MAX))
+}
+
 /// The kernel's release.
 pub(crate) fn kernel_version() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
@@ -85,6 +124,13 @@ mod tests {
         ] {
             assert_eq!(operating_system(release), name);
         }
+    }
+
+    #[test]
+    fn processors_and_their_time_are_counted() {
+        let stat = "cpu  1 2 3 4 5 6 7 8 9\ncpu0 1 1\ncpu1 1 1\nintr 5\n";
+        assert_eq!(cpu_ticks(stat), (28, 2));
+        assert_eq!(cpu_ticks(""), (0, 0));
     }
 
     #[test]

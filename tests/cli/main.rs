@@ -16,3 +16,4 @@ mod signals;
 mod starting;
 mod streams;
 mod terminal;
+mod verbs;

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::container_options::ContainerOptions;
-use crate::options::{Seconds, detach_keys::DetachKeys};
+use super::container_options::{ContainerOptions, CpuOptions};
+use crate::options::{Seconds, detach_keys::DetachKeys, device, pids_limit, size};
 
 /// Verbs that stand alone (`knarr rm`) and below `container` (`knarr container rm`).
 #[derive(Debug, Subcommand)]
@@ -22,6 +22,19 @@ pub(crate) enum ContainerVerb {
     Restart(StopArgs),
     /// Kill one or more running containers
     Kill(KillArgs),
+    /// Pause all processes within one or more containers
+    Pause(NamesArgs),
+    /// Unpause all processes within one or more containers
+    Unpause(NamesArgs),
+    /// Rename a container
+    Rename(RenameArgs),
+    /// Update configuration of one or more containers
+    Update(UpdateArgs),
+    /// Display the running processes of a container
+    #[command(override_usage = "knarr top CONTAINER [ps OPTIONS]")]
+    Top(TopArgs),
+    /// Display a live stream of container(s) resource usage statistics
+    Stats(StatsArgs),
     /// Remove one or more containers
     #[command(alias = "remove")]
     Rm(RmArgs),
@@ -130,6 +143,84 @@ pub(crate) struct DiffArgs {
     /// Its name or id
     #[arg(value_name = "CONTAINER")]
     pub(crate) container: String,
+}
+
+/// `knarr pause`, `knarr unpause`
+#[derive(Debug, Args)]
+pub(crate) struct NamesArgs {
+    /// Their names or ids
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub(crate) containers: Vec<String>,
+}
+
+/// `knarr rename`
+#[derive(Debug, Args)]
+pub(crate) struct RenameArgs {
+    /// Its name or id
+    #[arg(value_name = "CONTAINER")]
+    pub(crate) container: String,
+    /// The name that it is to have
+    #[arg(value_name = "NEW_NAME")]
+    pub(crate) new_name: String,
+}
+
+/// `knarr update`
+#[derive(Debug, Args)]
+pub(crate) struct UpdateArgs {
+    /// Memory limit
+    #[arg(short, long, value_name = "BYTES", value_parser = size::parse)]
+    pub(crate) memory: Option<i64>,
+    /// Swap limit equal to memory plus swap: '-1' to enable unlimited swap
+    #[arg(long, value_name = "BYTES", value_parser = size::parse_swap, allow_negative_numbers = true)]
+    pub(crate) memory_swap: Option<i64>,
+    /// Memory soft limit
+    #[arg(long, value_name = "BYTES", value_parser = size::parse)]
+    pub(crate) memory_reservation: Option<i64>,
+    #[command(flatten)]
+    pub(crate) cpu: CpuOptions,
+    /// Tune container pids limit (set -1 for unlimited)
+    #[arg(long, value_name = "N", value_parser = pids_limit, allow_negative_numbers = true)]
+    pub(crate) pids_limit: Option<i64>,
+    /// Block IO (relative weight), between 10 and 1000, or 0 to leave it as it is
+    #[arg(long, value_name = "WEIGHT", default_value_t = 0, hide_default_value = true, value_parser = device::parse_weight)]
+    pub(crate) blkio_weight: u32,
+    /// Their names or ids
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub(crate) containers: Vec<String>,
+}
+
+/// `knarr top`
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
+    /// The container, and arguments of ps
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "CONTAINER [ps OPTIONS]",
+        hide = true
+    )]
+    pub(crate) container_and_options: Vec<String>,
+}
+
+/// `knarr stats`
+#[derive(Debug, Args)]
+pub(crate) struct StatsArgs {
+    /// Show all containers (default shows just running)
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// 'table', 'table TEMPLATE', 'json' or a Go template
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) format: String,
+    /// Disable streaming stats and only pull the first result
+    #[arg(long)]
+    pub(crate) no_stream: bool,
+    /// Do not truncate output
+    #[arg(long)]
+    pub(crate) no_trunc: bool,
+    /// Their names or ids; all that run without any
+    #[arg(value_name = "CONTAINER")]
+    pub(crate) containers: Vec<String>,
 }
 
 /// `knarr rm`

@@ -14,17 +14,22 @@ mod kill;
 mod load;
 mod logs;
 mod man;
+mod pause;
 mod prune;
 mod ps;
 mod pull;
+mod rename;
 mod restart;
 mod rm;
 mod rmi;
 mod run;
 mod save;
 mod start;
+mod stats;
 mod stop;
 mod tag;
+mod top;
+mod update;
 mod version;
 mod wait;
 
@@ -93,6 +98,12 @@ async fn container(verb: ContainerVerb, address: &Address) -> Result<u8, Error> 
         ContainerVerb::Stop(args) => stop::run(args, address).await,
         ContainerVerb::Restart(args) => restart::run(args, address).await,
         ContainerVerb::Kill(args) => kill::run(args, address).await,
+        ContainerVerb::Pause(args) => pause::pause(args, address).await,
+        ContainerVerb::Unpause(args) => pause::unpause(args, address).await,
+        ContainerVerb::Rename(args) => rename::run(args, address).await,
+        ContainerVerb::Update(args) => update::run(args, address).await,
+        ContainerVerb::Top(args) => top::run(args, address).await,
+        ContainerVerb::Stats(args) => stats::run(args, address).await,
         ContainerVerb::Rm(args) => rm::run(args, address).await,
         ContainerVerb::Exec(args) => exec::run(args, address).await,
         ContainerVerb::Attach(args) => attach::run(args, address).await,

@@ -3,6 +3,7 @@
 pub(crate) mod container;
 pub(crate) mod image;
 pub(crate) mod reference;
+pub(crate) mod stats;
 pub(crate) mod table;
 pub(crate) mod template;
 pub(crate) mod units;

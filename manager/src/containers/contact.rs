@@ -80,10 +80,16 @@ impl Recovery {
     ) -> Result<(), ContainerError> {
         container.set_link(Link::Task(task.clone()));
         match state.status {
-            TaskStatus::Running => {
+            TaskStatus::Running | TaskStatus::Paused => {
                 let met = Event::Met { pid: state.pid, at: UnixNs::now() };
                 if container.after(met.clone())? != life {
                     self.0.records.enter(container, met).await?;
+                }
+                // knarrd may have ended between the freezer and the record.
+                match (state.status == TaskStatus::Paused, container.life().phase) {
+                    (true, Phase::Running) => self.0.records.enter(container, Event::Frozen).await?,
+                    (false, Phase::Paused) => self.0.records.enter(container, Event::Thawed).await?,
+                    _ => {}
                 }
                 end::supervise(&self.0, Arc::clone(container), task);
             }

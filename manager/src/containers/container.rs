@@ -8,7 +8,7 @@ use knarr_proto::id::ContainerId;
 use tokio::sync::watch;
 
 use super::error::ContainerError;
-use super::life::{self, Event, Life};
+use super::life::{self, Event, Life, Phase};
 use super::pending::PendingClients;
 use super::spec::{self, Record, Settings, Spec};
 use crate::tasks::plan::TaskPlan;
@@ -17,7 +17,7 @@ use crate::tasks::shims::Task;
 /// One container, in memory.
 pub(super) struct Container {
     pub(super) spec: Arc<Spec>,
-    settings: Arc<Settings>,
+    settings: Mutex<Arc<Settings>>,
     pub(super) bundle: PathBuf,
     pub(super) life: watch::Sender<Life>,
     /// Held by start, by the clean-up after an end and by removal: one at a time. Never held while waiting for an end.
@@ -60,7 +60,7 @@ impl Container {
     pub(super) fn new(record: Record, life: Life, bundle: PathBuf) -> Self {
         Self {
             spec: Arc::new(record.spec),
-            settings: Arc::new(record.settings),
+            settings: Mutex::new(Arc::new(record.settings)),
             bundle,
             life: watch::Sender::new(life),
             turn: tokio::sync::Mutex::default(),
@@ -78,19 +78,19 @@ impl Container {
     pub(super) fn view(&self) -> View {
         View {
             spec: Arc::clone(&self.spec),
-            settings: Arc::clone(&self.settings),
+            settings: self.settings(),
             life: self.life(),
             bundle: self.bundle.clone(),
         }
     }
 
     pub(super) fn record(&self) -> Record {
-        Record { spec: Spec::clone(&self.spec), settings: Settings::clone(&self.settings) }
+        Record { spec: Spec::clone(&self.spec), settings: Settings::clone(&self.settings()) }
     }
 
     /// What its task is made of.
     pub(super) fn task_plan(&self) -> TaskPlan {
-        spec::task_plan(&self.spec, &self.settings)
+        spec::task_plan(&self.spec, &self.settings())
     }
 
     pub(super) fn id(&self) -> &ContainerId {
@@ -98,12 +98,33 @@ impl Container {
     }
 
     pub(super) fn name(&self) -> String {
-        self.settings.name.clone()
+        self.settings().name.clone()
     }
 
     /// What verbs may change, as it is now.
-    pub(super) fn settings(&self) -> &Settings {
-        &self.settings
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// For verbs that have recorded them.
+    pub(super) fn set_settings(&self, settings: Arc<Settings>) {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+
+    /// For verbs that hold its turn.
+    ///
+    /// # Errors
+    /// [`ContainerError::State`] when it is being made or removed, [`ContainerError::NotFound`] when it is gone.
+    pub(super) fn check_there(&self, doing: &'static str) -> Result<(), ContainerError> {
+        self.check_whole()?;
+        let life = self.life.borrow();
+        match life.phase {
+            _ if life.removed => Err(ContainerError::NotFound(self.spec.id.to_string())),
+            phase @ (Phase::Creating | Phase::Removing) => {
+                Err(ContainerError::State { doing, name: self.name(), phase })
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn life(&self) -> Life {

@@ -78,6 +78,18 @@ pub(crate) enum ContainerError {
     /// There is no such container, or several.
     #[error("cannot join {namespace} of another container")]
     NoPartner { namespace: &'static str, source: Box<Self> },
+    /// Docker's words.
+    #[error("container {0} is already paused")]
+    Paused(String),
+    /// Likewise.
+    #[error("container {0} is not paused")]
+    NotPaused(String),
+    /// It has that name.
+    #[error("renaming a container with the same name as its current name: {0}")]
+    SameName(String),
+    /// `ps` on the host did not do what it was to do.
+    #[error("ps: {0}")]
+    Ps(String),
     /// It was asked to have none.
     #[error("container {0} has no log: it was made with the log driver none")]
     NoLog(String),
@@ -136,12 +148,16 @@ impl Failure for ContainerError {
             | Self::Process(_)
             | Self::Signal(_)
             | Self::TooLarge
+            | Self::SameName(_)
+            | Self::Ps(_)
             | Self::NoFreeName => Kind::InvalidArgument,
             Self::NameTaken { .. } => Kind::AlreadyExists,
             Self::AutoRemoved(_)
             | Self::NotRunning(_)
             | Self::PartnerNotRunning { .. }
             | Self::NoLog(_)
+            | Self::Paused(_)
+            | Self::NotPaused(_)
             | Self::NoPartner { .. }
             | Self::ExecStarted(_)
             | Self::ExecNotRunning(_)

@@ -41,10 +41,8 @@ pub(crate) enum Event {
     /// A start failed, or was interrupted before the process ran; the reason, if there is one to tell.
     StartUndone { exit: Option<Exit> },
     /// Its processes were frozen.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the verb pause is not there yet"))]
     Frozen,
     /// They were thawed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the verb unpause is not there yet"))]
     Thawed,
     /// Its process has ended.
     Ended(Exit),

@@ -8,9 +8,11 @@ use rusqlite::{Transaction, params};
 use tokio::sync::watch;
 
 use super::container::Container;
+use super::copy;
 use super::error::ContainerError;
 use super::life::{Durability, Event, Life};
 use super::spec::{Record, Settings, Spec};
+use crate::error::Chain;
 use crate::events::{Events, Subject};
 use crate::store::{History, Store, StoreError};
 
@@ -99,6 +101,25 @@ impl Records {
         }
     }
 
+    /// Records what a verb has changed of `container`, on the disk, in the bundle's copy, and then in memory.
+    pub(super) async fn change(
+        &self,
+        container: &Container,
+        settings: Settings,
+    ) -> Result<(), ContainerError> {
+        let (id, row) = (container.id().clone(), settings.clone());
+        let changed = move |tx: &Transaction<'_>| update_settings(tx, &id, &row);
+        self.store.write("record a container's settings", changed).await?;
+        container.set_settings(Arc::new(settings));
+        let (bundle, record) = (container.bundle.clone(), container.record());
+        let kept = tokio::task::spawn_blocking(move || copy::keep(&bundle, &record)).await?;
+        if let Err(error) = kept {
+            // The database has it; the copy is for the day when that is lost.
+            tracing::warn!(container = %container.id(), error = %Chain(&error), "the bundle's copy is old");
+        }
+        Ok(())
+    }
+
     /// Publishes the new state of `container` to readers and waiters.
     pub(super) fn show(&self, container: &Container, life: Life) {
         let now = life.phase.holds_shim();
@@ -150,6 +171,17 @@ fn insert(tx: &Transaction<'_>, record: &Record, life: &Life) -> Result<(), rusq
 fn update(tx: &Transaction<'_>, id: &ContainerId, life: &Life) -> Result<(), rusqlite::Error> {
     let mut statement = tx.prepare_cached("UPDATE containers SET phase = ?2, life = ?3 WHERE id = ?1")?;
     statement.execute(params![id.as_str(), phase(life), json(life)?])?;
+    Ok(())
+}
+
+/// Records what verbs may change of it.
+fn update_settings(
+    tx: &Transaction<'_>,
+    id: &ContainerId,
+    settings: &Settings,
+) -> Result<(), rusqlite::Error> {
+    let mut statement = tx.prepare_cached("UPDATE containers SET name = ?2, settings = ?3 WHERE id = ?1")?;
+    statement.execute(params![id.as_str(), settings.name, json(settings)?])?;
     Ok(())
 }
 

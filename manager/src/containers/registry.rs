@@ -93,6 +93,25 @@ impl Registry {
         index.by_id.insert(container.id().clone(), Arc::clone(container));
     }
 
+    /// Reserves `name` for a container, beside the one that it has.
+    ///
+    /// # Errors
+    /// [`ContainerError::NameTaken`].
+    pub(super) fn reserve_name(&self, container: &Container, name: &str) -> Result<(), ContainerError> {
+        let mut index = self.index();
+        if let Some(holder) = index.id_by_name.get(name) {
+            let holder = short(holder).to_owned();
+            return Err(ContainerError::NameTaken { name: name.to_owned(), holder });
+        }
+        index.id_by_name.insert(name.to_owned(), container.id().clone());
+        Ok(())
+    }
+
+    /// Frees a name that a container has no more.
+    pub(super) fn free_name(&self, name: &str) {
+        self.index().id_by_name.remove(name);
+    }
+
     /// Frees a container's name and id.
     pub(super) fn forget(&self, container: &Container) {
         let mut index = self.index();

@@ -7,7 +7,7 @@ use super::error::ContainerError;
 use super::handle::Containers;
 use super::outcome::Outcome;
 use super::records::Records;
-use super::{signal, silent};
+use super::{pause, signal, silent};
 
 /// Docker's patience.
 const DEFAULT_STOP_SECONDS: u32 = 10;
@@ -26,7 +26,7 @@ pub(crate) async fn stop(
     signal_text: &str,
 ) -> Result<Outcome, ContainerError> {
     let container = containers.registry.find(text)?;
-    let stop = &container.settings().stop;
+    let stop = container.settings().stop.clone();
     let number = match signal_text {
         "" => stop.signal,
         text => signal::parse(text)?,
@@ -87,7 +87,7 @@ async fn send(records: &Records, container: &Container, number: i32) -> Result<(
     match task.kill("", number).await {
         Ok(()) => {
             records.publish(container, "kill", &[("signal", number.to_string())]);
-            Ok(())
+            pause::thaw_signalled(records, container, &task).await
         }
         Err(error) if error.is_not_found() => Ok(()),
         // It ended while we asked; the supervisor has seen or will see it.

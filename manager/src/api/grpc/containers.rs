@@ -6,7 +6,7 @@ use tokio_stream::StreamExt;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::replies::Replies;
-use super::{logs, pieces, sessions, translate};
+use super::{logs, pieces, resources, sessions, stats, translate};
 use crate::containers::{self, Containers, FILTER_KEYS, LogOptions, WaitCondition, exec};
 use crate::filters::Filters;
 
@@ -18,6 +18,7 @@ impl Service for ContainersService {
     type ListStream = Replies<v1::ListContainersReply>;
     type DiffStream = Replies<v1::DiffContainerReply>;
     type LogsStream = Replies<v1::ContainerLogsReply>;
+    type StatsStream = Replies<v1::ContainerStatsReply>;
     type WaitStream = Replies<v1::WaitContainerReply>;
     type AttachStream = Replies<v1::SessionReply>;
     type ExecStartStream = Replies<v1::SessionReply>;
@@ -78,6 +79,58 @@ impl Service for ContainersService {
         let request = request.into_inner();
         containers::kill(&self.0, &request.container, &request.signal).await?;
         Ok(Response::new(v1::KillContainerReply {}))
+    }
+
+    async fn pause(
+        &self,
+        request: Request<v1::PauseContainerRequest>,
+    ) -> Result<Response<v1::PauseContainerReply>, Status> {
+        containers::pause(&self.0, &request.into_inner().container).await?;
+        Ok(Response::new(v1::PauseContainerReply {}))
+    }
+
+    async fn unpause(
+        &self,
+        request: Request<v1::UnpauseContainerRequest>,
+    ) -> Result<Response<v1::UnpauseContainerReply>, Status> {
+        containers::unpause(&self.0, &request.into_inner().container).await?;
+        Ok(Response::new(v1::UnpauseContainerReply {}))
+    }
+
+    async fn rename(
+        &self,
+        request: Request<v1::RenameContainerRequest>,
+    ) -> Result<Response<v1::RenameContainerReply>, Status> {
+        let request = request.into_inner();
+        containers::rename(&self.0, &request.container, &request.new_name).await?;
+        Ok(Response::new(v1::RenameContainerReply {}))
+    }
+
+    async fn update(
+        &self,
+        request: Request<v1::UpdateContainerRequest>,
+    ) -> Result<Response<v1::UpdateContainerReply>, Status> {
+        let request = request.into_inner();
+        let change = resources::resources(request.resources.unwrap_or_default())?;
+        containers::update(&self.0, &request.container, change).await?;
+        Ok(Response::new(v1::UpdateContainerReply {}))
+    }
+
+    async fn top(
+        &self,
+        request: Request<v1::TopContainerRequest>,
+    ) -> Result<Response<v1::TopContainerReply>, Status> {
+        let request = request.into_inner();
+        let found = containers::top(&self.0, &request.container, &request.ps_args).await?;
+        let processes = found.rows.into_iter().map(|cells| v1::Process { cells }).collect();
+        Ok(Response::new(v1::TopContainerReply { titles: found.titles, processes }))
+    }
+
+    async fn stats(
+        &self,
+        request: Request<v1::ContainerStatsRequest>,
+    ) -> Result<Response<Self::StatsStream>, Status> {
+        stats::stats(&self.0, request.into_inner()).await.map(Response::new)
     }
 
     async fn remove(

@@ -11,6 +11,7 @@ mod replies;
 mod resources;
 mod sessions;
 mod snapshots;
+mod stats;
 mod status;
 mod system;
 mod transfers;

@@ -4,6 +4,7 @@
 mod look;
 mod record;
 mod task;
+mod usage;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -18,6 +19,7 @@ use tokio::process::Command;
 
 pub(crate) use look::{ShimLook, SocketOwner, UnknownSocket};
 pub(crate) use task::{CreateTask, ExecTask, Task, TaskExit, TaskState, TaskStatus, TaskStdio, shim_mount};
+pub(crate) use usage::Usage;
 
 /// containerd's namespace that our containers are in; the shim puts it into its own cgroup's and log's names.
 const NAMESPACE: &str = "knarr";

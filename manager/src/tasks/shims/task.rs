@@ -17,6 +17,7 @@ use ttrpc::asynchronous::transport::Socket;
 use ttrpc::context::{Context, with_duration};
 
 use super::ShimError;
+use super::usage::{self, Usage};
 
 /// A runtime that takes longer to make or start a container than this is stuck.
 const RUNTIME_LIMIT: Duration = Duration::from_secs(120);
@@ -28,6 +29,8 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(5);
 const ASK_LIMIT: Duration = Duration::from_secs(2);
 /// The type of an exec's process specification, as containerd names it.
 const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
+/// The type of changed limits, as containerd names it.
+const RESOURCES_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources";
 /// The type of a runc shim's options, as containerd names it.
 const OPTIONS_TYPE: &str = "types.containerd.io/containerd.runc.v1.Options";
 
@@ -80,8 +83,9 @@ pub(crate) struct TaskExit {
 pub(crate) enum TaskStatus {
     /// Made; waits for start.
     Created,
-    /// Runs, or is frozen.
     Running,
+    /// Runs, and is frozen.
+    Paused,
     /// Has ended.
     Stopped,
 }
@@ -182,6 +186,50 @@ impl Task {
         };
         let call = self.client.kill(deadline(SHORT_LIMIT), &request);
         self.within("send the signal", SHORT_LIMIT, call).await.map(drop)
+    }
+
+    /// Freezes all processes.
+    pub(crate) async fn pause(&self) -> Result<(), ShimError> {
+        let request = api::PauseRequest { id: self.id.clone(), ..Default::default() };
+        let call = self.client.pause(deadline(RUNTIME_LIMIT), &request);
+        self.within("pause the task", RUNTIME_LIMIT, call).await.map(drop)
+    }
+
+    /// Thaws them.
+    pub(crate) async fn resume(&self) -> Result<(), ShimError> {
+        let request = api::ResumeRequest { id: self.id.clone(), ..Default::default() };
+        let call = self.client.resume(deadline(RUNTIME_LIMIT), &request);
+        self.within("resume the task", RUNTIME_LIMIT, call).await.map(drop)
+    }
+
+    /// Changes the limits: the runtime-spec's resources, as JSON.
+    pub(crate) async fn update(&self, resources: Vec<u8>) -> Result<(), ShimError> {
+        let resources = Any { type_url: RESOURCES_TYPE.to_owned(), value: resources, ..Default::default() };
+        let request = api::UpdateTaskRequest {
+            id: self.id.clone(),
+            resources: MessageField::some(resources),
+            ..Default::default()
+        };
+        let call = self.client.update(deadline(RUNTIME_LIMIT), &request);
+        self.within("update the task", RUNTIME_LIMIT, call).await.map(drop)
+    }
+
+    /// The pids of all processes, on the host.
+    pub(crate) async fn pids(&self) -> Result<Vec<u32>, ShimError> {
+        let request = api::PidsRequest { id: self.id.clone(), ..Default::default() };
+        let call = self.client.pids(deadline(SHORT_LIMIT), &request);
+        let reply = self.within("list the processes", SHORT_LIMIT, call).await?;
+        Ok(reply.processes.into_iter().map(|process| process.pid).collect())
+    }
+
+    /// What the task uses.
+    pub(crate) async fn usage(&self) -> Result<Usage, ShimError> {
+        let request = api::StatsRequest { id: self.id.clone(), ..Default::default() };
+        let call = self.client.stats(deadline(SHORT_LIMIT), &request);
+        let doing = "tell what the task uses";
+        let reply = self.within(doing, SHORT_LIMIT, call).await?;
+        usage::read(&reply.stats)
+            .map_err(|error| ShimError::Lost { doing, source: ttrpc::Error::Others(error.to_string()) })
     }
 
     /// Sets the size of a process's terminal.
@@ -303,9 +351,8 @@ fn state_in(reply: &api::StateResponse) -> TaskState {
     let status = match reply.status.enum_value_or_default() {
         task::Status::CREATED => TaskStatus::Created,
         task::Status::STOPPED => TaskStatus::Stopped,
-        task::Status::RUNNING | task::Status::PAUSED | task::Status::PAUSING | task::Status::UNKNOWN => {
-            TaskStatus::Running
-        }
+        task::Status::PAUSED => TaskStatus::Paused,
+        task::Status::RUNNING | task::Status::PAUSING | task::Status::UNKNOWN => TaskStatus::Running,
     };
     let exit = exit_of(reply.exit_status, &reply.exited_at);
     TaskState { status, pid: reply.pid, exit }

@@ -20,7 +20,9 @@ use std::path::{Path, PathBuf};
 use knarr_proto::kind::Kind;
 use oci_spec::runtime::{Linux, LinuxDevice, LinuxSeccomp, Process as SpecProcess, Root, Spec, User};
 
-use super::plan::{Isolation, NetworkMode, Rights, SeccompChoice, SharingMode, TaskPlan, TerminalSize};
+use super::plan::{
+    Isolation, NetworkMode, Resources, Rights, SeccompChoice, SharingMode, TaskPlan, TerminalSize,
+};
 use super::user::Account;
 use crate::cgroups::{Cgroups, InvalidCgroups};
 use target::{InvalidTarget, MountTarget};
@@ -117,6 +119,16 @@ pub(crate) struct MachineFacts {
     pub(crate) profile: Option<&'static str>,
     /// Without it, a limit that nobody asked for is not set.
     pub(crate) counts_swap: bool,
+}
+
+/// The limits in the specification's form, as JSON for the runtime's `update`; `counts_swap` as in
+/// [`MachineFacts`]. Blocks.
+///
+/// # Errors
+/// [`SpecError`] for limits that make no sense.
+pub(crate) fn limits_json(limits: &Resources, counts_swap: bool) -> Result<Vec<u8>, SpecError> {
+    let limits = resources::cgroup_limits(limits, counts_swap)?;
+    Ok(serde_json::to_vec(&limits).expect("a specification of our own types is JSON"))
 }
 
 /// The whole configuration.
