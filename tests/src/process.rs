@@ -153,6 +153,13 @@ pub fn wait_for_pid(pid: Pid, deadline: Duration) -> bool {
     }
 }
 
+/// Whether a process runs; a zombie does not.
+#[must_use]
+pub fn is_alive(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
 /// Sends a signal to a process, by pid; one that is gone already is no error.
 pub fn signal(pid: Pid, signal: Signal) {
     if let Err(error) = rustix::process::kill_process(pid, signal) {
