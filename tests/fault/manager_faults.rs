@@ -87,6 +87,12 @@ fn trial(
     harms.extend(bed.bystanders().map_err(Harm::Lost).err());
     harms.extend((verb.tidy)(bed).map_err(Harm::Unclear).err());
     harms.extend(bed.settles_as(before).err());
+    if !was_killed && !bed.daemon.stop_or_kill() {
+        harms.push(Harm::Unclear(format!("knarrd did not end when it was told to: {}", bed.last_words())));
+    }
+    if !bed.daemon.is_running() {
+        harms.extend(bed.start_again().map_err(Harm::Unclear).err());
+    }
     match Harm::of_all(harms) {
         None => Ok(if is_kill { was_killed } else { is_injected && is_possible }),
         Some(harm) => {

@@ -123,6 +123,11 @@ impl<'a> Daemon<'a> {
         assert!(status.success(), "knarrd ended with {status}:\n{}", self.log());
     }
 
+    /// SIGTERM, and `kill -9` where that does not end it. Returns true when it did.
+    pub fn stop_or_kill(&mut self) -> bool {
+        self.server.stop_or_kill()
+    }
+
     /// Starts it again on the same directories.
     #[track_caller]
     pub fn start_again(&mut self) {

@@ -205,12 +205,14 @@ impl Background {
         self.child.wait().expect("our child can be waited for");
     }
 
-    /// SIGTERM, and `kill -9` where that does not end it.
-    pub fn stop_or_kill(&mut self) {
+    /// SIGTERM, and `kill -9` where that does not end it. Returns true when it did.
+    pub fn stop_or_kill(&mut self) -> bool {
         signal(self.pid(), Signal::TERM);
-        if wait(&mut self.child, STOP_DEADLINE).is_none() {
+        let has_ended = wait(&mut self.child, STOP_DEADLINE).is_some();
+        if !has_ended {
             self.kill();
         }
+        has_ended
     }
 
     /// SIGTERM, and its exit status.

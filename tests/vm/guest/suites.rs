@@ -17,7 +17,7 @@ const CHOSEN: [(&str, &[&str]); 4] = [
     ("cli", &["lifecycle::a_container_goes", "run::limits_are", "exec::exec_runs_beside"]),
     ("manager", &["grpc_snapshots::", "grpc_system::"]),
     ("shim", &["contract::a_container_goes", "ends::a_container_killed_for_want", "terminal::an_exec_on"]),
-    ("fault", &["manager_killed::a_foreground", "unreachable::a_stopped_shim"]),
+    ("fault", &["manager_killed::a_foreground", "unreachable::a_container_whose_shim"]),
 ];
 
 /// Tests that this machine cannot run, by the beginnings of their names, and why.
