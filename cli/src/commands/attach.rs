@@ -5,7 +5,7 @@ use knarr_proto::v1::{AttachOpen, Container, ContainerState, ExitStatus, Inspect
 use rustix::process::Signal;
 use tokio::sync::oneshot;
 
-use super::DONE;
+use super::each::DONE;
 use crate::args::container::AttachArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;

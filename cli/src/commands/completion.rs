@@ -2,7 +2,7 @@
 
 use clap::CommandFactory;
 
-use super::DONE;
+use super::each::DONE;
 use crate::args::Cli;
 use crate::args::system::CompletionArgs;
 use crate::error::Error;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use knarr_proto::v1::{ContainerConfig, CreateContainerReply, CreateContainerRequest};
 
-use super::{DONE, pull};
+use super::each::DONE;
+use super::pull;
 use crate::args::container::CreateArgs;
 use crate::args::container_options::PullPolicy;
 use crate::connect::{Address, Client};

@@ -8,7 +8,7 @@ use knarr_proto::escape;
 use knarr_proto::v1::{Event, SubscribeRequest};
 use serde_json::{Value, json};
 
-use super::DONE;
+use super::each::DONE;
 use crate::args::system::EventsArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;

@@ -4,7 +4,8 @@ use knarr_proto::v1::session_reply::Message as Reply;
 use knarr_proto::v1::session_request::Message;
 use knarr_proto::v1::{ExecConfig, ExecCreateRequest, ExecOpen};
 
-use super::{DONE, attach};
+use super::attach;
+use super::each::DONE;
 use crate::args::container::ExecArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;

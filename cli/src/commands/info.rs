@@ -3,7 +3,7 @@
 use knarr_proto::v1::{InfoReply, InfoRequest};
 use serde_json::{Value, json};
 
-use super::DONE;
+use super::each::DONE;
 use crate::args::system::InfoArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;

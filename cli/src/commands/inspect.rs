@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::ser::PrettyFormatter;
 
-use super::{DONE, attach};
+use super::attach;
+use super::each::DONE;
 use crate::args::container::InspectOneTypeArgs;
 pub(super) use crate::args::container::ObjectType;
 use crate::connect::{Address, Client};

@@ -2,7 +2,7 @@
 
 use knarr_proto::v1::KillContainerRequest;
 
-use super::each;
+use super::each::each;
 use crate::args::container::KillArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;

@@ -10,7 +10,7 @@ use knarr_proto::v1::{ImportImagesRequest, ImportOpen, LoadedImage};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::DONE;
+use super::each::DONE;
 use crate::args::image::{ImportArgs, LoadArgs};
 use crate::connect::{Address, Client};
 use crate::error::Error;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use knarr_proto::v1::{ContainerLogsReply, ContainerLogsRequest, Stream};
 
-use super::DONE;
+use super::each::DONE;
 use crate::args::container::LogsArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;

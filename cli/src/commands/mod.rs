@@ -1,10 +1,12 @@
-//! The commands: one file a verb or noun. Each looks at its arguments first, so that a wrong one changes nothing, then asks
-//! knarrd and shows the answer. Which exit code an error has is decided here, from who failed.
+//! The commands: one file a verb or noun, and here the table of them, which no verb knows. Each looks at its arguments
+//! first, so that a wrong one changes nothing, then asks knarrd and shows the answer. Which exit code an error has is
+//! decided here, from who failed.
 
 mod attach;
 mod completion;
 mod create;
 mod diff;
+mod each;
 mod events;
 mod exec;
 mod images;
@@ -40,12 +42,6 @@ use crate::args::{Cli, Command};
 use crate::connect::Address;
 use crate::error::{Error, Verb};
 use crate::output;
-
-/// The exit code of a command that did what it was to do.
-const DONE: u8 = 0;
-
-/// Requests for several names that are under way at once; docker's number.
-const AT_ONCE: usize = 50;
 
 /// Does what was typed, and says how it ended.
 pub(crate) async fn run(command_line: Cli) -> u8 {
@@ -139,26 +135,4 @@ fn verb(command: &Command) -> Verb {
         ContainerVerb::Exec(_) => Verb::Exec,
         _ => Verb::Other,
     }
-}
-
-/// Asks the same for each name, and prints what comes back in the order of the names. An error does not keep the others
-/// from being asked.
-async fn each<F>(names: Vec<String>, ask: impl Fn(String) -> F) -> Result<u8, Error>
-where
-    F: Future<Output = Result<String, Error>> + Send + 'static,
-{
-    let mut failed = false;
-    for names in names.chunks(AT_ONCE) {
-        let asked: Vec<_> = names.iter().map(|name| tokio::spawn(ask(name.clone()))).collect();
-        for answer in asked {
-            match answer.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
-                Ok(text) => output::print(&text)?,
-                Err(error) => {
-                    output::complain(&error);
-                    failed = true;
-                }
-            }
-        }
-    }
-    if failed { Err(Error::Reported) } else { Ok(DONE) }
 }

@@ -4,7 +4,8 @@ use std::io::Write;
 
 use knarr_proto::v1::{PruneContainersRequest, PruneImagesReply, PruneImagesRequest, RemoveImageReply};
 
-use super::{DONE, rmi};
+use super::each::DONE;
+use super::rmi;
 use crate::args::container::PruneArgs;
 use crate::args::image::PruneImagesArgs;
 use crate::connect::{Address, Client};

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use knarr_proto::v1::ListContainersRequest;
 
-use super::DONE;
+use super::each::DONE;
 use crate::args::container::PsArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;

@@ -2,7 +2,7 @@
 
 use knarr_proto::v1::RenameContainerRequest;
 
-use super::DONE;
+use super::each::DONE;
 use crate::args::container::RenameArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;

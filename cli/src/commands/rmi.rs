@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use knarr_proto::docker::reference::short;
 use knarr_proto::v1::{RemoveImageReply, RemoveImageRequest};
 
-use super::each;
+use super::each::each;
 use crate::args::image::RmiArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;

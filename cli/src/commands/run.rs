@@ -4,7 +4,8 @@ use knarr_proto::v1::{KillContainerRequest, StartContainerRequest, WaitCondition
 use tonic::{Code, Status};
 
 use super::attach::{self, Joining};
-use super::{DONE, create};
+use super::create;
+use super::each::DONE;
 use crate::args::container::RunArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;

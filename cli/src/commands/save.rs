@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use knarr_proto::v1::{ExportImagesReply, ExportImagesRequest};
 use tonic::Streaming;
 
-use super::DONE;
+use super::each::DONE;
 use crate::args::image::SaveArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;

@@ -2,8 +2,8 @@
 
 use knarr_proto::v1::StartContainerRequest;
 
-use super::DONE;
 use super::attach::{self, Joining};
+use super::each::DONE;
 use crate::args::container::StartArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;

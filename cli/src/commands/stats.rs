@@ -10,7 +10,7 @@ use knarr_proto::v1::{
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::DONE;
+use super::each::DONE;
 use crate::args::container::StatsArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;

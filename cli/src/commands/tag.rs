@@ -2,7 +2,7 @@
 
 use knarr_proto::v1::TagImageRequest;
 
-use super::DONE;
+use super::each::DONE;
 use crate::args::image::TagArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;

@@ -2,7 +2,7 @@
 
 use knarr_proto::v1::TopContainerRequest;
 
-use super::DONE;
+use super::each::DONE;
 use crate::args::container::TopArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;

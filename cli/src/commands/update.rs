@@ -2,7 +2,7 @@
 
 use knarr_proto::v1::{BlockIo, Resources, UpdateContainerRequest};
 
-use super::each;
+use super::each::each;
 use crate::args::container::UpdateArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;

@@ -3,7 +3,7 @@
 use knarr_proto::v1::{VersionReply, VersionRequest};
 use serde_json::{Value, json};
 
-use super::DONE;
+use super::each::DONE;
 use crate::args::system::VersionArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;

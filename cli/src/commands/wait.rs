@@ -2,7 +2,7 @@
 
 use knarr_proto::v1::{WaitCondition, WaitContainerRequest};
 
-use super::each;
+use super::each::each;
 use crate::args::container::WaitArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;

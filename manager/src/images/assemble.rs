@@ -10,8 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::configuration::{self, MAX_CONFIGURATION_BYTES};
 use super::document::{Descriptor, Document, DocumentError, MAX_DOCUMENT_BYTES, Manifest};
+use super::error::ImageError;
+use super::handle::{Action, Image, Images};
+use super::progress::{Phase, Progress};
 use super::records::{self, Record};
-use super::{Action, Image, ImageError, Images, Phase, Progress};
 use crate::content::{ContentError, Digest};
 use crate::error::Chain;
 use crate::snapshots::SnapshotError;
@@ -139,7 +141,7 @@ impl Images {
             let names = names.entry(one.record.id.clone()).or_default();
             names.extend(known.iter().flat_map(|known| known.references.clone()));
             names.extend(one.record.references.clone());
-            super::check_count(&one.assembly.name(), names.len())?;
+            super::names::check_count(&one.assembly.name(), names.len())?;
             records.push(self.keep_good_manifest(one.record.clone(), known).await);
         }
         let write = self.shared.store.write("record images", move |tx| {

@@ -4,11 +4,11 @@ use std::io;
 
 use knarr_proto::kind::Kind;
 
-use super::archive::ArchiveError;
+use super::archive::error::ArchiveError;
 use super::document::DocumentError;
 use super::platform::{InvalidPlatform, Platform};
 use super::reference::InvalidReference;
-use super::registry::RegistryError;
+use super::registry::error::RegistryError;
 use crate::collect::CollectError;
 use crate::content::{ContentError, Digest};
 use crate::failure::Failure;

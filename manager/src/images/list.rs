@@ -1,7 +1,9 @@
 //! Listing images, with docker's filters: different keys must all match, values of one key are alternatives.
 
+use super::error::ImageError;
+use super::handle::{Image, Images};
 use super::records::{self, Record};
-use super::{Image, ImageError, Images, Reference};
+use super::reference::Reference;
 use crate::content::Digest;
 use crate::error::Chain;
 use crate::filters::{FilterKeys, Filters, Values, label_matches};

@@ -10,8 +10,15 @@ use tokio_util::task::AbortOnDropHandle;
 use super::assemble::{Assembly, Layer, Teller};
 use super::configuration::{self, MAX_CONFIGURATION_BYTES};
 use super::document::{Descriptor, Document, DocumentError, MAX_DOCUMENT_BYTES, MAX_INDEX_DEPTH, Manifest};
-use super::registry::{By, Fetched, Session};
-use super::{Action, Image, ImageError, Images, Platform, Reference, RegistryError};
+use super::error::ImageError;
+use super::handle::{Action, Image, Images};
+use super::platform::Platform;
+use super::progress::{Phase, Progress};
+use super::reference::Reference;
+use super::registry::credentials::Credentials;
+use super::registry::error::RegistryError;
+use super::registry::manifest::{By, Fetched};
+use super::registry::session::Session;
 use crate::collect::Lease;
 use crate::content::{Claim, ContentError, Digest, Origin};
 
@@ -27,54 +34,6 @@ pub(crate) struct PullRequest {
     pub(crate) platform: Option<Platform>,
     /// For this pull only; otherwise docker's configuration is asked.
     pub(crate) auth: Option<Credentials>,
-}
-
-/// An account at a registry.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Credentials {
-    /// The account.
-    pub(crate) username: String,
-    /// Its password or access token.
-    pub(crate) password: String,
-}
-
-// A password is in no log.
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
-    }
-}
-
-/// Where a pull is with one blob.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Progress {
-    /// The blob, or the reference while it is not resolved.
-    pub(crate) digest: String,
-    /// What happens to it.
-    pub(crate) phase: Phase,
-    /// Of `total_bytes`; 0 where the phase does not count.
-    pub(crate) current_bytes: u64,
-    /// The blob's size; 0 when it is not known.
-    pub(crate) total_bytes: u64,
-}
-
-/// What happens to a blob, in the order in which it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// The reference is looked up.
-    Resolving,
-    /// Others are before it.
-    Waiting,
-    /// It comes.
-    Downloading,
-    /// It is here, and is what it should be.
-    Downloaded,
-    /// It becomes a snapshot.
-    Unpacking,
-    /// It is unpacked.
-    Complete,
-    /// It was here before.
-    Exists,
 }
 
 /// What was pulled.
@@ -121,7 +80,7 @@ impl Images {
     ) -> Result<Pulled, ImageError> {
         let name = request.reference.to_string();
         if request.reference.digest().is_none() {
-            request.reference.check_is_no_id().map_err(|source| super::wrong(&name, source))?;
+            request.reference.check_is_no_id().map_err(|source| super::names::wrong(&name, source))?;
         }
         let teller = Teller::to(progress);
         teller.resolving(&name).await;

@@ -1,6 +1,8 @@
 //! Removal: references first, then the image, then what no image needs any more.
 
-use super::{Action, ImageError, Images, Match, records};
+use super::error::ImageError;
+use super::handle::{Action, Images, Match};
+use super::records;
 use crate::content::Digest;
 use crate::error::Chain;
 

@@ -5,9 +5,12 @@ use std::io::{self, Read};
 
 use tokio_util::sync::CancellationToken;
 
-use super::archive::{ArchiveError, uncompressed};
+use super::archive::error::ArchiveError;
+use super::archive::input::uncompressed;
 use super::assemble::Layer;
-use super::{ImageError, Images, records};
+use super::error::ImageError;
+use super::handle::Images;
+use super::records;
 use crate::content::{ContentError, Digest, Hasher};
 
 const STEP_BYTES: usize = 1 << 20;

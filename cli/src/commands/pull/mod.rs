@@ -8,7 +8,7 @@ use knarr_proto::docker::reference::{familiar, short};
 use knarr_proto::v1::pull_image_reply::Message;
 use knarr_proto::v1::{Image, PullDone, PullImageRequest, PullProgress};
 
-use super::DONE;
+use super::each::DONE;
 use crate::args::image::PullArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;

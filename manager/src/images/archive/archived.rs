@@ -4,17 +4,22 @@
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
+use super::error::ArchiveError;
 use super::input::Compression;
 use super::intake::{Intake, Stored};
+use super::layout::{INDEX_JSON, MANIFEST_JSON, OCI_LAYOUT};
 use super::members;
-use super::{ArchiveError, INDEX_JSON, MANIFEST_JSON, OCI_LAYOUT};
 use crate::collect::Lease;
 use crate::content::{Content, Digest};
 use crate::images::configuration::{self, MAX_CONFIGURATION_BYTES};
+use crate::images::document::DocumentError;
 use crate::images::document::{
     Descriptor, Document, MAX_DOCUMENT_BYTES, MAX_INDEX_DEPTH, Manifest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST,
 };
-use crate::images::{DocumentError, ImageError, MAX_NAMES, Platform, Reference};
+use crate::images::error::ImageError;
+use crate::images::names::MAX_NAMES;
+use crate::images::platform::Platform;
+use crate::images::reference::Reference;
 
 /// Entries of manifest.json, as many as an index may have.
 const MAX_IMAGES: usize = 1024;
@@ -172,7 +177,8 @@ impl Finder<'_> {
         }
         for entry in entries {
             let tags = entry.repo_tags.unwrap_or_default();
-            let references = tags.iter().map(|tag| crate::images::new_name(tag)).collect::<Result<_, _>>()?;
+            let references =
+                tags.iter().map(|tag| crate::images::names::new_name(tag)).collect::<Result<_, _>>()?;
             let config = self.member(&entry.config)?;
             if let Some(known) = images.iter_mut().find(|known| known.manifest.config.digest == config.digest)
             {
@@ -269,9 +275,9 @@ impl Finder<'_> {
 fn references_of(descriptor: &Descriptor) -> Result<Vec<Reference>, ImageError> {
     let names = &descriptor.names;
     let reference = match (&names.containerd, &names.reference) {
-        (Some(name), _) => Some(crate::images::new_name(name)?),
+        (Some(name), _) => Some(crate::images::names::new_name(name)?),
         (None, Some(name)) if name.contains(['/', ':']) => match name.parse::<Reference>() {
-            Ok(_) => Some(crate::images::new_name(name)?),
+            Ok(_) => Some(crate::images::names::new_name(name)?),
             Err(_) => None,
         },
         (None, _) => None,

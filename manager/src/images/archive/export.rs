@@ -7,11 +7,12 @@ use std::io::{self, BufWriter, Read, Write};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{INDEX_JSON, MANIFEST_JSON, OCI_LAYOUT};
+use super::layout::{INDEX_JSON, MANIFEST_JSON, OCI_LAYOUT};
 use crate::collect::Lease;
 use crate::content::{Content, ContentError, Digest, Hasher};
 use crate::images::document::{Document, MAX_DOCUMENT_BYTES, Manifest};
-use crate::images::{Action, Image, ImageError, Images};
+use crate::images::error::ImageError;
+use crate::images::handle::{Action, Image, Images};
 
 /// Pieces under way to the receiver of the archive.
 const UNDER_WAY: usize = 4;

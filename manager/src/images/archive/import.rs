@@ -10,7 +10,9 @@ use crate::collect::Lease;
 use crate::content::Digest;
 use crate::error::Chain;
 use crate::images::assemble::{Assembly, Teller};
-use crate::images::{Action, ImageError, Images, Platform};
+use crate::images::error::ImageError;
+use crate::images::handle::{Action, Images};
+use crate::images::platform::Platform;
 
 /// An image that came in an archive.
 #[derive(Clone, Debug)]

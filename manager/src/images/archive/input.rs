@@ -4,7 +4,7 @@ use std::io::{self, BufReader, Read};
 
 use tokio::sync::mpsc;
 
-use super::ArchiveError;
+use super::error::ArchiveError;
 
 /// Pieces under way: enough to keep both sides busy, little to hold.
 const UNDER_WAY: usize = 4;

@@ -6,13 +6,14 @@ use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::error::ArchiveError;
 use super::input::{Compression, read_error};
+use super::layout::{INDEX_JSON, MANIFEST_JSON, OCI_LAYOUT};
 use super::members::{Kind, Member, Members};
-use super::{ArchiveError, INDEX_JSON, MANIFEST_JSON, OCI_LAYOUT};
 use crate::collect::Lease;
 use crate::content::{Content, Digest, Ingest, Verified};
-use crate::images::ImageError;
 use crate::images::document::{MAX_BLOB_BYTES, MAX_DOCUMENT_BYTES};
+use crate::images::error::ImageError;
 
 /// docker's legacy files of each layer, which nothing reads any more.
 const LEGACY: [&str; 2] = ["VERSION", "json"];

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use tar::{EntryType, Header};
 
-use super::ArchiveError;
+use super::error::ArchiveError;
 use super::input::read_error;
 
 const BLOCK_BYTES: usize = 512;

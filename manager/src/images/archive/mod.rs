@@ -8,22 +8,16 @@
 //! A member's name is a key of a map. It never becomes a path on disk.
 
 mod archived;
-mod error;
+pub(super) mod error;
 mod export;
 mod import;
-mod input;
+pub(super) mod input;
 mod intake;
+mod layout;
 mod members;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use error::ArchiveError;
 pub(crate) use export::Export;
 pub(crate) use import::Loaded;
 pub(crate) use input::Input;
-pub(super) use input::uncompressed;
-
-/// The names that tell what an archive is.
-const MANIFEST_JSON: &str = "manifest.json";
-const INDEX_JSON: &str = "index.json";
-const OCI_LAYOUT: &str = "oci-layout";

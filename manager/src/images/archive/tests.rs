@@ -3,11 +3,14 @@
 use serde_json::{Value, json};
 
 use super::archived::{ArchivedImage, Finder};
+use super::error::ArchiveError;
 use super::intake::Intake;
-use super::*;
+use super::layout::{INDEX_JSON, MANIFEST_JSON};
 use crate::collect::Leases;
 use crate::content::{Content, Digest};
-use crate::images::{DocumentError, ImageError, Platform};
+use crate::images::document::DocumentError;
+use crate::images::error::ImageError;
+use crate::images::platform::Platform;
 
 /// Members of a tar, and what they name.
 #[derive(Default)]

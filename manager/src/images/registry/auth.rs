@@ -5,11 +5,10 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, RequestBuilder, Response, Url};
 use serde::Deserialize;
 
-use super::DOCKER_HUB;
-use super::address::{is_private_to_the_host, literal};
+use super::address::{DOCKER_HUB, is_loopback, is_private_to_the_host, literal};
 use super::challenge::Challenge;
 use super::error::{Cause, RegistryError};
-use crate::images::Credentials;
+use crate::images::registry::credentials::Credentials;
 
 /// Tokens are a few KiB, whatever is in them.
 const MAX_TOKEN_BYTES: usize = 1 << 20;
@@ -125,7 +124,7 @@ fn token_server(realm: &str, registry: &str, base: &str) -> Result<Url, Registry
         return Err(refused("is a link-local or metadata address"));
     }
     let host = url.host_str().unwrap_or_default();
-    let is_near = super::is_loopback(host) || registry.split(':').next() == Some(host);
+    let is_near = is_loopback(host) || registry.split(':').next() == Some(host);
     match url.scheme() {
         "https" => Ok(url),
         "http" if base.starts_with("http://") && is_near => Ok(url),

@@ -10,21 +10,20 @@ mod blob;
 mod budget;
 mod challenge;
 mod client;
-mod error;
-mod manifest;
-mod session;
+pub(super) mod credentials;
+pub(super) mod error;
+pub(super) mod manifest;
+pub(super) mod session;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use address::{DOCKER_HUB, is_loopback};
+pub(crate) use credentials::Credentials;
 pub(crate) use error::RegistryError;
-pub(super) use manifest::{By, Fetched};
-pub(super) use session::Session;
+use session::Session;
 
-use super::{Credentials, Reference};
-
-/// docker.io is a name for people; this machine answers.
-const DOCKER_HUB: (&str, &str) = ("docker.io", "registry-1.docker.io");
+use super::reference::Reference;
 
 /// All registries; clones share connections.
 #[derive(Clone)]
@@ -68,31 +67,5 @@ impl Registries {
         };
         drop(clients);
         Ok(Session::new(client, format!("{scheme}://{host}"), reference, credentials))
-    }
-}
-
-/// Whether `host[:port]` is this machine.
-fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_this_machine_is_loopback() {
-        for host in ["localhost", "localhost:5000", "127.0.0.1:5000", "127.9.9.9", "[::1]:5000"] {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in
-            ["127.0.0.1.example.com", "localhost.example.com", "10.0.0.1", "[fe80::1]", "example.com:5000"]
-        {
-            assert!(!is_loopback(host), "{host}");
-        }
     }
 }

@@ -13,7 +13,8 @@ use super::auth::{self, Authorization};
 use super::budget::{Budget, Exhausted};
 use super::challenge;
 use super::error::{Cause, RegistryError};
-use crate::images::{Credentials, Reference};
+use crate::images::reference::Reference;
+use crate::images::registry::credentials::Credentials;
 
 /// Tries of one request, of which the first fails for a reason that may pass.
 const MAX_TRIES: u32 = 5;

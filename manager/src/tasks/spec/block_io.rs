@@ -8,7 +8,7 @@ use oci_spec::runtime::{
     LinuxWeightDeviceBuilder,
 };
 
-use super::SpecError;
+use super::error::SpecError;
 use crate::tasks::plan::{BlockIo, DeviceLimit, DeviceWeight};
 
 /// The kernel's range.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use oci_spec::runtime::{Capability, LinuxCapabilities};
 
-use super::SpecError;
+use super::error::SpecError;
 use crate::tasks::plan::Rights;
 
 const DEFAULTS: [Capability; 14] = [

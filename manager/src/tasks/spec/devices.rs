@@ -6,7 +6,7 @@ use std::path::Path;
 
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType};
 
-use super::SpecError;
+use super::error::SpecError;
 use crate::tasks::plan::{Devices, RequestedDevice};
 
 /// Character devices that every container may use: type, major, minor (`None` is all), access.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use oci_spec::runtime::Mount as SpecMount;
 
-use super::SpecError;
+use super::error::SpecError;
 use super::target::MountTarget;
 use super::volumes::VolumeRoot;
 use crate::tasks::plan::{Files, Mount, MountKind, SharingMode, TaskPlan};

@@ -2,7 +2,7 @@
 
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 
-use super::SpecError;
+use super::error::SpecError;
 use crate::tasks::plan::{NetworkMode, Partner, SharingMode, TaskPlan};
 
 /// The namespaces that are made or joined; those that are left out are the host's.

@@ -8,7 +8,8 @@ use oci_spec::runtime::{
 };
 use serde::Deserialize;
 
-use super::{SpecError, capabilities};
+use super::capabilities;
+use super::error::SpecError;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

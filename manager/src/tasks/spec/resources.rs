@@ -4,7 +4,8 @@ use oci_spec::runtime::{
     LinuxCpu, LinuxMemory, LinuxPids, LinuxResources, PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
 };
 
-use super::{SpecError, block_io};
+use super::block_io;
+use super::error::SpecError;
 use crate::tasks::plan::{Cpu, Memory, Resources, Ulimit};
 
 /// The kernel's period for CPU time, in microseconds: docker's 100 ms.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::SpecError;
+use super::error::SpecError;
 use crate::tasks::plan::{Isolation, SharingMode};
 
 /// Those of System V's interprocess communication; POSIX message queues have a directory.
