@@ -101,7 +101,19 @@ pub(crate) fn remove_left(bundle: &Path) -> io::Result<()> {
 /// Removes the socket at `path`, unless a process serves it; what is no socket stays.
 pub(crate) fn remove_dead(path: &Path) -> io::Result<()> {
     let is_socket = path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket());
-    if is_socket && !is_served(path) { remove_if_there(path) } else { Ok(()) }
+    match UnixStream::connect(path) {
+        // Whether a process serves it is not known: the caller has to come again.
+        Err(error) if is_socket && is_shortage(&error) => Err(error),
+        Err(error) if is_socket && error.kind() == ErrorKind::ConnectionRefused => remove_if_there(path),
+        _ => Ok(()),
+    }
+}
+
+/// Whether this process or the machine had too little of something to connect at all.
+fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS];
+    shortages.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// Whether a process listens at `path`. One that has too many connections to take ours listens, too.

@@ -352,7 +352,7 @@ pub fn count_calls(log: &Path) -> BTreeMap<String, u32> {
 
 fn wrapped(watch: Watch, log: &Path, command: &Command, options: impl FnOnce(&mut Command)) -> Command {
     let mut strace = Command::new(programs::tool("strace"));
-    strace.args(["-qq", "-s", "0", "-o"]).arg(log);
+    strace.args(["-qq", "-y", "-s", "0", "-o"]).arg(log);
     if watch == Watch::Family {
         strace.arg("-f");
     }
