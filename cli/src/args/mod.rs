@@ -1,5 +1,6 @@
 //! The command line, as it is typed: one file a noun. Names, spelling and defaults are docker's. Nothing is decided here.
 
+mod absent;
 pub(crate) mod container;
 pub(crate) mod container_options;
 pub(crate) mod image;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 
-use super::Cli;
+use super::{Cli, absent};
 use crate::output;
 
 /// Docker's exit code for flags that are not understood.
@@ -89,6 +89,9 @@ fn command_of(arguments: &[OsString]) -> String {
 
 fn unknown_command(error: &clap::Error, command: &str) -> String {
     let typed = one(error, ContextKind::InvalidSubcommand);
+    if let Some(reason) = absent::command(&typed) {
+        return format!("'{command} {typed}' is docker's: {reason}");
+    }
     let sentence = format!("'{command} {typed}' is no command");
     match one(error, ContextKind::SuggestedSubcommand).as_str() {
         "" => sentence,
@@ -103,6 +106,10 @@ fn unknown_argument(error: &clap::Error, command: &str) -> (u8, String) {
             BAD_COMMAND,
             format!("'{command}' does not take so many arguments: {typed:?} is one too many"),
         );
+    }
+    let name = typed.split('=').next().unwrap_or_default();
+    if let Some(reason) = absent::flag(name) {
+        return (BAD_FLAG, format!("the flag {name} is docker's: {reason}"));
     }
     let sentence = format!("unknown flag: {typed}");
     match one(error, ContextKind::SuggestedArg).split(' ').next().unwrap_or_default() {
