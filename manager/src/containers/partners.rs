@@ -1,7 +1,6 @@
 //! Containers whose namespaces another one shares: named by id when it is made, and looked up as they run when it starts.
 
 use super::error::ContainerError;
-use super::life::Phase;
 use super::registry::Registry;
 use crate::tasks::plan::{Joined, NetworkMode, Partner, Sharing, SharingMode};
 
@@ -40,9 +39,9 @@ pub(super) fn running(registry: &Registry, sharing: &Sharing) -> Result<Joined, 
         let container =
             found.map_err(|source| ContainerError::NoPartner { namespace, source: Box::new(source) })?;
         let life = container.life();
-        match (life.phase, life.pid) {
-            (Phase::Running | Phase::Paused, pid @ 1..) => Ok(Partner { id: container.id().clone(), pid }),
-            _ => Err(ContainerError::PartnerNotRunning { namespace, name: container.name() }),
+        match life.phase.holds_process() {
+            true => Ok(Partner { id: container.id().clone(), pid: life.pid }),
+            false => Err(ContainerError::PartnerNotRunning { namespace, name: container.name() }),
         }
     };
     let network = match &sharing.network {

@@ -9,7 +9,6 @@ use tokio::sync::MutexGuard;
 use super::container::{Container, Link};
 use super::end::supervise;
 use super::error::{self, ContainerError};
-use super::execution::Execution;
 use super::handle::Containers;
 use super::life::{Event, Exit};
 use super::outcome::Outcome;
@@ -17,8 +16,7 @@ use super::partners;
 use super::remove::remove_in_turn_or_log;
 use crate::error::Chain;
 use crate::failure::Failure as _;
-use crate::snapshots::Snapshots;
-use crate::tasks::plan::{Joined, TaskPlan};
+use crate::tasks::plan::TaskPlan;
 use crate::tasks::{Launch, Launched};
 use crate::time::UnixNs;
 
@@ -53,11 +51,7 @@ pub(super) async fn start_in_turn(
     }
     container.set_bypassed(false);
     records.enter(container, Event::StartAsked { boot_id: execution.boot_id.clone() }).await?;
-    let launched = match partners::running(&containers.registry, &container.spec.isolation.sharing) {
-        Ok(joined) => launch(execution, &containers.storage.snapshots, container, joined).await,
-        Err(error) => Err(error),
-    };
-    let Launched { task, pid } = match launched {
+    let Launched { task, pid } = match launch(containers, container).await {
         Ok(launched) => launched,
         Err(error) => {
             undo(containers, container, &error).await;
@@ -76,20 +70,18 @@ pub(super) async fn start_in_turn(
     Ok(Outcome::Done(pid))
 }
 
-async fn launch(
-    execution: &Execution,
-    snapshots: &Snapshots,
-    container: &Container,
-    joined: Joined,
-) -> Result<Launched, ContainerError> {
+async fn launch(containers: &Containers, container: &Container) -> Result<Launched, ContainerError> {
+    let execution = &containers.execution;
+    // Whatever comes of this start, it is the one that they wait for.
+    let clients = container.pending.take();
+    let joined = partners::running(&containers.registry, &container.spec.isolation.sharing)?;
     let launch = Launch {
         plan: TaskPlan { joined, ..container.task_plan() },
         log: execution.logs.chosen(container.spec.streams.log),
         is_for_once: container.settings().auto_remove,
-        // Whatever comes of this start, it is the one that they wait for.
-        clients: container.pending.take(),
+        clients,
     };
-    execution.tasks.launch(launch, snapshots).await.map_err(error::of_start)
+    execution.tasks.launch(launch, &containers.storage.snapshots).await.map_err(error::of_start)
 }
 
 /// Back to where it was, with the reason kept; the first error is the one that is told.
