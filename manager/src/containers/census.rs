@@ -87,7 +87,7 @@ pub(super) fn ask_for_sockets(id: &ContainerId, pid: i32) {
 
 /// Sends a signal to a process of container `id`, if it still is one.
 pub(super) fn signal_process(id: &ContainerId, pid: i32, signal: Signal) {
-    signal_if(pid, signal, || container_of(pid).is_some_and(|found| found == id.as_str()));
+    signal_if(pid, signal, || is_process_of(id, pid));
 }
 
 /// Kills a shim of container `id`, if it still is one.
@@ -104,6 +104,11 @@ fn signal_if(pid: i32, signal: Signal, is_it: impl FnOnce() -> bool) {
     {
         tracing::debug!(pid, %errno, "a process was not signalled");
     }
+}
+
+/// Whether the process is one of container `id`'s.
+pub(super) fn is_process_of(id: &ContainerId, pid: i32) -> bool {
+    container_of(pid).is_some_and(|found| found == id.as_str())
 }
 
 /// The container whose cgroup the process is in: the first part of a cgroup's path that is an id, as the cgroup itself

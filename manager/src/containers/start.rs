@@ -74,7 +74,7 @@ async fn launch(containers: &Containers, container: &Container) -> Result<Launch
     let execution = &containers.execution;
     // Whatever comes of this start, it is the one that they wait for.
     let clients = container.pending.take();
-    let joined = partners::running(&containers.registry, &container.spec.isolation.sharing)?;
+    let joined = partners::running(&containers.registry, &container.spec.isolation.sharing).await?;
     let launch = Launch {
         plan: TaskPlan { joined, ..container.task_plan() },
         log: execution.logs.chosen(container.spec.streams.log),

@@ -1,6 +1,8 @@
 //! What separates a task from the host: its namespaces, its rights, its devices, and where it is put.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use knarr_proto::id::ContainerId;
 use serde::{Deserialize, Serialize};
@@ -67,15 +69,15 @@ pub(crate) enum SharingMode {
 }
 
 /// The container that a running one shares namespaces with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Partner {
     pub(crate) id: ContainerId,
-    /// Of its first process, on the host.
-    pub(crate) pid: u32,
+    /// Held open, so that it is this one whatever becomes of the partner's process and its pid.
+    pub(crate) namespace: Arc<OwnedFd>,
 }
 
 /// The containers whose namespaces a task shares, looked up at its start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Joined {
     pub(crate) network: Option<Partner>,
     pub(crate) pid: Option<Partner>,

@@ -1,5 +1,7 @@
 //! Which namespaces a container has for itself, which it shares with the host, and which with another container.
 
+use std::os::fd::AsRawFd;
+
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 
 use super::error::SpecError;
@@ -27,13 +29,13 @@ pub(super) fn namespaces(plan: &TaskPlan) -> Result<Vec<LinuxNamespace>, SpecErr
         NetworkMode::Container(_) if !plan.isolation.hostname.is_empty() => {
             return Err(SpecError::Sharing("conflicting options: hostname and the network mode"));
         }
-        NetworkMode::Container(_) => Some(joined(T::Network, "net", plan.joined.network.as_ref())),
+        NetworkMode::Container(_) => Some(joined(T::Network, plan.joined.network.as_ref())),
         NetworkMode::Named(name) => return Err(SpecError::Network(name.clone())),
     };
     let pid = match &sharing.pid {
         SharingMode::Private => Some(own(T::Pid)),
         SharingMode::Host => None,
-        SharingMode::Container(_) => Some(joined(T::Pid, "pid", plan.joined.pid.as_ref())),
+        SharingMode::Container(_) => Some(joined(T::Pid, plan.joined.pid.as_ref())),
     };
     let unless_hosts = |mode: &SharingMode, kind| (*mode == SharingMode::Private).then(|| own(kind));
     let others = [
@@ -51,15 +53,20 @@ fn own(kind: LinuxNamespaceType) -> LinuxNamespace {
     namespace
 }
 
-/// The partner's namespace. While a container is only being checked, nobody has been looked up.
-fn joined(kind: LinuxNamespaceType, file: &str, partner: Option<&Partner>) -> LinuxNamespace {
+/// The partner's namespace, by our own descriptor. While a container is only being checked, nobody has been looked up.
+fn joined(kind: LinuxNamespaceType, partner: Option<&Partner>) -> LinuxNamespace {
+    let ours = std::process::id();
     let mut namespace = own(kind);
-    namespace.set_path(partner.map(|partner| format!("/proc/{}/ns/{file}", partner.pid).into()));
+    let path = |partner: &Partner| format!("/proc/{ours}/fd/{}", partner.namespace.as_raw_fd()).into();
+    namespace.set_path(partner.map(path));
     namespace
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
     use super::*;
     use crate::tasks::plan::{Isolation, Joined};
     use crate::tasks::spec::tests::plan;
@@ -87,16 +94,23 @@ mod tests {
     }
 
     #[test]
-    fn a_partners_namespaces_are_named_by_its_process() {
+    fn a_partners_namespaces_are_named_by_our_descriptors() {
         let mut plan = plan(|isolation| {
             isolation.sharing.network = NetworkMode::Container("a".repeat(64));
             isolation.sharing.pid = SharingMode::Container("b".repeat(64));
         });
-        let partner = |digit: &str, pid| Some(Partner { id: digit.repeat(64).parse().expect("an id"), pid });
-        plan.joined = Joined { network: partner("a", 7), pid: partner("b", 8) };
+        let partner = |digit: &str, file: &str| {
+            let namespace = std::fs::File::open(format!("/proc/self/ns/{file}")).expect("a namespace");
+            Partner { id: digit.repeat(64).parse().expect("an id"), namespace: Arc::new(namespace.into()) }
+        };
+        let (network, pid) = (partner("a", "net"), partner("b", "pid"));
+        let paths_of = [&pid, &network].map(|partner| {
+            PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), partner.namespace.as_raw_fd()))
+        });
+        plan.joined = Joined { network: Some(network), pid: Some(pid) };
         let found = namespaces(&plan).expect("ok");
         let paths: Vec<_> = found.iter().filter_map(|namespace| namespace.path().clone()).collect();
-        assert_eq!(paths, ["/proc/8/ns/pid", "/proc/7/ns/net"].map(std::path::PathBuf::from));
+        assert_eq!(paths, paths_of);
     }
 
     #[test]
