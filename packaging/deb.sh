@@ -11,7 +11,7 @@ root=$work/root
 
 install -d "$root/usr/bin" "$root/lib/systemd/system" "$root/usr/share/doc/knarr" "$root/DEBIAN"
 for program in knarr knarrd containerd-shim-knarr-v2 knarr-runtime; do install -m 755 "$bin/$program" "$root/usr/bin/"; done
-install -m 644 "$here/knarrd.service" "$here/knarrd.socket" "$root/lib/systemd/system/"
+install -m 644 "$here/knarrd.service" "$here/knarrd.socket" "$here/knarrd-docker.socket" "$root/lib/systemd/system/"
 install -m 644 "$here/../LICENSE" "$root/usr/share/doc/knarr/copyright"
 "$here/documents.sh" "$bin" "$root/usr/share"
 

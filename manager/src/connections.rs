@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -109,11 +110,20 @@ impl Connections {
     }
 }
 
+/// What is spoken on a listener's connections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Protocol {
+    /// HTTP/2, with authorities that need a filter.
+    Grpc,
+    Http1,
+}
+
 /// Accepts connections until the returned stream is dropped; by the last of `renewed` where there is one.
 pub(crate) fn accept(
     mut listener: UnixListener,
     mut renewed: mpsc::Receiver<UnixListener>,
     connections: &Connections,
+    protocol: Protocol,
 ) -> ReceiverStream<Result<Connection, io::Error>> {
     let (sender, receiver) = mpsc::channel(1);
     let shared = Arc::clone(&connections.shared);
@@ -129,7 +139,7 @@ pub(crate) fn accept(
                     }
                 };
                 shared.make_room().await;
-                if sender.send(Ok(Connection::new(stream, &shared))).await.is_err() {
+                if sender.send(Ok(Connection::new(stream, &shared, protocol))).await.is_err() {
                     return;
                 }
             }
@@ -354,7 +364,7 @@ impl Drop for Call {
 }
 
 impl Connection {
-    fn new(stream: UnixStream, shared: &Arc<Shared>) -> Self {
+    fn new(stream: UnixStream, shared: &Arc<Shared>, protocol: Protocol) -> Self {
         let client = Arc::new(Client::new());
         let mut clients = shared.clients();
         let number = clients.next;
@@ -364,7 +374,10 @@ impl Connection {
         shared.count.send_modify(|count| *count += 1);
         Self {
             stream,
-            filter: AuthorityFilter::default(),
+            filter: match protocol {
+                Protocol::Grpc => AuthorityFilter::default(),
+                Protocol::Http1 => AuthorityFilter::none(),
+            },
             filtered: Vec::new(),
             read: 0,
             client,
@@ -391,6 +404,12 @@ impl Drop for Connection {
         self.shared.clients().by_number.remove(&self.number);
         self.shared.count.send_modify(|count| *count = count.saturating_sub(1));
         self.shared.freed.notify_one();
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }
 

@@ -23,12 +23,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
+use crate::api::docker::{self, Engine};
 use crate::api::grpc::{
     Calls, ContainersService, EventsService, ImagesService, SnapshotsService, SystemService,
 };
 use crate::apparmor::AppArmor;
 use crate::collect::{self, Collector};
-use crate::connections::{self, Connections};
+use crate::connections::{self, Connections, Protocol};
 use crate::containers::{ContainerError, Containers, Execution, Storage};
 use crate::content::{Content, ContentError};
 use crate::error::Chain;
@@ -42,6 +43,7 @@ use crate::store::{Store, StoreError};
 use crate::tasks::Tasks;
 use crate::tasks::shims::Shims;
 use crate::{host, notify, recovery, schema};
+use sockets::{Listeners, Renewing};
 
 /// Requests of one connection at a time; a CLI has a handful, a dashboard some dozens.
 const MAX_STREAMS: u32 = 256;
@@ -101,7 +103,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
     let locks = [lock(&settings.root, &settings.root)?, lock(&settings.state, &settings.state)?];
     // Handled before any client can connect.
     let told_to_stop = Box::pin(told_to_stop());
-    let listener = sockets::listen(&settings)?;
+    let listeners = sockets::listen(&settings)?;
     let open_files = OpenFiles::raise();
     let nouns = Nouns::open(&settings, open_files)?;
     recovery::run(&nouns.containers).await?;
@@ -110,7 +112,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
     let store = nouns.store.clone();
     let copying = tokio::spawn(async move { store.keep_copies().await });
     tokio::spawn(load_profile(nouns.apparmor.clone()));
-    let served = serve(&settings, &nouns, Door { listener, open_files, told_to_stop }).await;
+    let served = serve(&settings, &nouns, Door { listeners, open_files, told_to_stop }).await;
     copying.abort();
     nouns.events.publish(Subject::Daemon, "stop", "knarrd", Default::default());
     nouns.containers.close().await;
@@ -132,7 +134,7 @@ async fn load_profile(apparmor: AppArmor) {
 
 /// Where clients come in, how many, and until when.
 struct Door {
-    listener: UnixListener,
+    listeners: Listeners,
     open_files: OpenFiles,
     told_to_stop: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -184,23 +186,16 @@ impl Nouns {
 
 async fn serve(settings: &Settings, nouns: &Nouns, door: Door) -> Result<(), DaemonError> {
     let stopping = CancellationToken::new();
-    let Door { listener, open_files, told_to_stop } = door;
-    let (renewing, renewed) = mpsc::channel(1);
+    let Door { listeners, open_files, told_to_stop } = door;
+    let ((grpc, grpc_renewed), (docker, docker_renewed)) = (mpsc::channel(1), mpsc::channel(1));
+    let renewing = Renewing { grpc, docker };
     let connections = Connections::new(open_files.connections());
     let calls = Calls::new(open_files.long_calls(), MAX_SHORT_CALLS);
     let (containers, images) = (nouns.containers.clone(), nouns.images.clone());
     let events = EventsService { events: Arc::clone(&nouns.events), stopping: stopping.clone() };
-    let system = SystemService {
-        containers: containers.clone(),
-        images: images.clone(),
-        snapshots: nouns.snapshots.clone(),
-        root: settings.root.clone(),
-        state: settings.state.clone(),
-        runtime: settings.runtime.clone(),
-        shim: settings.shim.clone(),
-        cgroup_driver: settings.cgroups.driver(),
-        apparmor: nouns.apparmor.clone(),
-    };
+    let system = system(settings, nouns);
+    let engine = Engine::new(system.clone(), Arc::clone(&nouns.events), calls.clone(), stopping.clone());
+    let docker_served = serve_docker(listeners.docker, docker_renewed, connections.clone(), engine);
     let images = ImagesServer::new(ImagesService { images, containers: containers.clone() })
         .max_decoding_message_size(MAX_REQUEST_BYTES)
         .max_encoding_message_size(MAX_REPLY_BYTES);
@@ -227,9 +222,12 @@ async fn serve(settings: &Settings, nouns: &Nouns, door: Door) -> Result<(), Dae
         .add_service(health().await)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
-        .serve_with_incoming_shutdown(connections::accept(listener, renewed, &connections), async move {
-            stop.cancelled().await;
-        });
+        .serve_with_incoming_shutdown(
+            connections::accept(listeners.grpc, grpc_renewed, &connections, Protocol::Grpc),
+            async move {
+                stop.cancelled().await;
+            },
+        );
     tokio::pin!(serving);
     tokio::spawn(sockets::keep(settings.clone(), renewing));
     notify::tell("READY=1");
@@ -242,10 +240,25 @@ async fn serve(settings: &Settings, nouns: &Nouns, door: Door) -> Result<(), Dae
     notify::tell("STOPPING=1");
     stopping.cancel();
     nouns.containers.close().await;
-    match tokio::time::timeout(STOP_LIMIT, serving).await {
+    let both = async { tokio::join!(serving, docker_served).0 };
+    match tokio::time::timeout(STOP_LIMIT, both).await {
         Ok(served) => Ok(served?),
         // Somebody keeps a connection open and reads nothing: it is closed.
         Err(_) => Ok(()),
+    }
+}
+
+fn system(settings: &Settings, nouns: &Nouns) -> SystemService {
+    SystemService {
+        containers: nouns.containers.clone(),
+        images: nouns.images.clone(),
+        snapshots: nouns.snapshots.clone(),
+        root: settings.root.clone(),
+        state: settings.state.clone(),
+        runtime: settings.runtime.clone(),
+        shim: settings.shim.clone(),
+        cgroup_driver: settings.cgroups.driver(),
+        apparmor: nouns.apparmor.clone(),
     }
 }
 
@@ -258,6 +271,24 @@ async fn health() -> HealthServer<impl Health> {
     health.set_serving::<SnapshotsServer<SnapshotsService>>().await;
     health.set_serving::<SystemServer<SystemService>>().await;
     service
+}
+
+/// Serves docker's API beside gRPC's, if it is to be. The future returns when all of its clients have their answers.
+fn serve_docker(
+    listener: Option<UnixListener>,
+    renewed: mpsc::Receiver<UnixListener>,
+    connections: Connections,
+    engine: Engine,
+) -> impl Future<Output = ()> {
+    let served = listener
+        .map(|listener| tokio::spawn(docker::serve(listener, renewed, connections, Arc::new(engine))));
+    async move {
+        if let Some(served) = served
+            && let Err(error) = served.await
+        {
+            tracing::error!(%error, "docker's API has ended early");
+        }
+    }
 }
 
 /// Handles SIGTERM and SIGINT from now on. The future returns when one has come.

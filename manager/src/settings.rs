@@ -33,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) state: PathBuf,
     /// The socket that clients connect to.
     pub(crate) socket: PathBuf,
+    /// The socket of docker's API, if it is to be served.
+    pub(crate) docker_socket: Option<PathBuf>,
     /// The OCI runtime's executable.
     pub(crate) runtime: PathBuf,
     /// The shim's executable.
@@ -68,7 +70,7 @@ pub(crate) enum SettingsError {
     Cgroups(#[from] InvalidCgroups),
 }
 
-/// knarr's container manager. It serves the gRPC API knarr.v1 on a unix socket.
+/// knarr's container manager. It serves the gRPC API knarr.v1 on a unix socket, and Docker's API on another.
 #[derive(Debug, Default, Parser)]
 #[command(name = "knarrd", version)]
 struct Flags {
@@ -84,6 +86,9 @@ struct Flags {
     /// Socket to listen on [default: unix://<state>/knarrd.sock]
     #[arg(long, env = "KNARR_ADDRESS", value_name = "unix://PATH")]
     address: Option<String>,
+    /// Socket on which Docker's API is served, or none [default: unix://<state>/docker.sock]
+    #[arg(long, env = "KNARR_DOCKER_ADDRESS", value_name = "unix://PATH|none")]
+    docker_address: Option<String>,
     /// OCI runtime, by path or name in $PATH [default: knarr-runtime]
     #[arg(long, env = "KNARR_RUNTIME", value_name = "PROGRAM")]
     runtime: Option<String>,
@@ -127,6 +132,7 @@ struct File {
     root: Option<PathBuf>,
     state: Option<PathBuf>,
     address: Option<String>,
+    docker_address: Option<String>,
     runtime: Option<String>,
     shim: Option<String>,
     insecure_registries: Vec<String>,
@@ -154,8 +160,13 @@ impl Settings {
         let root = flags.root.or(file.root).unwrap_or_else(|| "/var/lib/knarr".into());
         let state = flags.state.or(file.state).unwrap_or_else(|| "/run/knarr".into());
         let socket = match flags.address.or(file.address) {
-            Some(address) => socket_path(&address)?,
+            Some(address) => socket_path("address", &address)?,
             None => state.join("knarrd.sock"),
+        };
+        let docker_socket = match flags.docker_address.or(file.docker_address).as_deref() {
+            Some("none") => None,
+            Some(address) => Some(socket_path("docker-address", address)?),
+            None => Some(state.join("docker.sock")),
         };
         let max_size_bytes = flags
             .container_log_max_size
@@ -176,6 +187,7 @@ impl Settings {
             root: absolute("root", root)?,
             state: short("state", absolute("state", state)?)?,
             socket,
+            docker_socket,
             runtime: program(&runtime),
             shim: program(&shim),
             insecure_registries,
@@ -214,13 +226,13 @@ impl File {
     }
 }
 
-fn socket_path(address: &str) -> Result<PathBuf, SettingsError> {
+fn socket_path(setting: &'static str, address: &str) -> Result<PathBuf, SettingsError> {
     let path = address.strip_prefix("unix://").unwrap_or(address);
     if path.starts_with('/') && path.len() <= 107 {
         return Ok(path.into());
     }
     let expected = "unix:// and an absolute path of at most 107 bytes";
-    Err(SettingsError::Value { setting: "address", value: address.to_owned(), expected })
+    Err(SettingsError::Value { setting, value: address.to_owned(), expected })
 }
 
 fn absolute(setting: &'static str, path: PathBuf) -> Result<PathBuf, SettingsError> {
@@ -274,6 +286,9 @@ mod tests {
         assert_eq!(settings.root, Path::new("/a"));
         assert_eq!(settings.state, Path::new("/s"));
         assert_eq!(settings.socket, Path::new("/s/knarrd.sock"));
+        assert_eq!(settings.docker_socket.as_deref(), Some(Path::new("/s/docker.sock")));
+        let without = resolve(&["--docker-address", "none"], "docker-address = '/d.sock'").expect("usable");
+        assert_eq!(without.docker_socket, None);
         assert_eq!(settings.container_logs, LogBounds { max_size_bytes: 10 << 20, max_files: 5 });
     }
 
@@ -282,6 +297,7 @@ mod tests {
         for (arguments, names) in [
             (["--root", "relative"], "root"),
             (["--address", "tcp://0.0.0.0:1"], "address"),
+            (["--docker-address", "docker.sock"], "docker-address"),
             (["--container-log-max-files", "0"], "container-log-max-files"),
             (["--state", &format!("/{}", "s".repeat(75))], "state"),
         ] {

@@ -1,18 +1,19 @@
 //! Containers as rows of `ps`.
 
 use std::collections::HashMap;
+use std::time::SystemTime;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use knarr_proto::docker::reference::short;
-use knarr_proto::docker::state_name;
-use knarr_proto::v1::{ContainerState, ContainerSummary};
+use knarr_proto::docker::{Lived, command_line, human_duration, state_name};
+use knarr_proto::v1::ContainerSummary;
 use serde_json::json;
 
 use super::Columns;
 use super::reference::short_id;
 use super::template::Subject;
-use super::units::{ellipsis, go_time, human_duration, since, timestamp};
+use super::units::{ellipsis, go_time, since, timestamp};
 
 /// The columns of `ps`.
 pub(crate) const COLUMNS: Columns = Columns {
@@ -59,6 +60,11 @@ pub(crate) fn row(container: &ContainerSummary, view: &View) -> Subject {
         true => ellipsis(source, MOUNT_WIDTH),
         false => source.clone(),
     });
+    let lived = Lived {
+        state: container.state(),
+        started_at: container.started_at.as_ref(),
+        exit: container.exit.as_ref(),
+    };
     let id = if view.truncate { short_id(&container.id) } else { &container.id };
     let command = if view.truncate { ellipsis(&command, COMMAND_WIDTH) } else { command };
     let fields = json!({
@@ -75,7 +81,7 @@ pub(crate) fn row(container: &ContainerSummary, view: &View) -> Subject {
         "RunningFor": created.map(|time| ago(time, view.now)).unwrap_or_default(),
         "Size": "0B",
         "State": state_name(container.state()),
-        "Status": status(container, view.now),
+        "Status": lived.status(SystemTime::UNIX_EPOCH + since(Timestamp::UNIX_EPOCH, view.now)),
     });
     Subject { fields, labels: container.labels.clone() }
 }
@@ -90,46 +96,6 @@ pub(crate) fn labels_text(labels: &HashMap<String, String>) -> String {
 /// `About a minute ago`.
 pub(crate) fn ago(time: Timestamp, now: Timestamp) -> String {
     format!("{} ago", human_duration(since(time, now)))
-}
-
-fn status(container: &ContainerSummary, now: Timestamp) -> String {
-    let up = || {
-        timestamp(container.started_at.as_ref())
-            .map(|time| human_duration(since(time, now)))
-            .unwrap_or_default()
-    };
-    match container.state() {
-        ContainerState::Unspecified => "Unknown".to_owned(),
-        ContainerState::Created => "Created".to_owned(),
-        ContainerState::Running => format!("Up {}", up()),
-        ContainerState::Paused => format!("Up {} (Paused)", up()),
-        ContainerState::Removing => "Removal In Progress".to_owned(),
-        ContainerState::Exited => ended("Exited", container, now),
-        ContainerState::Restarting => ended("Restarting", container, now),
-    }
-}
-
-fn ended(word: &str, container: &ContainerSummary, now: Timestamp) -> String {
-    let exit = container.exit.clone().unwrap_or_default();
-    match timestamp(exit.finished_at.as_ref()) {
-        Some(time) => format!("{word} ({}) {}", exit.code, ago(time, now)),
-        None => format!("{word} ({})", exit.code),
-    }
-}
-
-/// Arguments with a space are quoted, as docker does.
-fn command_line(args: &[String]) -> String {
-    let mut words = args.iter();
-    let mut line = words.next().cloned().unwrap_or_default();
-    for word in words {
-        line.push(' ');
-        if word.contains(' ') {
-            line.push_str(&format!("'{word}'"));
-        } else {
-            line.push_str(word);
-        }
-    }
-    line
 }
 
 /// Go's `strconv.Quote`: no escape sequence of a container's command reaches the terminal.
@@ -162,6 +128,8 @@ mod tests {
 
     use super::super::Format;
     use super::super::units::to_proto;
+    use knarr_proto::v1::ContainerState;
+
     use super::*;
 
     fn now() -> Timestamp {

@@ -47,27 +47,6 @@ fn significant(number: f64, digits: usize) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// `About a minute`, `3 weeks`.
-pub(crate) fn human_duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let minutes = seconds / 60;
-    let hours = (seconds + 1800) / 3600;
-    let days = hours / 24;
-    match () {
-        () if seconds < 1 => "Less than a second".to_owned(),
-        () if seconds == 1 => "1 second".to_owned(),
-        () if seconds < 60 => format!("{seconds} seconds"),
-        () if minutes == 1 => "About a minute".to_owned(),
-        () if minutes < 60 => format!("{minutes} minutes"),
-        () if hours == 1 => "About an hour".to_owned(),
-        () if hours < 48 => format!("{hours} hours"),
-        () if hours < 24 * 7 * 2 => format!("{days} days"),
-        () if hours < 24 * 30 * 2 => format!("{} weeks", days / 7),
-        () if hours < 24 * 365 * 2 => format!("{} months", days / 30),
-        () => format!("{} years", seconds / 3600 / 24 / 365),
-    }
-}
-
 /// How long ago `time` was; nothing in the future.
 pub(crate) fn since(time: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(time)).unwrap_or_default()
@@ -128,33 +107,6 @@ mod tests {
             (u64::MAX, "18.4EB", "16EiB"),
         ] {
             assert_eq!((decimal_size(bytes).as_str(), binary_size(bytes).as_str()), (decimal, binary));
-        }
-    }
-
-    #[test]
-    fn durations_are_dockers() {
-        const HOUR: u64 = 3600;
-        const DAY: u64 = 24 * HOUR;
-        for (seconds, expected) in [
-            (0, "Less than a second"),
-            (1, "1 second"),
-            (59, "59 seconds"),
-            (60, "About a minute"),
-            (119, "About a minute"),
-            (120, "2 minutes"),
-            (59 * 60, "59 minutes"),
-            (HOUR, "About an hour"),
-            (HOUR + 1800, "2 hours"),
-            (47 * HOUR, "47 hours"),
-            (2 * DAY, "2 days"),
-            (13 * DAY, "13 days"),
-            (14 * DAY, "2 weeks"),
-            (59 * DAY, "8 weeks"),
-            (60 * DAY, "2 months"),
-            (729 * DAY, "24 months"),
-            (730 * DAY, "2 years"),
-        ] {
-            assert_eq!(human_duration(Duration::from_secs(seconds)), expected, "{seconds}");
         }
     }
 

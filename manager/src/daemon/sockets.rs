@@ -1,5 +1,6 @@
-//! The socket that clients connect to: a service manager's when it hands one over, else one that knarrd makes. From its
-//! first moment on nobody but root can connect, and with `--group` its members; whoever can is as mighty as root.
+//! The sockets that clients connect to, gRPC's and docker's: a service manager's when it hands them over, else those that
+//! knarrd makes. From their first moment on nobody but root can connect, and with `--group` its members; whoever can is as
+//! mighty as root.
 //!
 //! A server whose socket has no name any more is found by nobody: where its directory was deleted, knarrd makes both
 //! anew, as shims do.
@@ -29,20 +30,53 @@ const BACKLOG: i32 = 4096;
 /// Between two looks whether the socket's name is still there.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
+/// Something for each socket; docker's need not be served.
+pub(super) struct Both<G, D> {
+    pub(super) grpc: G,
+    pub(super) docker: D,
+}
+
+/// Both sockets.
+pub(super) type Listeners = Both<UnixListener, Option<UnixListener>>;
+/// Where a new listener is sent when a socket was made anew.
+pub(super) type Renewing = Both<mpsc::Sender<UnixListener>, mpsc::Sender<UnixListener>>;
+type Bound = std::os::unix::net::UnixListener;
+
 /// Listens; a client that connects now waits until recovery is done.
-pub(super) fn listen(settings: &Settings) -> Result<UnixListener, DaemonError> {
-    let socket = &settings.socket;
-    let activated = listenfd::ListenFd::from_env().take_unix_listener(0).map_err(failed("take", socket))?;
-    match activated {
+pub(super) fn listen(settings: &Settings) -> Result<Listeners, DaemonError> {
+    let Both { grpc, docker } = activated(settings)?;
+    let listener = |activated: Option<Bound>, socket: &Path| match activated {
         // Its owner and mode are the service manager's to choose.
         Some(listener) => Ok(register(listener).map_err(failed("listen on", socket))?),
         None => bind(socket, settings.group.as_deref()),
-    }
+    };
+    // Whoever starts knarrd waits for gRPC's socket: it comes last.
+    let docker = settings.docker_socket.as_deref().map(|socket| listener(docker, socket)).transpose()?;
+    let grpc = listener(grpc, &settings.socket)?;
+    Ok(Both { grpc, docker })
 }
 
-/// Makes anew what was deleted of the state directory, and the socket with it. Each new listener goes to `renewed`. Never
+/// What a service manager hands over. Which is which, their addresses say; one that is unknown is gRPC's.
+fn activated(settings: &Settings) -> Result<Both<Option<Bound>, Option<Bound>>, DaemonError> {
+    let mut handed = listenfd::ListenFd::from_env();
+    let mut both = Both { grpc: None, docker: None };
+    for number in 0..handed.len() {
+        let listener = handed.take_unix_listener(number).map_err(failed("take", &settings.socket))?;
+        let Some(listener) = listener else { continue };
+        let address = listener.local_addr().map_err(failed("look at", &settings.socket))?;
+        let path = address.as_pathname();
+        if path.is_some() && path == settings.docker_socket.as_deref() {
+            both.docker = Some(listener);
+        } else {
+            both.grpc = Some(listener);
+        }
+    }
+    Ok(both)
+}
+
+/// Makes anew what was deleted of the state directory, and the sockets with it. Each new listener goes to `renewing`. Never
 /// returns while that is received.
-pub(super) async fn keep(settings: Settings, renewed: mpsc::Sender<UnixListener>) {
+pub(super) async fn keep(settings: Settings, renewing: Renewing) {
     let mut locks = Vec::new();
     let mut is_told = false;
     loop {
@@ -61,17 +95,20 @@ pub(super) async fn keep(settings: Settings, renewed: mpsc::Sender<UnixListener>
         is_told = false;
         tracing::warn!(state = %settings.state.display(), "what was deleted of the state directory was made anew");
         locks.extend(renewal.lock);
-        if let Some(listener) = renewal.listener
-            && renewed.send(listener).await.is_err()
-        {
-            return;
+        for (listener, renewing) in [(renewal.grpc, &renewing.grpc), (renewal.docker, &renewing.docker)] {
+            if let Some(listener) = listener
+                && renewing.send(listener).await.is_err()
+            {
+                return;
+            }
         }
     }
 }
 
 /// What was made anew.
 struct Renewal {
-    listener: Option<UnixListener>,
+    grpc: Option<UnixListener>,
+    docker: Option<UnixListener>,
     /// Of a state directory that is another one than before.
     lock: Option<File>,
 }
@@ -80,17 +117,21 @@ struct Renewal {
 async fn renew(settings: Settings) -> Result<Option<Renewal>, DaemonError> {
     let socket = settings.socket.clone();
     let made = tokio::task::spawn_blocking(move || renew_blocking(&settings)).await;
-    let Some((listener, lock)) = made.map_err(DaemonError::Interrupted)?? else { return Ok(None) };
-    let listener = listener.map(register).transpose().map_err(failed("listen on", socket))?;
-    Ok(Some(Renewal { listener, lock }))
+    let Some((bound, lock)) = made.map_err(DaemonError::Interrupted)?? else { return Ok(None) };
+    let registered =
+        |bound: Option<Bound>| bound.map(register).transpose().map_err(failed("listen on", &socket));
+    let (grpc, docker) = (registered(bound.grpc)?, registered(bound.docker)?);
+    Ok(Some(Renewal { grpc, docker, lock }))
 }
 
-type Renewed = (Option<std::os::unix::net::UnixListener>, Option<File>);
+type Renewed = (Both<Option<Bound>, Option<Bound>>, Option<File>);
 
 fn renew_blocking(settings: &Settings) -> Result<Option<Renewed>, DaemonError> {
-    let has_socket = settings.socket.symlink_metadata().is_ok();
+    let is_missing = |socket: &&Path| socket.symlink_metadata().is_err();
+    let grpc = Some(settings.socket.as_path()).filter(is_missing);
+    let docker = settings.docker_socket.as_deref().filter(is_missing);
     let directories = super::state_directories(settings);
-    if has_socket && directories.iter().all(|(directory, _)| directory.is_dir()) {
+    if grpc.is_none() && docker.is_none() && directories.iter().all(|(directory, _)| directory.is_dir()) {
         return Ok(None);
     }
     super::make_directories(&directories)?;
@@ -100,11 +141,11 @@ fn renew_blocking(settings: &Settings) -> Result<Option<Renewed>, DaemonError> {
         lock => Some(lock?),
     };
     super::write_pid(&settings.state)?;
-    let bind = || bind_blocking(&settings.socket, settings.group.as_deref());
-    Ok(Some(((!has_socket).then(bind).transpose()?, lock)))
+    let bind = |socket: &Path| bind_blocking(socket, settings.group.as_deref());
+    Ok(Some((Both { grpc: grpc.map(bind).transpose()?, docker: docker.map(bind).transpose()? }, lock)))
 }
 
-fn register(listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
+fn register(listener: Bound) -> io::Result<UnixListener> {
     listener.set_nonblocking(true)?;
     UnixListener::from_std(listener)
 }
@@ -113,10 +154,7 @@ fn bind(socket: &Path, group: Option<&str>) -> Result<UnixListener, DaemonError>
     Ok(register(bind_blocking(socket, group)?).map_err(failed("listen on", socket))?)
 }
 
-fn bind_blocking(
-    socket: &Path,
-    group: Option<&str>,
-) -> Result<std::os::unix::net::UnixListener, DaemonError> {
+fn bind_blocking(socket: &Path, group: Option<&str>) -> Result<Bound, DaemonError> {
     let gid = match group {
         Some(name) => Some(group_id(name).ok_or_else(|| DaemonError::Group(name.to_owned()))?),
         None => None,

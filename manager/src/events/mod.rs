@@ -191,6 +191,16 @@ impl Subscription {
         }
     }
 
+    /// The next event that happens until then, as soon as there is one; without an end, as [`Self::next`].
+    pub(crate) async fn next_until(&mut self, until: Option<SystemTime>) -> Option<Arc<Event>> {
+        let event = match until.map(|until| until.duration_since(SystemTime::now())) {
+            None => Some(self.next().await),
+            Some(Err(_)) => self.next_past(),
+            Some(Ok(left)) => tokio::time::timeout(left, self.next()).await.ok(),
+        };
+        event.filter(|event| until.is_none_or(|until| event.time <= until))
+    }
+
     /// The next remembered event, without waiting for new ones.
     pub(crate) fn next_past(&mut self) -> Option<Arc<Event>> {
         let past = self.events.past();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::reference::short;
-use super::{rfc3339, sorted, state_name};
+use super::{network_name, networks, rfc3339, sorted, state_name};
 use crate::v1::{
     Container, ContainerConfig, ContainerState, Device, DeviceRate, Mount, MountType, Resources,
 };
@@ -23,21 +23,48 @@ pub fn container(container: &Container) -> Value {
         "Args": args,
         "State": state(container),
         "Image": container.image_id,
+        "ResolvConfPath": "",
+        "HostnamePath": "",
+        "HostsPath": "",
         "LogPath": container.log_path,
         "Name": format!("/{}", container.name),
         "RestartCount": 0,
         "Driver": "overlayfs",
         "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
         "BundlePath": container.bundle_path,
         "SnapshotKey": container.snapshot_key,
         "ExecIDs": match container.exec_ids.as_slice() { [] => Value::Null, ids => Value::from(ids) },
         "HostConfig": host_config(&config, &resources),
         "Mounts": config.mounts.iter().map(mount_point).collect::<Vec<_>>(),
         "Config": own_config(container, &config),
-        "NetworkSettings": {
-            "Ports": {},
-            "Networks": { network_name(&config): {} },
-        },
+        "NetworkSettings": network_settings(&config),
+    })
+}
+
+/// Docker's keys for what there is no network for yet.
+fn network_settings(config: &ContainerConfig) -> Value {
+    json!({
+        "Bridge": "",
+        "SandboxID": "",
+        "SandboxKey": "",
+        "Ports": {},
+        "HairpinMode": false,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": null,
+        "SecondaryIPv6Addresses": null,
+        "EndpointID": "",
+        "Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "IPAddress": "",
+        "IPPrefixLen": 0,
+        "IPv6Gateway": "",
+        "MacAddress": "",
+        "Networks": networks(config),
     })
 }
 
@@ -79,6 +106,7 @@ fn host_config(config: &ContainerConfig, resources: &Resources) -> Value {
     let namespaces = config.namespaces.clone().unwrap_or_default();
     let mut object = json!({
         "Binds": binds,
+        "ContainerIDFile": "",
         "NetworkMode": network_name(config),
         "PidMode": namespaces.pid,
         "IpcMode": own_or(&namespaces.ipc, "private"),
@@ -93,8 +121,12 @@ fn host_config(config: &ContainerConfig, resources: &Resources) -> Value {
         "ShmSize": if config.shm_size_bytes == 0 { 64 << 20 } else { config.shm_size_bytes },
         "Devices": config.devices.iter().map(device).collect::<Vec<_>>(),
         "DeviceCgroupRules": config.device_cgroup_rules,
+        "PortBindings": {},
         "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
         "AutoRemove": config.auto_remove,
+        "VolumeDriver": "",
+        "VolumesFrom": null,
+        "ConsoleSize": config.terminal_size.as_ref().map_or([0, 0], |size| [size.rows, size.columns]),
         "CapAdd": config.cap_add,
         "CapDrop": config.cap_drop,
         "GroupAdd": config.group_add,
@@ -105,10 +137,27 @@ fn host_config(config: &ContainerConfig, resources: &Resources) -> Value {
         "Sysctls": sorted(&config.sysctls),
         "Ulimits": ulimits,
     });
-    if let (Value::Object(all), Value::Object(limits)) = (&mut object, limits(resources)) {
-        all.extend(limits);
+    for more in [limits(resources), not_yet()] {
+        if let (Value::Object(all), Value::Object(more)) = (&mut object, more) {
+            all.extend(more);
+        }
     }
     object
+}
+
+/// What there is no word for yet, as docker has it when nothing is asked for.
+fn not_yet() -> Value {
+    json!({
+        "Dns": null,
+        "DnsOptions": [],
+        "DnsSearch": [],
+        "ExtraHosts": null,
+        "Links": null,
+        "PublishAllPorts": false,
+        "Runtime": "knarr",
+        "Isolation": "",
+        "DeviceRequests": null,
+    })
 }
 
 /// The limits of the container's cgroup; docker has them among the others.
@@ -180,13 +229,6 @@ fn rates(devices: &[DeviceRate], key: &str) -> Vec<Value> {
     devices.iter().map(|device| json!({ "Path": device.path, key: device.rate })).collect()
 }
 
-fn network_name(config: &ContainerConfig) -> &str {
-    match config.network.as_str() {
-        "" => "none",
-        name => name,
-    }
-}
-
 fn own_config(container: &Container, config: &ContainerConfig) -> Value {
     let hostname = match config.hostname.as_str() {
         "" => container.id.get(..12).unwrap_or(&container.id),
@@ -196,14 +238,19 @@ fn own_config(container: &Container, config: &ContainerConfig) -> Value {
         "Hostname": hostname,
         "Domainname": config.domainname,
         "User": config.user,
+        "AttachStdin": config.open_stdin,
+        "AttachStdout": true,
+        "AttachStderr": true,
         "Tty": config.tty,
         "OpenStdin": config.open_stdin,
         "StdinOnce": config.stdin_once,
         "Env": config.env,
         "Cmd": config.command,
         "Image": short(&container.image),
+        "Volumes": null,
         "WorkingDir": config.working_dir,
         "Entrypoint": config.entrypoint.as_ref().map(|entrypoint| &entrypoint.values),
+        "OnBuild": null,
         "Labels": sorted(&config.labels),
     });
     if let Value::Object(fields) = &mut object {
@@ -245,7 +292,7 @@ fn tmpfs_options(mount: &Mount) -> String {
     options.join(",")
 }
 
-fn mount_point(mount: &Mount) -> Value {
+pub(super) fn mount_point(mount: &Mount) -> Value {
     let kind = match mount.r#type() {
         MountType::Tmpfs => "tmpfs",
         MountType::Unspecified | MountType::Bind => "bind",

@@ -24,13 +24,22 @@ pub fn image(image: &Image) -> Value {
         "Created": rfc3339(image.created_at.as_ref()),
         "Author": image.author,
         "Config": {
+            "Hostname": "",
+            "Domainname": "",
             "User": config.user,
+            "AttachStdin": false,
+            "AttachStdout": false,
+            "AttachStderr": false,
+            "Tty": false,
+            "OpenStdin": false,
+            "StdinOnce": false,
             "ExposedPorts": set(&config.exposed_ports),
             "Env": config.env,
             "Cmd": config.cmd,
             "Volumes": set(&config.volumes),
             "WorkingDir": config.working_dir,
             "Entrypoint": config.entrypoint,
+            "OnBuild": null,
             "Labels": sorted(&config.labels),
             "StopSignal": config.stop_signal,
         },
@@ -38,6 +47,8 @@ pub fn image(image: &Image) -> Value {
         "Variant": platform.variant,
         "Os": platform.os,
         "Size": image.size_bytes,
+        "GraphDriver": {"Name": "overlayfs", "Data": null},
+        "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
         "RootFS": {"Type": "layers", "Layers": image.diff_ids},
         "Descriptor": {
             "mediaType": image.media_type,
@@ -51,6 +62,25 @@ pub fn image(image: &Image) -> Value {
         fields.shift_remove("Variant");
     }
     object
+}
+
+/// An image as docker's `GET /images/json` has it; with so many containers, when they were counted.
+#[must_use]
+pub fn image_summary(image: &Image, containers: Option<usize>) -> Value {
+    let config = image.config.clone().unwrap_or_default();
+    let shorts =
+        |references: &[String]| references.iter().map(|reference| short(reference)).collect::<Vec<_>>();
+    json!({
+        "Containers": containers.map_or_else(|| Value::from(-1), Value::from),
+        "Created": image.created_at.as_ref().map_or(0, |time| time.seconds),
+        "Id": image.id,
+        "Labels": match config.labels.is_empty() { true => Value::Null, false => sorted(&config.labels) },
+        "ParentId": "",
+        "RepoDigests": shorts(&image.repo_digests),
+        "RepoTags": shorts(&image.references),
+        "SharedSize": -1,
+        "Size": image.size_bytes,
+    })
 }
 
 #[cfg(test)]

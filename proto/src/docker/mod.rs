@@ -2,17 +2,33 @@
 //! knows docker's keys and words.
 
 mod container;
+mod create;
+mod event;
+mod exec;
+mod fields;
+mod host;
 mod image;
+mod lived;
+mod mounts;
 pub mod reference;
+mod summary;
+mod system;
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
-use crate::v1::ContainerState;
+use crate::v1::{ContainerConfig, ContainerState};
 
 pub use container::container;
-pub use image::image;
+pub use create::{CreateBody, console_size, create};
+pub use event::event;
+pub use exec::{exec, exec_config};
+pub use fields::{Fields, InvalidBody};
+pub use image::{image, image_summary};
+pub use lived::{Lived, command_line, human_duration};
+pub use summary::container_summary;
+pub use system::{ApiVersions, info, version};
 
 /// The word for a state.
 #[must_use]
@@ -26,6 +42,38 @@ pub fn state_name(state: ContainerState) -> &'static str {
         ContainerState::Exited => "exited",
         ContainerState::Removing => "removing",
     }
+}
+
+/// The word for a container's network.
+#[must_use]
+pub fn network_name(config: &ContainerConfig) -> &str {
+    match config.network.as_str() {
+        "" => "none",
+        name => name,
+    }
+}
+
+/// A container's places in networks: its only one, which gives it no address.
+fn networks(config: &ContainerConfig) -> Value {
+    let name = network_name(config);
+    let place = serde_json::json!({
+        "IPAMConfig": null,
+        "Links": null,
+        "Aliases": null,
+        "MacAddress": "",
+        "DriverOpts": null,
+        "GwPriority": 0,
+        "NetworkID": name,
+        "EndpointID": "",
+        "Gateway": "",
+        "IPAddress": "",
+        "IPPrefixLen": 0,
+        "IPv6Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "DNSNames": null,
+    });
+    Value::Object(Map::from_iter([(name.to_owned(), place)]))
 }
 
 /// RFC 3339 in UTC without the zeros at the end, as Go prints times in JSON; Go's zero time when unset or out of range.

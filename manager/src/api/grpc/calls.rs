@@ -8,6 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body::{Frame, SizeHint};
+use knarr_proto::kind::Kind;
+use knarr_proto::reason::Reason;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tonic::Status;
@@ -15,7 +17,9 @@ use tonic::body::Body;
 use tonic::codegen::{Bytes, Service, http};
 use tower_layer::Layer;
 
+use super::status;
 use crate::connections::{Call, Client};
+use crate::failure::Failure;
 
 /// A request of one message, at most 4 MiB from the same machine, takes milliseconds. One that stops in the middle would
 /// hold its place for ever.
@@ -63,22 +67,39 @@ pub(crate) struct Counted<S> {
     inner: S,
 }
 
+/// There is no place for a call.
+#[derive(Debug, thiserror::Error)]
+#[error("knarrd has as many calls {what} as it takes: try again when some have ended")]
+pub(in crate::api) struct TooManyCalls {
+    what: &'static str,
+}
+
+impl Failure for TooManyCalls {
+    fn kind(&self) -> Kind {
+        Kind::ResourceExhausted
+    }
+
+    fn reason(&self) -> Option<Reason> {
+        None
+    }
+}
+
 impl Calls {
     /// So many of each sort.
     pub(crate) fn new(long: usize, short: usize) -> Self {
         Self { long: Arc::new(Semaphore::new(long)), short: Arc::new(Semaphore::new(short)) }
     }
 
-    fn begin(&self, is_long: bool) -> Result<OwnedSemaphorePermit, Status> {
+    /// A place for one more call.
+    ///
+    /// # Errors
+    /// [`TooManyCalls`].
+    pub(in crate::api) fn begin(&self, is_long: bool) -> Result<OwnedSemaphorePermit, TooManyCalls> {
         let (free, what) = match is_long {
             true => (&self.long, "that wait or stream"),
             false => (&self.short, "at once"),
         };
-        Arc::clone(free).try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted(format!(
-                "knarrd has as many calls {what} as it takes: try again when some have ended"
-            ))
-        })
+        Arc::clone(free).try_acquire_owned().map_err(|_| TooManyCalls { what })
     }
 }
 
@@ -109,7 +130,7 @@ where
         let (is_long, is_streamed) = (LONG.contains(&path), STREAMED.contains(&path));
         let place = match self.calls.begin(is_long) {
             Ok(place) => place,
-            Err(status) => return Box::pin(std::future::ready(Ok(status.into_http()))),
+            Err(error) => return Box::pin(std::future::ready(Ok(status::status(&error).into_http()))),
         };
         let client = request.extensions().get::<Arc<Client>>();
         let call = client.map(|client| Arc::new(client.call(is_long)));

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::replies::Replies;
 use super::translate;
-use crate::events::{Event, Events, FILTER_KEYS, Subscription};
+use crate::events::{Events, FILTER_KEYS, Subscription};
 use crate::filters::Filters;
 
 /// Events under way to one subscriber; the noun remembers the rest for it.
@@ -57,25 +57,9 @@ async fn tell(
     until: Option<SystemTime>,
     sender: &mpsc::Sender<Result<v1::Event, Status>>,
 ) {
-    loop {
-        let event = match until.map(|until| until.duration_since(SystemTime::now())) {
-            None => Some(subscription.next().await),
-            Some(Err(_)) => subscription.next_past(),
-            Some(Ok(left)) => tokio::time::timeout(left, subscription.next()).await.ok(),
-        };
-        let Some(event) = event.filter(|event| until.is_none_or(|until| event.time <= until)) else { return };
-        if event.passes(filters) && sender.send(Ok(message(&event))).await.is_err() {
+    while let Some(event) = subscription.next_until(until).await {
+        if event.passes(filters) && sender.send(Ok(translate::event(&event))).await.is_err() {
             return;
         }
-    }
-}
-
-fn message(event: &Event) -> v1::Event {
-    v1::Event {
-        time: Some(event.time.into()),
-        r#type: event.subject.as_str().to_owned(),
-        action: event.action.to_owned(),
-        actor_id: event.actor_id.clone(),
-        attributes: event.attributes.clone().into_iter().collect(),
     }
 }

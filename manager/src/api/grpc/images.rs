@@ -111,7 +111,7 @@ impl Service for ImagesService {
 }
 
 /// An empty one is for the noun to choose.
-pub(super) fn platform(text: &str) -> Result<Option<Platform>, ImageError> {
+pub(in crate::api) fn platform(text: &str) -> Result<Option<Platform>, ImageError> {
     if text.is_empty() { Ok(None) } else { Ok(Some(text.parse()?)) }
 }
 
@@ -171,7 +171,7 @@ fn platform_message(image: &Image) -> v1::Platform {
     }
 }
 
-pub(super) fn message(image: Image) -> v1::Image {
+pub(in crate::api) fn message(image: Image) -> v1::Image {
     let config = &image.config;
     let history = config.history().iter().flatten().map(history).collect();
     v1::Image {

@@ -1,9 +1,9 @@
 //! What separates a container from the host, from the API's messages to the noun's words and back. Pure.
 
 use knarr_proto::v1;
-use tonic::Status;
 
 use super::pieces;
+use super::translate::InvalidRequest;
 use crate::tasks::plan::{
     Confinement, Devices, LogChoice, NetworkMode, RequestedDevice, SeccompChoice, Sharing, SharingMode,
 };
@@ -15,7 +15,7 @@ const OF_CONTAINER: &str = "container:";
 ///
 /// # Errors
 /// A choice that this knarrd does not have.
-pub(super) fn sharing(network: &str, asked: &v1::Namespaces) -> Result<Sharing, Status> {
+pub(super) fn sharing(network: &str, asked: &v1::Namespaces) -> Result<Sharing, InvalidRequest> {
     let network = match network {
         "" | "none" => NetworkMode::None,
         "host" => NetworkMode::Host,
@@ -33,16 +33,13 @@ pub(super) fn sharing(network: &str, asked: &v1::Namespaces) -> Result<Sharing, 
     })
 }
 
-fn mode(namespace: &str, text: &str) -> Result<SharingMode, Status> {
+fn mode(namespace: &'static str, text: &str) -> Result<SharingMode, InvalidRequest> {
     match text {
         "" | "private" => Ok(SharingMode::Private),
         "host" => Ok(SharingMode::Host),
         _ => match text.strip_prefix(OF_CONTAINER) {
             Some(container) if !container.is_empty() => Ok(SharingMode::Container(container.to_owned())),
-            _ => Err(Status::invalid_argument(format!(
-                "the {namespace} namespace {:?} is unknown: write private, host or container:NAME",
-                pieces::text(text)
-            ))),
+            _ => Err(InvalidRequest::Namespace { namespace, text: pieces::text(text) }),
         },
     }
 }

@@ -3,7 +3,7 @@
 mod calls;
 mod containers;
 mod events;
-mod images;
+pub(in crate::api) mod images;
 mod isolation;
 mod logs;
 mod pieces;
@@ -15,7 +15,7 @@ mod stats;
 mod status;
 mod system;
 mod transfers;
-mod translate;
+pub(in crate::api) mod translate;
 
 pub(crate) use calls::Calls;
 pub(crate) use containers::ContainersService;

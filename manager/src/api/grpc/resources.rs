@@ -1,15 +1,15 @@
 //! Limits, from the API's messages to the noun's words and back. Pure.
 
 use knarr_proto::v1;
-use tonic::Status;
 
+use super::translate::InvalidRequest;
 use crate::tasks::plan::{BlockIo, Cpu, DeviceLimit, DeviceWeight, Memory, Resources};
 
 /// The limits that a client asks for.
 ///
 /// # Errors
 /// A weight that is none.
-pub(super) fn resources(wanted: v1::Resources) -> Result<Resources, Status> {
+pub(super) fn resources(wanted: v1::Resources) -> Result<Resources, InvalidRequest> {
     Ok(Resources {
         memory: Memory {
             memory_bytes: wanted.memory_bytes,
@@ -33,7 +33,7 @@ pub(super) fn resources(wanted: v1::Resources) -> Result<Resources, Status> {
     })
 }
 
-fn block_io(wanted: v1::BlockIo) -> Result<BlockIo, Status> {
+fn block_io(wanted: v1::BlockIo) -> Result<BlockIo, InvalidRequest> {
     let limits = |rates: Vec<v1::DeviceRate>| -> Vec<DeviceLimit> {
         rates.into_iter().map(|v1::DeviceRate { path, rate }| DeviceLimit { path, rate }).collect()
     };
@@ -43,7 +43,7 @@ fn block_io(wanted: v1::BlockIo) -> Result<BlockIo, Status> {
         .map(|v1::DeviceRate { path, rate }| Ok(DeviceWeight { path, weight: weight(rate)? }));
     Ok(BlockIo {
         weight: weight(wanted.weight.into())?,
-        weight_devices: weights.collect::<Result<_, Status>>()?,
+        weight_devices: weights.collect::<Result<_, InvalidRequest>>()?,
         read_bps: limits(wanted.read_bps),
         write_bps: limits(wanted.write_bps),
         read_iops: limits(wanted.read_iops),
@@ -51,10 +51,8 @@ fn block_io(wanted: v1::BlockIo) -> Result<BlockIo, Status> {
     })
 }
 
-fn weight(number: u64) -> Result<u16, Status> {
-    u16::try_from(number).map_err(|_| {
-        Status::invalid_argument(format!("invalid blkio-weight: it is 10 to 1000, not {number}"))
-    })
+fn weight(number: u64) -> Result<u16, InvalidRequest> {
+    u16::try_from(number).map_err(|_| InvalidRequest::Weight(number))
 }
 
 /// The same limits as they are told.

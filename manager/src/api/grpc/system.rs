@@ -9,11 +9,12 @@ use tonic::{Request, Response, Status};
 use crate::apparmor::AppArmor;
 use crate::containers::Containers;
 use crate::host;
-use crate::images::Images;
+use crate::images::{ImageError, Images};
 use crate::snapshots::Snapshots;
 use crate::verbs::{self, Component};
 
 /// The service.
+#[derive(Clone)]
 pub(crate) struct SystemService {
     pub(crate) containers: Containers,
     pub(crate) images: Images,
@@ -26,16 +27,12 @@ pub(crate) struct SystemService {
     pub(crate) apparmor: AppArmor,
 }
 
-#[tonic::async_trait]
-impl Service for SystemService {
-    async fn ping(&self, _: Request<v1::PingRequest>) -> Result<Response<v1::PingReply>, Status> {
-        Ok(Response::new(v1::PingReply {}))
-    }
-
-    async fn version(&self, _: Request<v1::VersionRequest>) -> Result<Response<v1::VersionReply>, Status> {
+impl SystemService {
+    /// What this knarrd is.
+    pub(in crate::api) async fn version(&self) -> v1::VersionReply {
         let (runtime, shim) =
             tokio::join!(verbs::component(&self.runtime, "--version"), verbs::component(&self.shim, "-v"));
-        Ok(Response::new(v1::VersionReply {
+        v1::VersionReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             api_version: "v1".to_owned(),
             git_commit: option_env!("KNARR_GIT_COMMIT").unwrap_or_default().to_owned(),
@@ -43,14 +40,18 @@ impl Service for SystemService {
             architecture: std::env::consts::ARCH.to_owned(),
             kernel_version: host::kernel_version(),
             components: vec![component(runtime), component(shim)],
-        }))
+        }
     }
 
-    async fn info(&self, _: Request<v1::InfoRequest>) -> Result<Response<v1::InfoReply>, Status> {
+    /// What it has and runs on.
+    ///
+    /// # Errors
+    /// [`ImageError`].
+    pub(in crate::api) async fn info(&self) -> Result<v1::InfoReply, ImageError> {
         let info =
             verbs::system_info(&self.containers, &self.images, &self.snapshots, &self.apparmor).await?;
         let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        Ok(Response::new(v1::InfoReply {
+        Ok(v1::InfoReply {
             containers: number(info.containers),
             containers_running: number(info.running),
             containers_paused: number(info.paused),
@@ -71,7 +72,22 @@ impl Service for SystemService {
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             security_options: info.security_options.into_iter().map(str::to_owned).collect(),
             warnings: info.warnings,
-        }))
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl Service for SystemService {
+    async fn ping(&self, _: Request<v1::PingRequest>) -> Result<Response<v1::PingReply>, Status> {
+        Ok(Response::new(v1::PingReply {}))
+    }
+
+    async fn version(&self, _: Request<v1::VersionRequest>) -> Result<Response<v1::VersionReply>, Status> {
+        Ok(Response::new(Self::version(self).await))
+    }
+
+    async fn info(&self, _: Request<v1::InfoRequest>) -> Result<Response<v1::InfoReply>, Status> {
+        Ok(Response::new(Self::info(self).await?))
     }
 }
 

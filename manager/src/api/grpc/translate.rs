@@ -15,6 +15,7 @@ use crate::containers::{
     CreateRequest, ExecOptions, ExecState, ExecView, Exit, Phase, PolicyRequest, ProcessRequest, Settings,
     Spec, View,
 };
+use crate::events::Event;
 use crate::failure::Failure;
 use crate::images::{ImageError, Platform};
 use crate::tasks::plan::{
@@ -26,7 +27,7 @@ use crate::trees::{Change, ChangeKind};
 /// A choice that this knarrd does not have, made by a client that is newer or wrong.
 #[derive(Debug, thiserror::Error)]
 #[error("the {what} {number} is unknown to this knarrd, which has {known}")]
-pub(super) struct UnknownChoice {
+pub(in crate::api) struct UnknownChoice {
     what: &'static str,
     number: i32,
     known: &'static str,
@@ -44,9 +45,40 @@ impl From<UnknownChoice> for Status {
     }
 }
 
+/// A request that is wrong before any noun sees it.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::api) enum InvalidRequest {
+    #[error(transparent)]
+    Choice(#[from] UnknownChoice),
+    #[error(transparent)]
+    Platform(#[from] ImageError),
+    #[error("the mount at {0:?} needs a type: bind or tmpfs")]
+    MountType(String),
+    #[error("the {namespace} namespace {text:?} is unknown: write private, host or container:NAME")]
+    Namespace { namespace: &'static str, text: String },
+    #[error("invalid blkio-weight: it is 10 to 1000, not {0}")]
+    Weight(u64),
+}
+
+impl Failure for InvalidRequest {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Choice(error) => error.kind(),
+            Self::Platform(error) => error.kind(),
+            Self::MountType(_) | Self::Namespace { .. } | Self::Weight(_) => Kind::InvalidArgument,
+        }
+    }
+}
+
+impl From<InvalidRequest> for Status {
+    fn from(error: InvalidRequest) -> Self {
+        status::status(&error)
+    }
+}
+
 /// What an enumeration's number stands for. One that is unknown is refused: the first choice, which the generated
 /// getters take instead, is not what the client meant.
-pub(super) fn known<E: TryFrom<i32>>(
+pub(in crate::api) fn known<E: TryFrom<i32>>(
     number: i32,
     what: &'static str,
     known: &'static str,
@@ -55,7 +87,9 @@ pub(super) fn known<E: TryFrom<i32>>(
 }
 
 /// What a container is to be, under `name` and from an image for `platform`, when those were said.
-pub(super) fn create_request(request: v1::CreateContainerRequest) -> Result<CreateRequest, Status> {
+pub(in crate::api) fn create_request(
+    request: v1::CreateContainerRequest,
+) -> Result<CreateRequest, InvalidRequest> {
     let config = request.config.unwrap_or_default();
     let sharing = isolation::sharing(&config.network, &config.namespaces.unwrap_or_default())?;
     let ulimit = |ulimit: v1::Ulimit| Ulimit { name: ulimit.name, soft: ulimit.soft, hard: ulimit.hard };
@@ -114,14 +148,14 @@ pub(super) fn create_request(request: v1::CreateContainerRequest) -> Result<Crea
 }
 
 /// The platform that a client asked for; none when the text is empty.
-pub(super) fn platform(text: &str) -> Result<Option<Platform>, ImageError> {
+pub(in crate::api) fn platform(text: &str) -> Result<Option<Platform>, ImageError> {
     if text.is_empty() {
         return Ok(None);
     }
     text.parse().map(Some).map_err(ImageError::from)
 }
 
-fn mount(mount: v1::Mount) -> Result<Mount, Status> {
+fn mount(mount: v1::Mount) -> Result<Mount, InvalidRequest> {
     let kind = match known(mount.r#type, "type of mount", "bind and tmpfs")? {
         v1::MountType::Bind => MountKind::Bind {
             source: mount.source,
@@ -132,20 +166,17 @@ fn mount(mount: v1::Mount) -> Result<Mount, Status> {
             MountKind::Tmpfs { size_bytes: mount.tmpfs_size_bytes, mode: mount.tmpfs_mode }
         }
         v1::MountType::Unspecified => {
-            return Err(Status::invalid_argument(format!(
-                "the mount at {:?} needs a type: bind or tmpfs",
-                pieces::text(&mount.target)
-            )));
+            return Err(InvalidRequest::MountType(pieces::text(&mount.target)));
         }
     };
     Ok(Mount { kind, target: mount.target, read_only: mount.read_only })
 }
 
-pub(super) fn size(size: v1::TerminalSize) -> TerminalSize {
+pub(in crate::api) fn size(size: v1::TerminalSize) -> TerminalSize {
     TerminalSize { rows: size.rows, columns: size.columns }
 }
 
-pub(super) fn exec_options(config: v1::ExecConfig) -> ExecOptions {
+pub(in crate::api) fn exec_options(config: v1::ExecConfig) -> ExecOptions {
     ExecOptions {
         args: config.args,
         env: config.env,
@@ -157,7 +188,7 @@ pub(super) fn exec_options(config: v1::ExecConfig) -> ExecOptions {
     }
 }
 
-pub(super) fn exec(view: ExecView) -> v1::ExecInspectReply {
+pub(in crate::api) fn exec(view: ExecView) -> v1::ExecInspectReply {
     let ExecView { id, container, options, state } = view;
     let (state, pid, exit) = match state {
         ExecState::Created | ExecState::Starting => (v1::ExecState::Created, 0, None),
@@ -199,7 +230,7 @@ pub(super) fn change(change: Change) -> v1::FileChange {
 }
 
 /// A container for a list: bounded, however large it is.
-pub(super) fn summary(view: &View) -> v1::ContainerSummary {
+pub(in crate::api) fn summary(view: &View) -> v1::ContainerSummary {
     let View { spec, settings, life, .. } = view;
     let sources = spec.files.mounts.iter().filter_map(|mount| match &mount.kind {
         MountKind::Bind { source, .. } => Some(source.as_str()),
@@ -223,7 +254,7 @@ pub(super) fn summary(view: &View) -> v1::ContainerSummary {
     }
 }
 
-pub(super) fn container(view: View, exec_ids: Vec<String>) -> v1::Container {
+pub(in crate::api) fn container(view: View, exec_ids: Vec<String>) -> v1::Container {
     let View { spec, settings, life, bundle } = view;
     v1::Container {
         id: spec.id.to_string(),
@@ -312,7 +343,7 @@ fn mount_back(mount: Mount) -> v1::Mount {
     back
 }
 
-pub(super) fn exit(exit: Exit) -> v1::ExitStatus {
+pub(in crate::api) fn exit(exit: Exit) -> v1::ExitStatus {
     v1::ExitStatus {
         code: exit.code,
         finished_at: (exit.finished_at.0 > 0).then(|| unix(exit.finished_at)),
@@ -321,15 +352,25 @@ pub(super) fn exit(exit: Exit) -> v1::ExitStatus {
     }
 }
 
-pub(super) fn stream(stream: Stream) -> v1::Stream {
+pub(in crate::api) fn stream(stream: Stream) -> v1::Stream {
     match stream {
         Stream::Stdout => v1::Stream::Stdout,
         Stream::Stderr => v1::Stream::Stderr,
     }
 }
 
-pub(super) fn filters(filters: Vec<v1::Filter>) -> impl Iterator<Item = (String, String)> {
+pub(in crate::api) fn filters(filters: Vec<v1::Filter>) -> impl Iterator<Item = (String, String)> {
     filters.into_iter().map(|filter| (filter.key, filter.value))
+}
+
+pub(in crate::api) fn event(event: &Event) -> v1::Event {
+    v1::Event {
+        time: Some(event.time.into()),
+        r#type: event.subject.as_str().to_owned(),
+        action: event.action.to_owned(),
+        actor_id: event.actor_id.clone(),
+        attributes: event.attributes.clone().into_iter().collect(),
+    }
 }
 
 fn unix(time: UnixNs) -> Timestamp {
@@ -337,14 +378,14 @@ fn unix(time: UnixNs) -> Timestamp {
 }
 
 /// A time that a client sent; before 1970 is 1970.
-pub(super) fn system_time(time: Timestamp) -> SystemTime {
+pub(in crate::api) fn system_time(time: Timestamp) -> SystemTime {
     let seconds = Duration::from_secs(u64::try_from(time.seconds).unwrap_or(0));
     let nanoseconds = Duration::from_nanos(u64::try_from(time.nanos).unwrap_or(0));
     SystemTime::UNIX_EPOCH.checked_add(seconds + nanoseconds).unwrap_or_else(SystemTime::now)
 }
 
 /// A time in the form of the log's records: nine digits, so that text order is time order.
-pub(super) fn record_time(time: Timestamp) -> String {
+pub(in crate::api) fn record_time(time: Timestamp) -> String {
     let whole = Timestamp { seconds: time.seconds.clamp(0, 253_402_300_799), nanos: 0 }.to_string();
     let nanoseconds = time.nanos.clamp(0, 999_999_999);
     format!("{}.{nanoseconds:09}Z", whole.trim_end_matches('Z'))
@@ -372,7 +413,7 @@ mod tests {
             (v1::ContainerConfig { mounts: vec![mount(0)], ..v1::ContainerConfig::default() }, "/t"),
         ] {
             let request = v1::CreateContainerRequest { config: Some(sent), ..Default::default() };
-            let status = create_request(request).expect_err(word);
+            let status = Status::from(create_request(request).expect_err(word));
             assert_eq!(status.code(), tonic::Code::InvalidArgument);
             assert!(status.message().contains(word), "{status:?}");
         }

@@ -1,0 +1,82 @@
+//! Containers: made, listed, looked at, removed.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::extract::State;
+use http::StatusCode;
+use knarr_proto::docker;
+use knarr_proto::v1;
+use serde_json::{Value, json};
+
+use super::answers;
+use super::body::Json;
+use super::engine::Engine;
+use super::failures::{Answer, Refusal};
+use super::query::{Name, Query};
+use crate::api::grpc::translate;
+use crate::containers::{self, FILTER_KEYS, View, exec};
+use crate::filters::{FilterKeys, Filters};
+
+/// What can be removed is not filtered yet.
+const NO_FILTERS: FilterKeys = FilterKeys { things: "pruned containers", keys: &[] };
+
+pub(super) async fn create(State(engine): State<Arc<Engine>>, query: Query, Json(body): Json) -> Answer {
+    let docker::CreateBody { mut request, mut warnings } = docker::create(&body)?;
+    let name = query.text("name");
+    request.name = name.strip_prefix('/').unwrap_or(name).to_owned();
+    request.platform = query.text("platform").to_owned();
+    if request.config.as_ref().is_none_or(|config| config.image.is_empty()) {
+        return Err(Refusal::bad("no image is named: Image is empty"));
+    }
+    let created = containers::create(engine.containers(), translate::create_request(request)?).await?;
+    warnings.extend(created.warnings);
+    let answer = json!({"Id": created.id.to_string(), "Warnings": warnings});
+    Ok(answers::json(StatusCode::CREATED, &answer))
+}
+
+pub(super) async fn list(State(engine): State<Arc<Engine>>, query: Query) -> Answer {
+    let filters = query.filters(&FILTER_KEYS)?;
+    // Docker: the last so many, whether or not they run; without a number, 0 or -1, all.
+    let limit =
+        query.number("limit")?.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
+    let views = containers::list(engine.containers(), query.is_set("all") || limit.is_some(), &filters);
+    let now = SystemTime::now();
+    let summaries = views
+        .into_iter()
+        .take(limit.unwrap_or(usize::MAX))
+        .map(|view| docker::container_summary(&message(&engine, view), now));
+    Ok(answers::ok(&summaries.collect()))
+}
+
+pub(super) async fn inspect(State(engine): State<Arc<Engine>>, Name(name): Name) -> Answer {
+    let view = containers::inspect(engine.containers(), &name)?;
+    Ok(answers::ok(&docker::container(&message(&engine, view))))
+}
+
+pub(super) async fn remove(State(engine): State<Arc<Engine>>, Name(name): Name, query: Query) -> Answer {
+    if query.is_set("link") {
+        return Err(Refusal::not_implemented("there are no links between containers"));
+    }
+    containers::remove(engine.containers(), &name, query.is_set("force")).await?;
+    Ok(answers::empty(StatusCode::NO_CONTENT))
+}
+
+pub(super) async fn prune(State(engine): State<Arc<Engine>>, query: Query) -> Answer {
+    let _: Filters = query.filters(&NO_FILTERS)?;
+    let deleted = containers::prune(engine.containers()).await?;
+    let deleted: Vec<String> = deleted.into_iter().map(String::from).collect();
+    Ok(answers::ok(&json!({"ContainersDeleted": deleted, "SpaceReclaimed": 0})))
+}
+
+/// All containers, for the engine's usage of the disk.
+pub(super) fn all(engine: &Engine) -> Vec<Value> {
+    let now = SystemTime::now();
+    let views = containers::list(engine.containers(), true, &Filters::default());
+    views.into_iter().map(|view| docker::container_summary(&message(engine, view), now)).collect()
+}
+
+fn message(engine: &Engine, view: View) -> v1::Container {
+    let exec_ids = exec::ids(engine.containers(), &view.spec.id);
+    translate::container(view, exec_ids)
+}

@@ -1,0 +1,182 @@
+//! A process's streams on the connection of the client that asks for them: the client says `Upgrade`, is told 101, and then
+//! both sides only send what the process reads and writes. One that does not say it gets the output as an answer.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
+use http::{HeaderValue, StatusCode};
+use hyper::ext::ReasonPhrase;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf};
+use tokio::sync::mpsc;
+use tonic::codegen::Bytes;
+
+use super::answers;
+use super::engine::Engine;
+use super::failures::Refusal;
+use super::frames::Framing;
+use super::place::Place;
+use super::versions::Version;
+use crate::containers::{Attachment, ContainerError, Input, InputSink, LogPiece, LogReader, Session};
+use crate::error::Chain;
+use crate::tasks::streams::Piece;
+
+/// What is read of a client's input at a time.
+const INPUT_BYTES: usize = 32 * 1024;
+
+/// How a client wants to talk to a process, as its request says.
+pub(super) struct Conversation {
+    upgrade: Option<OnUpgrade>,
+    place: Place,
+    version: Version,
+}
+
+/// What is left of a request when its way to talk is taken out.
+pub(super) fn conversation(request: &mut Request) -> Result<Conversation, Refusal> {
+    let is_asked = request.headers().contains_key(UPGRADE);
+    let extensions = request.extensions_mut();
+    let upgrade = extensions.remove::<OnUpgrade>().filter(|_| is_asked);
+    match (extensions.get::<Place>().cloned(), extensions.get::<Version>().copied()) {
+        (Some(place), Some(version)) => Ok(Conversation { upgrade, place, version }),
+        _ => Err(Refusal::page_not_found()),
+    }
+}
+
+impl Conversation {
+    /// Whether input can be sent.
+    pub(super) fn has_input(&self) -> bool {
+        self.upgrade.is_some()
+    }
+
+    /// Lets the client talk to the process; the answer is its headers.
+    pub(super) fn begin(self, engine: &Arc<Engine>, tty: bool, attachment: Attachment) -> Response {
+        let framing = Framing::of(tty);
+        let content_type = framing.content_type(self.version);
+        let Some(upgrade) = self.upgrade else {
+            let raw = Framing::Raw.content_type(self.version);
+            return answers::stream(engine, raw, async move |pieces| {
+                if let Err(error) = send_output(attachment, framing, &pieces).await {
+                    let sentence = framing.error(&Chain(&error).to_string());
+                    answers::send(&pieces, sentence).await;
+                }
+            });
+        };
+        let place = self.place;
+        engine.work.spawn(async move {
+            // The client may go before it has read the headers.
+            let Ok(upgraded) = upgrade.await else { return };
+            tokio::select! {
+                () = talk(upgraded, attachment, framing) => {}
+                () = place.hang_up.wait() => {}
+            }
+        });
+        let headers = [
+            (CONTENT_TYPE, content_type),
+            (CONNECTION, HeaderValue::from_static("Upgrade")),
+            (UPGRADE, HeaderValue::from_static("tcp")),
+        ];
+        let mut response = (StatusCode::SWITCHING_PROTOCOLS, headers, Body::empty()).into_response();
+        response.extensions_mut().insert(ReasonPhrase::from_static(b"UPGRADED"));
+        response
+    }
+}
+
+/// Output one way until the process has ended, input the other until the client has no more.
+async fn talk(upgraded: Upgraded, attachment: Attachment, framing: Framing) {
+    let (reader, mut writer) = tokio::io::split(TokioIo::new(upgraded));
+    let (pieces, mut sent) = mpsc::channel::<Bytes>(1);
+    let (sink, input) = tokio::sync::oneshot::channel();
+    let outgoing = async move {
+        if let Err(error) = joined(attachment, framing, &pieces, sink).await {
+            let sentence = framing.error(&Chain(&error).to_string());
+            answers::send(&pieces, sentence).await;
+        }
+    };
+    let writing = async {
+        while let Some(piece) = sent.recv().await {
+            // A client that does not read any more may still send.
+            if writer.write_all(&piece).await.is_err() {
+                return;
+            }
+        }
+        // That the client has gone already is no error.
+        drop(writer.shutdown().await);
+    };
+    let incoming = async {
+        if let Ok(sink) = input.await {
+            receive(reader, sink).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        ((), ()) = async { tokio::join!(outgoing, writing) } => {}
+        () = incoming => {}
+    }
+}
+
+async fn joined(
+    attachment: Attachment,
+    framing: Framing,
+    pieces: &mpsc::Sender<Bytes>,
+    input: tokio::sync::oneshot::Sender<InputSink>,
+) -> Result<(), ContainerError> {
+    let session = match attachment {
+        Attachment::Joined(session) => *session,
+        Attachment::Pending(pending) => pending.started().await?,
+    };
+    let Session { past, mut output, input: sink, ending, .. } = session;
+    // The client may have gone; then this is dropped as well.
+    drop(input.send(sink));
+    send_past(past, framing, pieces).await?;
+    while let Some(piece) = output.next().await? {
+        match piece {
+            Piece::Output { stream, data } => answers::send(pieces, framing.output(stream, data)).await,
+            // Docker has no word for it, and the container's log has it all.
+            Piece::Dropped { bytes } => {
+                tracing::debug!(bytes, "a client was too slow for a process's output");
+            }
+        }
+    }
+    // Only now does the client ask how it ended.
+    ending.exit().await.map(drop)
+}
+
+async fn send_output(
+    attachment: Attachment,
+    framing: Framing,
+    pieces: &mpsc::Sender<Bytes>,
+) -> Result<(), ContainerError> {
+    let (sink, _input) = tokio::sync::oneshot::channel();
+    joined(attachment, framing, pieces, sink).await
+}
+
+/// What was recorded before the client came.
+pub(super) async fn send_past(
+    past: Option<LogReader>,
+    framing: Framing,
+    pieces: &mpsc::Sender<Bytes>,
+) -> Result<(), ContainerError> {
+    let Some(mut reader) = past else { return Ok(()) };
+    while let Some((read, rest)) = reader.next().await? {
+        reader = rest;
+        for LogPiece { stream, data, .. } in read {
+            answers::send(pieces, framing.output(stream, data)).await;
+        }
+    }
+    Ok(())
+}
+
+/// Passes on what the client sends, and that it sends nothing more.
+async fn receive(mut reader: ReadHalf<TokioIo<Upgraded>>, mut sink: InputSink) {
+    let mut buffer = vec![0; INPUT_BYTES];
+    loop {
+        match reader.read(&mut buffer).await {
+            Ok(0) | Err(_) => return sink.apply(Input::CloseStdin).await,
+            Ok(length) => sink.apply(Input::Stdin(buffer[..length].to_vec())).await,
+        }
+    }
+}

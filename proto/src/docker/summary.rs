@@ -1,0 +1,78 @@
+//! A container as docker's lists have it.
+
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+use super::container::mount_point;
+use super::lived::{Lived, command_line};
+use super::reference::short;
+use super::{network_name, networks, sorted, state_name};
+use crate::v1::Container;
+
+/// A container as docker's `GET /containers/json` has it.
+#[must_use]
+pub fn container_summary(container: &Container, now: SystemTime) -> Value {
+    let config = container.config.clone().unwrap_or_default();
+    let lived = Lived {
+        state: container.state(),
+        started_at: container.started_at.as_ref(),
+        exit: container.exit.as_ref(),
+    };
+    json!({
+        "Id": container.id,
+        "Names": [format!("/{}", container.name)],
+        "Image": short_image(&container.image),
+        "ImageID": container.image_id,
+        "Command": command_line(&container.args),
+        "Created": container.created_at.as_ref().map_or(0, |time| time.seconds),
+        "Ports": [],
+        "Labels": sorted(&config.labels),
+        "State": state_name(container.state()),
+        "Status": lived.status(now),
+        "HostConfig": {"NetworkMode": network_name(&config)},
+        "NetworkSettings": {"Networks": networks(&config)},
+        "Mounts": config.mounts.iter().map(mount_point).collect::<Vec<_>>(),
+    })
+}
+
+/// As the caller of create wrote it: a tag that was left out is not shown.
+fn short_image(reference: &str) -> String {
+    let text = short(reference);
+    text.strip_suffix(":latest").map(str::to_owned).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::v1::{ContainerConfig, ContainerState, ExitStatus};
+
+    #[test]
+    fn a_list_has_docker_s_keys() {
+        let container = Container {
+            id: "00".repeat(32),
+            name: "web".to_owned(),
+            image: "docker.io/library/alpine:latest".to_owned(),
+            state: ContainerState::Exited.into(),
+            exit: Some(ExitStatus { code: 1, ..ExitStatus::default() }),
+            args: vec!["sh".to_owned(), "-c".to_owned(), "echo hi".to_owned()],
+            config: Some(ContainerConfig::default()),
+            ..Container::default()
+        };
+        let summary = container_summary(&container, SystemTime::UNIX_EPOCH);
+        for (pointer, expected) in [
+            ("/Names/0", json!("/web")),
+            ("/Image", json!("alpine")),
+            ("/Command", json!("sh -c 'echo hi'")),
+            ("/State", json!("exited")),
+            ("/Status", json!("Exited (1)")),
+            ("/Created", json!(0)),
+            ("/Ports", json!([])),
+            ("/Labels", json!({})),
+            ("/HostConfig/NetworkMode", json!("none")),
+            ("/NetworkSettings/Networks/none/NetworkID", json!("none")),
+        ] {
+            assert_eq!(summary.pointer(pointer), Some(&expected), "{pointer}");
+        }
+    }
+}
