@@ -162,3 +162,38 @@ fn what_cannot_be_is_refused_and_leaves_nothing() {
     let taken = engine.docker(["create", "--name", "it", IMAGE]).exits_with(1);
     assert!(taken.stderr.contains("Conflict. The container name \"/it\" is already in use"), "{taken}");
 }
+
+#[test]
+fn what_a_container_uses_and_has_changed_is_told() {
+    require!(root, tool("docker"), tool("busybox"));
+    let scratch = Scratch::new();
+    let engine = Engine::with_image(&scratch);
+    let script = "echo x >/new; rm /bin/true; while :; do :; done";
+    engine.say(["run", "--detach", "--name", "web", "--memory", "64m", IMAGE, "sh", "-c", script]);
+    knarr_tests::eventually(std::time::Duration::from_secs(30), || {
+        let changes = engine.say(["diff", "web"]);
+        ["A /new", "C /bin", "D /bin/true"]
+            .iter()
+            .all(|line| changes.lines().any(|told| told == *line))
+            .then_some(())
+    });
+    let shown = engine.say([
+        "stats",
+        "--no-stream",
+        "--format",
+        "{{.Name}} {{.MemUsage}} {{.PIDs}} {{.CPUPerc}}",
+        "web",
+    ]);
+    assert!(
+        shown.starts_with("web ") && shown.contains(" / 64MiB 1 ") && !shown.ends_with(" 0.00%"),
+        "{shown}"
+    );
+    assert_eq!(engine.say(["update", "--pids-limit", "33", "web"]), "web");
+    assert_eq!(
+        engine.say(["inspect", "--format", "{{.HostConfig.PidsLimit}} {{.HostConfig.Memory}}", "web"]),
+        "33 67108864"
+    );
+    let refused = engine.docker(["update", "--restart", "always", "web"]).exits_with(1);
+    assert!(refused.stderr.contains("RestartPolicy"), "{refused}");
+    engine.say(["rm", "--force", "web"]);
+}

@@ -3,7 +3,7 @@
 
 use super::fields::{Fields, InvalidBody};
 use super::{host, mounts};
-use crate::v1::{ContainerConfig, CreateContainerRequest, StringList, TerminalSize};
+use crate::v1::{ContainerConfig, CreateContainerRequest, Resources, StringList, TerminalSize};
 
 /// A request, and what of it has no effect.
 #[derive(Clone, Debug, Default)]
@@ -96,6 +96,24 @@ pub fn create(body: &Fields) -> Result<CreateBody, InvalidBody> {
     Ok(CreateBody { request, warnings })
 }
 
+/// Reads the body of `POST /containers/{id}/update`: limits beside one another, of which zeros ask for nothing.
+///
+/// # Errors
+/// [`InvalidBody`].
+pub fn update(body: &Fields) -> Result<Resources, InvalidBody> {
+    refuse_restart(body)?;
+    host::resources(body)
+}
+
+fn refuse_restart(host: &Fields) -> Result<(), InvalidBody> {
+    let restart = host.object("RestartPolicy")?;
+    if ["", "no"].contains(&restart.text("Name")?.as_str()) {
+        return Ok(());
+    }
+    let hint = ": start the container again with a service manager";
+    Err(InvalidBody::Unsupported { field: host.path("RestartPolicy"), hint })
+}
+
 fn refuse_unsupported(body: &Fields, host: &Fields) -> Result<(), InvalidBody> {
     body.refuse(&NOT_OF_CONFIG)?;
     if body.object("Volumes")?.names().next().is_some() {
@@ -116,12 +134,7 @@ fn refuse_unsupported(body: &Fields, host: &Fields) -> Result<(), InvalidBody> {
     if health.says_something() && health.texts("Test")? != ["NONE"] {
         return Err(InvalidBody::Unsupported { field: body.path("Healthcheck"), hint: "" });
     }
-    let restart = host.object("RestartPolicy")?;
-    if !["", "no"].contains(&restart.text("Name")?.as_str()) {
-        let hint = ": start the container again with a service manager";
-        return Err(InvalidBody::Unsupported { field: host.path("RestartPolicy"), hint });
-    }
-    Ok(())
+    refuse_restart(host)
 }
 
 /// The network, and what is said of it in vain.

@@ -11,6 +11,7 @@ mod image;
 mod lived;
 mod mounts;
 pub mod reference;
+mod stats;
 mod summary;
 mod system;
 
@@ -21,12 +22,13 @@ use serde_json::{Map, Value};
 use crate::v1::{ContainerConfig, ContainerState};
 
 pub use container::container;
-pub use create::{CreateBody, console_size, create};
+pub use create::{CreateBody, console_size, create, update};
 pub use event::event;
 pub use exec::{exec, exec_config};
 pub use fields::{Fields, InvalidBody};
 pub use image::{image, image_summary};
 pub use lived::{Lived, command_line, human_duration};
+pub use stats::stats;
 pub use summary::container_summary;
 pub use system::{ApiVersions, info, version};
 

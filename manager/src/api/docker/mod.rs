@@ -23,6 +23,7 @@ mod system;
 mod times;
 mod transfers;
 mod unavailable;
+mod usage;
 mod versions;
 
 pub(crate) use engine::Engine;

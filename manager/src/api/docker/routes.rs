@@ -6,7 +6,9 @@ use axum::Router;
 use axum::routing::{delete, get, post};
 
 use super::engine::Engine;
-use super::{attach, containers, events, exec, images, lifecycle, logs, system, transfers, unavailable};
+use super::{
+    attach, containers, events, exec, images, lifecycle, logs, system, transfers, unavailable, usage,
+};
 
 /// Every path that docker has, without its version.
 pub(super) fn router(engine: Arc<Engine>) -> Router {
@@ -45,6 +47,9 @@ fn container_routes() -> Router<Arc<Engine>> {
         .route("/containers/{name}/unpause", post(lifecycle::unpause))
         .route("/containers/{name}/rename", post(lifecycle::rename))
         .route("/containers/{name}/top", get(lifecycle::top))
+        .route("/containers/{name}/stats", get(usage::stats))
+        .route("/containers/{name}/update", post(usage::update))
+        .route("/containers/{name}/changes", get(usage::changes))
         .route("/containers/{name}/wait", post(lifecycle::wait))
         .route("/containers/{name}/resize", post(lifecycle::resize))
         .route("/containers/{name}/attach", post(attach::attach))
@@ -74,10 +79,7 @@ fn unavailable_of_containers() -> Router<Arc<Engine>> {
     Router::new()
         .route("/containers/{name}/archive", archive)
         .route("/containers/{name}/attach/ws", get(verb))
-        .route("/containers/{name}/changes", get(verb))
         .route("/containers/{name}/export", get(verb))
-        .route("/containers/{name}/stats", get(verb))
-        .route("/containers/{name}/update", post(verb))
 }
 
 fn unavailable_routes() -> Router<Arc<Engine>> {

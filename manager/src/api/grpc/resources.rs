@@ -9,7 +9,7 @@ use crate::tasks::plan::{BlockIo, Cpu, DeviceLimit, DeviceWeight, Memory, Resour
 ///
 /// # Errors
 /// A weight that is none.
-pub(super) fn resources(wanted: v1::Resources) -> Result<Resources, InvalidRequest> {
+pub(in crate::api) fn resources(wanted: v1::Resources) -> Result<Resources, InvalidRequest> {
     Ok(Resources {
         memory: Memory {
             memory_bytes: wanted.memory_bytes,

@@ -44,7 +44,7 @@ async fn send(
     Ok(())
 }
 
-fn reply(sample: &Sample) -> v1::ContainerStatsReply {
+pub(in crate::api) fn reply(sample: &Sample) -> v1::ContainerStatsReply {
     let usage = &sample.usage;
     v1::ContainerStatsReply {
         read_at: Some(sample.read_at.into()),
