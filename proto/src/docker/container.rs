@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::reference::short;
-use super::{network_name, networks, rfc3339, sorted, state_name};
+use super::time::rfc3339;
+use super::{network_name, networks, sorted, state_name};
 use crate::v1::{
     Container, ContainerConfig, ContainerState, Device, DeviceRate, Mount, MountType, Resources,
 };

@@ -14,6 +14,7 @@ pub mod reference;
 mod stats;
 mod summary;
 mod system;
+mod time;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -31,6 +32,7 @@ pub use lived::{Lived, command_line, human_duration};
 pub use stats::stats;
 pub use summary::container_summary;
 pub use system::{ApiVersions, info, version};
+pub use time::rfc3339;
 
 /// The word for a state.
 #[must_use]
@@ -76,24 +78,6 @@ fn networks(config: &ContainerConfig) -> Value {
         "DNSNames": null,
     });
     Value::Object(Map::from_iter([(name.to_owned(), place)]))
-}
-
-/// RFC 3339 in UTC without the zeros at the end, as Go prints times in JSON; Go's zero time when unset or out of range.
-#[must_use]
-pub fn rfc3339(time: Option<&prost_types::Timestamp>) -> String {
-    // The years 1 to 9999, as Go.
-    let in_range =
-        |time: &&prost_types::Timestamp| (-62_135_596_800..253_402_300_800).contains(&time.seconds);
-    let Some(time) = time.filter(in_range) else { return "0001-01-01T00:00:00Z".to_owned() };
-    let text = time.to_string();
-    let text = text.trim_end_matches('Z');
-    match text.split_once('.') {
-        Some((seconds, fraction)) => match fraction.trim_end_matches('0') {
-            "" => format!("{seconds}Z"),
-            fraction => format!("{seconds}.{fraction}Z"),
-        },
-        None => format!("{text}Z"),
-    }
 }
 
 /// A map in the order of its keys: what is printed twice is the same twice.

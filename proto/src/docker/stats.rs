@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::rfc3339;
+use super::time::rfc3339;
 use crate::v1::ContainerStatsReply;
 
 /// One object. Without a look, as for a container that does not run, everything in it is zero.
