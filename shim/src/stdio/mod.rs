@@ -60,8 +60,8 @@ pub(crate) struct Streams {
     stdin: Arc<Stdin>,
     /// Whether input comes through the caller's fifo.
     has_fifo: bool,
-    /// Whether output goes through one: nobody else may hold it up without end.
-    has_output_fifo: bool,
+    /// Whether output may have to wait for somebody to read it.
+    waits_for_reader: bool,
     attach: Option<Arc<Attach>>,
     /// With a terminal, what is to be pumped when it comes.
     awaited: Mutex<Option<(Sink, EndSenders)>>,
@@ -107,9 +107,10 @@ impl Streams {
         let streams = Arc::new(Self {
             stdin: Arc::clone(&stdin),
             has_fifo: opened.input.is_some(),
-            has_output_fifo: [&opened.stdout, &opened.stderr]
-                .iter()
-                .any(|sink| matches!(sink, Some(Sink::Fifo(_)))),
+            waits_for_reader: [&opened.stdout, &opened.stderr]
+                .into_iter()
+                .flatten()
+                .any(Sink::waits_for_reader),
             serving: Mutex::new(opened.attach.clone().map(|attach| tokio::spawn(serve(attach, ended_gate)))),
             attach: opened.attach,
             awaited: Mutex::new(None),
@@ -163,8 +164,8 @@ impl Streams {
         self.started.raise();
     }
 
-    /// The process has ended. Returns when all that it wrote has been delivered or recorded; a fifo whose reader holds
-    /// things up is given [`LINGER_LIMIT`], as its own shim gives containerd.
+    /// The process has ended. Returns when all that it wrote has been delivered or recorded; a reader that holds things up,
+    /// or has not come, is given [`LINGER_LIMIT`], as containerd's own shim gives it.
     pub(crate) async fn process_exited(&self) {
         self.started.raise();
         self.exited.raise();
@@ -173,7 +174,7 @@ impl Streams {
         drop(lock(&self.awaited).take());
         let drained = lock(&self.drained).take();
         let Some(mut drained) = drained else { return };
-        if self.has_output_fifo {
+        if self.waits_for_reader {
             timeout(LINGER_LIMIT, drained.recv()).await.ok();
         } else {
             drained.recv().await;

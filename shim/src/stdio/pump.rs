@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use knarr_proto::frame::Stream;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::attach::Attach;
 use super::fanout::STALL_LIMIT;
@@ -56,15 +56,10 @@ pub(crate) struct Signals {
 /// Moves `stream` until its end.
 pub(crate) async fn pump(source: Arc<Descriptor>, stream: Stream, mut sink: Sink, signals: Signals) {
     let Signals { started, exited, drained } = signals;
+    sink.wait_for_client(&started).await;
     let mut drained = Some(drained);
     let mut left_bytes = MAX_LEFT_BYTES;
     let mut give_up: Option<Instant> = None;
-    if sink.wait_for_client(&started, &exited).await == Waited::TooLong {
-        drained = None;
-        // The exit has been told; a client that still comes gets what is in the pipe.
-        sink.wait_for_client(&started, &Flag::default()).await;
-        give_up = Some(Instant::now() + LINGER_LIMIT);
-    }
     loop {
         let read = tokio::select! {
             biased;
@@ -109,29 +104,23 @@ pub(crate) async fn pump(source: Arc<Descriptor>, stream: Stream, mut sink: Sink
     }
 }
 
-/// How waiting for a first client has ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Waited {
-    /// One has come, or none is to be waited for.
-    Enough,
-    /// The process has ended meanwhile, and its exit is due.
-    TooLong,
-}
-
 impl Sink {
+    /// Whether output may have to wait for somebody to read it, and not only for the disk.
+    pub(super) fn waits_for_reader(&self) -> bool {
+        matches!(self, Self::Fifo(_) | Self::Attach { log: None, .. })
+    }
+
     /// Output that is recorded nowhere stays in the pipe until there is a client, which connects before the process is
-    /// told to go; one that does not come within [`STALL_LIMIT`] of that is not waited for. Nor is the exit of a process
-    /// held up for longer than [`LINGER_LIMIT`].
-    async fn wait_for_client(&self, started: &Flag, exited: &Flag) -> Waited {
-        let Self::Attach { attach, log: None } = self else { return Waited::Enough };
-        let later = async |event: &Flag, limit| {
-            event.raised().await;
-            sleep_until(Instant::now() + limit).await;
+    /// told to go; one that does not come within [`STALL_LIMIT`] of that is not waited for.
+    async fn wait_for_client(&self, started: &Flag) {
+        let Self::Attach { attach, log: None } = self else { return };
+        let too_late = async {
+            started.raised().await;
+            timeout_at(Instant::now() + STALL_LIMIT, attach.arrived()).await.ok();
         };
         tokio::select! {
-            () = attach.arrived() => Waited::Enough,
-            () = later(started, STALL_LIMIT) => Waited::Enough,
-            () = later(exited, LINGER_LIMIT) => Waited::TooLong,
+            () = attach.arrived() => {}
+            () = too_late => {}
         }
     }
 
