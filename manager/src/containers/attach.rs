@@ -19,6 +19,19 @@ pub(crate) enum Attachment {
     Pending(PendingSession),
 }
 
+impl Attachment {
+    /// The session, once the container runs.
+    ///
+    /// # Errors
+    /// As [`PendingSession::started`].
+    pub(crate) async fn session(self) -> Result<Session, ContainerError> {
+        match self {
+            Self::Joined(session) => Ok(*session),
+            Self::Pending(pending) => pending.started().await,
+        }
+    }
+}
+
 /// A client's place at the streams of a process that does not run yet.
 pub(crate) struct PendingSession {
     containers: Containers,

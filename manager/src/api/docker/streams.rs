@@ -124,11 +124,7 @@ async fn joined(
     pieces: &mpsc::Sender<Bytes>,
     input: tokio::sync::oneshot::Sender<InputSink>,
 ) -> Result<(), ContainerError> {
-    let session = match attachment {
-        Attachment::Joined(session) => *session,
-        Attachment::Pending(pending) => pending.started().await?,
-    };
-    let Session { past, mut output, input: sink, ending, .. } = session;
+    let Session { past, mut output, input: sink, ending, .. } = attachment.session().await?;
     // The client may have gone; then this is dropped as well.
     drop(input.send(sink));
     send_past(past, framing, pieces).await?;

@@ -11,8 +11,8 @@ use tonic::{Status, Streaming};
 use super::replies::{self, Replies};
 use super::{calls, translate};
 use crate::containers::{
-    self, AttachOptions, Attachment, ContainerError, Containers, ExecStart, Input, InputSink, LogPiece,
-    LogReader, Session,
+    self, AttachOptions, ContainerError, Containers, ExecStart, Input, InputSink, LogPiece, LogReader,
+    Session,
 };
 use crate::tasks::streams::Piece;
 
@@ -43,11 +43,7 @@ pub(super) async fn attach(
     let inputs = inputs(requests);
     Ok(replies::replies(async move |client| {
         send(&client, Reply::Attached(v1::Attached {})).await;
-        let session = match attachment {
-            Attachment::Joined(session) => *session,
-            Attachment::Pending(pending) => pending.started().await?,
-        };
-        talk(session, inputs, &client).await
+        talk(attachment.session().await?, inputs, &client).await
     }))
 }
 
