@@ -1,5 +1,5 @@
-//! What docker has and knarr has not yet: commands and flags by their names, with what they wait for. Who types one is
-//! told that, rather than that nobody knows it.
+//! What docker has and knarr has not yet: commands and flags by name, with what each waits for. A person who types one
+//! reads the reason instead of "unknown".
 
 /// Why a command is not there.
 pub(super) fn command(name: &str) -> Option<&'static str> {

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::container_options::{ContainerOptions, CpuOptions};
-use crate::options::{Seconds, detach_keys::DetachKeys, device, pids_limit, size};
+use super::container_options::{ContainerOptions, CpuOptions, MemoryLimitOptions};
+use crate::options::{Seconds, detach_keys::DetachKeys, device, pids_limit};
 
 /// Verbs that stand alone (`knarr rm`) and below `container` (`knarr container rm`).
 #[derive(Debug, Subcommand)]
@@ -167,15 +167,8 @@ pub(crate) struct RenameArgs {
 /// `knarr update`
 #[derive(Debug, Args)]
 pub(crate) struct UpdateArgs {
-    /// Memory limit
-    #[arg(short, long, value_name = "BYTES", value_parser = size::parse)]
-    pub(crate) memory: Option<i64>,
-    /// Swap limit equal to memory plus swap: '-1' to enable unlimited swap
-    #[arg(long, value_name = "BYTES", value_parser = size::parse_swap, allow_negative_numbers = true)]
-    pub(crate) memory_swap: Option<i64>,
-    /// Memory soft limit
-    #[arg(long, value_name = "BYTES", value_parser = size::parse)]
-    pub(crate) memory_reservation: Option<i64>,
+    #[command(flatten)]
+    pub(crate) memory: MemoryLimitOptions,
     #[command(flatten)]
     pub(crate) cpu: CpuOptions,
     /// Tune container pids limit (set -1 for unlimited)

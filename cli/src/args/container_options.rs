@@ -234,15 +234,8 @@ pub(crate) struct ResourceOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct MemoryOptions {
-    /// Memory limit
-    #[arg(short, long, value_name = "BYTES", value_parser = size::parse)]
-    pub(crate) memory: Option<i64>,
-    /// Swap limit equal to memory plus swap: '-1' to enable unlimited swap
-    #[arg(long, value_name = "BYTES", value_parser = size::parse_swap, allow_negative_numbers = true)]
-    pub(crate) memory_swap: Option<i64>,
-    /// Memory soft limit
-    #[arg(long, value_name = "BYTES", value_parser = size::parse)]
-    pub(crate) memory_reservation: Option<i64>,
+    #[command(flatten)]
+    pub(crate) limits: MemoryLimitOptions,
     /// Tune container memory swappiness (0 to 100)
     #[arg(long, value_name = "N", value_parser = size::parse_swappiness, allow_negative_numbers = true)]
     pub(crate) memory_swappiness: Option<i64>,
@@ -253,6 +246,20 @@ pub(crate) struct MemoryOptions {
     #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 0, hide_default_value = true,
           value_parser = clap::value_parser!(i32).range(-1000..=1000))]
     pub(crate) oom_score_adj: i32,
+}
+
+/// What `update` can change of it, too.
+#[derive(Debug, Args)]
+pub(crate) struct MemoryLimitOptions {
+    /// Memory limit
+    #[arg(short, long, value_name = "BYTES", value_parser = size::parse)]
+    pub(crate) memory: Option<i64>,
+    /// Swap limit equal to memory plus swap: '-1' to enable unlimited swap
+    #[arg(long, value_name = "BYTES", value_parser = size::parse_swap, allow_negative_numbers = true)]
+    pub(crate) memory_swap: Option<i64>,
+    /// Memory soft limit
+    #[arg(long, value_name = "BYTES", value_parser = size::parse)]
+    pub(crate) memory_reservation: Option<i64>,
 }
 
 #[derive(Debug, Args)]

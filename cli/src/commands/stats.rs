@@ -45,11 +45,7 @@ pub(super) async fn run(args: StatsArgs, address: &Address) -> Result<u8, Error>
     if args.no_stream {
         // Two of each: a share of time needs two moments.
         while let Some((id, sample)) = samples.recv().await {
-            let samples = seen.entry(id).or_default();
-            match sample {
-                Some(sample) => samples.add(sample),
-                None => samples.end(),
-            }
+            seen.entry(id).or_default().add(sample);
             if seen.values().all(Samples::is_settled) {
                 break;
             }
@@ -63,8 +59,7 @@ pub(super) async fn run(args: StatsArgs, address: &Address) -> Result<u8, Error>
     loop {
         tokio::select! {
             sample = samples.recv() => match sample {
-                Some((id, Some(sample))) => seen.entry(id).or_default().add(sample),
-                Some((id, None)) => seen.entry(id).or_default().end(),
+                Some((id, sample)) => seen.entry(id).or_default().add(sample),
                 // None of them runs any more.
                 None => {
                     output::print(&show(&seen)?)?;
@@ -117,6 +112,6 @@ async fn follow(
             }
         }
     }
-    // One that nobody waits for.
+    // When nobody listens any more, there is nobody to tell.
     drop(sender.send((container, None)).await);
 }

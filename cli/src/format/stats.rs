@@ -33,14 +33,12 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
-    /// One more look.
-    pub(crate) fn add(&mut self, sample: ContainerStatsReply) {
-        self.before = self.last.replace(sample);
-    }
-
-    /// It does not run, or no more.
-    pub(crate) fn end(&mut self) {
-        *self = Self { has_ended: true, ..Self::default() };
+    /// One more look; none when the container does not run, or no more.
+    pub(crate) fn add(&mut self, sample: Option<ContainerStatsReply>) {
+        match sample {
+            Some(sample) => self.before = self.last.replace(sample),
+            None => *self = Self { has_ended: true, ..Self::default() },
+        }
     }
 
     /// Whether there are two looks, or none will come.
@@ -110,9 +108,9 @@ mod tests {
             pids: 4,
             ..ContainerStatsReply::default()
         };
-        samples.add(look(100, 1000));
+        samples.add(Some(look(100, 1000)));
         assert!(!samples.is_settled());
-        samples.add(look(600, 2000));
+        samples.add(Some(look(600, 2000)));
         assert!(samples.is_settled());
         let format = super::super::Format::parse("", COLUMNS.default).expect("a template");
         let text =
@@ -137,7 +135,7 @@ mod tests {
                 "4"
             ]
         );
-        samples.end();
+        samples.add(None);
         let text = format.render(COLUMNS, &[row("id", "web", &samples, true)]).expect("a table");
         assert!(text.contains("-- / --"), "{text}");
     }

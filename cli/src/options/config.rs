@@ -4,7 +4,8 @@ use knarr_proto::v1::{BlockIo, ContainerConfig, Namespaces, Resources, StringLis
 
 use super::{BadOption, environment, log, security};
 use crate::args::container_options::{
-    BlockIoOptions, ContainerOptions, NamespaceOptions, ResourceOptions, StreamName,
+    BlockIoOptions, ContainerOptions, CpuOptions, MemoryLimitOptions, NamespaceOptions, ResourceOptions,
+    StreamName,
 };
 
 /// Which of the container's streams are joined with ours.
@@ -105,14 +106,12 @@ fn namespaces(options: &NamespaceOptions) -> Namespaces {
     }
 }
 
-fn resources(options: &ResourceOptions, block_io: &BlockIoOptions) -> Resources {
-    let ResourceOptions { memory, cpu, pids_limit, .. } = options;
+/// The limits that `run`, `create` and `update` have in common; the others are none.
+pub(crate) fn limits(memory: &MemoryLimitOptions, cpu: &CpuOptions, pids: Option<i64>) -> Resources {
     Resources {
         memory_bytes: memory.memory.unwrap_or(0),
         memory_swap_bytes: memory.memory_swap.unwrap_or(0),
         memory_reservation_bytes: memory.memory_reservation.unwrap_or(0),
-        memory_swappiness: memory.memory_swappiness.and_then(|swappiness| u32::try_from(swappiness).ok()),
-        oom_kill_disable: memory.oom_kill_disable,
         nano_cpus: cpu.cpus.unwrap_or(0),
         cpu_shares: cpu.cpu_shares.unwrap_or(0),
         cpu_period_us: cpu.cpu_period,
@@ -121,7 +120,16 @@ fn resources(options: &ResourceOptions, block_io: &BlockIoOptions) -> Resources 
         cpu_rt_runtime_us: cpu.cpu_rt_runtime,
         cpuset_cpus: cpu.cpuset_cpus.clone(),
         cpuset_mems: cpu.cpuset_mems.clone(),
-        pids_limit: pids_limit.unwrap_or(0),
+        pids_limit: pids.unwrap_or(0),
+        ..Resources::default()
+    }
+}
+
+fn resources(options: &ResourceOptions, block_io: &BlockIoOptions) -> Resources {
+    let ResourceOptions { memory, cpu, pids_limit, .. } = options;
+    Resources {
+        memory_swappiness: memory.memory_swappiness.and_then(|swappiness| u32::try_from(swappiness).ok()),
+        oom_kill_disable: memory.oom_kill_disable,
         block_io: Some(BlockIo {
             weight: block_io.blkio_weight,
             weight_devices: block_io.blkio_weight_device.clone(),
@@ -130,5 +138,6 @@ fn resources(options: &ResourceOptions, block_io: &BlockIoOptions) -> Resources 
             read_iops: block_io.device_read_iops.clone(),
             write_iops: block_io.device_write_iops.clone(),
         }),
+        ..limits(&memory.limits, cpu, *pids_limit)
     }
 }

@@ -11,7 +11,7 @@ pub(crate) fn pid(text: &str) -> Result<String, BadOption> {
     }
 }
 
-/// `--ipc`; docker's `none` is a private one here: /dev/shm is there, and nobody shares it.
+/// `--ipc`; docker's `none` means a private one here: it has a /dev/shm, which is not shared.
 pub(crate) fn ipc(text: &str) -> Result<String, BadOption> {
     match text {
         "" | "private" | "none" => Ok(String::new()),
