@@ -1,6 +1,7 @@
 //! knarr's contracts: what the four programs say to each other, as plain data. Nothing here does I/O.
 //!
 //! - [`id`], [`status`], [`kind`], [`reason`]: the nouns that all of them share
+//! - [`detach`]: the keys by which a person leaves a terminal
 //! - [`escape`]: text from outside, made safe for a terminal or a log
 //! - [`exit`], [`processes`], [`log`], [`stdio`], [`frame`]: what shim and manager agree on, on disk and on the attach socket
 //! - [`overlay`]: long lists of layers, as shim and manager mount them
@@ -8,6 +9,7 @@
 //! - [`v1`] (feature `grpc`): the daemon's API, generated from `knarr/v1/*.proto`
 #![forbid(unsafe_code)]
 
+pub mod detach;
 #[cfg(feature = "docker")]
 pub mod docker;
 pub mod escape;

@@ -133,6 +133,100 @@ fn an_exec_with_a_terminal_is_raw_and_known_afterwards() {
     assert_eq!(engine.ask("GET", "/exec/nope/json").message(), "No such exec instance: nope");
 }
 
+/// Makes an exec in the container `it`; its id.
+#[track_caller]
+fn exec(engine: &Engine<'_>, body: &serde_json::Value) -> String {
+    let made = engine.post("/containers/it/exec", &body.to_string());
+    made.json()["Id"].as_str().expect("an id").to_owned()
+}
+
+#[track_caller]
+fn start_exec(engine: &Engine<'_>, exec: &str, body: &str) -> UnixStream {
+    let length = body.len();
+    open(
+        engine,
+        &format!(
+            "POST /exec/{exec}/start HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        ),
+    )
+}
+
+#[test]
+fn a_command_that_cannot_run_is_told_on_the_stream_that_was_opened_for_it() {
+    require!(root, tool("docker"), tool("busybox"));
+    let scratch = Scratch::new();
+    let engine = Engine::with_image(&scratch);
+    create(&engine, "it", &json!({"Cmd": ["sleep", "600"]}));
+    assert_eq!(engine.ask("POST", "/containers/it/start").status, 204);
+    for (command, code) in [("nope", 127), ("/etc", 126), ("/nope", 127)] {
+        let exec = exec(&engine, &json!({"Cmd": [command], "AttachStdout": true}));
+        let mut started = start_exec(&engine, &exec, "{}");
+        let first = head(&mut started);
+        assert!(first.starts_with("http/1.1 101"), "{command}: {first}");
+        let mut output = Vec::new();
+        started.read_to_end(&mut output).expect("the end");
+        let (frame, sentence) = output.split_at(8);
+        assert_eq!(frame[0], 1, "on stdout, as docker has it");
+        let sentence = String::from_utf8_lossy(sentence);
+        assert!(sentence.contains(command) && sentence.ends_with("\r\n"), "{sentence}");
+        let seen = engine.ask("GET", &format!("/exec/{exec}/json")).json();
+        assert_eq!(seen["ExitCode"], json!(code), "{command}");
+    }
+    let said = engine.docker(["exec", "it", "nope"]).exits_with(127);
+    assert!(said.stdout.contains("nope"), "{said}");
+}
+
+#[test]
+fn the_keys_that_a_client_names_leave_the_process_running() {
+    require!(root, tool("docker"), tool("busybox"));
+    let scratch = Scratch::new();
+    let engine = Engine::with_image(&scratch);
+    create(&engine, "it", &json!({"Cmd": ["cat"], "Tty": true, "OpenStdin": true}));
+    assert_eq!(engine.ask("POST", "/containers/it/start").status, 204);
+    for (asked, typed) in
+        [("&detachKeys=ctrl-x", &b"\x18"[..]), ("&detachKeys=ctrl-a,b", b"\x01b"), ("", b"\x10\x11")]
+    {
+        let path = format!("/containers/it/attach?stream=1&stdin=1&stdout=1{asked}");
+        let mut attached = open(&engine, &upgrade(&path));
+        head(&mut attached);
+        attached.write_all(typed).expect("sent");
+        attached.read_to_end(&mut Vec::new()).expect("the end");
+    }
+    for (keys, typed) in [("ctrl-x", &b"\x18"[..]), ("", b"\x10\x11")] {
+        let asked = json!({"Cmd": ["cat"], "Tty": true, "AttachStdin": true, "DetachKeys": keys});
+        let exec = exec(&engine, &asked);
+        let mut started = start_exec(&engine, &exec, r#"{"Tty": true}"#);
+        head(&mut started);
+        started.write_all(typed).expect("sent");
+        started.read_to_end(&mut Vec::new()).expect("the end");
+        let seen = engine.ask("GET", &format!("/exec/{exec}/json")).json();
+        assert_eq!(seen["Running"], json!(true), "{seen}");
+    }
+    assert_eq!(engine.ask("GET", "/containers/it/json").json()["State"]["Running"], json!(true));
+    let wrong = engine.ask("POST", "/containers/it/attach?stream=1&detachKeys=ctrl-1");
+    assert!(wrong.status == 400 && wrong.message().contains("\"ctrl-1\""), "{wrong:?}");
+    let events = engine.ask("GET", "/events?since=1&until=2000000000").body;
+    for (action, times) in [("\"detach\"", 3), ("\"exec_detach\"", 2)] {
+        assert_eq!(events.matches(&format!("\"Action\":{action}")).count(), times, "{events}");
+    }
+}
+
+#[test]
+fn a_container_that_was_killed_has_ended() {
+    require!(root, tool("docker"), tool("busybox"));
+    let scratch = Scratch::new();
+    let engine = Engine::with_image(&scratch);
+    create(&engine, "it", &json!({"Cmd": ["sleep", "600"]}));
+    for path in ["/containers/it/kill", "/containers/it/kill?signal=9", "/containers/it/kill?signal=SIGKILL"]
+    {
+        assert_eq!(engine.ask("POST", "/containers/it/start").status, 204);
+        assert_eq!(engine.ask("POST", path).status, 204, "{path}");
+        let state = &engine.ask("GET", "/containers/it/json").json()["State"];
+        assert_eq!((&state["Running"], &state["ExitCode"]), (&json!(false), &json!(137)), "{path}");
+    }
+}
+
 #[test]
 fn logs_and_events_begin_at_once() {
     require!(root, tool("docker"), tool("busybox"));

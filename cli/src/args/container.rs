@@ -1,9 +1,10 @@
 //! Arguments of the commands on containers.
 
 use clap::{Args, Subcommand, ValueEnum};
+use knarr_proto::detach::DetachKeys;
 
 use super::container_options::{ContainerOptions, CpuOptions, MemoryLimitOptions};
-use crate::options::{Seconds, detach_keys::DetachKeys, device, pids_limit};
+use crate::options::{Seconds, device, pids_limit};
 
 /// Verbs that stand alone (`knarr rm`) and below `container` (`knarr container rm`).
 #[derive(Debug, Subcommand)]

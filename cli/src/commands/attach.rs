@@ -1,5 +1,6 @@
 //! `knarr attach`, and what `run` and `start` share with it: our streams joined with a container's first process.
 
+use knarr_proto::detach::DetachKeys;
 use knarr_proto::v1::session_request::Message;
 use knarr_proto::v1::{AttachOpen, Container, ContainerState, ExitStatus, InspectContainerRequest};
 use rustix::process::Signal;
@@ -10,7 +11,6 @@ use crate::args::container::AttachArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;
 use crate::options::config::Streams;
-use crate::options::detach_keys::DetachKeys;
 use crate::session::signals::Forwarding;
 use crate::session::{self, Ending, Plan};
 use crate::{output, terminal};

@@ -34,6 +34,7 @@ pub(super) async fn run(args: ExecArgs, address: &Address) -> Result<u8, Error> 
         tty: args.tty,
         stdin: streams.stdin,
         privileged: args.privileged,
+        ..ExecConfig::default()
     };
     let client = Client::connect(address).await?;
     let mut containers = client.containers();

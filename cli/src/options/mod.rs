@@ -2,7 +2,6 @@
 //! Apart from the files that `--env-file` and `--label-file` name and `-e KEY`'s environment, nothing outside is read.
 
 pub(crate) mod config;
-pub(crate) mod detach_keys;
 pub(crate) mod device;
 pub(crate) mod environment;
 pub(crate) mod log;

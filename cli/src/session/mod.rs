@@ -11,6 +11,7 @@ mod uplink;
 
 use std::time::Duration;
 
+use knarr_proto::detach::DetachKeys;
 use knarr_proto::v1::session_reply::Message as Reply;
 use knarr_proto::v1::session_request::Message;
 use knarr_proto::v1::{ExitStatus, PingRequest, SessionReply, SessionRequest, Stream};
@@ -22,7 +23,6 @@ use tonic::{Response, Status, Streaming};
 use crate::connect::Client;
 use crate::error::Error;
 use crate::options::config::Streams;
-use crate::options::detach_keys::DetachKeys;
 use crate::output;
 use crate::terminal::RawMode;
 use uplink::Uplink;

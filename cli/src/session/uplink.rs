@@ -1,5 +1,6 @@
 //! What goes to the daemon: input, its end, and the terminal's size.
 
+use knarr_proto::detach::{DetachKeys, Watcher};
 use knarr_proto::v1::session_request::Message;
 use knarr_proto::v1::{CloseStdin, SessionRequest, TerminalSize};
 use tokio::io::AsyncReadExt;
@@ -9,7 +10,6 @@ use tokio::task::JoinHandle;
 
 use super::Plan;
 use crate::error::Error;
-use crate::options::detach_keys::Watcher;
 use crate::terminal;
 
 /// One read of standard input; well below the contract's 64 KiB.
@@ -29,7 +29,7 @@ impl Uplink {
             false => None,
         };
         let is_terminal = plan.tty && plan.streams.stdin;
-        let keys = Watcher::new(if is_terminal { plan.detach_keys } else { "".parse()? });
+        let keys = Watcher::new(if is_terminal { plan.detach_keys } else { DetachKeys::none() });
         let pump = Pump { sender, keys, has_input: plan.streams.stdin, is_terminal };
         Ok(Self { task: Some(tokio::spawn(pump.run(resized, plan.redraw))) })
     }

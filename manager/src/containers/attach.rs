@@ -94,7 +94,7 @@ async fn attach_now(
 /// Joins a container that runs.
 async fn join(
     containers: &Containers,
-    container: &Container,
+    container: &Arc<Container>,
     options: AttachOptions,
 ) -> Result<Attachment, ContainerError> {
     let life = container.life();

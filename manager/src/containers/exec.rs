@@ -75,6 +75,18 @@ pub(crate) fn create(
     Ok(id)
 }
 
+/// Whether an exec may be started now; whatever its start says later comes when its client has begun to listen.
+///
+/// # Errors
+/// [`ContainerError::NoExec`], [`ContainerError::ExecStarted`], [`ContainerError::NotRunning`].
+pub(crate) fn check_start(containers: &Containers, id: &str) -> Result<(), ContainerError> {
+    let exec = find(containers, id)?;
+    if exec.state() != ExecState::Created {
+        return Err(ContainerError::ExecStarted(id.to_owned()));
+    }
+    exec.container.running_task(EXEC).map(drop)
+}
+
 /// Starts an exec, once, and joins its streams.
 ///
 /// # Errors
@@ -187,7 +199,7 @@ async fn start_in(
     containers.records.publish(container, "exec_start", &[("execID", exec.id.clone())]);
     watch(containers, Arc::clone(exec), task.clone());
     let options = AttachOptions { stdin, stdout: true, stderr: true, start: false, logs: false };
-    let (output, input) = halves(joined, options);
+    let (output, input) = halves(containers, container, joined, options);
     let input = input.of_exec(task, exec.id.clone());
     let ending = Ending::Exec(exec.state.subscribe());
     Ok(Session { pid, past: None, output, input, ending })

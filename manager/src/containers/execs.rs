@@ -29,6 +29,8 @@ pub(crate) struct ExecOptions {
     pub(crate) tty: bool,
     pub(crate) stdin: bool,
     pub(crate) privileged: bool,
+    /// For docker's clients; empty for the usual ones.
+    pub(crate) detach_keys: String,
 }
 
 /// Where an exec is in its life.
@@ -98,7 +100,11 @@ impl Exec {
     fn size(&self) -> usize {
         let options = &self.options;
         let texts = options.args.iter().chain(&options.env).map(|text| text.len() + size_of::<String>());
-        texts.sum::<usize>() + options.working_dir.len() + options.user.len() + size_of::<Self>()
+        texts.sum::<usize>()
+            + options.working_dir.len()
+            + options.user.len()
+            + options.detach_keys.len()
+            + size_of::<Self>()
     }
 
     fn since(&self) -> Instant {

@@ -65,7 +65,7 @@ mod upgrade;
 mod wait;
 mod work;
 
-pub(crate) use attach::{Attachment, attach};
+pub(crate) use attach::attach;
 pub(crate) use container::View;
 pub(crate) use create::create;
 pub(crate) use diff::diff;

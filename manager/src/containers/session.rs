@@ -1,6 +1,7 @@
 //! A client's place at a process's streams: output as it comes, input as the client sends it, and the process's end.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use knarr_proto::frame::{FrameKind, Header, MAX_PAYLOAD_BYTES};
 use tokio::io::AsyncWriteExt;
@@ -15,6 +16,7 @@ use super::execs::ExecState;
 use super::handle::Containers;
 use super::life::{Exit, Life};
 use super::logs::{LogOptions, LogReader};
+use super::records::Records;
 use crate::tasks::plan::TerminalSize;
 use crate::tasks::shims::Task;
 use crate::tasks::streams::Output;
@@ -37,6 +39,8 @@ pub(crate) enum Input {
     Stdin(Vec<u8>),
     CloseStdin,
     Resize(TerminalSize),
+    /// The person leaves; the process goes on.
+    Detach,
 }
 
 /// A client's place at a process's streams.
@@ -58,6 +62,8 @@ pub(crate) struct InputSink {
     /// Whether input is passed on at all, and whether its end is.
     takes_stdin: bool,
     closes_stdin: bool,
+    records: Records,
+    container: Arc<Container>,
 }
 
 /// How the process will have ended.
@@ -72,13 +78,13 @@ impl Session {
     /// A place at the streams of a container's process, which are these; none when it could not be started.
     pub(super) fn new(
         containers: &Containers,
-        container: &Container,
+        container: &Arc<Container>,
         options: AttachOptions,
         ends: u64,
         (pid, socket): (u32, Option<UnixStream>),
     ) -> Self {
         let streams = &container.spec.streams;
-        let (output, input) = halves(socket, options);
+        let (output, input) = halves(containers, container, socket, options);
         let input = InputSink {
             task: container.task(),
             takes_stdin: options.stdin && streams.open_stdin,
@@ -108,7 +114,12 @@ fn past(bundle: &Path, max_files: u32, options: AttachOptions) -> LogReader {
 }
 
 /// Output and input of one connection to a shim.
-pub(super) fn halves(socket: Option<UnixStream>, options: AttachOptions) -> (Output, InputSink) {
+pub(super) fn halves(
+    containers: &Containers,
+    container: &Arc<Container>,
+    socket: Option<UnixStream>,
+    options: AttachOptions,
+) -> (Output, InputSink) {
     let (output, writer) = Output::split(socket, options.stdout, options.stderr);
     let input = InputSink {
         socket: writer,
@@ -116,6 +127,8 @@ pub(super) fn halves(socket: Option<UnixStream>, options: AttachOptions) -> (Out
         exec_id: String::new(),
         takes_stdin: options.stdin,
         closes_stdin: true,
+        records: containers.records.clone(),
+        container: Arc::clone(container),
     };
     (output, input)
 }
@@ -137,6 +150,10 @@ impl InputSink {
                 {
                     tracing::debug!(%error, "the terminal was not resized");
                 }
+            }
+            Input::Detach if self.exec_id.is_empty() => self.records.publish(&self.container, "detach", &[]),
+            Input::Detach => {
+                self.records.publish(&self.container, "exec_detach", &[("execID", self.exec_id.clone())]);
             }
         }
     }

@@ -47,7 +47,7 @@ pub(crate) async fn stop(
     Ok(Outcome::Done(()))
 }
 
-/// Sends one signal to the first process; an empty text is SIGKILL.
+/// Sends one signal to the first process; an empty text is SIGKILL, whose end is waited for.
 ///
 /// # Errors
 /// [`ContainerError::NotRunning`], [`ContainerError::Signal`], or what the shim says.
@@ -60,6 +60,10 @@ pub(crate) async fn kill(
     let number = if signal_text.is_empty() { signal::KILL } else { signal::parse(signal_text)? };
     if !container.life().phase.holds_process() {
         return Err(ContainerError::NotRunning(container.name()));
+    }
+    // A shim that does not answer cannot tell the end.
+    if number == signal::KILL && container.process_task().is_ok() {
+        return kill_and_wait(&containers.records, &container).await;
     }
     send(&containers.records, &container, number).await
 }

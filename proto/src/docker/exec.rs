@@ -18,6 +18,7 @@ pub fn exec_config(body: &Fields) -> Result<ExecConfig, InvalidBody> {
         tty: body.flag("Tty")?,
         stdin: body.flag("AttachStdin")?,
         privileged: body.flag("Privileged")?,
+        detach_keys: body.text("DetachKeys")?,
     })
 }
 
@@ -44,7 +45,7 @@ pub fn exec(exec: &ExecInspectReply) -> Value {
         "OpenStdout": true,
         "CanRemove": is_over,
         "ContainerID": exec.container,
-        "DetachKeys": "",
+        "DetachKeys": config.detach_keys,
         "Pid": exec.pid,
     })
 }

@@ -18,7 +18,7 @@ pub(super) async fn attach(
     query: Query,
     mut request: Request,
 ) -> Answer {
-    let conversation = streams::conversation(&mut request)?;
+    let conversation = streams::conversation(&mut request)?.with_keys(query.text("detachKeys"))?;
     let tty = containers::inspect(engine.containers(), &name)?.spec.streams.tty;
     let (stdout, stderr) = (query.is_set("stdout"), query.is_set("stderr"));
     if !query.is_set("stream") {
@@ -35,7 +35,7 @@ pub(super) async fn attach(
         logs: query.is_set("logs"),
     };
     let attachment = containers::attach(engine.containers(), &name, options).await?;
-    Ok(conversation.begin(&engine, tty, attachment))
+    Ok(conversation.begin(&engine, tty, attachment.session()))
 }
 
 /// Only what was recorded, when that was asked for.

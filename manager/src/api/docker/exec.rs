@@ -13,7 +13,7 @@ use super::failures::{Answer, Refusal};
 use super::query::{Name, Query};
 use super::{answers, lifecycle, streams};
 use crate::api::grpc::translate;
-use crate::containers::{Attachment, ExecStart, exec};
+use crate::containers::{ExecStart, exec};
 use crate::tasks::plan::TerminalSize;
 
 pub(super) async fn create(State(engine): State<Arc<Engine>>, Name(name): Name, Json(body): Json) -> Answer {
@@ -33,11 +33,15 @@ pub(super) async fn start(State(engine): State<Arc<Engine>>, Name(id): Name, mut
     if view.options.stdin && !how.detach && !conversation.has_input() {
         return Err(Refusal::bad("input needs a connection of its own: ask for Upgrade: tcp"));
     }
-    let session = exec::start(engine.containers(), &id, how).await?;
     if how.detach {
+        exec::start(engine.containers(), &id, how).await?;
         return Ok(answers::empty(StatusCode::OK));
     }
-    Ok(conversation.begin(&engine, view.options.tty, Attachment::Joined(Box::new(session))))
+    let conversation = conversation.with_keys(&view.options.detach_keys)?;
+    exec::check_start(engine.containers(), &id)?;
+    let containers = engine.containers().clone();
+    let session = async move { exec::start(&containers, &id, how).await };
+    Ok(conversation.begin(&engine, view.options.tty, session))
 }
 
 pub(super) async fn inspect(State(engine): State<Arc<Engine>>, Name(id): Name) -> Answer {

@@ -11,8 +11,10 @@ use http::{HeaderValue, StatusCode};
 use hyper::ext::ReasonPhrase;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use knarr_proto::detach::{DetachKeys, InvalidKeys, Watched, Watcher};
+use knarr_proto::frame::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tonic::codegen::Bytes;
 
 use super::answers;
@@ -21,7 +23,7 @@ use super::failures::Refusal;
 use super::frames::Framing;
 use super::place::Place;
 use super::versions::Version;
-use crate::containers::{Attachment, ContainerError, Input, InputSink, LogPiece, LogReader, Session};
+use crate::containers::{ContainerError, Input, InputSink, LogPiece, LogReader, Session};
 use crate::error::Chain;
 use crate::tasks::streams::Piece;
 
@@ -33,6 +35,7 @@ pub(super) struct Conversation {
     upgrade: Option<OnUpgrade>,
     place: Place,
     version: Version,
+    keys: DetachKeys,
 }
 
 /// What is left of a request when its way to talk is taken out.
@@ -41,7 +44,9 @@ pub(super) fn conversation(request: &mut Request) -> Result<Conversation, Refusa
     let extensions = request.extensions_mut();
     let upgrade = extensions.remove::<OnUpgrade>().filter(|_| is_asked);
     match (extensions.get::<Place>().cloned(), extensions.get::<Version>().copied()) {
-        (Some(place), Some(version)) => Ok(Conversation { upgrade, place, version }),
+        (Some(place), Some(version)) => {
+            Ok(Conversation { upgrade, place, version, keys: DetachKeys::default() })
+        }
         _ => Err(Refusal::page_not_found()),
     }
 }
@@ -52,25 +57,39 @@ impl Conversation {
         self.upgrade.is_some()
     }
 
-    /// Lets the client talk to the process; the answer is its headers.
-    pub(super) fn begin(self, engine: &Arc<Engine>, tty: bool, attachment: Attachment) -> Response {
+    /// The keys by which a person leaves, where there is a terminal; none given are docker's own.
+    pub(super) fn with_keys(self, text: &str) -> Result<Self, Refusal> {
+        if text.is_empty() {
+            return Ok(self);
+        }
+        let invalid = |invalid: InvalidKeys| Refusal::bad(format!("invalid detach keys: {invalid}"));
+        Ok(Self { keys: text.parse().map_err(invalid)?, ..self })
+    }
+
+    /// Lets the client talk to the process; the answer is its headers. `session` is only waited for when the client has
+    /// them: one that reads more than the headers at once would lose the first output of a process that is faster.
+    pub(super) fn begin(
+        self,
+        engine: &Arc<Engine>,
+        tty: bool,
+        session: impl Future<Output = Result<Session, ContainerError>> + Send + 'static,
+    ) -> Response {
         let framing = Framing::of(tty);
         let content_type = framing.content_type(self.version);
         let Some(upgrade) = self.upgrade else {
             let raw = Framing::Raw.content_type(self.version);
             return answers::stream(engine, raw, async move |pieces| {
-                if let Err(error) = send_output(attachment, framing, &pieces).await {
-                    let sentence = framing.error(&Chain(&error).to_string());
-                    answers::send(&pieces, sentence).await;
-                }
+                let (sink, _input) = oneshot::channel();
+                send_output(session, framing, &pieces, sink).await;
             });
         };
         let place = self.place;
+        let keys = Watcher::new(if tty { self.keys } else { DetachKeys::none() });
         engine.work.spawn(async move {
             // The client may go before it has read the headers.
             let Ok(upgraded) = upgrade.await else { return };
             tokio::select! {
-                () = talk(upgraded, attachment, framing) => {}
+                () = talk(upgraded, session, framing, keys) => {}
                 () = place.hang_up.wait() => {}
             }
         });
@@ -85,17 +104,17 @@ impl Conversation {
     }
 }
 
-/// Output one way until the process has ended, input the other until the client has no more.
-async fn talk(upgraded: Upgraded, attachment: Attachment, framing: Framing) {
+/// Output one way until the process has ended or the person has left, input the other until the client has no more.
+async fn talk(
+    upgraded: Upgraded,
+    session: impl Future<Output = Result<Session, ContainerError>>,
+    framing: Framing,
+    keys: Watcher,
+) {
     let (reader, mut writer) = tokio::io::split(TokioIo::new(upgraded));
     let (pieces, mut sent) = mpsc::channel::<Bytes>(1);
-    let (sink, input) = tokio::sync::oneshot::channel();
-    let outgoing = async move {
-        if let Err(error) = joined(attachment, framing, &pieces, sink).await {
-            let sentence = framing.error(&Chain(&error).to_string());
-            answers::send(&pieces, sentence).await;
-        }
-    };
+    let (sink, input) = oneshot::channel();
+    let outgoing = async move { send_output(session, framing, &pieces, sink).await };
     let writing = async {
         while let Some(piece) = sent.recv().await {
             // A client that does not read any more may still send.
@@ -107,8 +126,10 @@ async fn talk(upgraded: Upgraded, attachment: Attachment, framing: Framing) {
         drop(writer.shutdown().await);
     };
     let incoming = async {
-        if let Ok(sink) = input.await {
-            receive(reader, sink).await;
+        if let Ok(sink) = input.await
+            && receive(reader, sink, keys).await == Received::Detach
+        {
+            return;
         }
         std::future::pending::<()>().await;
     };
@@ -118,13 +139,33 @@ async fn talk(upgraded: Upgraded, attachment: Attachment, framing: Framing) {
     }
 }
 
-async fn joined(
-    attachment: Attachment,
+/// Sends what a process writes until its end, or why it does not run, as docker does: in the place of its output.
+async fn send_output(
+    session: impl Future<Output = Result<Session, ContainerError>>,
     framing: Framing,
     pieces: &mpsc::Sender<Bytes>,
-    input: tokio::sync::oneshot::Sender<InputSink>,
+    input: oneshot::Sender<InputSink>,
+) {
+    let session = match session.await {
+        Ok(session) => session,
+        Err(error) => {
+            let sentence = format!("{}\r\n", Refusal::from(error).message());
+            return answers::send(pieces, framing.output(Stream::Stdout, sentence.into_bytes())).await;
+        }
+    };
+    if let Err(error) = pass_output(session, framing, pieces, input).await {
+        let sentence = framing.error(&Chain(&error).to_string());
+        answers::send(pieces, sentence).await;
+    }
+}
+
+async fn pass_output(
+    session: Session,
+    framing: Framing,
+    pieces: &mpsc::Sender<Bytes>,
+    input: oneshot::Sender<InputSink>,
 ) -> Result<(), ContainerError> {
-    let Session { past, mut output, input: sink, ending, .. } = attachment.session().await?;
+    let Session { past, mut output, input: sink, ending, .. } = session;
     // The client may have gone; then this is dropped as well.
     drop(input.send(sink));
     send_past(past, framing, pieces).await?;
@@ -139,15 +180,6 @@ async fn joined(
     }
     // Only now does the client ask how it ended.
     ending.exit().await.map(drop)
-}
-
-async fn send_output(
-    attachment: Attachment,
-    framing: Framing,
-    pieces: &mpsc::Sender<Bytes>,
-) -> Result<(), ContainerError> {
-    let (sink, _input) = tokio::sync::oneshot::channel();
-    joined(attachment, framing, pieces, sink).await
 }
 
 /// What was recorded before the client came.
@@ -166,13 +198,33 @@ pub(super) async fn send_past(
     Ok(())
 }
 
+/// How a client's input has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Received {
+    /// There is no more of it.
+    End,
+    /// The person has typed the keys.
+    Detach,
+}
+
 /// Passes on what the client sends, and that it sends nothing more.
-async fn receive(mut reader: ReadHalf<TokioIo<Upgraded>>, mut sink: InputSink) {
+async fn receive(
+    mut reader: ReadHalf<TokioIo<Upgraded>>,
+    mut sink: InputSink,
+    mut keys: Watcher,
+) -> Received {
     let mut buffer = vec![0; INPUT_BYTES];
     loop {
-        match reader.read(&mut buffer).await {
-            Ok(0) | Err(_) => return sink.apply(Input::CloseStdin).await,
-            Ok(length) => sink.apply(Input::Stdin(buffer[..length].to_vec())).await,
+        let Ok(length @ 1..) = reader.read(&mut buffer).await else {
+            sink.apply(Input::Stdin(keys.finish())).await;
+            sink.apply(Input::CloseStdin).await;
+            return Received::End;
+        };
+        let Watched { input, detach } = keys.watch(&buffer[..length]);
+        sink.apply(Input::Stdin(input)).await;
+        if detach {
+            sink.apply(Input::Detach).await;
+            return Received::Detach;
         }
     }
 }

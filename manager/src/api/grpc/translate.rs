@@ -185,6 +185,7 @@ pub(in crate::api) fn exec_options(config: v1::ExecConfig) -> ExecOptions {
         tty: config.tty,
         stdin: config.stdin,
         privileged: config.privileged,
+        detach_keys: config.detach_keys,
     }
 }
 
@@ -203,6 +204,7 @@ pub(in crate::api) fn exec(view: ExecView) -> v1::ExecInspectReply {
         tty: options.tty,
         stdin: options.stdin,
         privileged: options.privileged,
+        detach_keys: options.detach_keys,
     };
     v1::ExecInspectReply { exec_id: id, container, config: Some(config), state: state.into(), pid, exit }
 }

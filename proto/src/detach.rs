@@ -1,12 +1,35 @@
 //! The keys that leave a container running: how they are written, and how they are found in what is typed.
 
+use std::fmt;
 use std::str::FromStr;
-
-use super::BadOption;
 
 /// A sequence of bytes; empty never detaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DetachKeys(Vec<u8>);
+pub struct DetachKeys(Vec<u8>);
+
+/// A part of the text that names no key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidKeys {
+    key: String,
+    text: String,
+}
+
+impl fmt::Display for InvalidKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, text } = self;
+        write!(f, "{key:?} in {text:?} is neither one character nor a key such as ctrl-p")
+    }
+}
+
+impl std::error::Error for InvalidKeys {}
+
+impl DetachKeys {
+    /// Keys that nobody can type: input is passed on as it comes.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(Vec::new())
+    }
+}
 
 impl Default for DetachKeys {
     /// `ctrl-p,ctrl-q`
@@ -16,51 +39,56 @@ impl Default for DetachKeys {
 }
 
 impl FromStr for DetachKeys {
-    type Err = BadOption;
+    type Err = InvalidKeys;
 
     /// `ctrl-p,ctrl-q`, `a,b,ctrl-@`: single characters or `ctrl-` with a letter or one of `@[\]^_`.
-    fn from_str(text: &str) -> Result<Self, BadOption> {
+    fn from_str(text: &str) -> Result<Self, InvalidKeys> {
         if text.is_empty() {
-            return Ok(Self(Vec::new()));
+            return Ok(Self::none());
         }
-        let keys = text.split(',').map(|key| match key.strip_prefix("ctrl-").map(str::as_bytes) {
-            Some([letter @ b'a'..=b'z']) => Ok(letter - b'a' + 1),
-            Some([sign @ (b'@' | b'[' | b'\\' | b']' | b'^' | b'_')]) => Ok(sign - b'@'),
-            Some(_) => Err(BadOption::part(key, text, "is no key such as ctrl-p")),
-            None => match key.as_bytes() {
-                [byte] => Ok(*byte),
-                _ => Err(BadOption::part(key, text, "is neither one character nor a key such as ctrl-p")),
-            },
-        });
+        let keys = text
+            .split(',')
+            .map(|key| number(key).ok_or_else(|| InvalidKeys { key: key.to_owned(), text: text.to_owned() }));
         keys.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// What a key sends.
+fn number(key: &str) -> Option<u8> {
+    match (key.strip_prefix("ctrl-").map(str::as_bytes), key.as_bytes()) {
+        (Some([letter @ b'a'..=b'z']), _) => Some(letter - b'a' + 1),
+        (Some([sign @ (b'@' | b'[' | b'\\' | b']' | b'^' | b'_')]), _) => Some(sign - b'@'),
+        (None, [byte]) => Some(*byte),
+        _ => None,
     }
 }
 
 /// Looks for the keys in a stream of input. Typed keys that may be the beginning of the sequence are kept back until
 /// the next one shows that they were not.
 #[derive(Debug)]
-pub(crate) struct Watcher {
+pub struct Watcher {
     keys: Vec<u8>,
     matched: usize,
 }
 
 /// What is left of a piece of input.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Watched {
+pub struct Watched {
     /// For the container.
-    pub(crate) input: Vec<u8>,
+    pub input: Vec<u8>,
     /// The sequence was complete; what was typed behind it is dropped.
-    pub(crate) detach: bool,
+    pub detach: bool,
 }
 
 impl Watcher {
     /// Watches from the beginning of the input.
-    pub(crate) fn new(keys: DetachKeys) -> Self {
+    #[must_use]
+    pub fn new(keys: DetachKeys) -> Self {
         Self { keys: keys.0, matched: 0 }
     }
 
     /// Takes the next piece of input.
-    pub(crate) fn watch(&mut self, typed: &[u8]) -> Watched {
+    pub fn watch(&mut self, typed: &[u8]) -> Watched {
         if self.keys.is_empty() {
             return Watched { input: typed.to_vec(), detach: false };
         }
@@ -76,7 +104,7 @@ impl Watcher {
     }
 
     /// What was kept back when the input ended.
-    pub(crate) fn finish(&mut self) -> Vec<u8> {
+    pub fn finish(&mut self) -> Vec<u8> {
         let kept = self.keys[..self.matched].to_vec();
         self.matched = 0;
         kept
