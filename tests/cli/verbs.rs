@@ -108,7 +108,7 @@ fn limits_are_changed_at_once_and_for_the_next_run() {
     assert_eq!(knarr.say(["update", "--pids-limit", "33", "web"]), "web");
     assert_eq!(seen(), "33");
     for (flags, word) in [
-        (&["--memory", "1k"][..], "6 MiB"),
+        (&["--memory", "1k"][..], "6MB"),
         (&["--cpus", "-1"], "-1"),
         (&["--cpu-period", "5"], "cpu-period"),
         (&["--blkio-weight", "5"], "5"),

@@ -1,5 +1,7 @@
 //! Which events a subscriber wants.
 
+use knarr_proto::docker::reference::familiar;
+
 use super::Event;
 use crate::filters::{FilterKeys, Filters, Values, label_matches};
 
@@ -33,8 +35,11 @@ fn matches(event: &Event, key: &str, value: &str) -> bool {
                 && (attribute("name") == Some(value)
                     || (!value.is_empty() && event.actor_id.starts_with(value)))
         }
-        "image" if subject == "image" => event.actor_id == value || attribute("name") == Some(value),
-        "image" => attribute("image") == Some(value),
+        "image" => {
+            let name = attribute(if subject == "image" { "name" } else { "image" });
+            let is_image = subject == "image" && event.actor_id == value;
+            is_image || name.is_some_and(|name| name == value || familiar(name).repository == value)
+        }
         "label" => label_matches(value, attribute),
         _ => false,
     }
@@ -56,7 +61,7 @@ mod tests {
             actor_id: "4f1c22".into(),
             attributes: BTreeMap::from([
                 ("name".into(), "web".into()),
-                ("image".into(), "alpine".into()),
+                ("image".into(), "alpine:3".into()),
                 ("tier".into(), "front".into()),
             ]),
         };
@@ -68,7 +73,9 @@ mod tests {
     fn different_keys_must_all_match_and_values_of_one_are_alternatives() {
         assert!(matching(&[]));
         assert!(matching(&[("event", "start"), ("event", "die"), ("container", "web")]));
-        assert!(matching(&[("container", "4f1c"), ("label", "tier"), ("image", "alpine")]));
+        assert!(matching(&[("container", "4f1c"), ("label", "tier"), ("image", "alpine:3")]));
+        assert!(matching(&[("image", "alpine")]), "a name means all of its tags");
+        assert!(!matching(&[("image", "alp")]));
         assert!(!matching(&[("event", "die"), ("type", "image")]));
         assert!(!matching(&[("label", "tier=back")]));
         assert!(!matching(&[("label", "tier"), ("label", "none")]), "all labels");

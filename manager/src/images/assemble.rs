@@ -152,8 +152,7 @@ impl Images {
         for (one, is_new_record) in assembled.into_iter().zip(are_new) {
             let (name, id) = (one.assembly.name(), one.record.id.to_string());
             images.push((self.resolve(&id).await?, one.is_new || is_new_record));
-            let actor = if one.assembly.action == Action::Pull { &name } else { &id };
-            self.publish(one.assembly.action, actor, &name);
+            self.publish(one.assembly.action, &id, &name);
         }
         Ok(images)
     }

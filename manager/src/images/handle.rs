@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
+use knarr_proto::docker::reference::short;
 use oci_spec::image::ImageConfiguration;
 
 use super::configuration::{self, MAX_CONFIGURATION_BYTES};
@@ -182,16 +183,19 @@ impl Images {
         let reference = target.to_string();
         let is_new = !record.references.contains(&reference);
         check_count(source, record.references.len() + usize::from(is_new))?;
+        let image = record.id.to_string();
         let (id, name) = (record.id, reference.clone());
         self.shared.store.write("tag an image", move |tx| records::tag(tx, &id, &name)).await?;
-        self.publish(Action::Tag, &reference, &reference);
+        self.publish(Action::Tag, &image, &reference);
         Ok(())
     }
 
-    /// Tells what happened, after it is on disk. `actor` is the reference for pull, tag and untag, the image's id
-    /// otherwise; `name` is a reference if there is one.
-    pub(super) fn publish(&self, action: Action, actor: &str, name: &str) {
-        let attributes = BTreeMap::from([("name".to_owned(), name.to_owned())]);
+    /// Tells what happened to the image with this id, after it is on disk; `reference` is empty if there is none. As
+    /// docker has it, references are in their short form, and the subject of a pull is the reference.
+    pub(super) fn publish(&self, action: Action, id: &str, reference: &str) {
+        let name = short(reference);
+        let actor = if action == Action::Pull { &name } else { id };
+        let attributes = BTreeMap::from([("name".to_owned(), name.clone())]);
         self.shared.events.publish(Subject::Image, action.name(), actor, attributes);
     }
 

@@ -63,12 +63,12 @@ impl Images {
                 Ok(is_last && !left)
             })
             .await?;
+        let id = record.id.to_string();
         for reference in &untagged {
-            self.publish(Action::Untag, reference, reference);
+            self.publish(Action::Untag, &id, reference);
         }
         let mut deleted = Vec::new();
         if is_gone {
-            let id = record.id.to_string();
             self.publish(Action::Delete, &id, untagged.first().map_or("", String::as_str));
             deleted.push(id.clone());
             match self.collect().await {

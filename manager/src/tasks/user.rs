@@ -37,7 +37,9 @@ pub(crate) enum UserError {
     #[error("unable to find group {0}: no matching entries in group file")]
     NoGroup(String),
     /// Not `user`, `uid`, `user:group` or `uid:gid`.
-    #[error("invalid user {0:?}: write user, uid, user:group or uid:gid, with ids from 0 to {MAX_ID}")]
+    #[error(
+        "invalid user {0:?}: write user, uid, user:group or uid:gid; uids and gids must be in range 0-{MAX_ID}"
+    )]
     Syntax(String),
     /// More groups than a process may have.
     #[error("more than {MAX_GROUPS} groups are asked for")]

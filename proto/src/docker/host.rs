@@ -146,7 +146,10 @@ pub(super) fn log(host: &Fields) -> Result<Option<Log>, InvalidBody> {
             "compress" if value == "false" => {}
             _ => {
                 let field = format!("{}.{name}", asked.path("Config"));
-                return Err(InvalidBody::Unsupported { field, hint: ": there are max-size and max-file" });
+                return Err(InvalidBody::Unsupported {
+                    field,
+                    hint: " (unknown log opt): there are max-size and max-file",
+                });
             }
         }
     }

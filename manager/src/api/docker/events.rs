@@ -19,7 +19,7 @@ pub(super) async fn events(State(engine): State<Arc<Engine>>, query: Query) -> A
     let time = |name| Ok::<_, Refusal>(times::parse(name, query.text(name))?.map(translate::system_time));
     let (since, until) = (time("since")?, time("until")?);
     if since.zip(until).is_some_and(|(since, until)| until < since) {
-        return Err(Refusal::bad("until time is before since time"));
+        return Err(Refusal::bad("`since` time cannot be after `until` time"));
     }
     // Docker: with only an end, everything remembered is meant.
     let since = since.or(until.map(|_| SystemTime::UNIX_EPOCH));

@@ -11,7 +11,7 @@ use knarr_proto::reason::Reason;
 use serde_json::json;
 
 use super::answers;
-use crate::containers::ContainerError;
+use crate::containers::{ContainerError, Phase};
 use crate::error::Chain;
 use crate::failure::Failure;
 use crate::images::ImageError;
@@ -140,6 +140,12 @@ fn in_docker_s_words(error: &(dyn Error + 'static)) -> Option<String> {
             "cannot remove container \"{name}\": container is running: \
              stop the container before removing or force remove"
         )),
+        ContainerError::State { doing: "run a command in", name, phase: Phase::Paused } => {
+            Some(format!("Container {name} is paused, unpause the container before exec"))
+        }
+        ContainerError::State { doing: "start", phase: Phase::Paused, .. } => {
+            Some("cannot start a paused container, try unpause instead".to_owned())
+        }
         ContainerError::NoExec(id) => Some(format!("No such exec instance: {id}")),
         ContainerError::ExecStarted(id) => Some(format!("exec command {id} has already run")),
         ContainerError::Image(error) => in_docker_s_words(error),

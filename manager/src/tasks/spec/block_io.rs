@@ -36,7 +36,7 @@ pub(super) fn block_io(wanted: &BlockIo) -> Result<Option<LinuxBlockIo>, SpecErr
 fn checked(weight: u16) -> Result<u16, SpecError> {
     match WEIGHTS.contains(&weight) {
         true => Ok(weight),
-        false => Err(SpecError::Limit { limit: "blkio-weight", problem: "it is 10 to 1000" }),
+        false => Err(SpecError::limit("blkio-weight", "Range of blkio weight is from 10 to 1000")),
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) enum SpecError {
     TooManyMounts { count: usize, max: usize },
     /// A limit that makes no sense.
     #[error("invalid {limit}: {problem}")]
-    Limit { limit: &'static str, problem: &'static str },
+    Limit { limit: &'static str, problem: String },
     /// No such resource limit.
     #[error("invalid ulimit {name:?}: names are as in `ulimit`, for example nofile")]
     Ulimit { name: String, source: serde_json::Error },
@@ -74,6 +74,10 @@ pub(crate) enum SpecError {
 }
 
 impl SpecError {
+    pub(super) fn limit(limit: &'static str, problem: impl Into<String>) -> Self {
+        Self::Limit { limit, problem: problem.into() }
+    }
+
     /// What kind of failure this is.
     pub(crate) fn kind(&self) -> Kind {
         match self {

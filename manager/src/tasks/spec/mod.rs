@@ -143,7 +143,9 @@ pub(crate) fn first_process(
     spec.set_rlimits(resources::rlimits(&isolation.ulimits)?);
     spec.set_no_new_privileges(Some(isolation.rights.no_new_privileges));
     if !(-1000..=1000).contains(&process.oom_score_adj) {
-        return Err(SpecError::Limit { limit: "oom-score-adj", problem: "it is -1000 to 1000" });
+        let problem =
+            format!("Invalid value {}, range for oom score adj is [-1000, 1000]", process.oom_score_adj);
+        return Err(SpecError::limit("oom-score-adj", problem));
     }
     spec.set_oom_score_adj(Some(process.oom_score_adj));
     let asked_for = Some(isolation.rights.confinement.apparmor.as_str()).filter(|name| !name.is_empty());

@@ -1,4 +1,4 @@
-//! Limits, from what people say to what cgroups take.
+//! Limits, from what people say to what cgroups take. What is refused is refused in docker's words.
 
 use oci_spec::runtime::{
     LinuxCpu, LinuxMemory, LinuxPids, LinuxResources, PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
@@ -30,18 +30,21 @@ pub(crate) fn cgroup_limits(wanted: &Resources, counts_swap: bool) -> Result<Lin
 fn memory(wanted: &Memory, counts_swap: bool) -> Result<Option<LinuxMemory>, SpecError> {
     let (limit, swap, reservation) =
         (wanted.memory_bytes, wanted.memory_swap_bytes, wanted.memory_reservation_bytes);
-    let refuse = |problem| Err(SpecError::Limit { limit: "memory", problem });
+    let refuse = |problem| Err(SpecError::limit("memory", problem));
     if limit == 0 && swap > 0 {
-        return refuse("a limit of memory and swap needs a limit of memory too");
+        return refuse("You should always set the Memory limit when using Memoryswap limit");
     }
     if limit != 0 && limit < MIN_MEMORY_BYTES {
-        return refuse("the least is 6 MiB");
+        return refuse("Minimum memory limit allowed is 6MB");
     }
-    if swap > 0 && swap < limit {
-        return refuse("the limit of memory and swap together must not be below the one of memory");
+    if swap < -1 || (swap > 0 && swap < limit) {
+        return refuse("Minimum memoryswap limit should be larger than memory limit");
     }
-    if reservation < 0 || swap < -1 || (limit != 0 && reservation > limit) {
-        return refuse("the reservation and the swap limit must be sizes, the reservation at most the limit");
+    if reservation != 0 && reservation < MIN_MEMORY_BYTES {
+        return refuse("Minimum memory reservation allowed is 6MB");
+    }
+    if limit != 0 && reservation > limit {
+        return refuse("Minimum memory limit can not be less than memory reservation limit");
     }
     let mut memory = LinuxMemory::default();
     if limit != 0 {
@@ -54,7 +57,8 @@ fn memory(wanted: &Memory, counts_swap: bool) -> Result<Option<LinuxMemory>, Spe
     }
     if let Some(swappiness) = wanted.memory_swappiness {
         if swappiness > 100 {
-            return Err(SpecError::Limit { limit: "memory-swappiness", problem: "it is 0 to 100" });
+            let problem = format!("{swappiness}, valid memory swappiness range is 0-100");
+            return Err(SpecError::limit("memory-swappiness", problem));
         }
         memory.set_swappiness(Some(swappiness.into()));
     }
@@ -67,7 +71,7 @@ fn memory(wanted: &Memory, counts_swap: bool) -> Result<Option<LinuxMemory>, Spe
 fn cpu(wanted: &Cpu) -> Result<Option<LinuxCpu>, SpecError> {
     let mut cpu = LinuxCpu::default();
     if wanted.nano_cpus < 0 || (wanted.nano_cpus > 0 && wanted.nano_cpus < 10_000_000) {
-        return Err(SpecError::Limit { limit: "cpus", problem: "the least is 0.01" });
+        return Err(SpecError::limit("cpus", "range of CPUs is from 0.01"));
     }
     if wanted.nano_cpus > 0 {
         let period = i64::try_from(CPU_PERIOD_US).unwrap_or(i64::MAX);
@@ -77,19 +81,16 @@ fn cpu(wanted: &Cpu) -> Result<Option<LinuxCpu>, SpecError> {
     }
     let has_own_quota = wanted.cpu_period_us != 0 || wanted.cpu_quota_us != 0;
     if wanted.nano_cpus > 0 && has_own_quota {
-        return Err(SpecError::Limit {
-            limit: "cpus",
-            problem: "it excludes a period and a quota of CPU time",
-        });
+        let other = if wanted.cpu_period_us != 0 { "Period" } else { "Quota" };
+        let problem = format!("Conflicting options: Nano CPUs and CPU {other} cannot both be set");
+        return Err(SpecError::limit("cpus", problem));
     }
     if wanted.cpu_period_us != 0 && !(1_000..=1_000_000).contains(&wanted.cpu_period_us) {
-        return Err(SpecError::Limit {
-            limit: "cpu-period",
-            problem: "it is 1,000 to 1,000,000 microseconds",
-        });
+        let problem = "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)";
+        return Err(SpecError::limit("cpu-period", problem));
     }
     if wanted.cpu_quota_us > 0 && wanted.cpu_quota_us < 1_000 {
-        return Err(SpecError::Limit { limit: "cpu-quota", problem: "the least is 1,000 microseconds" });
+        return Err(SpecError::limit("cpu-quota", "CPU cfs quota can not be less than 1ms (i.e. 1000)"));
     }
     if wanted.cpu_period_us != 0 {
         cpu.set_period(Some(wanted.cpu_period_us));
@@ -106,9 +107,13 @@ fn cpu(wanted: &Cpu) -> Result<Option<LinuxCpu>, SpecError> {
     if wanted.cpu_shares > 0 {
         cpu.set_shares(Some(wanted.cpu_shares));
     }
-    for (text, limit) in [(&wanted.cpuset_cpus, "cpuset-cpus"), (&wanted.cpuset_mems, "cpuset-mems")] {
-        if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-' || byte == b',') {
-            return Err(SpecError::Limit { limit, problem: "write a list such as 0-3,7" });
+    for (text, limit, what) in [
+        (&wanted.cpuset_cpus, "cpuset-cpus", "cpuset cpus"),
+        (&wanted.cpuset_mems, "cpuset-mems", "cpuset mems"),
+    ] {
+        if !text.is_empty() && !text.split(',').all(is_range) {
+            let problem = format!("Invalid value {text} for {what}: write a list such as 0-3,7");
+            return Err(SpecError::limit(limit, problem));
         }
     }
     if !wanted.cpuset_cpus.is_empty() {
@@ -120,6 +125,18 @@ fn cpu(wanted: &Cpu) -> Result<Option<LinuxCpu>, SpecError> {
     Ok((cpu != LinuxCpu::default()).then_some(cpu))
 }
 
+/// A number, or two of which the second is not the smaller one.
+fn is_range(text: &str) -> bool {
+    let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => text.parse::<u16>().ok(),
+        false => None,
+    };
+    match text.split_once('-') {
+        Some((first, last)) => number(first).zip(number(last)).is_some_and(|(first, last)| first <= last),
+        None => number(text).is_some(),
+    }
+}
+
 /// Resource limits of the processes.
 pub(super) fn rlimits(ulimits: &[Ulimit]) -> Result<Option<Vec<PosixRlimit>>, SpecError> {
     let mut rlimits = Vec::new();
@@ -128,10 +145,11 @@ pub(super) fn rlimits(ulimits: &[Ulimit]) -> Result<Option<Vec<PosixRlimit>>, Sp
         let typ: PosixRlimitType = serde_json::from_value(serde_json::Value::String(name))
             .map_err(|source| SpecError::Ulimit { name: ulimit.name.clone(), source })?;
         if ulimit.soft > ulimit.hard {
-            return Err(SpecError::Limit {
-                limit: "ulimit",
-                problem: "the soft limit must not be above the hard one",
-            });
+            let (name, soft, hard) = (&ulimit.name, ulimit.soft, ulimit.hard);
+            let problem = format!(
+                "{name}: ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
+            );
+            return Err(SpecError::limit("ulimit", problem));
         }
         let rlimit = PosixRlimitBuilder::default().typ(typ).soft(ulimit.soft).hard(ulimit.hard).build();
         let rlimit = rlimit.expect("all of its fields are set");
@@ -164,6 +182,8 @@ mod tests {
             Memory { memory_bytes: -1, ..Memory::default() },
             Memory { memory_swap_bytes: 1 << 30, ..Memory::default() },
             Memory { memory_bytes: 1 << 30, memory_swap_bytes: 1 << 20, ..Memory::default() },
+            Memory { memory_bytes: 1 << 30, memory_reservation_bytes: 1 << 31, ..Memory::default() },
+            Memory { memory_reservation_bytes: 1 << 20, ..Memory::default() },
             Memory { memory_swappiness: Some(101), ..Memory::default() },
         ] {
             assert!(memory(&refused, true).is_err(), "{refused:?}");
@@ -175,6 +195,10 @@ mod tests {
             Cpu { cpu_period_us: 999, ..Cpu::default() },
             Cpu { cpu_quota_us: 999, ..Cpu::default() },
             Cpu { cpuset_cpus: "a".into(), ..Cpu::default() },
+            Cpu { cpuset_cpus: "1-10,11--".into(), ..Cpu::default() },
+            Cpu { cpuset_cpus: "3-1".into(), ..Cpu::default() },
+            Cpu { cpuset_mems: "0,".into(), ..Cpu::default() },
+            Cpu { cpuset_mems: "99999".into(), ..Cpu::default() },
         ] {
             assert!(cpu(&refused).is_err(), "{refused:?}");
         }
