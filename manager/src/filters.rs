@@ -2,13 +2,16 @@
 //! labels; values of any other key are alternatives. Which keys there are, and what they mean, the noun says.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use knarr_proto::kind::Kind;
 
 use crate::failure::Failure;
+use crate::time::moment;
 
-/// The key whose values must all match.
+/// The keys whose values must all match: labels, and those that must not be there.
 const LABEL: &str = "label";
+const NO_LABEL: &str = "label!";
 
 /// Which values a key may have.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +22,8 @@ pub(crate) enum Values {
     OneOf(&'static [&'static str]),
     /// A whole number that is not negative.
     Number,
+    /// A moment: see [`moment`](crate::time::moment).
+    Moment,
 }
 
 impl Values {
@@ -27,6 +32,7 @@ impl Values {
             Self::Any => true,
             Self::OneOf(words) => words.contains(&value),
             Self::Number => value.parse::<u32>().is_ok(),
+            Self::Moment => moment(value, SystemTime::now()).is_some(),
         }
     }
 }
@@ -61,6 +67,9 @@ impl FilterKeys {
         let allowed = match self.keys.iter().find(|(known, _)| *known == key) {
             Some((_, values)) if values.allow(value) => return Ok(()),
             Some((_, Values::OneOf(words))) => format!("{key} is {}", list_of(words, "or")),
+            Some((_, Values::Moment)) => {
+                format!("{key} is a time such as 2026-01-02T15:04:05Z, or how long ago, such as 24h")
+            }
             Some(_) => format!("{key} is a number"),
             None => {
                 let keys: Vec<&str> = self.keys.iter().map(|(key, _)| *key).collect();
@@ -113,7 +122,7 @@ impl Filters {
         self.values_by_key.iter().all(|(key, values)| {
             let mut values = values.iter();
             match key.as_str() {
-                LABEL => values.all(|value| matches(key, value)),
+                LABEL | NO_LABEL => values.all(|value| matches(key, value)),
                 _ => values.any(|value| matches(key, value)),
             }
         })

@@ -2,6 +2,7 @@
 //!
 //! - [`id`], [`status`], [`kind`], [`reason`]: the nouns that all of them share
 //! - [`detach`]: the keys by which a person leaves a terminal
+//! - [`duration`]: durations as Go writes them
 //! - [`escape`]: text from outside, made safe for a terminal or a log
 //! - [`exit`], [`processes`], [`log`], [`stdio`], [`frame`]: what shim and manager agree on, on disk and on the attach socket
 //! - [`overlay`]: long lists of layers, as shim and manager mount them
@@ -12,6 +13,7 @@
 pub mod detach;
 #[cfg(feature = "docker")]
 pub mod docker;
+pub mod duration;
 pub mod escape;
 pub mod exit;
 pub mod frame;

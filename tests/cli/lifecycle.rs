@@ -86,6 +86,49 @@ fn prune_removes_what_has_ended() {
     let mut no = knarr.command(["container", "prune"]);
     process::run_with_input(&mut no, b"n\n").exits_with(0);
     assert_eq!(knarr.say(["ps", "-aq"]).lines().count(), 2);
-    assert_eq!(knarr.say(["container", "prune", "-f"]), format!("Deleted Containers:\n{ended}"));
+    let pruned = knarr.say(["container", "prune", "-f"]);
+    assert_eq!(pruned, format!("Deleted Containers:\n{ended}\n\nTotal reclaimed space: 0B"));
     assert_eq!(knarr.say(["ps", "-a", "--format", "{{.Names}}"]), "runs");
+}
+
+#[test]
+fn prune_goes_by_labels_and_age_and_tells_what_it_gave_back() {
+    require!(root, tool("busybox"));
+    let scratch = Scratch::new();
+    let daemon = Daemon::start(&scratch);
+    let knarr = daemon.knarr();
+    busybox::load(&scratch, &knarr);
+    let write = |name: &str, label: &str, bytes: &str| {
+        let script = format!("head -c {bytes} /dev/zero >/data");
+        knarr.say(["run", "--name", name, "--label", label, NAME, "sh", "-c", &script]);
+    };
+    write("first", "tier=front", "1000");
+    write("second", "tier=back", "2500000");
+    write("third", "other", "30");
+    let sizes = knarr.say(["ps", "-a", "--format", "{{.Names}} {{.Size}}"]);
+    for (name, size) in [("first", "1kB"), ("second", "2.5MB"), ("third", "30B")] {
+        let start = format!("{name} {size} (virtual ");
+        assert!(sizes.lines().any(|line| line.starts_with(&start)), "{start}: {sizes}");
+    }
+    assert!(knarr.say(["ps", "-a", "-s"]).contains("SIZE"));
+    let seen = &knarr.json(["inspect", "-s", "second"])[0];
+    assert_eq!(seen["SizeRw"], 2_500_000);
+    assert!(seen["SizeRootFs"].as_u64() > seen["SizeRw"].as_u64(), "{seen}");
+    assert!(knarr.json(["inspect", "second"])[0].get("SizeRw").is_none());
+    let prune = |filter: &str| knarr.say(["container", "prune", "-f", "--filter", filter]);
+    assert_eq!(prune("until=24h"), "Total reclaimed space: 0B", "all are younger");
+    assert_eq!(prune("label=tier=side"), "Total reclaimed space: 0B");
+    let pruned = prune("label=tier=back");
+    assert!(pruned.ends_with("Total reclaimed space: 2.5MB"), "{pruned}");
+    let pruned = prune("label!=tier");
+    assert!(pruned.ends_with("Total reclaimed space: 30B"), "{pruned}");
+    for (filter, says) in
+        [("until=soon", "such as 24h"), ("name=first", "label, label! and until"), ("until", "")]
+    {
+        let refused = knarr.call(["container", "prune", "-f", "--filter", filter]);
+        assert!(refused.code() != 0 && refused.stderr.contains(says), "{refused}");
+    }
+    let left = knarr.say(["ps", "-aq", "--format", "{{.Names}}"]);
+    assert!(prune("until=0s").ends_with("Total reclaimed space: 1kB"), "{left}");
+    assert_eq!(knarr.say(["ps", "-aq"]), "");
 }

@@ -69,7 +69,7 @@ const WITHOUT_BODY: &[Case] = &[
     ("GET /images/json?filters=%7B%22nope%22:%5B%22x%22%5D%7D", 400, "invalid filter"),
     ("POST /images/prune?filters=%7B%22until%22:%5B%22x%22%5D%7D", 400, "invalid filter"),
     ("POST /containers/prune?filters=%7B%22until%22:%5B%22x%22%5D%7D", 400, "invalid filter"),
-    ("GET /events?since=2&until=1", 400, "before since"),
+    ("GET /events?since=2&until=1", 400, "cannot be after `until`"),
     ("GET /events?filters=%7B%22nope%22:%5B%22x%22%5D%7D", 400, "invalid filter"),
     ("GET /exec/nope/json", 404, "No such exec instance: nope"),
     ("POST /exec/nope/resize?h=1&w=1", 404, "No such exec instance: nope"),

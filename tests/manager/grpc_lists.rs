@@ -32,7 +32,7 @@ fn largest_taken(what: &str, mut take: impl FnMut(usize) -> Result<(), tonic::St
 /// Lists everything with a client as it comes; the number of containers, images and references.
 #[track_caller]
 fn listed(grpc: &Grpc) -> (usize, usize, usize) {
-    let request = v1::ListContainersRequest { all: true, filters: Vec::new() };
+    let request = v1::ListContainersRequest { all: true, ..Default::default() };
     let containers = grpc.list_containers(request).expect("containers are listed");
     let images = grpc.list_images(v1::ListImagesRequest::default()).expect("images are listed");
     grpc.list_snapshots().expect("snapshots are listed");

@@ -79,7 +79,7 @@ pub(crate) fn remove(grpc: &Grpc, container: &str, force: bool) -> Result<String
 }
 
 pub(crate) fn inspect(grpc: &Grpc, container: &str) -> Result<v1::Container, Status> {
-    let request = v1::InspectContainerRequest { container: container.to_owned() };
+    let request = v1::InspectContainerRequest { container: container.to_owned(), size: false };
     let reply = grpc.wait(grpc.containers().inspect(request))?.into_inner();
     Ok(reply.container.expect("a container"))
 }
@@ -109,7 +109,7 @@ pub(crate) fn waiter(
 pub(crate) fn list(grpc: &Grpc, all: bool, filters: &[(&str, &str)]) -> Result<Vec<String>, Status> {
     let filters =
         filters.iter().map(|(key, value)| v1::Filter { key: (*key).into(), value: (*value).into() });
-    let request = v1::ListContainersRequest { all, filters: filters.collect() };
+    let request = v1::ListContainersRequest { all, sizes: false, filters: filters.collect() };
     Ok(grpc.list_containers(request)?.into_iter().map(|container| container.name).collect())
 }
 

@@ -61,7 +61,7 @@ pub(crate) enum ContainerCommand {
     #[command(aliases = ["list", "ps"])]
     Ls(PsArgs),
     /// Return low-level information on containers
-    Inspect(InspectOneTypeArgs),
+    Inspect(InspectContainerArgs),
     /// Remove all stopped containers
     Prune(PruneArgs),
 }
@@ -255,6 +255,9 @@ pub(crate) struct PsArgs {
     /// Only display container IDs
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// Display total file sizes
+    #[arg(short, long)]
+    pub(crate) size: bool,
 }
 
 /// `knarr exec`
@@ -355,10 +358,20 @@ pub(crate) struct InspectArgs {
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) kind: Option<ObjectType>,
     #[command(flatten)]
+    pub(crate) objects: InspectContainerArgs,
+}
+
+/// `knarr container inspect`
+#[derive(Debug, Args)]
+pub(crate) struct InspectContainerArgs {
+    /// Display total file sizes of containers
+    #[arg(short, long)]
+    pub(crate) size: bool,
+    #[command(flatten)]
     pub(crate) objects: InspectOneTypeArgs,
 }
 
-/// `knarr container inspect`, `knarr image inspect`
+/// `knarr image inspect`, and what the others take, too
 #[derive(Debug, Args)]
 pub(crate) struct InspectOneTypeArgs {
     /// 'json' or a Go template
@@ -372,6 +385,9 @@ pub(crate) struct InspectOneTypeArgs {
 /// `knarr container prune`
 #[derive(Debug, Args)]
 pub(crate) struct PruneArgs {
+    /// Filter what is removed: until, label or label!, as KEY=VALUE
+    #[arg(long = "filter", value_name = "KEY=VALUE")]
+    pub(crate) filters: Vec<String>,
     /// Do not prompt for confirmation
     #[arg(short, long)]
     pub(crate) force: bool,

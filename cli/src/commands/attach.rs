@@ -32,7 +32,7 @@ pub(super) struct Joining {
 /// Joins a running container's streams.
 pub(super) async fn run(args: AttachArgs, address: &Address) -> Result<u8, Error> {
     let client = Client::connect(address).await?;
-    let container = inspect(&client, &args.container).await?;
+    let container = inspect(&client, &args.container, false).await?;
     match container.state() {
         ContainerState::Running => {}
         ContainerState::Paused => {
@@ -65,9 +65,9 @@ pub(super) async fn run(args: AttachArgs, address: &Address) -> Result<u8, Error
     join(&client, joining).await
 }
 
-/// What the daemon knows of one container.
-pub(super) async fn inspect(client: &Client, name: &str) -> Result<Container, Error> {
-    let request = InspectContainerRequest { container: name.to_owned() };
+/// What the daemon knows of one container, with or without its size.
+pub(super) async fn inspect(client: &Client, name: &str, size: bool) -> Result<Container, Error> {
+    let request = InspectContainerRequest { container: name.to_owned(), size };
     let reply = client.containers().inspect(request).await?.into_inner();
     reply.container.ok_or(Error::Contract { call: "inspect", missing: "container" })
 }

@@ -8,7 +8,7 @@ use serde_json::ser::PrettyFormatter;
 
 use super::attach;
 use super::each::DONE;
-use crate::args::container::InspectOneTypeArgs;
+use crate::args::container::InspectContainerArgs;
 pub(super) use crate::args::container::ObjectType;
 use crate::connect::{Address, Client};
 use crate::error::Error;
@@ -17,16 +17,17 @@ use crate::output;
 
 /// Shows everything that is known of containers and images. What is not found does not keep the others from being shown.
 pub(super) async fn run(
-    args: InspectOneTypeArgs,
+    args: InspectContainerArgs,
     kind: Option<ObjectType>,
     address: &Address,
 ) -> Result<u8, Error> {
+    let InspectContainerArgs { size, objects: args } = args;
     let template = Template::of_format(&args.format)?;
     let client = Client::connect(address).await?;
     let mut found = Vec::new();
     let mut failed = false;
     for name in &args.names {
-        match object(&client, name, kind).await {
+        match object(&client, name, kind, size).await {
             Ok(object) => found.push(object),
             Err(error) => {
                 output::complain(&error);
@@ -46,11 +47,11 @@ pub(super) async fn run(
     if failed { Err(Error::Reported) } else { Ok(DONE) }
 }
 
-async fn object(client: &Client, name: &str, kind: Option<ObjectType>) -> Result<Value, Error> {
+async fn object(client: &Client, name: &str, kind: Option<ObjectType>, size: bool) -> Result<Value, Error> {
     match kind {
-        Some(ObjectType::Container) => container(client, name).await,
+        Some(ObjectType::Container) => container(client, name, size).await,
         Some(ObjectType::Image) => image(client, name).await,
-        None => match container(client, name).await {
+        None => match container(client, name, size).await {
             Err(error) if error.is_not_found() => match image(client, name).await {
                 Err(error) if error.is_not_found() => Err(Error::NoSuchObject(name.to_owned())),
                 found => found,
@@ -60,8 +61,8 @@ async fn object(client: &Client, name: &str, kind: Option<ObjectType>) -> Result
     }
 }
 
-async fn container(client: &Client, name: &str) -> Result<Value, Error> {
-    attach::inspect(client, name).await.map(|container| docker::container(&container))
+async fn container(client: &Client, name: &str, size: bool) -> Result<Value, Error> {
+    attach::inspect(client, name, size).await.map(|container| docker::container(&container))
 }
 
 async fn image(client: &Client, name: &str) -> Result<Value, Error> {

@@ -35,7 +35,7 @@ mod update;
 mod version;
 mod wait;
 
-use crate::args::container::{ContainerCommand, ContainerVerb};
+use crate::args::container::{ContainerCommand, ContainerVerb, InspectContainerArgs};
 use crate::args::image::{ImageCommand, ImageVerb};
 use crate::args::system::{SystemCommand, SystemVerb};
 use crate::args::{Cli, Command};
@@ -78,6 +78,7 @@ async fn execute(command: Command, address: &Address) -> Result<u8, Error> {
         Command::Image(ImageCommand::Ls(args)) => images::run(args, address).await,
         Command::Image(ImageCommand::Rm(args)) => rmi::run(args, address).await,
         Command::Image(ImageCommand::Inspect(args)) => {
+            let args = InspectContainerArgs { size: false, objects: args };
             inspect::run(args, Some(inspect::ObjectType::Image), address).await
         }
         Command::Image(ImageCommand::Prune(args)) => prune::images(&args, address).await,

@@ -10,18 +10,21 @@ use crate::args::container::PruneArgs;
 use crate::args::image::PruneImagesArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;
-use crate::output;
+use crate::format::units::decimal_size;
+use crate::{options, output};
 
 /// Removes all containers that do not run, and prints their ids.
 pub(super) async fn containers(args: &PruneArgs, address: &Address) -> Result<u8, Error> {
+    let filters = options::filters(&args.filters)?;
     if !args.force && !agrees("This will remove all stopped containers.")? {
         return Ok(DONE);
     }
     let client = Client::connect(address).await?;
-    let removed = client.containers().prune(PruneContainersRequest {}).await?.into_inner().deleted;
-    if !removed.is_empty() {
-        output::print(&format!("Deleted Containers:\n{}\n", removed.join("\n")))?;
+    let pruned = client.containers().prune(PruneContainersRequest { filters }).await?.into_inner();
+    if !pruned.deleted.is_empty() {
+        output::print(&format!("Deleted Containers:\n{}\n\n", pruned.deleted.join("\n")))?;
     }
+    output::line(&format!("Total reclaimed space: {}", decimal_size(pruned.freed_bytes)))?;
     Ok(DONE)
 }
 

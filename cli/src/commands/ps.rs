@@ -15,7 +15,11 @@ use crate::{options, output};
 /// Lists containers.
 pub(super) async fn run(args: PsArgs, address: &Address) -> Result<u8, Error> {
     let filters = options::filters(&args.filters)?;
-    let format = Format::parse(if args.quiet { "{{.ID}}" } else { &args.format }, COLUMNS.default)?;
+    let usual =
+        if args.size { format!("{}\t{{{{.Size}}}}", COLUMNS.default) } else { COLUMNS.default.to_owned() };
+    let format = Format::parse(if args.quiet { "{{.ID}}" } else { &args.format }, &usual)?;
+    // Docker counts when a template names the size, too.
+    let sizes = args.size || (!args.quiet && args.format.contains("Size"));
     let last = match (args.latest, args.last.map(usize::try_from)) {
         (true, _) => Some(1),
         // Docker's -1, and 0: all.
@@ -24,7 +28,8 @@ pub(super) async fn run(args: PsArgs, address: &Address) -> Result<u8, Error> {
     };
     // Whoever asks for a state wants to see those that have it.
     let names_state = filters.iter().any(|filter| matches!(filter.key.as_str(), "status" | "exited"));
-    let request = ListContainersRequest { all: args.all || last.is_some() || names_state, filters };
+    let all = args.all || last.is_some() || names_state;
+    let request = ListContainersRequest { all, sizes, filters };
     let client = Client::connect(address).await?;
     let mut replies = client.containers().list(request).await?.into_inner();
     let mut containers = Vec::new();

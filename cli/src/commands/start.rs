@@ -39,7 +39,7 @@ async fn detached(client: &Client, names: &[String]) -> Result<u8, Error> {
 }
 
 async fn attached(client: &Client, name: &str, args: &StartArgs) -> Result<u8, Error> {
-    let container = attach::inspect(client, name).await?;
+    let container = attach::inspect(client, name, false).await?;
     let config = container.config.unwrap_or_default();
     let streams = Streams { stdin: args.interactive && config.open_stdin, stdout: true, stderr: true };
     attach::check_terminal(config.tty, streams)?;

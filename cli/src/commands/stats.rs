@@ -78,12 +78,12 @@ pub(super) async fn run(args: StatsArgs, address: &Address) -> Result<u8, Error>
 async fn watched(client: &Client, args: &StatsArgs) -> Result<Vec<Container>, Error> {
     let mut watched = Vec::new();
     for name in &args.containers {
-        let request = InspectContainerRequest { container: name.clone() };
+        let request = InspectContainerRequest { container: name.clone(), size: false };
         let found = client.containers().inspect(request).await?.into_inner();
         watched.extend(found.container);
     }
     if args.containers.is_empty() {
-        let request = ListContainersRequest { all: args.all, filters: Vec::new() };
+        let request = ListContainersRequest { all: args.all, ..Default::default() };
         let mut replies = client.containers().list(request).await?.into_inner();
         while let Some(reply) = replies.message().await? {
             let of_summary = |summary: knarr_proto::v1::ContainerSummary| Container {

@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use knarr_proto::docker::reference::short;
 use knarr_proto::docker::{Lived, command_line, human_duration, state_name};
-use knarr_proto::v1::ContainerSummary;
+use knarr_proto::v1::{ContainerSize, ContainerSummary};
 use serde_json::json;
 
 use super::Columns;
 use super::reference::short_id;
 use super::template::Subject;
-use super::units::{ellipsis, go_time, since, timestamp};
+use super::units::{decimal_size, ellipsis, go_time, since, timestamp};
 
 /// The columns of `ps`.
 pub(crate) const COLUMNS: Columns = Columns {
@@ -79,11 +79,16 @@ pub(crate) fn row(container: &ContainerSummary, view: &View) -> Subject {
         "Networks": container.network,
         "Ports": "",
         "RunningFor": created.map(|time| ago(time, view.now)).unwrap_or_default(),
-        "Size": "0B",
+        "Size": container.size.as_ref().map_or_else(|| "0B".to_owned(), size_text),
         "State": state_name(container.state()),
         "Status": lived.status(SystemTime::UNIX_EPOCH + since(Timestamp::UNIX_EPOCH, view.now)),
     });
     Subject { fields, labels: container.labels.clone() }
+}
+
+/// Docker's two sizes: what is written, and all with the image.
+fn size_text(of: &ContainerSize) -> String {
+    format!("{} (virtual {})", decimal_size(of.written_bytes), decimal_size(of.rootfs_bytes))
 }
 
 /// `a=1,b=2`, in the order of the keys.

@@ -1,10 +1,9 @@
 //! `--since` and `--until`: a moment, or how long ago it was.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
+use knarr_proto::duration;
 
 use super::BadOption;
 
@@ -15,7 +14,7 @@ const EXPECTED: &str =
 /// of day may be left out.
 pub(crate) fn parse(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, BadOption> {
     let bad = || BadOption::form(text, EXPECTED);
-    if let Some(ago) = duration(text) {
+    if let Some(ago) = duration::parse(text) {
         return now.checked_sub(ago).map_err(|_| bad());
     }
     if let Some(moment) = unix(text) {
@@ -39,32 +38,6 @@ fn unix(text: &str) -> Option<Timestamp> {
     }
     let nanoseconds = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
     Timestamp::new(seconds.parse().ok()?, nanoseconds).ok()
-}
-
-/// Go's `1h30m`, `1.5s`, `100ms`.
-fn duration(text: &str) -> Option<Duration> {
-    let mut total = Duration::ZERO;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let end = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
-        let (number, tail) = rest.split_at(end);
-        let unit_end =
-            tail.find(|letter: char| letter.is_ascii_digit() || letter == '.').unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit_end);
-        let unit = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return None,
-        };
-        let seconds = number.parse::<f64>().ok()? * unit;
-        total = total.checked_add(Duration::try_from_secs_f64(seconds).ok()?)?;
-        rest = tail;
-    }
-    (!text.is_empty()).then_some(total)
 }
 
 #[cfg(test)]

@@ -246,6 +246,19 @@ impl Snapshots {
         .await
     }
 
+    /// The lengths of the files that were written into snapshot `key`, its parents left out.
+    ///
+    /// # Errors
+    /// [`SnapshotError::NotFound`], [`SnapshotError::File`], [`SnapshotError::Store`].
+    pub(crate) async fn written_bytes(&self, key: &str) -> Result<u64, SnapshotError> {
+        let key = key.to_owned();
+        self.blocking(move |snapshots| {
+            let directory = snapshots.directory(snapshots.stat_blocking(&key)?.number).join("fs");
+            Ok(trees::file_bytes(&directory).map_err(failed("count", directory))?)
+        })
+        .await
+    }
+
     /// What is known of snapshot `key`.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, Stat};
 use rustix::io::Errno;
 
 use super::walk::{OPEN_DIRECTORY, list, open_below, path_of};
@@ -19,8 +19,28 @@ pub(crate) struct Usage {
 
 /// Counts what is below `path`. What a running container removes meanwhile is not counted.
 pub(crate) fn usage(path: &Path) -> Result<Usage, Errno> {
-    let root = rustix::fs::openat(CWD, path, OPEN_DIRECTORY, Mode::empty())?;
     let mut usage = Usage::default();
+    each(path, |stat, _| {
+        usage.inodes += 1;
+        usage.size_bytes += stat.st_blocks.unsigned_abs() * 512;
+    })?;
+    Ok(usage)
+}
+
+/// The lengths of the regular files below `path` together, which is what docker calls a container's size.
+pub(crate) fn file_bytes(path: &Path) -> Result<u64, Errno> {
+    let mut bytes = 0;
+    each(path, |stat, kind| {
+        if kind == FileType::RegularFile {
+            bytes += stat.st_size.unsigned_abs();
+        }
+    })?;
+    Ok(bytes)
+}
+
+/// Looks at everything below `path`, a file with several names once.
+fn each(path: &Path, mut look: impl FnMut(&Stat, FileType)) -> Result<(), Errno> {
+    let root = rustix::fs::openat(CWD, path, OPEN_DIRECTORY, Mode::empty())?;
     let mut linked = HashSet::new();
     let mut pending = vec![PathBuf::new()];
     while let Some(relative) = pending.pop() {
@@ -36,15 +56,14 @@ pub(crate) fn usage(path: &Path) -> Result<Usage, Errno> {
                 Err(errno) => return Err(errno),
             };
             if stat.st_nlink < 2 || kind == FileType::Directory || linked.insert(stat.st_ino) {
-                usage.inodes += 1;
-                usage.size_bytes += stat.st_blocks.unsigned_abs() * 512;
+                look(&stat, kind);
             }
             if kind == FileType::Directory {
                 pending.push(relative.join(path_of(&name)));
             }
         }
     }
-    Ok(usage)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -58,5 +77,6 @@ mod tests {
         let before = usage(directory.path()).expect("counted");
         std::fs::hard_link(directory.path().join("a"), directory.path().join("b")).expect("linked");
         assert_eq!(usage(directory.path()).expect("counted"), before);
+        assert_eq!(file_bytes(directory.path()), Ok(64 << 10));
     }
 }

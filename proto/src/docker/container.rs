@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::reference::short;
+use super::summary::add_size;
 use super::time::rfc3339;
 use super::{network_name, networks, sorted, state_name};
 use crate::v1::{
@@ -17,7 +18,7 @@ pub fn container(container: &Container) -> Value {
     let config = container.config.clone().unwrap_or_default();
     let resources = config.resources.clone().unwrap_or_default();
     let (path, args) = container.args.split_first().map_or(("", &[][..]), |(path, args)| (path, args));
-    json!({
+    let mut object = json!({
         "Id": container.id,
         "Created": rfc3339(container.created_at.as_ref()),
         "Path": path,
@@ -42,7 +43,9 @@ pub fn container(container: &Container) -> Value {
         "Mounts": config.mounts.iter().map(mount_point).collect::<Vec<_>>(),
         "Config": own_config(container, &config),
         "NetworkSettings": network_settings(&config),
-    })
+    });
+    add_size(&mut object, container);
+    object
 }
 
 /// Docker's keys for what there is no network for yet.

@@ -19,7 +19,7 @@ pub fn container_summary(container: &Container, now: SystemTime) -> Value {
         started_at: container.started_at.as_ref(),
         exit: container.exit.as_ref(),
     };
-    json!({
+    let mut summary = json!({
         "Id": container.id,
         "Names": [format!("/{}", container.name)],
         "Image": short_image(&container.image),
@@ -33,7 +33,17 @@ pub fn container_summary(container: &Container, now: SystemTime) -> Value {
         "HostConfig": {"NetworkMode": network_name(&config)},
         "NetworkSettings": {"Networks": networks(&config)},
         "Mounts": config.mounts.iter().map(mount_point).collect::<Vec<_>>(),
-    })
+    });
+    add_size(&mut summary, container);
+    summary
+}
+
+/// Sizes are there when they were asked for.
+pub(super) fn add_size(object: &mut Value, container: &Container) {
+    if let Some(size) = container.size {
+        object["SizeRw"] = json!(size.written_bytes);
+        object["SizeRootFs"] = json!(size.rootfs_bytes);
+    }
 }
 
 /// As the caller of create wrote it: a tag that was left out is not shown.

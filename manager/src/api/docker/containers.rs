@@ -15,11 +15,8 @@ use super::engine::Engine;
 use super::failures::{Answer, Refusal};
 use super::query::{Name, Query};
 use crate::api::grpc::translate;
-use crate::containers::{self, FILTER_KEYS, View, exec};
-use crate::filters::{FilterKeys, Filters};
-
-/// What can be removed is not filtered yet.
-const NO_FILTERS: FilterKeys = FilterKeys { things: "pruned containers", keys: &[] };
+use crate::containers::{self, FILTER_KEYS, PRUNE_KEYS, View, exec};
+use crate::filters::Filters;
 
 pub(super) async fn create(State(engine): State<Arc<Engine>>, query: Query, Json(body): Json) -> Answer {
     let docker::CreateBody { mut request, mut warnings } = docker::create(&body)?;
@@ -41,17 +38,13 @@ pub(super) async fn list(State(engine): State<Arc<Engine>>, query: Query) -> Ans
     let limit =
         query.number("limit")?.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
     let views = containers::list(engine.containers(), query.is_set("all") || limit.is_some(), &filters);
-    let now = SystemTime::now();
-    let summaries = views
-        .into_iter()
-        .take(limit.unwrap_or(usize::MAX))
-        .map(|view| docker::container_summary(&message(&engine, view), now));
-    Ok(answers::ok(&summaries.collect()))
+    let views = views.into_iter().take(limit.unwrap_or(usize::MAX));
+    summaries(&engine, views, query.is_set("size")).await.map(|summaries| answers::ok(&summaries.into()))
 }
 
-pub(super) async fn inspect(State(engine): State<Arc<Engine>>, Name(name): Name) -> Answer {
+pub(super) async fn inspect(State(engine): State<Arc<Engine>>, Name(name): Name, query: Query) -> Answer {
     let view = containers::inspect(engine.containers(), &name)?;
-    Ok(answers::ok(&docker::container(&message(&engine, view))))
+    Ok(answers::ok(&docker::container(&message(&engine, view, query.is_set("size")).await?)))
 }
 
 pub(super) async fn remove(State(engine): State<Arc<Engine>>, Name(name): Name, query: Query) -> Answer {
@@ -63,20 +56,35 @@ pub(super) async fn remove(State(engine): State<Arc<Engine>>, Name(name): Name, 
 }
 
 pub(super) async fn prune(State(engine): State<Arc<Engine>>, query: Query) -> Answer {
-    let _: Filters = query.filters(&NO_FILTERS)?;
-    let deleted = containers::prune(engine.containers()).await?;
-    let deleted: Vec<String> = deleted.into_iter().map(String::from).collect();
-    Ok(answers::ok(&json!({"ContainersDeleted": deleted, "SpaceReclaimed": 0})))
+    let pruned = containers::prune(engine.containers(), &query.filters(&PRUNE_KEYS)?).await?;
+    let deleted: Vec<String> = pruned.ids.into_iter().map(String::from).collect();
+    Ok(answers::ok(&json!({"ContainersDeleted": deleted, "SpaceReclaimed": pruned.freed_bytes})))
 }
 
 /// All containers, for the engine's usage of the disk.
-pub(super) fn all(engine: &Engine) -> Vec<Value> {
-    let now = SystemTime::now();
+pub(super) async fn all(engine: &Engine) -> Result<Vec<Value>, Refusal> {
     let views = containers::list(engine.containers(), true, &Filters::default());
-    views.into_iter().map(|view| docker::container_summary(&message(engine, view), now)).collect()
+    summaries(engine, views.into_iter(), true).await
 }
 
-fn message(engine: &Engine, view: View) -> v1::Container {
+async fn summaries(
+    engine: &Engine,
+    views: impl Iterator<Item = View>,
+    with_size: bool,
+) -> Result<Vec<Value>, Refusal> {
+    let now = SystemTime::now();
+    let mut summaries = Vec::new();
+    for view in views {
+        summaries.push(docker::container_summary(&message(engine, view, with_size).await?, now));
+    }
+    Ok(summaries)
+}
+
+async fn message(engine: &Engine, view: View, with_size: bool) -> Result<v1::Container, Refusal> {
+    let size = match with_size {
+        true => Some(translate::container_size(containers::size(engine.containers(), &view).await?)),
+        false => None,
+    };
     let exec_ids = exec::ids(engine.containers(), &view.spec.id);
-    translate::container(view, exec_ids)
+    Ok(v1::Container { size, ..translate::container(view, exec_ids) })
 }

@@ -136,7 +136,7 @@ pub(super) async fn usage(State(engine): State<Arc<Engine>>) -> Result<Response,
     let object = json!({
         "LayersSize": size_bytes(&engine).await?,
         "Images": images,
-        "Containers": super::containers::all(&engine),
+        "Containers": super::containers::all(&engine).await?,
         "Volumes": [],
         "BuildCache": [],
     });

@@ -3,6 +3,7 @@
 use prost_types::Timestamp;
 
 use super::failures::Refusal;
+use crate::time::seconds;
 
 /// The time that a parameter names; none for nothing and for 0.
 ///
@@ -17,16 +18,6 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Option<Timestamp>, Refusal
         Refusal::bad(format!("invalid value {text:?} for {name}: it must be a time in seconds since 1970"))
     };
     time.map(Some).ok_or_else(wrong)
-}
-
-fn seconds(text: &str) -> Option<Timestamp> {
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let is_digits = fraction.len() <= 9 && fraction.bytes().all(|digit| digit.is_ascii_digit());
-    if !is_digits {
-        return None;
-    }
-    let nanos = format!("{fraction:0<9}").parse().ok()?;
-    Some(Timestamp { seconds: seconds.parse().ok()?, nanos })
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::replies::Replies;
 use super::{logs, pieces, resources, sessions, stats, translate};
-use crate::containers::{self, Containers, FILTER_KEYS, LogOptions, WaitCondition, exec};
+use crate::containers::{
+    self, ContainerError, Containers, FILTER_KEYS, LogOptions, PRUNE_KEYS, View, WaitCondition, exec,
+};
 use crate::filters::Filters;
 
 /// The service, on the noun.
@@ -66,10 +68,12 @@ impl Service for ContainersService {
 
     async fn prune(
         &self,
-        _: Request<v1::PruneContainersRequest>,
+        request: Request<v1::PruneContainersRequest>,
     ) -> Result<Response<v1::PruneContainersReply>, Status> {
-        let deleted = containers::prune(&self.0).await?.into_iter().map(String::from).collect();
-        Ok(Response::new(v1::PruneContainersReply { deleted }))
+        let filters = translate::filters(request.into_inner().filters);
+        let pruned = containers::prune(&self.0, &Filters::parse(&PRUNE_KEYS, filters)?).await?;
+        let deleted = pruned.ids.into_iter().map(String::from).collect();
+        Ok(Response::new(v1::PruneContainersReply { deleted, freed_bytes: pruned.freed_bytes }))
     }
 
     async fn kill(
@@ -148,10 +152,13 @@ impl Service for ContainersService {
     ) -> Result<Response<Self::ListStream>, Status> {
         let request = request.into_inner();
         let filters = Filters::parse(&FILTER_KEYS, translate::filters(request.filters))?;
-        let containers = containers::list(&self.0, request.all, &filters)
-            .into_iter()
-            .map(|view| translate::summary(&view));
-        let replies = pieces::replies(containers, |containers| v1::ListContainersReply { containers });
+        let mut summaries = Vec::new();
+        for view in containers::list(&self.0, request.all, &filters) {
+            let size = size(&self.0, &view, request.sizes).await?;
+            summaries.push(v1::ContainerSummary { size, ..translate::summary(&view) });
+        }
+        let summaries = summaries.into_iter();
+        let replies = pieces::replies(summaries, |containers| v1::ListContainersReply { containers });
         Ok(Response::new(Box::pin(replies)))
     }
 
@@ -159,10 +166,12 @@ impl Service for ContainersService {
         &self,
         request: Request<v1::InspectContainerRequest>,
     ) -> Result<Response<v1::InspectContainerReply>, Status> {
-        let view = containers::inspect(&self.0, &request.into_inner().container)?;
+        let request = request.into_inner();
+        let view = containers::inspect(&self.0, &request.container)?;
+        let size = size(&self.0, &view, request.size).await?;
         let exec_ids = exec::ids(&self.0, &view.spec.id);
-        let container = Some(translate::container(view, exec_ids));
-        Ok(Response::new(v1::InspectContainerReply { container }))
+        let container = v1::Container { size, ..translate::container(view, exec_ids) };
+        Ok(Response::new(v1::InspectContainerReply { container: Some(container) }))
     }
 
     async fn diff(
@@ -261,5 +270,17 @@ impl Service for ContainersService {
         let size = translate::size(request.size.unwrap_or_default());
         exec::resize(&self.0, &request.exec_id, size).await?;
         Ok(Response::new(v1::ExecResizeReply {}))
+    }
+}
+
+/// How large a container is, when that is asked for.
+async fn size(
+    containers: &Containers,
+    view: &View,
+    is_asked: bool,
+) -> Result<Option<v1::ContainerSize>, ContainerError> {
+    match is_asked {
+        true => containers::size(containers, view).await.map(translate::container_size).map(Some),
+        false => Ok(None),
     }
 }

@@ -13,7 +13,7 @@ use tonic::Status;
 use super::{isolation, pieces, resources, status};
 use crate::containers::{
     CreateRequest, ExecOptions, ExecState, ExecView, Exit, Phase, PolicyRequest, ProcessRequest, Settings,
-    Spec, View,
+    Size, Spec, View,
 };
 use crate::events::Event;
 use crate::failure::Failure;
@@ -253,7 +253,12 @@ pub(in crate::api) fn summary(view: &View) -> v1::ContainerSummary {
         labels: pieces::labels(&settings.labels),
         mount_sources: pieces::texts(sources),
         network: isolation::network(&spec.isolation.sharing.network),
+        size: None,
     }
+}
+
+pub(in crate::api) fn container_size(size: Size) -> v1::ContainerSize {
+    v1::ContainerSize { written_bytes: size.written_bytes, rootfs_bytes: size.rootfs_bytes }
 }
 
 pub(in crate::api) fn container(view: View, exec_ids: Vec<String>) -> v1::Container {
@@ -274,6 +279,7 @@ pub(in crate::api) fn container(view: View, exec_ids: Vec<String>) -> v1::Contai
         log_path: bundle.join("log").display().to_string(),
         snapshot_key: spec.id.to_string(),
         exec_ids,
+        size: None,
     }
 }
 
