@@ -19,6 +19,7 @@ mod held;
 mod host;
 mod images;
 mod inherited;
+mod layers;
 mod limits;
 mod logging;
 mod lost;
@@ -32,7 +33,6 @@ mod store;
 mod tasks;
 mod time;
 mod trees;
-mod unpack;
 mod untrusted;
 mod verbs;
 
@@ -41,16 +41,21 @@ use std::process::ExitCode;
 
 use knarr_proto::escape;
 
+use layers::{pack, unpack};
+
 /// The daemon waits most of its time; what blocks has its own threads.
 const WORKERS: usize = 2;
 
 fn main() -> ExitCode {
     inherited::settle();
-    // Not for people: knarrd calls itself so for one layer at a time, and packages ask for its manual page.
+    // Not for people: knarrd calls itself so for one layer or one copy at a time, and packages ask for its manual page.
     let mut arguments = std::env::args_os().skip(1);
     if let (Some(word), Some(argument)) = (arguments.next(), arguments.next()) {
         if word == unpack::COMMAND {
             return unpack::main(&argument);
+        }
+        if word == pack::COMMAND {
+            return pack::main(&argument);
         }
         if word == manual::COMMAND {
             return manual::main(Path::new(&argument));

@@ -15,6 +15,7 @@ mod grpc_system;
 mod grpc_tasks;
 mod imported;
 mod made;
+mod packing;
 mod pull;
 mod session;
 mod upgrade;

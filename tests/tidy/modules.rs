@@ -17,7 +17,7 @@ const FLOORS: [(usize, &[&str]); 12] = [
     (2, &["content", "events", "held", "store"]),
     // Things on the disk and in the kernel, held by id.
     (3, &["networks", "snapshots", "volumes"]),
-    (4, &["collect", "layers", "unpack"]),
+    (4, &["collect", "layers"]),
     (5, &["images", "tasks"]),
     // Those that orchestrate the others.
     (6, &["builds", "containers", "pods"]),

@@ -16,8 +16,8 @@ use super::progress::{Phase, Progress};
 use super::records::{self, Record};
 use crate::content::{ContentError, Digest};
 use crate::error::Chain;
+use crate::layers::unpack::{self, UnpackError};
 use crate::snapshots::SnapshotError;
-use crate::unpack::{self, UnpackError};
 
 /// A manifest in content, and what the image is to be called.
 #[derive(Clone, Debug)]

@@ -13,9 +13,9 @@ use crate::collect::CollectError;
 use crate::content::{ContentError, Digest};
 use crate::failure::Failure;
 use crate::files::kind_of_io;
+use crate::layers::unpack::UnpackError;
 use crate::snapshots::SnapshotError;
 use crate::store::StoreError;
-use crate::unpack::UnpackError;
 
 /// Why an image could not be had, named or removed.
 #[derive(Debug, thiserror::Error)]

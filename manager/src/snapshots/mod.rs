@@ -452,7 +452,11 @@ impl Snapshots {
         found.ok_or_else(|| SnapshotError::NotFound { key: key.to_owned() })
     }
 
-    fn layout(&self, key: &str) -> Result<Layout, SnapshotError> {
+    /// Where snapshot `key` is on disk, and what it stands on. Blocks.
+    ///
+    /// # Errors
+    /// [`SnapshotError::NotFound`], [`SnapshotError::Store`].
+    pub(crate) fn layout(&self, key: &str) -> Result<Layout, SnapshotError> {
         let (chain, found) = self
             .shared
             .store

@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use super::error::LayerError;
 use super::message::Limits;
 use crate::content::{Algorithm, Digest, Hasher};
+use crate::layers::confine::ConfineError;
 
 /// One chunk: large enough that handing it on costs nothing, small enough to stay in a cache.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -85,9 +86,9 @@ fn spawn<T: Send + 'static>(
     name: &'static str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, LayerError> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|error| LayerError::Confine {
-        doing: "starting a thread".into(),
-        source: rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::AGAIN).into(),
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|error| {
+        let source = rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::AGAIN).into();
+        ConfineError::Step { doing: "starting a thread".into(), source }.into()
     })
 }
 

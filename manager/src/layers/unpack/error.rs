@@ -1,7 +1,6 @@
 //! What can go wrong with unpacking a layer: in the layer itself, which the helper reports as data, and around it.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::io;
 
 use knarr_proto::kind::Kind;
@@ -9,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::Digest;
 use crate::files::kind_of_io;
+use crate::layers::confine::ConfineError;
+use crate::layers::errno::Errno;
 
 /// Why a layer could not be unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -49,24 +50,6 @@ impl UnpackError {
             Self::Cancelled => Kind::Cancelled,
             Self::Layer(source) => source.kind(),
         }
-    }
-}
-
-/// An error number as it crosses from the helper to knarrd.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Errno(i32);
-
-impl fmt::Display for Errno {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        io::Error::from_raw_os_error(self.0).fmt(f)
-    }
-}
-
-impl std::error::Error for Errno {}
-
-impl From<rustix::io::Errno> for Errno {
-    fn from(errno: rustix::io::Errno) -> Self {
-        Self(errno.raw_os_error())
     }
 }
 
@@ -175,17 +158,9 @@ pub(crate) enum LayerError {
         /// The reason.
         source: Errno,
     },
-    /// The helper cannot be shut in; then it does not work at all.
-    #[error("cannot confine the unpack helper: {doing} failed")]
-    Confine {
-        /// Which step.
-        doing: Cow<'static, str>,
-        /// The reason.
-        source: Errno,
-    },
-    /// As before, by the seccomp or landlock library's words.
-    #[error("cannot confine the unpack helper: {0}")]
-    Sandbox(String),
+    /// The helper cannot be shut in.
+    #[error(transparent)]
+    Confine(#[from] ConfineError),
     /// The bytes are not those of the image.
     #[error("wrong digest: its configuration says {expected}, uncompressed it has {found}")]
     WrongDigest {
@@ -209,8 +184,8 @@ impl LayerError {
             | Self::Link { .. }
             | Self::TooMany { .. } => Kind::InvalidArgument,
             Self::NoRoom => Kind::ResourceExhausted,
-            Self::Place { source, .. } => kind_of_io(&io::Error::from_raw_os_error(source.0)),
-            Self::Confine { .. } | Self::Sandbox(_) => Kind::Internal,
+            Self::Place { source, .. } => kind_of_io(&(*source).into()),
+            Self::Confine(_) => Kind::Internal,
         }
     }
 

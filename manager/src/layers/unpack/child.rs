@@ -7,11 +7,8 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use rustix::process::Signal;
-
 use super::archive::Archive;
 use super::budget::Budget;
-use super::confine;
 use super::error::LayerError;
 use super::message::{Plan, Removal, Report};
 use super::place::Placer;
@@ -19,6 +16,7 @@ use super::remove::Remover;
 use super::stream;
 use super::tree::{MAX_OPEN, Tree};
 use crate::content::Digest;
+use crate::layers::confine::{self, ConfineError, Confinement};
 
 /// So many compressed bytes are worth a word.
 const REPORT_BYTES: u64 = 1 << 20;
@@ -40,15 +38,18 @@ pub(crate) fn main(plan: &OsStr) -> ExitCode {
 }
 
 fn run(plan: &Plan) -> Result<(), LayerError> {
-    end_with_knarrd(plan)?;
     let expected: Digest =
-        plan.diff_id.parse().map_err(|_| LayerError::Sandbox(format!("{} is no digest", plan.diff_id)))?;
+        plan.diff_id.parse().map_err(|_| no_layer(format!("{} is no digest", plan.diff_id)))?;
     let blob = std::io::stdin().as_fd().try_clone_to_owned().map(File::from);
-    let blob = blob.map_err(|error| LayerError::Sandbox(format!("there is no layer: {error}")))?;
+    let blob = blob.map_err(|error| no_layer(format!("there is no layer: {error}")))?;
     let blob_bytes = blob.metadata().map(|metadata| metadata.len());
-    let blob_bytes =
-        blob_bytes.map_err(|error| LayerError::Sandbox(format!("there is no layer: {error}")))?;
-    let place = confine::enter(plan)?;
+    let blob_bytes = blob_bytes.map_err(|error| no_layer(format!("there is no layer: {error}")))?;
+    let view = match &plan.removal {
+        Removal::Whiteouts(lower) => lower.as_slice(),
+        Removal::Deletion => &[],
+    };
+    let confinement = Confinement { parent_pid: plan.parent_pid, root: &plan.root, may_write: true, view };
+    let place = confine::enter(&confinement)?;
     let mut told = 0;
     let (stream, workers) = stream::start(blob, expected.algorithm(), plan.limits, move |read| {
         if read - told >= REPORT_BYTES {
@@ -61,22 +62,14 @@ fn run(plan: &Plan) -> Result<(), LayerError> {
         Removal::Whiteouts(_) => Remover::Whiteouts,
         Removal::Deletion => Remover::deletion(),
     };
-    let tree = Tree::new(place.root, place.lower, Budget::new(plan.limits, blob_bytes), MAX_OPEN)?;
+    let tree = Tree::new(place.root, place.view, Budget::new(plan.limits, blob_bytes), MAX_OPEN)?;
     Placer::new(tree, remover).place_all(&mut archive)?;
     let found = workers.finish(archive.finish()?);
     if found == expected { Ok(()) } else { Err(LayerError::wrong_digest(&expected, &found)) }
 }
 
-/// The next knarrd removes what we leave, and must find nobody at work in it.
-fn end_with_knarrd(plan: &Plan) -> Result<(), LayerError> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(|errno| {
-        LayerError::Confine { doing: "watching for knarrd's end".into(), source: errno.into() }
-    })?;
-    let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
-    match parent == Some(plan.parent_pid) {
-        true => Ok(()),
-        false => Err(LayerError::Sandbox("knarrd is gone".to_owned())),
-    }
+fn no_layer(why: String) -> LayerError {
+    ConfineError::Sandbox(why).into()
 }
 
 /// When nobody listens any more, nobody wants the layer.

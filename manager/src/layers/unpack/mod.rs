@@ -6,7 +6,6 @@
 mod archive;
 mod budget;
 mod child;
-mod confine;
 #[cfg(test)]
 mod differential;
 mod error;
