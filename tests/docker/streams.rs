@@ -79,6 +79,22 @@ fn attach_wait_start_misses_nothing() {
 }
 
 #[test]
+fn what_was_recorded_is_all_that_an_attach_without_a_stream_gets() {
+    require!(root, tool("docker"), tool("busybox"));
+    let scratch = Scratch::new();
+    let engine = Engine::with_image(&scratch);
+    engine.docker(["run", "--name", "it", IMAGE, "sh", "-c", "echo out; echo err >&2"]).success();
+    let path = "/containers/it/attach?logs=1&stdout=1&stderr=0";
+    let mut attached = open(&engine, &upgrade(path));
+    assert!(head(&mut attached).starts_with("http/1.1 101"));
+    let mut output = Vec::new();
+    attached.read_to_end(&mut output).expect("the end");
+    assert_eq!(output, b"\x01\0\0\0\0\0\0\x04out\n");
+    let plain = engine.ask("POST", path);
+    assert!(plain.status == 200 && plain.body.ends_with("out\n"), "{plain:?}");
+}
+
+#[test]
 fn output_goes_on_after_the_client_s_last_word() {
     require!(root, tool("docker"), tool("busybox"));
     let scratch = Scratch::new();

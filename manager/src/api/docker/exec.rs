@@ -37,11 +37,13 @@ pub(super) async fn start(State(engine): State<Arc<Engine>>, Name(id): Name, mut
         exec::start(engine.containers(), &id, how).await?;
         return Ok(answers::empty(StatusCode::OK));
     }
-    let conversation = conversation.with_keys(&view.options.detach_keys)?;
+    let keys = &view.options.detach_keys;
+    let conversation = if view.options.tty { conversation.with_keys(keys)? } else { conversation };
     exec::check_start(engine.containers(), &id)?;
     let containers = engine.containers().clone();
     let session = async move { exec::start(&containers, &id, how).await };
-    Ok(conversation.begin(&engine, view.options.tty, session))
+    // Docker frames by what its client says of the terminal now.
+    Ok(conversation.begin(&engine, body.flag("Tty")?, session))
 }
 
 pub(super) async fn inspect(State(engine): State<Arc<Engine>>, Name(id): Name) -> Answer {

@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf};
 use tokio::sync::{mpsc, oneshot};
 use tonic::codegen::Bytes;
 
-use super::answers;
+use super::answers::{self, Pieces};
 use super::engine::Engine;
 use super::failures::Refusal;
 use super::frames::Framing;
@@ -45,7 +45,7 @@ pub(super) fn conversation(request: &mut Request) -> Result<Conversation, Refusa
     let upgrade = extensions.remove::<OnUpgrade>().filter(|_| is_asked);
     match (extensions.get::<Place>().cloned(), extensions.get::<Version>().copied()) {
         (Some(place), Some(version)) => {
-            Ok(Conversation { upgrade, place, version, keys: DetachKeys::default() })
+            Ok(Conversation { upgrade, place, version, keys: DetachKeys::none() })
         }
         _ => Err(Refusal::page_not_found()),
     }
@@ -57,17 +57,17 @@ impl Conversation {
         self.upgrade.is_some()
     }
 
-    /// The keys by which a person leaves, where there is a terminal; none given are docker's own.
+    /// The keys by which a person leaves a terminal; an empty text is docker's own.
     pub(super) fn with_keys(self, text: &str) -> Result<Self, Refusal> {
         if text.is_empty() {
-            return Ok(self);
+            return Ok(Self { keys: DetachKeys::default(), ..self });
         }
         let invalid = |invalid: InvalidKeys| Refusal::bad(format!("invalid detach keys: {invalid}"));
         Ok(Self { keys: text.parse().map_err(invalid)?, ..self })
     }
 
     /// Lets the client talk to the process; the answer is its headers. `session` is only waited for when the client has
-    /// them: one that reads more than the headers at once would lose the first output of a process that is faster.
+    /// them, as docker starts a process then. Output is framed where `tty` is not set.
     pub(super) fn begin(
         self,
         engine: &Arc<Engine>,
@@ -75,21 +75,48 @@ impl Conversation {
         session: impl Future<Output = Result<Session, ContainerError>> + Send + 'static,
     ) -> Response {
         let framing = Framing::of(tty);
+        self.answer(engine, framing, async move |pieces, input| {
+            send_output(session, framing, &pieces, input).await;
+        })
+    }
+
+    /// Sends what was recorded, and that is all.
+    pub(super) fn past(self, engine: &Arc<Engine>, tty: bool, reader: Option<LogReader>) -> Response {
+        let framing = Framing::of(tty);
+        self.answer(engine, framing, async move |pieces, _input| {
+            if let Err(error) = send_past(reader, framing, &pieces).await {
+                let sentence = format!("Error grabbing logs: {}", Chain(&error));
+                answers::send(&pieces, framing.error(&sentence)).await;
+            }
+        })
+    }
+
+    /// The headers; `sending` begins when the client has them.
+    fn answer<S>(
+        self,
+        engine: &Arc<Engine>,
+        framing: Framing,
+        sending: impl FnOnce(Pieces, oneshot::Sender<InputSink>) -> S,
+    ) -> Response
+    where
+        S: Future<Output = ()> + Send + 'static,
+    {
         let content_type = framing.content_type(self.version);
+        let (sink, input) = oneshot::channel();
         let Some(upgrade) = self.upgrade else {
             let raw = Framing::Raw.content_type(self.version);
-            return answers::stream(engine, raw, async move |pieces| {
-                let (sink, _input) = oneshot::channel();
-                send_output(session, framing, &pieces, sink).await;
-            });
+            return answers::stream(engine, raw, |pieces| sending(pieces, sink));
         };
+        let (pieces, sent) = mpsc::channel(1);
+        let sending = sending(pieces, sink);
         let place = self.place;
-        let keys = Watcher::new(if tty { self.keys } else { DetachKeys::none() });
         engine.work.spawn(async move {
             // The client may go before it has read the headers.
             let Ok(upgraded) = upgrade.await else { return };
+            // One that reads the headers with more than them in reach would lose that.
+            place.hang_up.has_read().await;
             tokio::select! {
-                () = talk(upgraded, session, framing, keys) => {}
+                () = talk(upgraded, sending, sent, (input, Watcher::new(self.keys))) => {}
                 () = place.hang_up.wait() => {}
             }
         });
@@ -107,14 +134,11 @@ impl Conversation {
 /// Output one way until the process has ended or the person has left, input the other until the client has no more.
 async fn talk(
     upgraded: Upgraded,
-    session: impl Future<Output = Result<Session, ContainerError>>,
-    framing: Framing,
-    keys: Watcher,
+    sending: impl Future<Output = ()>,
+    mut sent: mpsc::Receiver<Bytes>,
+    (input, keys): (oneshot::Receiver<InputSink>, Watcher),
 ) {
     let (reader, mut writer) = tokio::io::split(TokioIo::new(upgraded));
-    let (pieces, mut sent) = mpsc::channel::<Bytes>(1);
-    let (sink, input) = oneshot::channel();
-    let outgoing = async move { send_output(session, framing, &pieces, sink).await };
     let writing = async {
         while let Some(piece) = sent.recv().await {
             // A client that does not read any more may still send.
@@ -134,7 +158,7 @@ async fn talk(
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        ((), ()) = async { tokio::join!(outgoing, writing) } => {}
+        ((), ()) = async { tokio::join!(sending, writing) } => {}
         () = incoming => {}
     }
 }
@@ -143,7 +167,7 @@ async fn talk(
 async fn send_output(
     session: impl Future<Output = Result<Session, ContainerError>>,
     framing: Framing,
-    pieces: &mpsc::Sender<Bytes>,
+    pieces: &Pieces,
     input: oneshot::Sender<InputSink>,
 ) {
     let session = match session.await {
@@ -162,7 +186,7 @@ async fn send_output(
 async fn pass_output(
     session: Session,
     framing: Framing,
-    pieces: &mpsc::Sender<Bytes>,
+    pieces: &Pieces,
     input: oneshot::Sender<InputSink>,
 ) -> Result<(), ContainerError> {
     let Session { past, mut output, input: sink, ending, .. } = session;
@@ -186,7 +210,7 @@ async fn pass_output(
 pub(super) async fn send_past(
     past: Option<LogReader>,
     framing: Framing,
-    pieces: &mpsc::Sender<Bytes>,
+    pieces: &Pieces,
 ) -> Result<(), ContainerError> {
     let Some(mut reader) = past else { return Ok(()) };
     while let Some((read, rest)) = reader.next().await? {
