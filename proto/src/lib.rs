@@ -4,7 +4,7 @@
 //! - [`detach`]: the keys by which a person leaves a terminal
 //! - [`duration`]: durations as Go writes them
 //! - [`escape`]: text from outside, made safe for a terminal or a log
-//! - [`exit`], [`processes`], [`log`], [`stdio`], [`frame`]: what shim and manager agree on, on disk and on the attach socket
+//! - [`exit`], [`keep`], [`processes`], [`log`], [`stdio`], [`frame`]: what shim and manager agree on, on disk and on the attach socket
 //! - [`overlay`]: long lists of layers, as shim and manager mount them
 //! - `docker` (feature `docker`): docker's JSON, from the daemon's messages
 //! - [`v1`] (feature `grpc`): the daemon's API, generated from `knarr/v1/*.proto`
@@ -18,6 +18,7 @@ pub mod escape;
 pub mod exit;
 pub mod frame;
 pub mod id;
+pub mod keep;
 pub mod kind;
 pub mod log;
 pub mod overlay;

@@ -15,6 +15,7 @@ mod flag;
 mod info;
 mod inherited;
 mod journal;
+mod keep;
 mod logs;
 mod mounts;
 mod open_files;

@@ -21,6 +21,7 @@ use knarr_proto::reason;
 use knarr_proto::status::Status;
 
 use crate::chain::chain;
+use crate::keep;
 use crate::reaper::Exit;
 use crate::stdio::Request;
 use crate::task::{NewContainer, Options, TaskError, Tasks};
@@ -32,13 +33,14 @@ const SERVICES: [&str; 2] = ["containerd.task.v3.Task", "containerd.task.v2.Task
 /// The message beside a pid that is an exec's.
 const PROCESS_DETAILS: &str = "containerd.runc.v1.ProcessDetails";
 
-/// The service for both of containerd's versions.
+/// The service for both of containerd's versions, and our own beside it.
 pub(crate) fn services(tasks: &Arc<Tasks>) -> HashMap<String, Service> {
     let of = |name: &str| {
         let service = create_task(Arc::new(TaskService(Arc::clone(tasks))));
         service.into_values().map(move |service| (name.to_owned(), service)).collect::<Vec<_>>()
     };
-    SERVICES.iter().flat_map(|name| of(name)).collect()
+    let own = (knarr_proto::keep::SERVICE.to_owned(), keep::service::service(tasks));
+    SERVICES.iter().flat_map(|name| of(name)).chain([own]).collect()
 }
 
 struct TaskService(Arc<Tasks>);
@@ -206,7 +208,7 @@ impl Task for TaskService {
         request: api::ConnectRequest,
     ) -> ttrpc::Result<api::ConnectResponse> {
         // A shim without its container yet is no error here: containerd asks which shim it has found.
-        let task_pid = self.0.container(&request.id).map_or(0, |container| container.init.state().pid);
+        let task_pid = self.0.container(&request.id).map_or(0, |container| container.init().state().pid);
         let version = env!("CARGO_PKG_VERSION").to_owned();
         Ok(api::ConnectResponse { shim_pid: std::process::id(), task_pid, version, ..Default::default() })
     }

@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) runtime: PathBuf,
     /// The OCI runtime's `--root`, unless the request names another.
     pub(crate) runtime_root: PathBuf,
+    /// knarrd is the manager, and leaves restarts and health to its shims.
+    pub(crate) is_for_knarrd: bool,
     /// Where events are published, if anywhere.
     pub(crate) events: Option<String>,
     /// Log more.
@@ -68,6 +70,7 @@ impl Settings {
             namespace: args.namespace.clone(),
             id: args.id.clone(),
             bundle,
+            is_for_knarrd: for_knarrd.is_some(),
             socket: for_knarrd.unwrap_or_else(|| containerd_socket(args)),
             runtime: env::var_os(RUNTIME_VARIABLE).map_or_else(runtime_beside_us, PathBuf::from),
             runtime_root,

@@ -11,6 +11,7 @@ mod isolation;
 mod lifecycle;
 mod listing;
 mod logs;
+mod restarts;
 mod run;
 mod signals;
 mod starting;

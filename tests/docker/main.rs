@@ -6,6 +6,7 @@ mod connections;
 mod engine;
 mod images;
 mod inspect;
+mod restarts;
 mod run;
 mod streams;
 mod system;

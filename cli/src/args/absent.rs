@@ -36,7 +36,6 @@ pub(super) fn flag(name: &str) -> Option<&'static str> {
         | "--link-local-ip" | "--mac-address" | "--network-alias" | "--net-alias" | "--dns" | "--dns-opt"
         | "--dns-option" | "--dns-search" | "--add-host" => NETWORKS,
         "--volumes-from" | "--volume-driver" | "--storage-opt" => VOLUMES,
-        "--restart" => "containers are not started again by themselves yet",
         "--health-cmd"
         | "--health-interval"
         | "--health-retries"

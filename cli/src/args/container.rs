@@ -2,9 +2,10 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use knarr_proto::detach::DetachKeys;
+use knarr_proto::v1::RestartPolicy;
 
 use super::container_options::{ContainerOptions, CpuOptions, MemoryLimitOptions};
-use crate::options::{Seconds, device, pids_limit};
+use crate::options::{Seconds, device, keep, pids_limit};
 
 /// Verbs that stand alone (`knarr rm`) and below `container` (`knarr container rm`).
 #[derive(Debug, Subcommand)]
@@ -178,6 +179,9 @@ pub(crate) struct UpdateArgs {
     /// Block IO (relative weight), between 10 and 1000, or 0 to leave it as it is
     #[arg(long, value_name = "WEIGHT", default_value_t = 0, hide_default_value = true, value_parser = device::parse_weight)]
     pub(crate) blkio_weight: u32,
+    /// Restart policy to apply when a container exits: no, on-failure[:N], always or unless-stopped
+    #[arg(long, value_name = "POLICY", value_parser = keep::restart)]
+    pub(crate) restart: Option<RestartPolicy>,
     /// Their names or ids
     #[arg(required = true, value_name = "CONTAINER")]
     pub(crate) containers: Vec<String>,

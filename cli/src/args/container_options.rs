@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use knarr_proto::v1::{Device, DeviceRate, Mount, Ulimit};
 
+use crate::args::keep_options::KeepOptions;
 use crate::options::namespace::{host_or_own, ipc, isolation, of_windows, pid, private_or_host};
 use crate::options::security::{self, SecurityOption};
 use crate::options::{Seconds, device, key_value, mount, pids_limit, size, tmpfs, ulimit, volume};
@@ -30,6 +31,8 @@ pub(crate) struct ContainerOptions {
     pub(crate) security: SecurityOptions,
     #[command(flatten, next_help_heading = "Namespaces")]
     pub(crate) namespaces: NamespaceOptions,
+    #[command(flatten, next_help_heading = "Restarts")]
+    pub(crate) keep: KeepOptions,
     #[command(flatten)]
     pub(crate) elsewhere: ElsewhereOptions,
     #[command(flatten, next_help_heading = "Image")]

@@ -4,6 +4,7 @@ mod absent;
 pub(crate) mod container;
 pub(crate) mod container_options;
 pub(crate) mod image;
+pub(crate) mod keep_options;
 pub(crate) mod system;
 pub(crate) mod usage;
 

@@ -8,17 +8,20 @@ use crate::connect::{Address, Client};
 use crate::error::Error;
 use crate::options::config;
 
-/// Changes the limits of each container, and prints its name.
+/// Changes the limits or the restart policy of each container, and prints its name.
 pub(super) async fn run(args: UpdateArgs, address: &Address) -> Result<u8, Error> {
-    let change = resources(&args);
-    if change == Resources::default() {
+    let (change, restart) = (resources(&args), args.restart);
+    if change == Resources::default() && restart.is_none() {
         return Err(Error::State("you must provide one or more flags when using this command".to_owned()));
     }
     let client = Client::connect(address).await?;
     each(args.containers, |container| {
         let mut containers = client.containers();
-        let request =
-            UpdateContainerRequest { container: container.clone(), resources: Some(change.clone()) };
+        let request = UpdateContainerRequest {
+            container: container.clone(),
+            resources: Some(change.clone()),
+            restart: restart.clone(),
+        };
         async move {
             containers.update(request).await?;
             Ok(format!("{container}\n"))

@@ -2,7 +2,7 @@
 
 use knarr_proto::v1::{BlockIo, ContainerConfig, Namespaces, Resources, StringList, TerminalSize};
 
-use super::{BadOption, environment, log, security};
+use super::{BadOption, environment, keep, log, security};
 use crate::args::container_options::{
     BlockIoOptions, ContainerOptions, CpuOptions, MemoryLimitOptions, NamespaceOptions, ResourceOptions,
     StreamName,
@@ -49,6 +49,7 @@ pub(crate) fn build(
     streams: Streams,
     terminal_size: Option<TerminalSize>,
 ) -> Result<ContainerConfig, BadOption> {
+    keep::check(options)?;
     let (image, command) = image_and_command
         .split_first()
         .ok_or_else(|| BadOption::form("", "an image: write knarr run IMAGE [COMMAND] [ARG...]"))?;
@@ -94,6 +95,7 @@ pub(crate) fn build(
         oom_score_adj: options.resources.memory.oom_score_adj,
         shm_size_bytes: options.files.shm_size.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
         log: log::parse(&options.log)?,
+        restart: options.keep.restart.clone(),
     })
 }
 

@@ -4,6 +4,7 @@
 pub(crate) mod config;
 pub(crate) mod device;
 pub(crate) mod environment;
+pub(crate) mod keep;
 pub(crate) mod log;
 pub(crate) mod mount;
 pub(crate) mod namespace;

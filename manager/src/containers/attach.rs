@@ -8,7 +8,7 @@ use super::container::Container;
 use super::error::ContainerError;
 use super::handle::Containers;
 use super::session::{AttachOptions, Session};
-use super::start::start_in_turn;
+use super::start::{Asker, start_in_turn};
 use crate::tasks::{Connected, TaskError};
 
 /// A client that has joined a container.
@@ -83,7 +83,7 @@ async fn attach_now(
             if !options.start {
                 return Ok(Attachment::Pending(pending));
             }
-            start_in_turn(containers, container, &turn).await?;
+            start_in_turn(containers, container, Asker::Person, &turn).await?;
             drop(turn);
             pending.started().await.map(|session| Attachment::Joined(Box::new(session)))
         }

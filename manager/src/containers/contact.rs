@@ -3,17 +3,22 @@
 
 use std::sync::Arc;
 
+use knarr_proto::keep::policy::FIRST_PAUSE;
+
+use super::bring_back::bring_back;
 use super::census;
 use super::container::{Container, Link};
 use super::end::{self, Ended};
 use super::error::ContainerError;
+use super::follow::{Followed, follow};
+use super::keep;
 use super::life::{Event, Life, Phase};
 use super::recover::{Recovery, Settled};
 use super::signal::KILL;
 use super::silent::{remedy, traces};
 use crate::error::Chain;
 use crate::tasks::bundle;
-use crate::tasks::shims::{ShimLook, Task, TaskExit, TaskState, TaskStatus};
+use crate::tasks::shims::{ShimError, ShimLook, Task, TaskExit, TaskState, TaskStatus};
 use crate::time::UnixNs;
 
 impl Recovery {
@@ -24,7 +29,7 @@ impl Recovery {
         life: Life,
     ) -> Result<Settled, ContainerError> {
         match self.0.execution.tasks.shims.look(container.id(), &container.bundle).await {
-            ShimLook::HasTask(task, state) => self.take_up(container, life, task, state).await?,
+            ShimLook::HasTask(task, state) => self.take_up(container, task, state).await?,
             ShimLook::NoTask(task) => {
                 container.set_link(Link::Task(task));
                 self.without_task(container, &life, "its shim has no task any more").await?;
@@ -74,15 +79,23 @@ impl Recovery {
     async fn take_up(
         &self,
         container: &Arc<Container>,
-        life: Life,
         task: Task,
         state: TaskState,
     ) -> Result<(), ContainerError> {
         container.set_link(Link::Task(task.clone()));
-        match state.status {
+        let now = self.catch_up(container, &task).await?;
+        let status = match (state.status, now) {
+            // The shim is letting it go.
+            (TaskStatus::Created, Some(_)) => TaskStatus::Running,
+            (status, _) => status,
+        };
+        match status {
+            _ if now == Some(Followed::IsOver) => {}
+            // Between two runs: the shim tells what becomes of that.
+            TaskStatus::Stopped if now.is_some() => end::supervise(&self.0, Arc::clone(container), task),
             TaskStatus::Running | TaskStatus::Paused => {
                 let met = Event::Met { pid: state.pid, at: UnixNs::now() };
-                if container.after(met.clone())? != life {
+                if container.after(met.clone())? != container.life() {
                     self.0.records.enter(container, met).await?;
                 }
                 // knarrd may have ended between the freezer and the record.
@@ -108,6 +121,23 @@ impl Recovery {
         Ok(())
     }
 
+    /// Follows a shim that starts its container again by itself to where it is; `None` for one that does not.
+    async fn catch_up(
+        &self,
+        container: &Arc<Container>,
+        task: &Task,
+    ) -> Result<Option<Followed>, ContainerError> {
+        if !keep::is_kept(container) {
+            return Ok(None);
+        }
+        match task.watch(0).await {
+            Ok(kept) if kept.has_begun() => Ok(Some(follow(&self.0, container, &kept).await?)),
+            // One of an earlier version, or before its first run.
+            Ok(_) | Err(ShimError::Task { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// There is no task: it has ended, or was never started.
     async fn without_task(
         &self,
@@ -115,6 +145,19 @@ impl Recovery {
         life: &Life,
         why: &str,
     ) -> Result<(), ContainerError> {
+        if keep::is_kept(container)
+            && let Some(kept) = self.0.execution.tasks.kept(container.id()).await
+            && kept.has_begun()
+            && follow(&self.0, container, &kept).await? == Followed::IsOver
+        {
+            return Ok(());
+        }
+        let life = &Life { phase: container.life().phase, ..life.clone() };
+        if life.phase == Phase::Restarting {
+            self.0.execution.end_task(container).await;
+            bring_back(&self.0, Arc::clone(container), FIRST_PAUSE);
+            return Ok(());
+        }
         let ran = life.phase != Phase::Starting || bundle::exit_record(&container.bundle).await.is_some();
         if !ran {
             return self.undo(container).await;

@@ -12,7 +12,7 @@ use super::life::{Event, Life};
 use super::process::{self, ImageDefaults, Resolved};
 use super::request::CreateRequest;
 use super::spec::{ImageRef, Record, Settings, Spec};
-use super::{name, partners, remove};
+use super::{keep, name, partners, remove};
 use crate::content::Digest;
 use crate::error::Chain;
 use crate::host;
@@ -57,6 +57,7 @@ async fn create_now(containers: &Containers, mut request: CreateRequest) -> Resu
     if request.size_bytes() > MAX_REQUEST_BYTES {
         return Err(ContainerError::TooLarge);
     }
+    keep::check(request.policy.restart, request.policy.auto_remove)?;
     partners::by_id(&containers.registry, &mut request.isolation.sharing)?;
     let discarded = discard_unsupported(&mut request.policy.resources);
     let targets = mounts::requested_targets(&request.files)?;
@@ -74,12 +75,13 @@ async fn create_now(containers: &Containers, mut request: CreateRequest) -> Resu
     files.mounts.extend(volumes.into_iter().map(Mount::volume));
     let image_ref = ImageRef { reference, id: image.id.to_string() };
     let (labels, resources, auto_remove) = (policy.labels, policy.resources, policy.auto_remove);
+    let restart = policy.restart;
     let created_at = UnixNs::now();
     let tasks = &containers.execution.tasks;
     let container = containers.registry.reserve(name, |id, name| {
         let bundle = tasks.bundle(&id);
         let spec = Spec { id, created_at, image: image_ref, asked, process, streams, files, isolation };
-        let settings = Settings { name, labels, resources, stop, auto_remove };
+        let settings = Settings { name, labels, resources, stop, auto_remove, restart };
         Container::new(Record { spec, settings }, Life::creating(), bundle)
     })?;
     let made = make(containers, &container, image.chain_id.as_ref()).await;

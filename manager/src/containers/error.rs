@@ -72,6 +72,12 @@ pub(crate) enum ContainerError {
     /// A restart would remove it.
     #[error("cannot restart container {0}: it is removed when it ends (--rm); run a new one")]
     AutoRemoved(String),
+    /// Docker's words.
+    #[error("can't create 'AutoRemove' container with restart policy")]
+    RestartOfRemoved,
+    /// Likewise.
+    #[error("Restart policy cannot be updated because AutoRemove is enabled for the container")]
+    PolicyOfRemoved,
     /// It would have to run.
     #[error("container {0} is not running")]
     NotRunning(String),
@@ -149,6 +155,8 @@ impl Failure for ContainerError {
             | Self::Signal(_)
             | Self::TooLarge
             | Self::SameName(_)
+            | Self::RestartOfRemoved
+            | Self::PolicyOfRemoved
             | Self::Ps(_)
             | Self::NoFreeName => Kind::InvalidArgument,
             Self::NameTaken { .. } => Kind::AlreadyExists,

@@ -32,8 +32,8 @@ pub(crate) enum Phase {
 pub(crate) enum Event {
     /// Snapshot and bundle are there.
     Made,
-    /// A start has begun, in this boot of the machine.
-    StartAsked { boot_id: String },
+    /// A start has begun, in this boot of the machine; `restarts` is 0 when a person asks for it.
+    StartAsked { boot_id: String, restarts: u32 },
     /// Its process runs since `at`.
     Started { pid: u32, at: UnixNs },
     /// Its shim says that its process runs: after a restart of knarrd.
@@ -47,11 +47,13 @@ pub(crate) enum Event {
     /// Its process has ended.
     Ended(Exit),
     /// Its process has ended, and the restart policy brings it back.
-    #[cfg_attr(not(test), expect(dead_code, reason = "shims have no restart policy yet"))]
     EndedToReturn(Exit),
+    /// It was to come back and could not be started; its policy tries again.
+    FailedToReturn(Exit),
     /// The restart policy does not bring it back any more.
-    #[cfg_attr(not(test), expect(dead_code, reason = "shims have no restart policy yet"))]
     GivenUp,
+    /// A person wants it to end: its restart policy brings it back no more.
+    HeldBack,
     /// It is to be removed, or its creation to be undone.
     RemovalAsked,
 }
@@ -82,7 +84,7 @@ impl Phase {
         use Phase as P;
         match (self, event) {
             (P::Creating, E::Made) => Ok(P::Created),
-            (P::Created | P::Exited, E::StartAsked { .. }) => Ok(P::Starting),
+            (P::Created | P::Exited | P::Restarting, E::StartAsked { .. }) => Ok(P::Starting),
             (P::Starting | P::Restarting, E::Started { .. }) => Ok(P::Running),
             (P::Starting | P::Running | P::Restarting, E::Met { .. }) => Ok(P::Running),
             // Frozen or not, the shim says that it is there: what froze it thaws it.
@@ -90,8 +92,10 @@ impl Phase {
             (P::Running, E::Frozen) => Ok(P::Paused),
             (P::Paused, E::Thawed) => Ok(P::Running),
             (P::Starting | P::Running | P::Paused, E::Ended(_)) => Ok(P::Exited),
-            (P::Running | P::Paused, E::EndedToReturn(_)) => Ok(P::Restarting),
+            (P::Starting | P::Running | P::Paused, E::EndedToReturn(_)) => Ok(P::Restarting),
+            (P::Restarting, E::FailedToReturn(_)) => Ok(P::Restarting),
             (P::Restarting, E::GivenUp) => Ok(P::Exited),
+            (phase, E::HeldBack) if phase.holds_shim() => Ok(phase),
             (P::Creating | P::Created | P::Exited | P::Removing, E::RemovalAsked) => Ok(P::Removing),
             (phase, event) => Err(Refused { phase, doing: event.doing() }),
         }
@@ -145,7 +149,10 @@ impl Event {
             }
             Self::Frozen => "pause",
             Self::Thawed => "unpause",
-            Self::Ended(_) | Self::EndedToReturn(_) | Self::GivenUp => "record the end of",
+            Self::Ended(_) | Self::EndedToReturn(_) | Self::FailedToReturn(_) | Self::GivenUp => {
+                "record the end of"
+            }
+            Self::HeldBack => "stop",
             Self::RemovalAsked => "remove",
         }
     }
@@ -154,7 +161,8 @@ impl Event {
     /// with its process anyway; never that a container is there, nor how it ended.
     pub(crate) fn durability(&self, auto_remove: bool) -> Durability {
         match self {
-            Self::StartAsked { .. } => Durability::Unsynced,
+            // Beside a stop, whose end is synced.
+            Self::StartAsked { .. } | Self::HeldBack => Durability::Unsynced,
             _ if auto_remove => Durability::Unsynced,
             _ => Durability::Synced,
         }
@@ -186,6 +194,15 @@ pub(crate) struct Life {
     /// How often it has ended, so that a waiter can tell one end from the next.
     #[serde(default)]
     pub(crate) ends: u64,
+    /// How often its policy has started it again since a person did.
+    #[serde(default)]
+    pub(crate) restarts: u32,
+    /// A person has stopped it.
+    #[serde(default)]
+    pub(crate) is_stopped: bool,
+    /// How many ends of its present shim's runs are among `ends`.
+    #[serde(default)]
+    pub(crate) followed: u64,
     /// It has been removed; only callers that still wait see this.
     #[serde(skip)]
     pub(crate) removed: bool,
@@ -214,6 +231,9 @@ impl Life {
             exit: None,
             boot_id: String::new(),
             ends: 0,
+            restarts: 0,
+            is_stopped: false,
+            followed: 0,
             removed: false,
         }
     }
@@ -244,7 +264,9 @@ impl Life {
         };
         let life = Self { phase, ..self.clone() };
         Ok(match event {
-            Event::StartAsked { boot_id } => Self { boot_id, ..life },
+            Event::StartAsked { boot_id, restarts } => {
+                Self { boot_id, restarts, is_stopped: false, followed: 0, ..life }
+            }
             Event::Started { pid, at } => Self { pid, started_at: Some(at), ..life },
             Event::Met { pid, at } => {
                 let started_at = self.started_at.filter(|_| self.phase != Phase::Starting);
@@ -254,9 +276,10 @@ impl Life {
                 Self { pid: 0, exit: Some(exit), ends: life.ends + 1, ..life }
             }
             Event::StartUndone { exit: None } => Self { pid: 0, ..life },
-            Event::Ended(exit) | Event::EndedToReturn(exit) => {
+            Event::Ended(exit) | Event::EndedToReturn(exit) | Event::FailedToReturn(exit) => {
                 Self { pid: 0, exit: Some(exit), ends: life.ends + 1, ..life }
             }
+            Event::HeldBack => Self { is_stopped: true, ..life },
             Event::Made | Event::Frozen | Event::Thawed | Event::GivenUp | Event::RemovalAsked => life,
         })
     }
@@ -303,7 +326,7 @@ mod tests {
     }
 
     fn started() -> Vec<Event> {
-        let asked = Event::StartAsked { boot_id: "boot".into() };
+        let asked = Event::StartAsked { boot_id: "boot".into(), restarts: 0 };
         vec![Event::Made, asked, Event::Started { pid: 5, at: UnixNs(3) }]
     }
 
@@ -338,7 +361,7 @@ mod tests {
         first.push(Event::StartUndone { exit: None });
         assert_eq!(walk(first).expect("allowed").phase, Phase::Created);
         let mut second = started();
-        let asked = Event::StartAsked { boot_id: "boot".into() };
+        let asked = Event::StartAsked { boot_id: "boot".into(), restarts: 0 };
         second.extend([Event::Ended(exit(0)), asked, Event::StartUndone { exit: Some(exit(127)) }]);
         let life = walk(second).expect("allowed");
         assert_eq!((life.phase, life.ends, life.exit), (Phase::Exited, 2, Some(exit(127))));
@@ -351,11 +374,14 @@ mod tests {
         };
         use Phase as P;
         assert_eq!(allowed(&Event::Made), [P::Creating]);
-        assert_eq!(allowed(&Event::StartAsked { boot_id: String::new() }), [P::Created, P::Exited]);
+        let asked = Event::StartAsked { boot_id: String::new(), restarts: 0 };
+        assert_eq!(allowed(&asked), [P::Created, P::Restarting, P::Exited]);
         assert_eq!(allowed(&Event::Frozen), [P::Running]);
         assert_eq!(allowed(&Event::Thawed), [P::Paused]);
         assert_eq!(allowed(&Event::Ended(exit(0))), [P::Starting, P::Running, P::Paused]);
-        assert_eq!(allowed(&Event::EndedToReturn(exit(0))), [P::Running, P::Paused]);
+        assert_eq!(allowed(&Event::EndedToReturn(exit(0))), [P::Starting, P::Running, P::Paused]);
+        assert_eq!(allowed(&Event::FailedToReturn(exit(0))), [P::Restarting]);
+        assert_eq!(allowed(&Event::HeldBack), [P::Starting, P::Running, P::Paused, P::Restarting]);
         assert_eq!(allowed(&Event::GivenUp), [P::Restarting]);
         assert_eq!(allowed(&Event::RemovalAsked), [P::Creating, P::Created, P::Exited, P::Removing]);
     }
@@ -371,13 +397,11 @@ mod tests {
         assert_eq!(those(P::may_exec), [P::Running]);
         assert_eq!(those(P::may_start), [P::Created, P::Exited]);
         assert_eq!(those(P::is_up), [P::Running, P::Paused, P::Restarting]);
-        let is_started = |phase: Phase| phase.after(&Event::StartAsked { boot_id: String::new() }).is_ok();
-        assert_eq!(those(P::may_start), those(is_started));
     }
 
     #[test]
     fn only_what_recovery_makes_good_does_not_wait_for_the_disk() {
-        let asked = Event::StartAsked { boot_id: String::new() };
+        let asked = Event::StartAsked { boot_id: String::new(), restarts: 0 };
         assert_eq!(asked.durability(false), Durability::Unsynced);
         for event in [Event::Made, Event::Ended(exit(0)), Event::RemovalAsked] {
             assert_eq!(event.durability(false), Durability::Synced);

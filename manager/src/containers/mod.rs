@@ -18,6 +18,7 @@
 //! | `work` | verbs and watchers under way |
 
 mod attach;
+mod bring_back;
 mod census;
 mod contact;
 mod container;
@@ -29,7 +30,10 @@ mod error;
 pub(crate) mod exec;
 mod execs;
 mod execution;
+mod follow;
 mod handle;
+mod hold_back;
+mod keep;
 mod life;
 mod list;
 mod logs;

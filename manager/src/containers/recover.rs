@@ -11,6 +11,7 @@ use knarr_proto::id::ContainerId;
 use knarr_proto::kind::Kind;
 use tokio::sync::Semaphore;
 
+use super::bring_back::bring_back;
 use super::container::{Container, Link};
 use super::error::ContainerError;
 use super::handle::Containers;
@@ -48,6 +49,12 @@ pub(super) enum Settled {
     Yes,
     /// Its shim does not answer, and is not dead.
     NotYet,
+}
+
+/// Whether its policy starts it now that the machine has come up again.
+fn is_for_boot(container: &Container, life: &Life) -> bool {
+    let policy = container.settings().restart;
+    policy.is_for_boot(life.phase.holds_shim(), life.started_at.is_some(), life.is_stopped, life.restarts)
 }
 
 /// Brings containers to what they are; clones share them.
@@ -162,6 +169,8 @@ impl Recovery {
                 }
                 if life.phase == Phase::Exited && container.settings().auto_remove {
                     remove_in_turn(&self.0, container).await?;
+                } else if life.boot_id != self.0.execution.boot_id && is_for_boot(container, &life) {
+                    bring_back(&self.0, Arc::clone(container), Duration::ZERO);
                 }
             }
             Phase::Starting | Phase::Running | Phase::Paused | Phase::Restarting
@@ -202,8 +211,18 @@ impl Recovery {
                 error: "the machine was restarted while it ran".to_owned(),
             },
         };
-        self.0.records.enter(container, Event::Ended(exit)).await?;
-        if container.settings().auto_remove {
+        let returns = is_for_boot(container, &container.life());
+        match (container.life().phase, returns) {
+            // How its last run ended is known.
+            (Phase::Restarting, true) => {}
+            (Phase::Restarting, false) => self.0.records.enter(container, Event::GivenUp).await?,
+            (_, true) => self.0.records.enter(container, Event::EndedToReturn(exit)).await?,
+            (_, false) => self.0.records.enter(container, Event::Ended(exit)).await?,
+        }
+        // Where the state directory has outlived the machine, what is in it is of no use to a new run.
+        if self.release_run(container).await? == Settled::Yes && returns {
+            bring_back(&self.0, Arc::clone(container), Duration::ZERO);
+        } else if container.settings().auto_remove {
             return remove_in_turn(&self.0, container).await;
         }
         Ok(())

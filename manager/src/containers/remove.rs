@@ -7,6 +7,7 @@ use knarr_proto::kind::Kind;
 use super::container::{Container, Link};
 use super::error::ContainerError;
 use super::handle::Containers;
+use super::hold_back::hold_back;
 use super::life::{Event, Life};
 use super::stop::kill_and_wait;
 use crate::error::Chain;
@@ -31,6 +32,7 @@ pub(crate) async fn remove(
             }
             // One that is being started is waited for first.
             drop(container.turn.lock().await);
+            hold_back(&this, &container).await?;
             kill_and_wait(&this.records, &container).await?;
         }
         let _turn = container.turn.lock().await;

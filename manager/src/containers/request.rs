@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use knarr_proto::keep::policy::RestartPolicy;
 use serde::{Deserialize, Serialize};
 
 use crate::images::Platform;
@@ -45,6 +46,7 @@ pub(crate) struct PolicyRequest {
     pub(crate) stop_signal: String,
     pub(crate) stop_timeout_seconds: Option<u32>,
     pub(crate) auto_remove: bool,
+    pub(crate) restart: RestartPolicy,
 }
 
 impl CreateRequest {

@@ -2,7 +2,6 @@
 
 use super::error::ContainerError;
 use super::handle::Containers;
-use super::outcome::Outcome;
 use super::start::start;
 use super::stop::stop;
 
@@ -23,7 +22,9 @@ pub(crate) async fn restart(
     let (this, id, signal) = (containers.clone(), container.id().to_string(), signal.to_owned());
     let restart = async move {
         stop(&this, &id, timeout_seconds, &signal).await?;
-        start(&this, &id).await.map(Outcome::into_inner)
+        let pid = start(&this, &id).await?.into_inner();
+        this.records.publish(&container, "restart", &[]);
+        Ok(pid)
     };
     containers.work.finish(restart).await
 }

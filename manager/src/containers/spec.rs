@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use knarr_proto::id::ContainerId;
+use knarr_proto::keep::policy::RestartPolicy;
 use serde::{Deserialize, Serialize};
 
 use super::request::ProcessRequest;
@@ -48,6 +49,7 @@ pub(crate) struct Settings {
     pub(crate) resources: Resources,
     pub(crate) stop: StopSettings,
     pub(crate) auto_remove: bool,
+    pub(crate) restart: RestartPolicy,
 }
 
 /// How a container is stopped.

@@ -10,7 +10,8 @@ use super::container::{Container, Link};
 use super::end::supervise;
 use super::error::{self, ContainerError};
 use super::handle::Containers;
-use super::life::{Event, Exit};
+use super::keep;
+use super::life::{Event, Exit, Phase};
 use super::outcome::Outcome;
 use super::partners;
 use super::remove::remove_in_turn_or_log;
@@ -23,6 +24,14 @@ use crate::time::UnixNs;
 /// Docker's exit code of a container that could not be started for the machine's sake.
 const NOT_STARTED: u32 = 128;
 
+/// Who wants a container to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    Person,
+    /// Its restart policy; the restarts are counted on.
+    Policy,
+}
+
 /// Starts a container, unless it runs. Returns its pid.
 ///
 /// # Errors
@@ -32,7 +41,7 @@ pub(crate) async fn start(containers: &Containers, text: &str) -> Result<Outcome
     let this = containers.clone();
     let start = async move {
         let turn = container.turn.lock().await;
-        start_in_turn(&this, &container, &turn).await
+        start_in_turn(&this, &container, Asker::Person, &turn).await
     };
     containers.work.finish(start).await
 }
@@ -41,16 +50,20 @@ pub(crate) async fn start(containers: &Containers, text: &str) -> Result<Outcome
 pub(super) async fn start_in_turn(
     containers: &Containers,
     container: &Arc<Container>,
+    asker: Asker,
     _turn: &MutexGuard<'_, ()>,
 ) -> Result<Outcome<u32>, ContainerError> {
     let (records, execution) = (&containers.records, &containers.execution);
     let before = container.life();
     container.check_whole()?;
-    if before.phase.may_exec() {
+    // Between two runs its shim is about to start it.
+    let is_returning = before.phase == Phase::Restarting && container.task().is_some();
+    if before.phase.may_exec() || is_returning {
         return Ok(Outcome::Already(before.pid));
     }
     container.set_bypassed(false);
-    records.enter(container, Event::StartAsked { boot_id: execution.boot_id.clone() }).await?;
+    let restarts = if asker == Asker::Policy { before.restarts } else { 0 };
+    records.enter(container, Event::StartAsked { boot_id: execution.boot_id.clone(), restarts }).await?;
     let Launched { task, pid } = match launch(containers, container).await {
         Ok(launched) => launched,
         Err(error) => {
@@ -74,6 +87,7 @@ async fn launch(containers: &Containers, container: &Container) -> Result<Launch
     let execution = &containers.execution;
     // Whatever comes of this start, it is the one that they wait for.
     let clients = container.pending.take();
+    keep::order(&execution.tasks, container).await?;
     let joined = partners::running(&containers.registry, &container.spec.isolation.sharing).await?;
     let launch = Launch {
         plan: TaskPlan { joined, ..container.task_plan() },

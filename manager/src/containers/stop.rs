@@ -5,12 +5,14 @@ use std::time::Duration;
 use super::container::Container;
 use super::error::ContainerError;
 use super::handle::Containers;
+use super::hold_back::hold_back;
+use super::life::Phase;
 use super::outcome::Outcome;
 use super::records::Records;
 use super::{pause, signal, silent};
 
 /// Docker's patience.
-const DEFAULT_STOP_SECONDS: u32 = 10;
+pub(super) const DEFAULT_STOP_SECONDS: u32 = 10;
 /// A process that survives SIGKILL for this long is stuck in the kernel.
 const KILL_LIMIT: Duration = Duration::from_secs(30);
 
@@ -36,6 +38,7 @@ pub(crate) async fn stop(
     if !container.life().phase.holds_shim() {
         return Ok(Outcome::Already(()));
     }
+    hold_back(containers, &container).await?;
     let own = stop.timeout_seconds.unwrap_or(DEFAULT_STOP_SECONDS);
     let patience = Duration::from_secs(timeout_seconds.unwrap_or(own).into());
     let mut life = container.life.subscribe();
@@ -47,7 +50,8 @@ pub(crate) async fn stop(
     Ok(Outcome::Done(()))
 }
 
-/// Sends one signal to the first process; an empty text is SIGKILL, whose end is waited for.
+/// Sends one signal to the first process; an empty text is SIGKILL, whose end is waited for. After a signal that is to
+/// end it, it does not come back; between two runs that is all that any signal does.
 ///
 /// # Errors
 /// [`ContainerError::NotRunning`], [`ContainerError::Signal`], or what the shim says.
@@ -58,11 +62,16 @@ pub(crate) async fn kill(
 ) -> Result<(), ContainerError> {
     let container = containers.registry.find(text)?;
     let number = if signal_text.is_empty() { signal::KILL } else { signal::parse(signal_text)? };
-    if !container.life().phase.holds_process() {
+    let phase = container.life().phase;
+    let is_restarting = phase == Phase::Restarting;
+    if is_restarting || number == signal::KILL || number == container.settings().stop.signal {
+        hold_back(containers, &container).await?;
+    }
+    if !is_restarting && !phase.holds_process() {
         return Err(ContainerError::NotRunning(container.name()));
     }
     // A shim that does not answer cannot tell the end.
-    if number == signal::KILL && container.process_task().is_ok() {
+    if is_restarting || (number == signal::KILL && container.process_task().is_ok()) {
         return kill_and_wait(&containers.records, &container).await;
     }
     send(&containers.records, &container, number).await

@@ -1,13 +1,17 @@
 //! Changing a container's limits: of its cgroup when it has a process, and on record for the runs to come.
 
+use knarr_proto::keep::policy::RestartPolicy;
+
 use super::container::Container;
 use super::error::ContainerError;
 use super::handle::Containers;
+use super::keep;
 use super::spec::Settings;
 use crate::tasks::plan::{BlockIo, Cpu, Memory, Resources};
 use crate::tasks::spec::limits_json;
 
-/// Changes the limits that `change` names; those that are zero stay as they are.
+/// Changes the limits that `change` names; those that are zero stay as they are. So does the restart policy without
+/// another.
 ///
 /// # Errors
 /// A limit that makes no sense beside the others, or that the kernel refuses; nothing is changed then.
@@ -15,6 +19,7 @@ pub(crate) async fn update(
     containers: &Containers,
     text: &str,
     change: Resources,
+    restart: Option<RestartPolicy>,
 ) -> Result<(), ContainerError> {
     let container = containers.registry.find(text)?;
     let this = containers.clone();
@@ -22,15 +27,22 @@ pub(crate) async fn update(
         let _turn = container.turn.lock().await;
         container.check_there("update")?;
         let settings = container.settings();
+        let restart = restart.unwrap_or(settings.restart);
+        if settings.auto_remove && restart != RestartPolicy::No {
+            return Err(ContainerError::PolicyOfRemoved);
+        }
         let merged = merge(settings.resources.clone(), change);
         let counts_swap = this.execution.tasks.counts_swap;
         apply(&container, merged.clone(), counts_swap).await?;
-        let changed = Settings { resources: merged, ..Settings::clone(&settings) };
+        let changed = Settings { resources: merged, restart, ..Settings::clone(&settings) };
         let recorded = this.records.change(&container, changed).await;
         if recorded.is_err() {
             // What is not on record is not to be; the error of the record is the one to tell.
             drop(apply(&container, settings.resources.clone(), counts_swap).await);
             return recorded;
+        }
+        if restart != settings.restart && container.life().phase.holds_shim() {
+            keep::order_now(&this.execution.tasks, &container).await?;
         }
         this.records.publish(&container, "update", &[]);
         Ok(())

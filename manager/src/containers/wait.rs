@@ -52,7 +52,8 @@ impl Waiter {
         let is_over = |life: &Life| {
             life.removed
                 || match condition {
-                    WaitCondition::NotRunning => !life.phase.holds_shim(),
+                    // As docker: a run that has ended is enough, whether or not another follows.
+                    WaitCondition::NotRunning => !life.phase.holds_shim() || life.ends > ends,
                     WaitCondition::NextExit => life.ends > ends,
                     WaitCondition::Removed => false,
                 }

@@ -4,6 +4,7 @@
 pub(crate) mod bundle;
 mod error;
 mod held;
+pub(crate) mod keep;
 mod launch;
 mod once;
 pub(crate) mod plan;

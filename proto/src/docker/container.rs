@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::reference::short;
 use super::summary::add_size;
 use super::time::rfc3339;
-use super::{network_name, networks, sorted, state_name};
+use super::{keep, network_name, networks, sorted, state_name};
 use crate::v1::{
     Container, ContainerConfig, ContainerState, Device, DeviceRate, Mount, MountType, Resources,
 };
@@ -30,7 +30,7 @@ pub fn container(container: &Container) -> Value {
         "HostsPath": "",
         "LogPath": container.log_path,
         "Name": format!("/{}", container.name),
-        "RestartCount": 0,
+        "RestartCount": container.restart_count,
         "Driver": "overlayfs",
         "Platform": "linux",
         "MountLabel": "",
@@ -126,7 +126,7 @@ fn host_config(config: &ContainerConfig, resources: &Resources) -> Value {
         "Devices": config.devices.iter().map(device).collect::<Vec<_>>(),
         "DeviceCgroupRules": config.device_cgroup_rules,
         "PortBindings": {},
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "RestartPolicy": keep::restart_back(config),
         "AutoRemove": config.auto_remove,
         "VolumeDriver": "",
         "VolumesFrom": null,

@@ -2,8 +2,8 @@
 //! clients send every field that they have, so that a zero asks for nothing.
 
 use super::fields::{Fields, InvalidBody};
-use super::{host, mounts};
-use crate::v1::{ContainerConfig, CreateContainerRequest, Resources, StringList, TerminalSize};
+use super::{host, keep, mounts};
+use crate::v1::{ContainerConfig, CreateContainerRequest, StringList, TerminalSize, UpdateContainerRequest};
 
 /// A request, and what of it has no effect.
 #[derive(Clone, Debug, Default)]
@@ -91,27 +91,20 @@ pub fn create(body: &Fields) -> Result<CreateBody, InvalidBody> {
         terminal_size: console_size(&host)?,
         sysctls: host.map("Sysctls")?.into_iter().collect(),
         ulimits: host::ulimits(&host)?,
+        restart: keep::restart(&host)?,
     };
     let request = CreateContainerRequest { config: Some(config), ..CreateContainerRequest::default() };
     Ok(CreateBody { request, warnings })
 }
 
-/// Reads the body of `POST /containers/{id}/update`: limits beside one another, of which zeros ask for nothing.
+/// Reads the body of `POST /containers/{id}/update`: limits beside one another and a restart policy, of which zeros ask for
+/// nothing.
 ///
 /// # Errors
 /// [`InvalidBody`].
-pub fn update(body: &Fields) -> Result<Resources, InvalidBody> {
-    refuse_restart(body)?;
-    host::resources(body)
-}
-
-fn refuse_restart(host: &Fields) -> Result<(), InvalidBody> {
-    let restart = host.object("RestartPolicy")?;
-    if ["", "no"].contains(&restart.text("Name")?.as_str()) {
-        return Ok(());
-    }
-    let hint = ": start the container again with a service manager";
-    Err(InvalidBody::Unsupported { field: host.path("RestartPolicy"), hint })
+pub fn update(body: &Fields) -> Result<UpdateContainerRequest, InvalidBody> {
+    let (resources, restart) = (Some(host::resources(body)?), keep::restart(body)?);
+    Ok(UpdateContainerRequest { resources, restart, ..UpdateContainerRequest::default() })
 }
 
 fn refuse_unsupported(body: &Fields, host: &Fields) -> Result<(), InvalidBody> {
@@ -134,7 +127,7 @@ fn refuse_unsupported(body: &Fields, host: &Fields) -> Result<(), InvalidBody> {
     if health.says_something() && health.texts("Test")? != ["NONE"] {
         return Err(InvalidBody::Unsupported { field: body.path("Healthcheck"), hint: "" });
     }
-    refuse_restart(host)
+    Ok(())
 }
 
 /// The network, and what is said of it in vain.
@@ -237,7 +230,7 @@ mod tests {
             (json!({"PortBindings": {"80/tcp": []}}), "HostConfig.PortBindings"),
             (json!({"PublishAllPorts": true}), "HostConfig.PublishAllPorts"),
             (json!({"UsernsMode": "private"}), "HostConfig.UsernsMode \"private\""),
-            (json!({"RestartPolicy": {"Name": "always"}}), "HostConfig.RestartPolicy"),
+            (json!({"RestartPolicy": "always"}), "HostConfig.RestartPolicy must be an object"),
             (json!({"LogConfig": {"Type": "syslog"}}), "HostConfig.LogConfig.Type \"syslog\""),
             (json!({"LogConfig": {"Config": {"tag": "1m"}}}), "HostConfig.LogConfig.Config.tag"),
             (json!({"LogConfig": {"Config": {"max-size": "0"}}}), "HostConfig.LogConfig.Config.max-size"),

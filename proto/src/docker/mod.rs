@@ -8,6 +8,7 @@ mod exec;
 mod fields;
 mod host;
 mod image;
+mod keep;
 mod lived;
 mod mounts;
 pub mod reference;

@@ -2,7 +2,7 @@
 //! `exec`'s, their ends `end`'s. It never looks at what a request looked like on the wire.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -12,7 +12,6 @@ use containerd_shim_protos::api::Mount;
 use containerd_shim_protos::events::task::{TaskCreate, TaskIO, TaskPaused, TaskResumed, TaskStart};
 use containerd_shim_protos::protobuf::MessageField;
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
-use knarr_proto::processes::{CgroupIdentity, ProcessRecord};
 use knarr_proto::status::{Event, Status};
 use rustix::io::Errno;
 use rustix::process::Signal;
@@ -21,19 +20,19 @@ use tokio::time::timeout;
 
 use super::config;
 use super::error::TaskError;
-use super::launch::Launch;
-use super::oom::OomTeller;
 use super::options::Options;
 use super::process::Process;
+use super::run::{Run, RunMaker};
 use crate::cgroup::{Cgroup, CgroupError, own};
 use crate::chain::chain;
+use crate::keep::Keeper;
 use crate::publisher::Publisher;
 use crate::reaper::{Exit, Reaper};
 use crate::record::{self, LiveProcess};
-use crate::runtime::{Runtime, RuntimeError, Streams};
+use crate::runtime::{Runtime, Streams};
 use crate::settings::Settings;
-use crate::stdio::{PipeOwner, Request};
-use crate::{exit, journal, mounts};
+use crate::stdio::Request;
+use crate::{journal, mounts};
 
 /// The runtime has said that it is dead; the kernel needs a moment to say so, too.
 const END_LIMIT: Duration = Duration::from_secs(10);
@@ -71,17 +70,16 @@ pub(crate) struct Container {
     pub(crate) id: String,
     /// Its bundle.
     pub(crate) bundle: PathBuf,
-    /// Its first process.
-    pub(crate) init: Arc<Process>,
     pub(super) context: ShimContext,
-    pub(super) runtime: Runtime,
-    pub(super) owner: PipeOwner,
+    pub(super) maker: RunMaker,
     pub(super) execs: Mutex<BTreeMap<String, Arc<Process>>>,
-    pub(super) oom: Option<Arc<OomTeller>>,
     /// Whether its processes outlive the first one, which has no pid namespace of its own.
     pub(super) shares_pids: bool,
-    cgroup: Option<Cgroup>,
-    own_cgroups: Vec<CgroupIdentity>,
+    run: Mutex<Arc<Run>>,
+    /// What is done for it without being asked, if its manager is one that leaves that to its shims.
+    pub(super) keeper: Option<Keeper>,
+    /// Attach sockets of earlier runs, whose clients still read.
+    pub(super) lingering: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Container {
@@ -90,63 +88,66 @@ impl Container {
     pub(super) async fn create(new: NewContainer, context: ShimContext) -> Result<Arc<Self>, TaskError> {
         let NewContainer { id, bundle, rootfs, stdio, options } = new;
         options.keep(&bundle).map_err(|source| TaskError::Bundle("the runtime options", source))?;
-        exit::forget(&bundle).map_err(TaskError::Exit)?;
         let shares_pids = config::shares_pids(&bundle)?;
         let runtime =
             Runtime::new(&options.invocation(&context.settings), &bundle, Arc::clone(&context.reaper));
-        let owner = options.pipe_owner();
-        let init = Process::new(String::new(), stdio)?;
+        let (owner, flags) = (options.pipe_owner(), options.create_flags().collect());
+        let keeper = context.settings.is_for_knarrd.then(|| Keeper::new(&bundle));
+        let maker = RunMaker { id: id.clone(), runtime, owner, stdio, flags };
         let root = bundle.join("rootfs");
         mounts::mount_all(&rootfs, &root).map_err(TaskError::Mount)?;
-        if let Err(error) = init.open_streams(owner, &bundle) {
-            unmount(&root);
-            return Err(error);
-        }
-        let mut arguments = vec![OsString::from("--bundle"), bundle.clone().into_os_string()];
-        arguments.extend(options.create_flags().map(OsString::from));
-        let launch = Launch { operation: "create", arguments, id: &id, pid_file: bundle.join("init.pid") };
-        let exit = match launch.run(&runtime, &context, &init).await {
-            Ok(exit) => exit,
+        let (run, exit) = match maker.make(&context, &bundle).await {
+            Ok(made) => made,
             Err(error) => {
-                init.close_streams().await;
-                take_back(&runtime, &id, &error).await;
                 unmount(&root);
                 return Err(error);
             }
         };
-        let pid = init.state().pid;
-        // A process that has ended already has taken its cgroup's name with it.
-        let cgroup = Cgroup::find(pid).ok();
-        let own_cgroups = keep_record(&bundle, pid, cgroup.as_ref());
-        let oom = cgroup.as_ref().and_then(|cgroup| OomTeller::watch(cgroup, &id, &context.publisher));
-        // No other has seen the process yet, so this is the first move.
-        init.advance(Event::InitReady, "create")?;
+        let init = Arc::clone(&run.init);
         let container = Arc::new(Self {
             id,
             bundle,
-            init,
             context,
-            runtime,
-            owner,
+            maker,
             execs: Mutex::default(),
-            oom,
             shares_pids,
-            cgroup,
-            own_cgroups,
+            run: Mutex::new(Arc::new(run)),
+            keeper,
+            lingering: Mutex::default(),
         });
         container.tell_create(rootfs);
-        container.supervise(Arc::clone(&container.init), exit);
+        container.supervise(init, exit);
         Ok(container)
     }
 
+    /// Its run, which is over or not.
+    pub(super) fn run(&self) -> Arc<Run> {
+        Arc::clone(&self.run.lock().expect("nothing panics under this lock"))
+    }
+
+    pub(super) fn set_run(&self, run: Arc<Run>) {
+        *self.run.lock().expect("nothing panics under this lock") = run;
+    }
+
+    /// Its first process, of this run.
+    pub(crate) fn init(&self) -> Arc<Process> {
+        Arc::clone(&self.run().init)
+    }
+
+    /// Whether it has ended and is not about to be started again.
+    pub(crate) fn is_over(&self) -> bool {
+        let returns = self.keeper.as_ref().is_some_and(Keeper::is_waiting);
+        self.init().state().status == Status::Stopped && !returns
+    }
+
     fn tell_create(&self, rootfs: Vec<Mount>) {
-        let Request { terminal, stdin, stdout, stderr } = self.init.request.clone();
+        let Request { terminal, stdin, stdout, stderr } = self.maker.stdio.clone();
         let event = TaskCreate {
             container_id: self.id.clone(),
             bundle: self.bundle.to_string_lossy().into_owned(),
             rootfs,
             io: MessageField::some(TaskIO { stdin, stdout, stderr, terminal, ..TaskIO::default() }),
-            pid: self.init.state().pid,
+            pid: self.init().state().pid,
             ..TaskCreate::default()
         };
         self.context.publisher.publish("/tasks/create", &event);
@@ -154,30 +155,39 @@ impl Container {
 
     /// Lets the first process run. Its pid.
     pub(super) async fn start(&self) -> Result<u32, TaskError> {
-        let init = &self.init;
-        let _turn = init.turn().await;
-        init.require(Status::Created, "start")?;
-        if let Some(streams) = init.streams() {
-            streams.starting();
-        }
-        self.call("start", &[]).await?;
-        init.advance(Event::Started, "start")?;
+        let init = self.init();
+        self.start_run(&init).await?;
         let pid = init.state().pid;
         let event = TaskStart { container_id: self.id.clone(), pid, ..TaskStart::default() };
         self.context.publisher.publish("/tasks/start", &event);
         Ok(pid)
     }
 
+    /// Lets a run's first process go.
+    pub(super) async fn start_run(&self, init: &Process) -> Result<(), TaskError> {
+        let _turn = init.turn().await;
+        init.require(Status::Created, "start")?;
+        if let Some(streams) = init.streams() {
+            streams.starting();
+        }
+        if let Some(keeper) = &self.keeper {
+            // Before it runs: should this shim die, a run that may have been is told.
+            keeper.begin(init.state().pid);
+        }
+        self.call("start", &[]).await?;
+        init.advance(Event::Started, "start")
+    }
+
     /// Sends a signal to the first process, or to all.
     pub(super) async fn kill(&self, signal: u32, all: bool) -> Result<(), TaskError> {
-        if self.init.state().exit.is_some() && !all {
+        if self.init().state().exit.is_some() && !all {
             return Err(TaskError::Finished);
         }
         let number = signal.to_string();
         let flag = if all { Some("--all") } else { None };
         let arguments: Vec<&OsStr> =
             flag.into_iter().chain([self.id.as_str(), &number]).map(OsStr::new).collect();
-        match self.runtime.run("kill", &arguments, Streams::Collected).await {
+        match self.maker.runtime.run("kill", &arguments, Streams::Collected).await {
             Ok(_) => Ok(()),
             // The runtime knows it by a file, which may be lost. The kernel knows better.
             Err(error) if error.is_gone() => self.signal_without_runtime(signal, all),
@@ -188,8 +198,9 @@ impl Container {
     fn signal_without_runtime(&self, number: u32, all: bool) -> Result<(), TaskError> {
         let named = i32::try_from(number).ok().and_then(Signal::from_named_raw);
         let signal = named.ok_or(TaskError::Signal(number))?;
-        let sent = self.init.signal(signal);
-        if all && !self.own_cgroups.is_empty() {
+        let run = self.run();
+        let sent = run.init.signal(signal);
+        if all && !run.own_cgroups.is_empty() {
             for (pid, _) in self.pids()? {
                 let Ok(Some(stat)) = record::stat(pid) else { continue };
                 if let Ok(Some(process)) = LiveProcess::open(stat.identity) {
@@ -202,10 +213,11 @@ impl Container {
 
     /// Freezes all of its processes.
     pub(super) async fn pause(&self) -> Result<(), TaskError> {
-        let _turn = self.init.turn().await;
-        self.init.require(Status::Running, "pause")?;
+        let init = self.init();
+        let _turn = init.turn().await;
+        init.require(Status::Running, "pause")?;
         self.call("pause", &[]).await?;
-        self.init.advance(Event::Frozen, "pause")?;
+        init.advance(Event::Frozen, "pause")?;
         let event = TaskPaused { container_id: self.id.clone(), ..TaskPaused::default() };
         self.context.publisher.publish("/tasks/paused", &event);
         Ok(())
@@ -213,10 +225,11 @@ impl Container {
 
     /// Thaws them.
     pub(super) async fn resume(&self) -> Result<(), TaskError> {
-        let _turn = self.init.turn().await;
-        self.init.require(Status::Paused, "resume")?;
+        let init = self.init();
+        let _turn = init.turn().await;
+        init.require(Status::Paused, "resume")?;
         self.call("resume", &[]).await?;
-        self.init.advance(Event::Thawed, "resume")?;
+        init.advance(Event::Thawed, "resume")?;
         let event = TaskResumed { container_id: self.id.clone(), ..TaskResumed::default() };
         self.context.publisher.publish("/tasks/resumed", &event);
         Ok(())
@@ -227,7 +240,7 @@ impl Container {
         serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&resources)
             .map_err(|error| TaskError::Malformed("the resources", Some(error)))?;
         let arguments = ["--resources", "-", &self.id].map(OsStr::new);
-        let updated = self.runtime.run("update", &arguments, Streams::Input(resources)).await;
+        let updated = self.maker.runtime.run("update", &arguments, Streams::Input(resources)).await;
         updated.map(drop).map_err(TaskError::Runtime)
     }
 
@@ -235,18 +248,24 @@ impl Container {
     pub(super) fn pids(&self) -> Result<Vec<(u32, Option<String>)>, TaskError> {
         let execs: BTreeMap<u32, String> =
             self.execs().values().map(|exec| (exec.state().pid, exec.exec_id.clone())).collect();
-        let pids = self.cgroup()?.processes().map_err(TaskError::Cgroup)?;
+        let pids = self.cgroup(&self.run())?.processes().map_err(TaskError::Cgroup)?;
         Ok(pids.into_iter().map(|pid| (pid, execs.get(&pid).cloned())).collect())
     }
 
     /// What it uses.
     pub(super) fn metrics(&self) -> Result<Any, TaskError> {
-        self.cgroup()?.metrics().map_err(TaskError::Cgroup)
+        self.cgroup(&self.run())?.metrics().map_err(TaskError::Cgroup)
     }
 
     /// Removes an ended (or never started) container. What is returned ends when its streams' clients have read all.
     pub(super) async fn delete(&self) -> Result<(Exit, Vec<JoinHandle<()>>), TaskError> {
-        let status = self.init.state().status;
+        // No other run begins from here on.
+        let _turn = match &self.keeper {
+            Some(keeper) => Some(keeper.give_up().await),
+            None => None,
+        };
+        let run = self.run();
+        let status = run.init.state().status;
         let force: &[&str] = match status {
             Status::Stopped => &[],
             Status::Creating | Status::Created => &["--force"],
@@ -254,19 +273,14 @@ impl Container {
                 return Err(TaskError::State { operation: "delete", status });
             }
         };
-        match self.call("delete", force).await {
-            Err(TaskError::Runtime(error)) if error.is_gone() => self.end_without_runtime().await?,
-            other => other?,
-        }
-        let exit = timeout(END_LIMIT, self.init.exit()).await;
-        let exit = exit.map_err(|_| TaskError::Immortal(self.init.state().pid))?;
-        if let Some(oom) = &self.oom {
-            oom.stop();
-        }
+        self.delete_run(&run, force).await?;
+        let exit = timeout(END_LIMIT, run.init.exit()).await;
+        let exit = exit.map_err(|_| TaskError::Immortal(run.init.state().pid))?;
         // Execs have ended with it, whether or not they have been deleted.
         let execs: Vec<_> = self.execs().values().cloned().collect();
-        let mut lingering = Vec::new();
-        for process in std::iter::once(&self.init).chain(&execs) {
+        let mut lingering =
+            std::mem::take(&mut *self.lingering.lock().expect("nothing panics under this lock"));
+        for process in std::iter::once(&run.init).chain(&execs) {
             lingering.extend(process.close_streams().await);
         }
         // By the server's own directory as well, which goes along when the bundle is moved.
@@ -276,20 +290,32 @@ impl Container {
         Ok((exit, lingering))
     }
 
+    /// Has the runtime forget a run that has ended.
+    pub(super) async fn delete_run(&self, run: &Run, force: &[&str]) -> Result<(), TaskError> {
+        match self.call("delete", force).await {
+            Err(TaskError::Runtime(error)) if error.is_gone() => self.end_without_runtime(run).await?,
+            other => other?,
+        }
+        if let Some(oom) = &run.oom {
+            oom.stop();
+        }
+        Ok(())
+    }
+
     /// Ends what the runtime no longer knows: its state has been lost. What has ended already takes no time.
-    async fn end_without_runtime(&self) -> Result<(), TaskError> {
-        if let Err(error @ TaskError::Kill(_)) = self.init.signal(Signal::KILL) {
+    async fn end_without_runtime(&self, run: &Run) -> Result<(), TaskError> {
+        if let Err(error @ TaskError::Kill(_)) = run.init.signal(Signal::KILL) {
             return Err(error);
         }
-        let (cgroups, since) = (self.own_cgroups.clone(), self.init.start_time());
+        let (cgroups, since) = (run.own_cgroups.clone(), run.init.start_time());
         let ended = tokio::task::spawn_blocking(move || own::end(&cgroups, since)).await;
         ended.expect("it does not panic and is not aborted").map_err(TaskError::Leftover)
     }
 
     /// Makes the attach sockets anew whose names are gone.
     pub(super) fn renew_sockets(&self) -> io::Result<()> {
-        let execs: Vec<_> = self.execs().values().cloned().collect();
-        let all = std::iter::once(&self.init).chain(&execs).filter_map(|process| process.streams());
+        let (init, execs): (_, Vec<_>) = (self.init(), self.execs().values().cloned().collect());
+        let all = std::iter::once(&init).chain(&execs).filter_map(|process| process.streams());
         let mut renewed = Ok(());
         for streams in all {
             renewed = renewed.and(streams.renew_socket());
@@ -300,7 +326,7 @@ impl Container {
     /// The process of this exec id; the empty one is the first process's.
     pub(super) fn process(&self, exec_id: &str) -> Result<Arc<Process>, TaskError> {
         if exec_id.is_empty() {
-            return Ok(Arc::clone(&self.init));
+            return Ok(self.init());
         }
         self.execs().get(exec_id).cloned().ok_or_else(|| TaskError::NoProcess(exec_id.to_owned()))
     }
@@ -309,48 +335,22 @@ impl Container {
         self.execs.lock().expect("nothing panics under this lock")
     }
 
-    fn cgroup(&self) -> Result<&Cgroup, TaskError> {
-        let pid = self.init.state().pid;
+    fn cgroup<'a>(&self, run: &'a Run) -> Result<&'a Cgroup, TaskError> {
+        let pid = run.init.state().pid;
         let gone = || CgroupError::Find { pid, source: io::ErrorKind::NotFound.into() };
-        self.cgroup.as_ref().ok_or_else(|| TaskError::Cgroup(gone()))
+        run.cgroup.as_ref().ok_or_else(|| TaskError::Cgroup(gone()))
     }
 
     async fn call(&self, operation: &'static str, flags: &[&str]) -> Result<(), TaskError> {
         let arguments: Vec<&OsStr> =
             flags.iter().copied().chain([self.id.as_str()]).map(OsStr::new).collect();
-        let called = self.runtime.run(operation, &arguments, Streams::Collected).await;
+        let called = self.maker.runtime.run(operation, &arguments, Streams::Collected).await;
         called.map(drop).map_err(TaskError::Runtime)
     }
 }
 
-/// Adds the first process and its cgroups to the bundle's record, for a `delete` without this shim. Returns
-/// the cgroups. Without the record everything else works.
-fn keep_record(bundle: &Path, pid: u32, cgroup: Option<&Cgroup>) -> Vec<CgroupIdentity> {
-    let cgroups = cgroup.map(|cgroup| cgroup.own(pid)).unwrap_or_default();
-    let kept = record::new(std::process::id()).and_then(|record| {
-        let init = Some(record::identify(pid)?);
-        record::write(bundle, &ProcessRecord { init, cgroups: cgroups.clone(), ..record })
-    });
-    if let Err(error) = kept {
-        journal::warn(&format!("the container's process is not recorded in the bundle: {error}"));
-    }
-    cgroups
-}
-
 fn errno_of(error: &io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
-}
-
-/// What a create that failed may have left with the runtime. A container of this name that was there before stays.
-async fn take_back(runtime: &Runtime, id: &str, cause: &TaskError) {
-    if matches!(cause, TaskError::Runtime(error) if error.is_taken() || error.is_spawn()) {
-        return;
-    }
-    match runtime.run("delete", &["--force", id].map(OsStr::new), Streams::Collected).await {
-        Err(error @ RuntimeError::Failed { .. }) if error.is_gone() => {}
-        Err(error) => journal::warn(&format!("after a create that failed: {}", chain(&error))),
-        Ok(_) => {}
-    }
 }
 
 /// After a failure, whose error is the one to tell.

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use containerd_shim_protos::events::task::TaskExit;
 use containerd_shim_protos::protobuf::MessageField;
@@ -31,18 +32,19 @@ impl Container {
             if let Some(streams) = process.streams() {
                 streams.process_exited().await;
             }
-            if is_first {
-                this.record(&process, exit);
-            }
+            let pause = if is_first { this.record(&process, exit) } else { None };
             process.ended(exit);
             this.tell_exit(&process, exit);
+            if let Some(pause) = pause {
+                this.come_back(pause);
+            }
         });
     }
 
     /// Without a pid namespace of its own, what the first process leaves behind is not the kernel's to end.
     async fn kill_rest(&self) {
         let arguments = ["--all", &self.id, "KILL"].map(OsStr::new);
-        match self.runtime.run("kill", &arguments, Streams::Collected).await {
+        match self.maker.runtime.run("kill", &arguments, Streams::Collected).await {
             Err(error) if !error.is_gone() => {
                 journal::warn(&format!(
                     "processes may be left of a container that has ended: {}",
@@ -53,18 +55,21 @@ impl Container {
         }
     }
 
-    fn record(&self, process: &Process, exit: Exit) {
+    /// Keeps the end of a run. After how long another one follows, if one does.
+    fn record(&self, process: &Process, exit: Exit) -> Option<Duration> {
+        let oom = self.run().oom.clone();
         let record = ExitRecord {
             version: VERSION,
             pid: process.state().pid,
             code: exit.code,
             exited_at_unix_ns: exit::unix_ns(exit.at),
-            oom_killed: self.oom.as_ref().is_some_and(|oom| oom.tell_and_check()),
+            oom_killed: oom.is_some_and(|oom| oom.tell_and_check()),
         };
         // It is reported all the same, also when the disk is full.
         if let Err(error) = exit::write(&self.bundle, &record) {
             journal::warn(&format!("{}: exit status {} is only told", chain(&error), exit.code));
         }
+        self.keeper.as_ref()?.end(&record)
     }
 
     fn tell_exit(&self, process: &Process, exit: Exit) {

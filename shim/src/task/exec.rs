@@ -42,7 +42,7 @@ impl Container {
         }
         let process = Process::new(exec_id.to_owned(), stdio)?;
         if process.is_attached_before_start() {
-            process.open_streams(self.owner, &self.bundle)?;
+            process.open_streams(self.maker.owner, &self.bundle)?;
         }
         process.specify(serde_json::to_vec(&specification).expect("it was JSON before"));
         self.execs().insert(exec_id.to_owned(), process);
@@ -82,7 +82,7 @@ impl Container {
     /// The process's specification goes to the runtime in memory, and its pid file is beside the sockets: a disk that is
     /// full must not keep anyone from looking into the container that has filled it.
     async fn launch_exec(&self, exec: &Arc<Process>) -> Result<oneshot::Receiver<Exit>, TaskError> {
-        exec.open_streams(self.owner, &self.bundle)?.starting();
+        exec.open_streams(self.maker.owner, &self.bundle)?.starting();
         let memory = in_memory(&exec.take_specification())
             .map_err(|source| TaskError::Bundle("the exec's process", source))?;
         // By our own number: the runtime opens it, and inherits nothing.
@@ -90,7 +90,7 @@ impl Container {
         let pid_file = self.context.settings.volatile_file(&exec.exec_id, "pid");
         let arguments: Vec<OsString> = vec!["--detach".into(), "--process".into(), specification.into()];
         let launch = Launch { operation: "exec", arguments, id: &self.id, pid_file: pid_file.clone() };
-        let launched = launch.run(&self.runtime, &self.context, exec).await;
+        let launched = launch.run(&self.maker.runtime, &self.context, exec).await;
         // No longer needed; a leftover is removed with the container.
         fs::remove_file(pid_file).ok();
         launched
@@ -98,8 +98,9 @@ impl Container {
 
     /// An exec whose pid could not be read is our child and in the container's cgroup, and none that we know.
     fn kill_unknown_children(&self) {
+        let init = self.init();
         let known: Vec<u32> =
-            self.execs().values().chain([&self.init]).map(|process| process.state().pid).collect();
+            self.execs().values().chain([&init]).map(|process| process.state().pid).collect();
         let Ok(pids) = self.pids() else { return };
         for pid in pids.into_iter().map(|(pid, _)| pid).filter(|pid| !known.contains(pid)) {
             let Ok(Some(stat)) = record::stat(pid) else { continue };
@@ -144,7 +145,7 @@ impl Container {
     }
 
     fn require_live(&self) -> Result<(), TaskError> {
-        match self.init.state().status {
+        match self.init().state().status {
             Status::Created | Status::Running => Ok(()),
             status => Err(TaskError::State { operation: "exec in", status }),
         }

@@ -1,6 +1,6 @@
 //! The shim's one container and its processes, as the task service sees them: [`Tasks`]. `container` and `exec` are what
-//! can be done, `process` is one process, `end` and `oom` what is told of it, `options` how the runtime is to be called,
-//! `error` why a request failed.
+//! can be done, `run` is one of its runs and `process` one process, `end` and `oom` what is told of it, `returns` how one run
+//! follows another, `options` how the runtime is to be called, `error` why a request failed.
 
 mod config;
 mod container;
@@ -11,6 +11,8 @@ mod launch;
 mod oom;
 mod options;
 mod process;
+mod returns;
+mod run;
 
 use std::io;
 use std::os::unix::net::UnixListener;
@@ -19,7 +21,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use containerd_shim_protos::events::task::TaskDelete;
 use containerd_shim_protos::protobuf::MessageField;
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
-use knarr_proto::status::Status;
 use rustix::process::Signal;
 use tokio::task::JoinSet;
 
@@ -81,7 +82,7 @@ impl Tasks {
         let mut slot = self.slot();
         match created {
             Ok(container) => {
-                let pid = container.init.state().pid;
+                let pid = container.init().state().pid;
                 *slot = Slot::Made(container);
                 Ok(pid)
             }
@@ -241,7 +242,7 @@ impl Tasks {
         let mut slot = self.slot();
         let is_ended = match &*slot {
             Slot::Empty => true,
-            Slot::Made(container) => container.init.state().status == Status::Stopped,
+            Slot::Made(container) => container.is_over(),
             Slot::Creating | Slot::Closed => false,
         };
         if is_ended {
@@ -280,7 +281,7 @@ impl Tasks {
     pub(crate) fn has_process(&self) -> bool {
         match &*self.slot() {
             Slot::Creating => true,
-            Slot::Made(container) => container.init.state().status != Status::Stopped,
+            Slot::Made(container) => !container.is_over(),
             Slot::Empty | Slot::Closed => false,
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use knarr_proto::docker;
+use knarr_proto::{docker, v1};
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 use tonic::codegen::Bytes;
@@ -14,7 +14,8 @@ use super::body::Json;
 use super::engine::Engine;
 use super::failures::Answer;
 use super::query::{Name, Query};
-use crate::api::grpc::{resources, stats};
+use crate::api::grpc::translate::InvalidRequest;
+use crate::api::grpc::{keep, resources, stats};
 use crate::containers::{self, ContainerError};
 use crate::trees::ChangeKind;
 
@@ -22,8 +23,10 @@ use crate::trees::ChangeKind;
 const PERIOD: Duration = Duration::from_secs(1);
 
 pub(super) async fn update(State(engine): State<Arc<Engine>>, Name(name): Name, Json(body): Json) -> Answer {
-    let change = resources::resources(docker::update(&body)?)?;
-    containers::update(engine.containers(), &name, change).await?;
+    let v1::UpdateContainerRequest { resources, restart, .. } = docker::update(&body)?;
+    let change = resources::resources(resources.unwrap_or_default())?;
+    let restart = restart.as_ref().map(keep::policy).transpose().map_err(InvalidRequest::from)?;
+    containers::update(engine.containers(), &name, change, restart).await?;
     Ok(answers::ok(&json!({"Warnings": null})))
 }
 

@@ -6,7 +6,7 @@ use tokio_stream::StreamExt;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::replies::Replies;
-use super::{logs, pieces, resources, sessions, stats, translate};
+use super::{keep, logs, pieces, resources, sessions, stats, translate};
 use crate::containers::{
     self, ContainerError, Containers, FILTER_KEYS, LogOptions, PRUNE_KEYS, View, WaitCondition, exec,
 };
@@ -116,7 +116,9 @@ impl Service for ContainersService {
     ) -> Result<Response<v1::UpdateContainerReply>, Status> {
         let request = request.into_inner();
         let change = resources::resources(request.resources.unwrap_or_default())?;
-        containers::update(&self.0, &request.container, change).await?;
+        let restart = request.restart.as_ref().map(keep::policy).transpose();
+        let restart = restart.map_err(translate::InvalidRequest::from)?;
+        containers::update(&self.0, &request.container, change, restart).await?;
         Ok(Response::new(v1::UpdateContainerReply {}))
     }
 

@@ -5,6 +5,7 @@ mod containers;
 mod events;
 pub(in crate::api) mod images;
 mod isolation;
+pub(in crate::api) mod keep;
 mod logs;
 mod pieces;
 mod replies;

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use knarr_proto::frame::Stream;
+use knarr_proto::keep::policy::InvalidPolicy;
 use knarr_proto::kind::Kind;
 use knarr_proto::v1;
 use prost_types::Timestamp;
 use tonic::Status;
 
-use super::{isolation, pieces, resources, status};
+use super::{isolation, keep, pieces, resources, status};
 use crate::containers::{
     CreateRequest, ExecOptions, ExecState, ExecView, Exit, Phase, PolicyRequest, ProcessRequest, Settings,
     Size, Spec, View,
@@ -58,6 +59,8 @@ pub(in crate::api) enum InvalidRequest {
     Namespace { namespace: &'static str, text: String },
     #[error("invalid blkio-weight: it is 10 to 1000, not {0}")]
     Weight(u64),
+    #[error(transparent)]
+    Restart(#[from] InvalidPolicy),
 }
 
 impl Failure for InvalidRequest {
@@ -65,7 +68,9 @@ impl Failure for InvalidRequest {
         match self {
             Self::Choice(error) => error.kind(),
             Self::Platform(error) => error.kind(),
-            Self::MountType(_) | Self::Namespace { .. } | Self::Weight(_) => Kind::InvalidArgument,
+            Self::MountType(_) | Self::Namespace { .. } | Self::Weight(_) | Self::Restart(_) => {
+                Kind::InvalidArgument
+            }
         }
     }
 }
@@ -143,6 +148,7 @@ pub(in crate::api) fn create_request(
             stop_signal: config.stop_signal,
             stop_timeout_seconds: config.stop_timeout_seconds,
             auto_remove: config.auto_remove,
+            restart: keep::policy(&config.restart.unwrap_or_default())?,
         },
     })
 }
@@ -280,13 +286,14 @@ pub(in crate::api) fn container(view: View, exec_ids: Vec<String>) -> v1::Contai
         snapshot_key: spec.id.to_string(),
         exec_ids,
         size: None,
+        restart_count: life.restarts,
     }
 }
 
 /// What the container was asked to be, with what verbs have changed of it since.
 fn config_back(spec: &Spec, settings: &Settings) -> v1::ContainerConfig {
     let Spec { image, asked, streams, files, isolation, .. } = spec.clone();
-    let Settings { labels, resources, stop, auto_remove, .. } = settings.clone();
+    let Settings { labels, resources, stop, auto_remove, restart, .. } = settings.clone();
     let ulimit = |ulimit: Ulimit| v1::Ulimit { name: ulimit.name, soft: ulimit.soft, hard: ulimit.hard };
     let requested = files.mounts.into_iter().filter(Mount::is_requested);
     v1::ContainerConfig {
@@ -312,6 +319,7 @@ fn config_back(spec: &Spec, settings: &Settings) -> v1::ContainerConfig {
         cap_drop: isolation.rights.cap_drop,
         privileged: isolation.rights.privileged,
         auto_remove,
+        restart: keep::policy_back(restart),
         no_new_privileges: isolation.rights.no_new_privileges,
         confinement: isolation::confinement_back(isolation.rights.confinement),
         devices: isolation::devices_back(isolation.devices.requested),
@@ -460,6 +468,7 @@ mod tests {
             shm_size_bytes: 7,
             log: Some(v1::Log { none: false, max_size_bytes: 0, max_files: 3 }),
             network: "container:web".to_owned(),
+            restart: Some(v1::RestartPolicy { name: "on-failure".to_owned(), max_retries: 3 }),
             ..v1::ContainerConfig::default()
         };
         let request = v1::CreateContainerRequest { config: Some(sent.clone()), ..Default::default() };
@@ -476,7 +485,8 @@ mod tests {
             files,
             isolation,
         };
-        let settings = Settings { resources: policy.resources, ..Settings::default() };
+        let PolicyRequest { resources, restart, .. } = policy;
+        let settings = Settings { resources, restart, ..Settings::default() };
         assert_eq!(config_back(&spec, &settings), sent);
     }
 }

@@ -1,6 +1,7 @@
 //! Shims: started, found again, cleaned up after. One shim is one container's; it outlives knarrd. Nothing here knows
 //! what containers mean to people.
 
+mod keep;
 mod look;
 mod record;
 mod task;

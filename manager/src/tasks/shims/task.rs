@@ -22,7 +22,7 @@ use super::usage::{self, Usage};
 /// A runtime that takes longer to make or start a container than this is stuck.
 const RUNTIME_LIMIT: Duration = Duration::from_secs(120);
 /// Calls that only ask or signal.
-const SHORT_LIMIT: Duration = Duration::from_secs(20);
+pub(super) const SHORT_LIMIT: Duration = Duration::from_secs(20);
 /// A shim is one process that only waits and passes on: when it has not said a word for so long, it is stopped or stuck.
 const SILENCE_LIMIT: Duration = Duration::from_secs(5);
 /// What a shim answers from its memory.
@@ -40,6 +40,8 @@ pub(crate) struct Task {
     /// Empty when it is not known yet, for [`Task::identify`].
     id: String,
     client: TaskClient,
+    /// The same connection, for calls that containerd's service has not.
+    pub(super) wire: Client,
 }
 
 /// Which streams a process has, all at one URI (`knarr_proto::stdio`).
@@ -111,7 +113,8 @@ impl Task {
             // The queue of connections that it has not accepted is full.
             _ => ShimError::Silent { doing: "accept a connection", limit: Duration::ZERO },
         })?;
-        Ok(Self { id, client: TaskClient::new(Client::new(Socket::from(stream))) })
+        let wire = Client::new(Socket::from(stream));
+        Ok(Self { id, client: TaskClient::new(wire.clone()), wire })
     }
 
     /// Makes the container's first process, up to the point where it waits for [`Task::start`]. Its pid.
@@ -332,7 +335,7 @@ fn runtime_options(systemd_cgroup: bool) -> MessageField<Any> {
     MessageField::some(Any { type_url: OPTIONS_TYPE.to_owned(), value, ..Default::default() })
 }
 
-fn failed(doing: &'static str, error: ttrpc::Error) -> ShimError {
+pub(super) fn failed(doing: &'static str, error: ttrpc::Error) -> ShimError {
     match error {
         ttrpc::Error::RpcStatus(status) if status.code() == ttrpc::Code::DEADLINE_EXCEEDED => {
             ShimError::TimedOut { doing, limit: RUNTIME_LIMIT }
