@@ -58,7 +58,7 @@ bench: build ## Measures ours beside runc, crun and containerd in one run, and p
 	@KNARR_BIN_DIR=$(BIN) cargo run --release --quiet -p knarr-tests --bin bench
 
 fuzz: ## Runs each fuzz target for FUZZ_SECONDS=60 (needs a nightly Rust and `cargo install cargo-fuzz`)
-	@set -e; cd fuzz; for target in spec resources state seccomp ids user; do mkdir -p corpus/$$target; set -x; \
+	@set -e; cd fuzz; for target in spec resources state seccomp ids user dockerfile; do mkdir -p corpus/$$target; set -x; \
 	cargo +nightly fuzz run --fuzz-dir . --sanitizer none $$target corpus/$$target seeds/$$target -- \
 	-max_total_time=$(FUZZ_SECONDS); { set +x; } 2>/dev/null; done
 

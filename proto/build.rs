@@ -11,7 +11,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn compile() -> Result<(), Box<dyn std::error::Error>> {
     use protox::prost::Message;
 
-    const SERVICES: [&str; 5] = [
+    const SERVICES: [&str; 6] = [
+        "knarr/v1/builds.proto",
         "knarr/v1/containers.proto",
         "knarr/v1/events.proto",
         "knarr/v1/images.proto",

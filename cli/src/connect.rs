@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use knarr_proto::v1::builds_client::BuildsClient;
 use knarr_proto::v1::containers_client::ContainersClient;
 use knarr_proto::v1::events_client::EventsClient;
 use knarr_proto::v1::images_client::ImagesClient;
@@ -114,6 +115,10 @@ impl Client {
 
     pub(crate) fn images(&self) -> ImagesClient<Channel> {
         ImagesClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    pub(crate) fn builds(&self) -> BuildsClient<Channel> {
+        BuildsClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     pub(crate) fn events(&self) -> EventsClient<Channel> {

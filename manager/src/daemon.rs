@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use knarr_proto::v1;
+use knarr_proto::v1::builds_server::BuildsServer;
 use knarr_proto::v1::containers_server::ContainersServer;
 use knarr_proto::v1::events_server::EventsServer;
 use knarr_proto::v1::images_server::ImagesServer;
@@ -25,9 +26,10 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 
 use crate::api::docker::{self, Engine};
 use crate::api::grpc::{
-    Calls, ContainersService, EventsService, ImagesService, SnapshotsService, SystemService,
+    BuildsService, Calls, ContainersService, EventsService, ImagesService, SnapshotsService, SystemService,
 };
 use crate::apparmor::AppArmor;
+use crate::builds::{self, BuildError, BuildParts, Builds};
 use crate::collect::{self, Collector};
 use crate::connections::{self, Connections, Protocol};
 use crate::containers::{ContainerError, Containers, Execution, Storage};
@@ -82,6 +84,9 @@ pub(crate) enum DaemonError {
     /// What an earlier knarrd left cannot be read.
     #[error("cannot recover what was here before")]
     Recovery(#[from] ContainerError),
+    /// What an earlier knarrd's builds left cannot be read.
+    #[error("cannot recover from the builds before")]
+    Builds(#[from] BuildError),
     /// The reflection service cannot read our own descriptors.
     #[error("cannot describe the API")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -106,6 +111,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
     let listeners = sockets::listen(&settings)?;
     let open_files = OpenFiles::raise();
     let nouns = Nouns::open(&settings, open_files)?;
+    nouns.builds.recover().await?;
     recovery::run(&nouns.containers).await?;
     write_pid(&settings.state)?;
     nouns.events.publish(Subject::Daemon, "start", "knarrd", Default::default());
@@ -145,6 +151,7 @@ struct Nouns {
     images: Images,
     snapshots: Snapshots,
     containers: Containers,
+    builds: Builds,
     apparmor: AppArmor,
 }
 
@@ -155,8 +162,9 @@ impl Nouns {
         let content = Content::open(&settings.root.join("content"))?;
         let snapshots = Snapshots::open(&settings.root.join("snapshots"), store.clone(), Choice::Automatic)?;
         let options = Options { insecure_registries: settings.insecure_registries.clone() };
-        let roots: [collect::Roots; 1] = [images::needed];
+        let roots: [collect::Roots; 2] = [images::needed, builds::needed];
         let collector = Collector::new(content.clone(), snapshots.clone(), store.clone(), &roots);
+        let (collecting, blobs) = (collector.clone(), content.clone());
         let images = ImageParts { collector, content, snapshots: snapshots.clone(), store: store.clone() };
         let images = Images::new(images, Arc::clone(&events), &options)?;
         let shims = Shims {
@@ -178,9 +186,19 @@ impl Nouns {
         };
         let boot_id = fs::read_to_string(boot_id).map_err(failed("read", boot_id))?.trim().to_owned();
         let storage = Storage { images: images.clone(), snapshots: snapshots.clone() };
+        let builds = Builds::new(BuildParts {
+            images: images.clone(),
+            snapshots: snapshots.clone(),
+            content: blobs,
+            collector: collecting,
+            tasks: tasks.clone(),
+            store: store.clone(),
+            directory: settings.root.join("builds"),
+            secrets: settings.state.join("builds"),
+        });
         let execution = Execution { tasks, logs: settings.container_logs, boot_id };
         let containers = Containers::new(storage, execution, store.clone(), Arc::clone(&events));
-        Ok(Self { store, events, images, snapshots, containers, apparmor })
+        Ok(Self { store, events, images, snapshots, containers, builds, apparmor })
     }
 }
 
@@ -194,7 +212,12 @@ async fn serve(settings: &Settings, nouns: &Nouns, door: Door) -> Result<(), Dae
     let (containers, images) = (nouns.containers.clone(), nouns.images.clone());
     let events = EventsService { events: Arc::clone(&nouns.events), stopping: stopping.clone() };
     let system = system(settings, nouns);
-    let engine = Engine::new(system.clone(), Arc::clone(&nouns.events), calls.clone(), stopping.clone());
+    let engine = Engine::new(
+        (system.clone(), nouns.builds.clone()),
+        Arc::clone(&nouns.events),
+        calls.clone(),
+        stopping.clone(),
+    );
     let docker_served = serve_docker(listeners.docker, docker_renewed, connections.clone(), engine);
     let images = ImagesServer::new(ImagesService { images, containers: containers.clone() })
         .max_decoding_message_size(MAX_REQUEST_BYTES)
@@ -214,6 +237,7 @@ async fn serve(settings: &Settings, nouns: &Nouns, door: Door) -> Result<(), Dae
         .max_concurrent_streams(MAX_STREAMS)
         .http2_max_header_list_size(MAX_HEADER_BYTES)
         .layer(calls)
+        .add_service(builds(nouns))
         .add_service(containers)
         .add_service(EventsServer::new(events))
         .add_service(images)
@@ -248,6 +272,12 @@ async fn serve(settings: &Settings, nouns: &Nouns, door: Door) -> Result<(), Dae
     }
 }
 
+fn builds(nouns: &Nouns) -> BuildsServer<BuildsService> {
+    BuildsServer::new(BuildsService(nouns.builds.clone()))
+        .max_decoding_message_size(MAX_REQUEST_BYTES)
+        .max_encoding_message_size(MAX_REPLY_BYTES)
+}
+
 fn system(settings: &Settings, nouns: &Nouns) -> SystemService {
     SystemService {
         containers: nouns.containers.clone(),
@@ -265,6 +295,7 @@ fn system(settings: &Settings, nouns: &Nouns) -> SystemService {
 /// The health service, by which every other service is there.
 async fn health() -> HealthServer<impl Health> {
     let (health, service) = tonic_health::server::health_reporter();
+    health.set_serving::<BuildsServer<BuildsService>>().await;
     health.set_serving::<ContainersServer<ContainersService>>().await;
     health.set_serving::<EventsServer<EventsService>>().await;
     health.set_serving::<ImagesServer<ImagesService>>().await;

@@ -4,6 +4,7 @@
 mod api;
 mod apparmor;
 mod authority;
+mod builds;
 mod cgroups;
 mod collect;
 mod connections;
@@ -41,7 +42,7 @@ use std::process::ExitCode;
 
 use knarr_proto::escape;
 
-use layers::{pack, unpack};
+use layers::{edit, pack, unpack};
 
 /// The daemon waits most of its time; what blocks has its own threads.
 const WORKERS: usize = 2;
@@ -56,6 +57,9 @@ fn main() -> ExitCode {
         }
         if word == pack::COMMAND {
             return pack::main(&argument);
+        }
+        if word == edit::COMMAND {
+            return edit::main();
         }
         if word == manual::COMMAND {
             return manual::main(Path::new(&argument));

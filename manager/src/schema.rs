@@ -2,7 +2,13 @@
 //! appended, never edited: entry n brings a database from schema n to n+1.
 
 use crate::store::Migrations;
-use crate::{containers, images, snapshots};
+use crate::{builds, containers, images, snapshots};
 
-pub(crate) const MIGRATIONS: &Migrations =
-    &[snapshots::SCHEMA_1, images::SCHEMA_1, containers::SCHEMA_1, images::SCHEMA_2, containers::SCHEMA_2];
+pub(crate) const MIGRATIONS: &Migrations = &[
+    snapshots::SCHEMA_1,
+    images::SCHEMA_1,
+    containers::SCHEMA_1,
+    images::SCHEMA_2,
+    containers::SCHEMA_2,
+    builds::SCHEMA_1,
+];

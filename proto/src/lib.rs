@@ -18,6 +18,7 @@ pub mod escape;
 pub mod exit;
 pub mod frame;
 pub mod id;
+pub mod ignore;
 pub mod keep;
 pub mod kind;
 pub mod log;

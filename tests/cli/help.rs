@@ -37,6 +37,8 @@ fn help_is_shown_for_every_command_and_asks_nobody() {
         "wait",
         "ps",
         "pull",
+        "build",
+        "builder",
         "images",
         "rmi",
         "tag",

@@ -8,7 +8,7 @@ pub(super) fn command(name: &str) -> Option<&'static str> {
         "volume" | "cp" | "export" | "commit" => {
             "there are no named volumes and no copies of files yet; bind mounts work (-v)"
         }
-        "build" | "builder" | "buildx" | "bake" => "images cannot be built yet; load or pull one",
+        "buildx" | "bake" => "one builder is there: knarr build",
         "push" | "login" | "logout" | "search" | "manifest" => {
             "images can be pulled, saved and loaded, but not pushed yet"
         }

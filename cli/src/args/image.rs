@@ -24,6 +24,8 @@ pub(crate) enum ImageVerb {
 pub(crate) enum ImageCommand {
     #[command(flatten)]
     Verb(ImageVerb),
+    /// Build an image from a Dockerfile
+    Build(Box<super::build::BuildArgs>),
     /// List images
     #[command(alias = "list")]
     Ls(ImagesArgs),

@@ -1,6 +1,7 @@
 //! The command line, as it is typed: one file a noun. Names, spelling and defaults are docker's. Nothing is decided here.
 
 mod absent;
+pub(crate) mod build;
 pub(crate) mod container;
 pub(crate) mod container_options;
 pub(crate) mod image;
@@ -10,6 +11,7 @@ pub(crate) mod usage;
 
 use clap::{Parser, Subcommand};
 
+use build::{BuildArgs, BuilderCommand};
 use container::{ContainerCommand, ContainerVerb, InspectArgs, PsArgs};
 use image::{ImageCommand, ImageVerb, ImagesArgs, RmiArgs};
 use system::{CompletionArgs, ManArgs, SystemCommand, SystemVerb, VersionArgs};
@@ -42,6 +44,8 @@ pub(crate) enum Command {
     Ps(PsArgs),
     #[command(flatten)]
     ImageVerb(ImageVerb),
+    /// Build an image from a Dockerfile
+    Build(Box<BuildArgs>),
     /// List images
     Images(ImagesArgs),
     /// Remove one or more images
@@ -63,6 +67,9 @@ pub(crate) enum Command {
     /// Manage images
     #[command(subcommand, arg_required_else_help = true)]
     Image(ImageCommand),
+    /// Manage builds
+    #[command(subcommand, arg_required_else_help = true)]
+    Builder(BuilderCommand),
     /// Manage knarrd
     #[command(subcommand, arg_required_else_help = true)]
     System(SystemCommand),

@@ -3,6 +3,7 @@
 //! decided here, from who failed.
 
 mod attach;
+mod build;
 mod completion;
 mod create;
 mod diff;
@@ -35,6 +36,7 @@ mod update;
 mod version;
 mod wait;
 
+use crate::args::build::BuilderCommand;
 use crate::args::container::{ContainerCommand, ContainerVerb, InspectContainerArgs};
 use crate::args::image::{ImageCommand, ImageVerb};
 use crate::args::system::{SystemCommand, SystemVerb};
@@ -62,6 +64,9 @@ async fn execute(command: Command, address: &Address) -> Result<u8, Error> {
         Command::Ps(args) => ps::run(args, address).await,
         Command::ImageVerb(verb) => image(verb, address).await,
         Command::Images(args) => images::run(args, address).await,
+        Command::Build(args) | Command::Image(ImageCommand::Build(args)) => build::run(*args, address).await,
+        Command::Builder(BuilderCommand::Build(args)) => build::run(*args, address).await,
+        Command::Builder(BuilderCommand::Prune(args)) => prune::builds(&args, address).await,
         Command::Rmi(args) => rmi::run(args, address).await,
         Command::Inspect(args) => inspect::run(args.objects, args.kind, address).await,
         Command::SystemVerb(verb) => system(verb, address).await,

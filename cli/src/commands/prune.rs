@@ -2,10 +2,13 @@
 
 use std::io::Write;
 
-use knarr_proto::v1::{PruneContainersRequest, PruneImagesReply, PruneImagesRequest, RemoveImageReply};
+use knarr_proto::v1::{
+    PruneBuildCacheRequest, PruneContainersRequest, PruneImagesReply, PruneImagesRequest, RemoveImageReply,
+};
 
 use super::each::DONE;
 use super::rmi;
+use crate::args::build::BuilderPruneArgs;
 use crate::args::container::PruneArgs;
 use crate::args::image::PruneImagesArgs;
 use crate::connect::{Address, Client};
@@ -44,6 +47,24 @@ pub(super) async fn images(args: &PruneImagesArgs, address: &Address) -> Result<
     if !text.is_empty() {
         output::print(&format!("Deleted Images:\n{text}"))?;
     }
+    Ok(DONE)
+}
+
+/// Forgets what builds have made, and prints what is gone.
+pub(super) async fn builds(args: &BuilderPruneArgs, address: &Address) -> Result<u8, Error> {
+    let warning = match args.all {
+        true => "This will remove all build cache.",
+        false => "This will remove all dangling build cache.",
+    };
+    if !args.force && !agrees(warning)? {
+        return Ok(DONE);
+    }
+    let client = Client::connect(address).await?;
+    let pruned = client.builds().prune(PruneBuildCacheRequest {}).await?.into_inner();
+    if !pruned.deleted.is_empty() {
+        output::print(&format!("Deleted build cache objects:\n{}\n\n", pruned.deleted.join("\n")))?;
+    }
+    output::line(&format!("Total reclaimed space: {}", decimal_size(pruned.reclaimed_bytes)))?;
     Ok(DONE)
 }
 

@@ -182,7 +182,12 @@ impl Images {
         tokio::task::spawn_blocking(look).await.unwrap_or(false)
     }
 
-    async fn manifest(&self, digest: &Digest, given: &str, name: &str) -> Result<Manifest, ImageError> {
+    pub(super) async fn manifest(
+        &self,
+        digest: &Digest,
+        given: &str,
+        name: &str,
+    ) -> Result<Manifest, ImageError> {
         let bytes = self.shared.content.read(digest, MAX_DOCUMENT_BYTES).await?;
         match Document::parse(&bytes, given) {
             Ok(Document::Manifest(manifest)) => Ok(manifest),

@@ -84,7 +84,7 @@ fn check_bounds(config: &ImageConfiguration) -> Result<(), DocumentError> {
 }
 
 /// OCI image-spec, "layer chain id": of each prefix of `diff_ids`, lowest first.
-pub(super) fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
+pub(crate) fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
     let mut chain: Vec<Digest> = Vec::with_capacity(diff_ids.len());
     for diff_id in diff_ids {
         let next = match chain.last() {

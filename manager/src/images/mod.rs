@@ -4,6 +4,7 @@
 
 mod archive;
 mod assemble;
+mod build;
 mod configuration;
 mod document;
 mod error;
@@ -20,11 +21,13 @@ mod removal;
 mod verify;
 
 pub(crate) use archive::{Export, Input, Loaded};
+pub(crate) use build::{NewImage, NewLayer};
+pub(crate) use configuration::chain_ids;
 pub(crate) use error::ImageError;
 pub(crate) use handle::{Image, ImageParts, Images, Options};
 pub(crate) use list::{DamagedImage, FILTER_KEYS, Listed};
 pub(crate) use names::parsed;
-pub(crate) use platform::Platform;
+pub(crate) use platform::{InvalidPlatform, Platform};
 pub(crate) use progress::{Phase, Progress};
 pub(crate) use pull::{PullRequest, Pulled};
 pub(crate) use records::{SCHEMA_1, SCHEMA_2, needed};

@@ -24,8 +24,9 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 use serde::{Deserialize, Serialize};
 
+use super::edit::MountPlan;
 use super::errno::Errno as Told;
-use crate::snapshots::view_layers;
+use crate::snapshots::{mount_overlay, view_layers};
 
 /// zstd's window, chunks, what is known of directories; virtual memory, thread stacks included.
 const MAX_MEMORY_BYTES: u64 = 2 << 30;
@@ -62,6 +63,8 @@ pub(crate) enum ConfineError {
 pub(super) struct Confinement<'a> {
     /// The process whose helper it is: it ends with that one.
     pub(super) parent_pid: i32,
+    /// What is mounted at `root` first, which nobody else sees.
+    pub(super) mount: Option<&'a MountPlan>,
     /// The directory that becomes its root.
     pub(super) root: &'a Path,
     /// Whether it may change what is in there.
@@ -86,6 +89,9 @@ pub(super) fn enter(wanted: &Confinement<'_>) -> Result<Place, ConfineError> {
     end_with_parent(wanted.parent_pid)?;
     own_mounts()?;
     let view = look_at(wanted.view)?;
+    if let Some(mount) = wanted.mount {
+        mount_at(mount, wanted.root)?;
+    }
     become_root(wanted.root, wanted.may_write)?;
     let open = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open("/", open, Mode::empty()).map_err(failed("opening the root"))?;
@@ -123,6 +129,18 @@ fn look_at(layers: &[PathBuf]) -> Result<Option<OwnedFd>, ConfineError> {
     }
     let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
     view_layers(layers).map(Some).map_err(|error| failed("looking at the layers")(errno(error)))
+}
+
+fn mount_at(mount: &MountPlan, place: &Path) -> Result<(), ConfineError> {
+    match mount.is_overlay {
+        true => {
+            let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            mount_overlay(place, &mount.options)
+                .map_err(|error| failed("mounting the snapshot")(errno(error)))
+        }
+        false if Path::new(&mount.source) == place => Ok(()),
+        false => rustix::mount::mount_bind(&mount.source, place).map_err(failed("mounting the snapshot")),
+    }
 }
 
 /// Devices and setuid programs may be made in here, not used.

@@ -54,6 +54,14 @@ pub(super) fn overlay_at(place: &Path, options: &[String], flags: MountFlags) ->
     Ok(rustix::fs::open(place, OPEN, Mode::empty())?)
 }
 
+/// Mounts an overlay at `place`, for a process that has a mount namespace of its own: its working directory may change.
+///
+/// # Errors
+/// The kernel's.
+pub(crate) fn mount_overlay(place: &Path, options: &[String]) -> io::Result<()> {
+    overlay_at(place, options, MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC).map(drop)
+}
+
 fn overlay_view(layers: &[PathBuf]) -> io::Result<OwnedFd> {
     let context = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     for layer in layers {

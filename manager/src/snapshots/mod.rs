@@ -35,7 +35,7 @@ use rusqlite::Transaction;
 use rustix::fs::Mode;
 
 pub(crate) use choice::Choice;
-pub(crate) use detached::view_layers;
+pub(crate) use detached::{mount_overlay, view_layers};
 pub(crate) use error::SnapshotError;
 pub(crate) use records::{Kind, Snapshot};
 pub(crate) use snapshotter::{Layout, Mount, MountType, Snapshotter};

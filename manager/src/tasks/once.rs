@@ -20,7 +20,6 @@ impl Tasks {
     ///
     /// # Errors
     /// [`TaskError`]; [`TaskError::Cancelled`] when it was ended by `cancelled`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "builds, whose steps it runs, are not there yet"))]
     pub(crate) async fn run_once(
         &self,
         plan: TaskPlan,

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::grpc::{Calls, SystemService};
+use crate::builds::Builds;
 use crate::containers::Containers;
 use crate::events::Events;
 
@@ -13,6 +14,7 @@ use crate::events::Events;
 pub(crate) struct Engine {
     /// With the containers, images and snapshots.
     pub(super) system: SystemService,
+    pub(super) builds: Builds,
     pub(super) events: Arc<Events>,
     pub(super) calls: Calls,
     /// knarrd is about to end.
@@ -23,12 +25,12 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(
-        system: SystemService,
+        (system, builds): (SystemService, Builds),
         events: Arc<Events>,
         calls: Calls,
         stopping: CancellationToken,
     ) -> Self {
-        Self { system, events, calls, stopping, work: TaskTracker::new() }
+        Self { system, builds, events, calls, stopping, work: TaskTracker::new() }
     }
 
     pub(super) fn containers(&self) -> &Containers {

@@ -4,6 +4,7 @@
 mod answers;
 mod attach;
 mod body;
+mod build;
 mod containers;
 mod engine;
 mod events;

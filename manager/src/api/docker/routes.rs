@@ -7,7 +7,7 @@ use axum::routing::{delete, get, post};
 
 use super::engine::Engine;
 use super::{
-    attach, containers, events, exec, images, lifecycle, logs, system, transfers, unavailable, usage,
+    attach, build, containers, events, exec, images, lifecycle, logs, system, transfers, unavailable, usage,
 };
 
 /// Every path that docker has, without its version.
@@ -95,8 +95,9 @@ fn unavailable_routes() -> Router<Arc<Engine>> {
         .route("/volumes/{name}", get(no::volume).delete(no::volume).put(no::swarm))
         .route("/volumes/create", post(no::create_volume))
         .route("/volumes/prune", post(no::prune_volumes))
-        .route("/build", post(no::build))
-        .route("/build/prune", post(no::build))
+        .route("/build", post(build::build))
+        .route("/build/prune", post(build::prune))
+        .route("/build/cancel", post(build::cancel))
         .route("/session", post(no::build))
         .route("/grpc", post(no::build))
         .route("/commit", post(no::commit))

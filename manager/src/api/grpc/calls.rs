@@ -26,7 +26,9 @@ use crate::failure::Failure;
 pub(super) const ARRIVAL_LIMIT: Duration = Duration::from_secs(30);
 
 /// Methods that may take as long as a container, a person or a network does.
-const LONG: [&str; 15] = [
+const LONG: [&str; 17] = [
+    "/knarr.v1.Builds/Build",
+    "/knarr.v1.Builds/Prune",
     "/knarr.v1.Containers/Attach",
     "/knarr.v1.Containers/ExecStart",
     "/knarr.v1.Containers/Logs",
@@ -45,7 +47,8 @@ const LONG: [&str; 15] = [
 ];
 
 /// Of them, those whose requests are streams, too: they arrive for as long as the client has something to say.
-const STREAMED: [&str; 5] = [
+const STREAMED: [&str; 6] = [
+    "/knarr.v1.Builds/Build",
     "/knarr.v1.Containers/Attach",
     "/knarr.v1.Containers/ExecStart",
     "/knarr.v1.Images/Import",

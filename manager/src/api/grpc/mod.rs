@@ -1,5 +1,6 @@
 //! The gRPC API knarr.v1: one file a service, and `status` as the only way from an error to a code.
 
+mod builds;
 mod calls;
 mod containers;
 mod events;
@@ -18,6 +19,7 @@ mod system;
 mod transfers;
 pub(in crate::api) mod translate;
 
+pub(crate) use builds::BuildsService;
 pub(crate) use calls::Calls;
 pub(crate) use containers::ContainersService;
 pub(crate) use events::EventsService;

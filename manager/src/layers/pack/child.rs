@@ -44,7 +44,7 @@ fn run(plan: &Plan) -> Result<(), PackFault> {
             None => return Err(ConfineError::Sandbox("there is no layer".to_owned()).into()),
         },
     };
-    let confinement = Confinement { parent_pid: plan.parent_pid, root, may_write: false, view };
+    let confinement = Confinement { parent_pid: plan.parent_pid, mount: None, root, may_write: false, view };
     let out = std::io::stdout().as_fd().try_clone_to_owned().map_err(writing)?;
     let place = confine::enter(&confinement)?;
     let out = BufWriter::with_capacity(BUFFER_BYTES, File::from(out));

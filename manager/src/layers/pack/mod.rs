@@ -1,7 +1,6 @@
 //! Packing: what a snapshot has changed, or all that it shows, becomes a tar, in a helper process that is shut in before
 //! it looks at what a container has made. An overlay's changes are read from its upper directory alone, however much is
 //! below it. The bytes depend on nothing but the files: the same tree has the same digest.
-#![allow(dead_code, reason = "builds, commits and exports, which it is for, are not there yet")]
 #![allow(
     clippy::disallowed_methods,
     reason = "the helper is a process of its own; its tar is read on a blocking thread"
@@ -62,6 +61,7 @@ impl Packing {
     }
 
     /// All that the snapshot shows.
+    #[allow(dead_code, reason = "export, which needs it, comes with another change")]
     pub(crate) fn whole(layout: &Layout, is_layered: bool) -> Self {
         let mut layers = vec![layout.upper()];
         if is_layered {

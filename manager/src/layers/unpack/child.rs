@@ -11,11 +11,12 @@ use super::archive::Archive;
 use super::budget::Budget;
 use super::error::LayerError;
 use super::message::{Plan, Removal, Report};
+use super::path::EntryPath;
 use super::place::Placer;
 use super::remove::Remover;
 use super::stream;
 use super::tree::{MAX_OPEN, Tree};
-use crate::content::Digest;
+use crate::content::{Algorithm, Digest};
 use crate::layers::confine::{self, ConfineError, Confinement};
 
 /// So many compressed bytes are worth a word.
@@ -38,8 +39,10 @@ pub(crate) fn main(plan: &OsStr) -> ExitCode {
 }
 
 fn run(plan: &Plan) -> Result<(), LayerError> {
-    let expected: Digest =
-        plan.diff_id.parse().map_err(|_| no_layer(format!("{} is no digest", plan.diff_id)))?;
+    let expected: Option<Digest> = match plan.diff_id.as_str() {
+        "" => None,
+        text => Some(text.parse().map_err(|_| no_layer(format!("{text} is no digest")))?),
+    };
     let blob = std::io::stdin().as_fd().try_clone_to_owned().map(File::from);
     let blob = blob.map_err(|error| no_layer(format!("there is no layer: {error}")))?;
     let blob_bytes = blob.metadata().map(|metadata| metadata.len());
@@ -48,10 +51,12 @@ fn run(plan: &Plan) -> Result<(), LayerError> {
         Removal::Whiteouts(lower) => lower.as_slice(),
         Removal::Deletion => &[],
     };
-    let confinement = Confinement { parent_pid: plan.parent_pid, root: &plan.root, may_write: true, view };
+    let confinement =
+        Confinement { parent_pid: plan.parent_pid, mount: None, root: &plan.root, may_write: true, view };
     let place = confine::enter(&confinement)?;
     let mut told = 0;
-    let (stream, workers) = stream::start(blob, expected.algorithm(), plan.limits, move |read| {
+    let algorithm = expected.as_ref().map_or(Algorithm::Sha256, Digest::algorithm);
+    let (stream, workers) = stream::start(blob, algorithm, plan.limits, move |read| {
         if read - told >= REPORT_BYTES {
             told = read;
             tell(&Report::Read(read));
@@ -63,9 +68,16 @@ fn run(plan: &Plan) -> Result<(), LayerError> {
         Removal::Deletion => Remover::deletion(),
     };
     let tree = Tree::new(place.root, place.view, Budget::new(plan.limits, blob_bytes), MAX_OPEN)?;
-    Placer::new(tree, remover).place_all(&mut archive)?;
+    let mut placer = Placer::new(tree, remover);
+    if plan.is_plain {
+        placer = placer.plain(EntryPath::parse(format!("/{}", plan.prefix).as_bytes())?);
+    }
+    placer.place_all(&mut archive)?;
     let found = workers.finish(archive.finish()?);
-    if found == expected { Ok(()) } else { Err(LayerError::wrong_digest(&expected, &found)) }
+    match expected {
+        Some(expected) if found != expected => Err(LayerError::wrong_digest(&expected, &found)),
+        _ => Ok(()),
+    }
 }
 
 fn no_layer(why: String) -> LayerError {

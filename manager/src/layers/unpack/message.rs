@@ -50,8 +50,12 @@ pub(super) struct Plan {
     /// The directory that it goes into.
     pub(super) root: PathBuf,
     pub(super) removal: Removal,
-    /// The digest that the uncompressed bytes must have.
+    /// The digest that the uncompressed bytes must have; empty for any.
     pub(super) diff_id: String,
+    /// Below which directory of the root the entries go.
+    pub(super) prefix: String,
+    /// An archive that is no layer: no name in it means that something is gone.
+    pub(super) is_plain: bool,
     pub(super) limits: Limits,
 }
 

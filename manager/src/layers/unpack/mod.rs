@@ -25,6 +25,7 @@ mod write;
 
 use std::fs::File;
 use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use tokio::process::{ChildStdout, Command};
@@ -55,6 +56,38 @@ pub(crate) struct Layer<'a> {
     pub(crate) is_layered: bool,
 }
 
+/// An archive that is no layer.
+pub(crate) struct Plain<'a> {
+    /// The bytes, compressed or not, from their beginning.
+    pub(crate) blob: File,
+    /// What it goes into.
+    pub(crate) root: PathBuf,
+    /// What a snapshot stands on, where it holds only what it changes.
+    pub(crate) below: Option<Vec<PathBuf>>,
+    /// The directory of the root that is the archive's.
+    pub(crate) prefix: &'a str,
+}
+
+/// Unpacks an archive that is no layer.
+///
+/// # Errors
+/// As [`unpack`].
+pub(crate) async fn unpack_plain(
+    archive: Plain<'_>,
+    cancelled: &CancellationToken,
+) -> Result<(), UnpackError> {
+    let plan = Plan {
+        parent_pid: rustix::process::getpid().as_raw_nonzero().get(),
+        root: archive.root,
+        removal: archive.below.map_or(Removal::Deletion, Removal::Whiteouts),
+        diff_id: String::new(),
+        prefix: archive.prefix.to_owned(),
+        is_plain: true,
+        limits: Limits::default(),
+    };
+    run(&plan, archive.blob, cancelled, |_| {}).await
+}
+
 /// Unpacks `layer`. `read` is told how many bytes of the blob are read.
 ///
 /// # Errors
@@ -72,14 +105,25 @@ pub(crate) async fn unpack(
             false => Removal::Deletion,
         },
         diff_id: layer.diff_id.to_string(),
+        prefix: String::new(),
+        is_plain: false,
         limits: Limits::default(),
     };
+    run(&plan, layer.blob, cancelled, read).await
+}
+
+async fn run(
+    plan: &Plan,
+    blob: File,
+    cancelled: &CancellationToken,
+    read: impl FnMut(u64),
+) -> Result<(), UnpackError> {
     let mut child = Command::new("/proc/self/exe")
         .arg(COMMAND)
-        .arg(serde_json::to_string(&plan).map_err(UnpackError::Instruct)?)
+        .arg(serde_json::to_string(plan).map_err(UnpackError::Instruct)?)
         .env_clear()
         .current_dir("/")
-        .stdin(Stdio::from(layer.blob))
+        .stdin(Stdio::from(blob))
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()

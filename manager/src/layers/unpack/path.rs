@@ -60,6 +60,15 @@ impl EntryPath {
         Ok(Self(parts.join(&b'/')))
     }
 
+    /// This path below `directory`.
+    pub(super) fn under(&self, directory: &Self) -> Self {
+        match (directory.0.is_empty(), self.0.is_empty()) {
+            (true, _) => self.clone(),
+            (_, true) => directory.clone(),
+            _ => Self(below(&directory.0, &self.0)),
+        }
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }

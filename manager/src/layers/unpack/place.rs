@@ -27,19 +27,34 @@ const SPECIAL_BITS: u32 = 0o6000;
 pub(super) struct Placer {
     tree: Tree,
     remover: Remover,
+    /// Where the entries of an archive go that is no layer.
+    plain: Option<EntryPath>,
 }
 
 impl Placer {
     pub(super) fn new(tree: Tree, remover: Remover) -> Self {
-        Self { tree, remover }
+        Self { tree, remover, plain: None }
+    }
+
+    /// The entries are no layer's, and go below `directory`.
+    pub(super) fn plain(self, directory: EntryPath) -> Self {
+        Self { plain: Some(directory), ..self }
     }
 
     /// Places all entries.
     pub(super) fn place_all(mut self, archive: &mut Archive) -> Result<(), LayerError> {
-        while let Some(entry) = archive.next()? {
+        while let Some(mut entry) = archive.next()? {
+            if let Some(directory) = &self.plain {
+                entry.path = entry.path.under(directory);
+                if let Kind::HardLink(target) = &mut entry.kind {
+                    *target = target.under(directory);
+                }
+            }
             self.place(&entry, archive)?;
         }
-        self.drop_aufs_links()?;
+        if self.plain.is_none() {
+            self.drop_aufs_links()?;
+        }
         self.tree.finish()
     }
 
@@ -51,7 +66,11 @@ impl Placer {
 
     fn place(&mut self, entry: &Entry, archive: &mut Archive) -> Result<(), LayerError> {
         let Some((parent, name)) = entry.path.split() else { return self.root(entry) };
-        match meaning(&entry.path, name)? {
+        let meaning = match self.plain {
+            None => meaning(&entry.path, name)?,
+            Some(_) => Meaning::Entry(name),
+        };
+        match meaning {
             Meaning::Ignored => return Ok(()),
             Meaning::Whiteout(gone) => return self.whiteout(parent, gone),
             Meaning::Opaque => {
