@@ -92,7 +92,7 @@ fn a_wrong_command_line_is_one_sentence_and_the_way_to_the_help() {
         (&["push", "x"][..], 1, "knarr: 'knarr push' is docker's: images can be pulled"),
         (&["network", "ls"][..], 1, "knarr: 'knarr network' is docker's: there are no networks yet"),
         (&["run", "-p", "80:80", "x"][..], 125, "knarr: the flag -p is docker's: there are no networks yet"),
-        (&["run", "--health-cmd", "true", "x"][..], 125, "knarr: the flag --health-cmd is docker's: "),
+        (&["run", "--gpus", "all", "x"][..], 125, "knarr: the flag --gpus is docker's: "),
         (&["run", "-it", "x"][..], 1, "knarr: the input device is not a TTY\n"),
         (&["--host", "tcp://1.2.3.4:5", "ps"][..], 1, "knarr: cannot use \"tcp://1.2.3.4:5\""),
     ] {

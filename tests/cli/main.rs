@@ -5,6 +5,7 @@ mod busybox;
 mod contradictions;
 mod diff;
 mod exec;
+mod health;
 mod help;
 mod images;
 mod isolation;

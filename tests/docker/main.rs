@@ -4,6 +4,7 @@
 mod bad_requests;
 mod connections;
 mod engine;
+mod health;
 mod images;
 mod inspect;
 mod restarts;

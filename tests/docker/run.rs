@@ -151,7 +151,6 @@ fn what_cannot_be_is_refused_and_leaves_nothing() {
         (vec!["--restart", "sometimes"], "unknown policy 'sometimes'"),
         (vec!["--volume", "data:/v"], "HostConfig.Binds \"data:/v\" is not supported yet"),
         (vec!["--dns", "1.1.1.1"], "HostConfig.Dns is not supported yet"),
-        (vec!["--health-cmd", "true"], "Healthcheck is not supported yet"),
         (vec!["--log-driver", "syslog"], "HostConfig.LogConfig.Type \"syslog\" is not supported yet"),
     ] {
         let refused = engine.docker([&["run"][..], &flags, &[IMAGE, "true"]].concat()).exits_with(125);

@@ -30,19 +30,11 @@ pub(super) fn command(name: &str) -> Option<&'static str> {
 pub(super) fn flag(name: &str) -> Option<&'static str> {
     const NETWORKS: &str = "there are no networks yet but none, host and container:NAME";
     const VOLUMES: &str = "there are no named volumes yet; bind mounts work (-v)";
-    const HEALTH: &str = "health is not checked yet";
     Some(match name {
         "-p" | "--publish" | "-P" | "--publish-all" | "--expose" | "--ip" | "--ip6" | "--link"
         | "--link-local-ip" | "--mac-address" | "--network-alias" | "--net-alias" | "--dns" | "--dns-opt"
         | "--dns-option" | "--dns-search" | "--add-host" => NETWORKS,
         "--volumes-from" | "--volume-driver" | "--storage-opt" => VOLUMES,
-        "--health-cmd"
-        | "--health-interval"
-        | "--health-retries"
-        | "--health-timeout"
-        | "--health-start-period"
-        | "--health-start-interval"
-        | "--no-healthcheck" => HEALTH,
         "--init" => "there is no init for containers yet; start one of the image's own",
         "--gpus" => "GPUs are not known yet; name the devices by --device",
         "--runtime" => "knarrd's runtime is set for all containers, by its flag --runtime",

@@ -64,6 +64,7 @@ pub(crate) fn row(container: &ContainerSummary, view: &View) -> Subject {
         state: container.state(),
         started_at: container.started_at.as_ref(),
         exit: container.exit.as_ref(),
+        health: container.health(),
     };
     let id = if view.truncate { short_id(&container.id) } else { &container.id };
     let command = if view.truncate { ellipsis(&command, COMMAND_WIDTH) } else { command };

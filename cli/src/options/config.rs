@@ -96,6 +96,7 @@ pub(crate) fn build(
         shm_size_bytes: options.files.shm_size.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
         log: log::parse(&options.log)?,
         restart: options.keep.restart.clone(),
+        health_check: keep::health(&options.keep.health)?,
     })
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use knarr_proto::id::ContainerId;
+use knarr_proto::keep::health::Health;
 use tokio::sync::watch;
 
 use super::error::ContainerError;
@@ -34,6 +35,8 @@ struct ShimState {
     link: Mutex<Link>,
     /// SIGKILL was sent to the container without it.
     is_bypassed: AtomicBool,
+    /// What it has found out of the container's health.
+    health: Mutex<Option<Arc<Health>>>,
 }
 
 /// The way to a container's shim.
@@ -54,6 +57,8 @@ pub(crate) struct View {
     pub(crate) settings: Arc<Settings>,
     pub(crate) life: Life,
     pub(crate) bundle: PathBuf,
+    /// Of one whose health is found out.
+    pub(crate) health: Option<Arc<Health>>,
 }
 
 impl Container {
@@ -81,7 +86,18 @@ impl Container {
             settings: self.settings(),
             life: self.life(),
             bundle: self.bundle.clone(),
+            health: self.health(),
         }
+    }
+
+    pub(super) fn health(&self) -> Option<Arc<Health>> {
+        self.shim.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What was known before.
+    pub(super) fn set_health(&self, health: Option<Health>) -> Option<Arc<Health>> {
+        let mut known = self.shim.health.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *known, health.map(Arc::new))
     }
 
     pub(super) fn record(&self) -> Record {

@@ -12,7 +12,7 @@ use super::life::{Event, Life};
 use super::process::{self, ImageDefaults, Resolved};
 use super::request::CreateRequest;
 use super::spec::{ImageRef, Record, Settings, Spec};
-use super::{keep, name, partners, remove};
+use super::{health, keep, name, partners, remove};
 use crate::content::Digest;
 use crate::error::Chain;
 use crate::host;
@@ -64,6 +64,8 @@ async fn create_now(containers: &Containers, mut request: CreateRequest) -> Resu
     let images = &containers.storage.images;
     let image = images.resolve_for(&request.image, request.platform.as_ref()).await?;
     let Resolved { process, stop, volumes, mut warnings } = process::resolve(&request, defaults(&image))?;
+    let (health, left_out) = health::resolve(&request.health, images.health(&image).await?)?;
+    warnings.extend(left_out);
     let volumes = not_replaced(volumes, &targets);
     warnings.extend(foreign_platform(&image.platform).filter(|_| request.platform.is_none()));
     warnings.extend(discarded);
@@ -80,7 +82,8 @@ async fn create_now(containers: &Containers, mut request: CreateRequest) -> Resu
     let tasks = &containers.execution.tasks;
     let container = containers.registry.reserve(name, |id, name| {
         let bundle = tasks.bundle(&id);
-        let spec = Spec { id, created_at, image: image_ref, asked, process, streams, files, isolation };
+        let spec =
+            Spec { id, created_at, image: image_ref, asked, process, streams, files, isolation, health };
         let settings = Settings { name, labels, resources, stop, auto_remove, restart };
         Container::new(Record { spec, settings }, Life::creating(), bundle)
     })?;

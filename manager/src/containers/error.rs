@@ -4,6 +4,7 @@ use knarr_proto::kind::Kind;
 use knarr_proto::reason::Reason;
 
 use super::execs::TooManyExecs;
+use super::health::InvalidHealth;
 use super::life::Phase;
 use super::name::InvalidName;
 use super::process::InvalidProcess;
@@ -42,6 +43,9 @@ pub(crate) enum ContainerError {
     /// Its task cannot be what was asked for, or its shim does not do it.
     #[error(transparent)]
     Task(#[from] TaskError),
+    /// Its health cannot be found out like that.
+    #[error(transparent)]
+    Health(#[from] InvalidHealth),
     /// Something is still held for it.
     #[error(transparent)]
     Held(#[from] HeldError),
@@ -152,6 +156,7 @@ impl Failure for ContainerError {
             Self::Ambiguous(_)
             | Self::Name(_)
             | Self::Process(_)
+            | Self::Health(_)
             | Self::Signal(_)
             | Self::TooLarge
             | Self::SameName(_)

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use knarr_proto::keep::health::HealthStatus;
 use knarr_proto::keep::{Kept, Now, Run};
 
 use super::container::Container;
@@ -61,6 +62,7 @@ pub(super) async fn follow(
             tracing::error!(container = %container.id(), error = %Chain(&error), "a restart was not recorded");
         }
     }
+    see_health(containers, container, kept);
     for news in news {
         tell(containers, container, &news);
     }
@@ -75,6 +77,21 @@ pub(super) async fn follow(
             Ok(Followed::IsOver)
         }
         (None, Now::Running { .. } | Now::Waiting { .. }) => Ok(Followed::GoesOn),
+    }
+}
+
+/// Shows what is known of its health, and tells when that has become another.
+fn see_health(containers: &Containers, container: &Container, kept: &Kept) {
+    let Some(health) = &kept.health else { return };
+    let before = container.set_health(Some(health.clone())).map(|before| before.status);
+    if before.is_none_or(|before| before == health.status) {
+        return;
+    }
+    match health.status {
+        // A new run is not told, as docker has it.
+        HealthStatus::Starting => {}
+        HealthStatus::Healthy => containers.records.publish(container, "health_status: healthy", &[]),
+        HealthStatus::Unhealthy => containers.records.publish(container, "health_status: unhealthy", &[]),
     }
 }
 

@@ -1,14 +1,13 @@
 //! What a container's shim is to do for it without being asked: decided from its settings, written before each start and
 //! whenever that changes. Callers hold the container's turn.
 
-use knarr_proto::keep::health::OnUnhealthy;
 use knarr_proto::keep::policy::RestartPolicy;
 use knarr_proto::keep::{Keep, VERSION};
 
 use super::container::Container;
 use super::error::ContainerError;
 use super::life::Life;
-use super::spec::Settings;
+use super::spec::{Settings, Spec};
 use super::stop::DEFAULT_STOP_SECONDS;
 use crate::error::Chain;
 use crate::tasks::Tasks;
@@ -26,17 +25,17 @@ pub(super) fn check(restart: RestartPolicy, auto_remove: bool) -> Result<(), Con
 
 /// Whether its shim does anything without being asked.
 pub(super) fn is_kept(container: &Container) -> bool {
-    plan(&container.settings(), &container.life()).is_needed()
+    container.settings().restart != RestartPolicy::No || container.spec.health.active().is_some()
 }
 
-fn plan(settings: &Settings, life: &Life) -> Keep {
+fn plan(spec: &Spec, settings: &Settings, life: &Life) -> Keep {
     Keep {
         version: VERSION,
         restart: settings.restart,
         restarts: life.restarts,
         is_stopped: life.is_stopped,
-        health: None,
-        on_unhealthy: OnUnhealthy::None,
+        health: spec.health.active().cloned(),
+        on_unhealthy: spec.health.on_unhealthy,
         stop_signal: settings.stop.signal.unsigned_abs(),
         stop_seconds: settings.stop.timeout_seconds.unwrap_or(DEFAULT_STOP_SECONDS),
     }
@@ -47,7 +46,7 @@ fn plan(settings: &Settings, life: &Life) -> Keep {
 /// # Errors
 /// [`ContainerError::Task`].
 pub(super) async fn order(tasks: &Tasks, container: &Container) -> Result<(), ContainerError> {
-    let keep = plan(&container.settings(), &container.life());
+    let keep = plan(&container.spec, &container.settings(), &container.life());
     Ok(tasks.order(container.id(), keep).await?)
 }
 

@@ -11,6 +11,9 @@ use crate::images::Users;
 /// The states that docker has; some of them knarr's containers never are in.
 const STATES: [&str; 7] = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
 
+/// The words for their health.
+const HEALTH: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
+
 /// What containers can be filtered by.
 pub(crate) const FILTER_KEYS: FilterKeys = FilterKeys {
     things: "containers",
@@ -21,6 +24,7 @@ pub(crate) const FILTER_KEYS: FilterKeys = FilterKeys {
         ("status", Values::OneOf(&STATES)),
         ("ancestor", Values::Any),
         ("exited", Values::Number),
+        ("health", Values::OneOf(&HEALTH)),
     ],
 };
 
@@ -36,8 +40,14 @@ fn matches(view: &View, key: &str, value: &str) -> bool {
             let exit = view.life.exit.as_ref();
             view.life.phase == Phase::Exited && exit.is_some_and(|exit| exit.code.to_string() == value)
         }
+        "health" => health_word(view) == value,
         _ => false,
     }
+}
+
+/// Docker's word; that of one which does not run is the last.
+fn health_word(view: &View) -> &'static str {
+    view.health.as_ref().map_or("none", |health| health.status.as_str())
 }
 
 fn is_ancestor(view: &View, value: &str) -> bool {

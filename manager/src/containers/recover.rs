@@ -20,7 +20,7 @@ use super::reconcile::{Loaded, reconcile};
 use super::remove::{discard, remove_in_turn};
 use crate::error::Chain;
 use crate::held::{Held, Until};
-use crate::tasks::bundle;
+use crate::tasks::{bundle, keep};
 use crate::time::UnixNs;
 
 /// Containers looked at side by side: shims answer within a millisecond, dead ones need a process each.
@@ -110,6 +110,10 @@ impl Recovery {
         let bundle = self.0.execution.tasks.bundle(&record.spec.id);
         let is_live = life.phase.holds_shim();
         let container = Arc::new(Container::new(record, life, bundle).with_damage(damage));
+        if container.spec.health.active().is_some() {
+            let kept = keep::read(&container.bundle);
+            container.set_health(kept.and_then(|kept| kept.health));
+        }
         if is_live {
             container.set_link(Link::Silent(NOT_MET.to_owned()));
             self.0.records.count_live();

@@ -22,6 +22,21 @@ pub(crate) struct CreateRequest {
     pub(crate) files: Files,
     pub(crate) isolation: Isolation,
     pub(crate) policy: PolicyRequest,
+    pub(crate) health: HealthRequest,
+}
+
+/// How its health is to be found out; zeros are the image's, and without any docker's defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct HealthRequest {
+    /// In docker's form.
+    pub(crate) test: Vec<String>,
+    pub(crate) interval_ns: i64,
+    pub(crate) timeout_ns: i64,
+    pub(crate) start_period_ns: i64,
+    pub(crate) start_interval_ns: i64,
+    pub(crate) retries: i64,
+    /// Podman's word.
+    pub(crate) on_failure: String,
 }
 
 /// The first process, as asked for. It is also kept, for inspection.
@@ -52,7 +67,8 @@ pub(crate) struct PolicyRequest {
 impl CreateRequest {
     /// How large it is, as JSON.
     pub(super) fn size_bytes(&self) -> usize {
-        let parts = (&self.image, &self.process, &self.streams, &self.files, &self.isolation, &self.policy);
+        let policies = (&self.policy, &self.health);
+        let parts = (&self.image, &self.process, &self.streams, &self.files, &self.isolation, policies);
         serde_json::to_vec(&parts).map_or(usize::MAX, |json| json.len())
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use knarr_proto::id::ContainerId;
+use knarr_proto::keep::health::{HealthCheck, OnUnhealthy};
 use knarr_proto::keep::policy::RestartPolicy;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,27 @@ pub(crate) struct Spec {
     pub(crate) files: Files,
     #[serde(default)]
     pub(crate) isolation: Isolation,
+    /// How its health is found out.
+    #[serde(default)]
+    pub(crate) health: HealthSpec,
+}
+
+/// How a container's health is found out: what was asked for, over what the image said then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct HealthSpec {
+    /// In docker's form: `CMD` or `CMD-SHELL` and a command, `NONE`, or nothing.
+    pub(crate) test: Vec<String>,
+    /// The same with the command as it is executed; without one, health is not found out.
+    pub(crate) check: HealthCheck,
+    pub(crate) on_unhealthy: OnUnhealthy,
+}
+
+impl HealthSpec {
+    /// The check, if there is one.
+    pub(crate) fn active(&self) -> Option<&HealthCheck> {
+        Some(&self.check).filter(|check| !check.args.is_empty())
+    }
 }
 
 /// The image that a container was made from.
@@ -89,6 +111,7 @@ impl Record {
             streams: Streams::default(),
             files: Files::default(),
             isolation: Isolation::default(),
+            health: HealthSpec::default(),
         };
         Self { spec, settings: Settings { name, ..Settings::default() } }
     }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use knarr_proto::keep::health::Health;
 use knarr_proto::reason::Reason;
 use tokio::sync::MutexGuard;
 
@@ -62,6 +63,7 @@ pub(super) async fn start_in_turn(
         return Ok(Outcome::Already(before.pid));
     }
     container.set_bypassed(false);
+    container.set_health(container.spec.health.active().map(|_| Health::default()));
     let restarts = if asker == Asker::Policy { before.restarts } else { 0 };
     records.enter(container, Event::StartAsked { boot_id: execution.boot_id.clone(), restarts }).await?;
     let Launched { task, pid } = match launch(containers, container).await {

@@ -29,7 +29,10 @@ fn matches(event: &Event, key: &str, value: &str) -> bool {
     let subject = event.subject.as_str();
     match key {
         "type" => subject == value,
-        "event" => event.action == value,
+        // As docker: what stands behind a colon need not be named.
+        "event" => {
+            event.action == value || event.action.split_once(':').is_some_and(|(action, _)| action == value)
+        }
         "container" => {
             subject == "container"
                 && (attribute("name") == Some(value)

@@ -9,6 +9,7 @@ mod configuration;
 mod document;
 mod error;
 mod handle;
+mod health;
 mod list;
 mod names;
 mod platform;
@@ -25,6 +26,9 @@ pub(crate) use build::{NewImage, NewLayer};
 pub(crate) use configuration::chain_ids;
 pub(crate) use error::ImageError;
 pub(crate) use handle::{Image, ImageParts, Images, Options};
+#[cfg(test)]
+pub(crate) use health::ImageCheck;
+pub(crate) use health::ImageHealth;
 pub(crate) use list::{DamagedImage, FILTER_KEYS, Listed};
 pub(crate) use names::parsed;
 pub(crate) use platform::{InvalidPlatform, Platform};

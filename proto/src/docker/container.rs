@@ -78,7 +78,7 @@ fn state(container: &Container) -> Value {
     // Between two runs it is running, to docker.
     let is_restarting = state == ContainerState::Restarting;
     let is_running = is_restarting || matches!(state, ContainerState::Running | ContainerState::Paused);
-    json!({
+    let mut object = json!({
         "Status": state_name(state),
         "Running": is_running,
         "Paused": state == ContainerState::Paused,
@@ -90,7 +90,11 @@ fn state(container: &Container) -> Value {
         "Error": exit.error,
         "StartedAt": rfc3339(container.started_at.as_ref()),
         "FinishedAt": rfc3339(exit.finished_at.as_ref()),
-    })
+    });
+    if let Some(health) = &container.health {
+        object["Health"] = keep::health_known(health, is_running && !is_restarting);
+    }
+    object
 }
 
 fn host_config(config: &ContainerConfig, resources: &Resources) -> Value {
@@ -263,6 +267,9 @@ fn own_config(container: &Container, config: &ContainerConfig) -> Value {
         }
         if let Some(seconds) = config.stop_timeout_seconds {
             fields.insert("StopTimeout".to_owned(), Value::from(seconds));
+        }
+        if let Some(check) = &config.health_check {
+            fields.insert("Healthcheck".to_owned(), keep::health_back(check));
         }
     }
     object

@@ -92,6 +92,7 @@ pub fn create(body: &Fields) -> Result<CreateBody, InvalidBody> {
         sysctls: host.map("Sysctls")?.into_iter().collect(),
         ulimits: host::ulimits(&host)?,
         restart: keep::restart(&host)?,
+        health_check: keep::health(body)?,
     };
     let request = CreateContainerRequest { config: Some(config), ..CreateContainerRequest::default() };
     Ok(CreateBody { request, warnings })
@@ -122,10 +123,6 @@ fn refuse_unsupported(body: &Fields, host: &Fields) -> Result<(), InvalidBody> {
                 hint: "",
             });
         }
-    }
-    let health = body.object("Healthcheck")?;
-    if health.says_something() && health.texts("Test")? != ["NONE"] {
-        return Err(InvalidBody::Unsupported { field: body.path("Healthcheck"), hint: "" });
     }
     Ok(())
 }
@@ -248,7 +245,7 @@ mod tests {
             assert!(error.contains(name), "{error}");
         }
         for (body, name) in [
-            (json!({"Healthcheck": {"Test": ["CMD", "true"]}}), "Healthcheck"),
+            (json!({"Healthcheck": {"Interval": "1s"}}), "Healthcheck.Interval must be a whole number"),
             (json!({"Volumes": {"/v": {}}}), "Volumes"),
             (json!({"NetworkingConfig": {"EndpointsConfig": {"app": {}}}}), "EndpointsConfig.app"),
             (json!({"Tty": "yes"}), "Tty"),

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use prost_types::Timestamp;
 
-use crate::v1::{ContainerState, ExitStatus};
+use crate::v1::{ContainerState, ExitStatus, HealthStatus};
 
 /// A container's life, as far as lists tell it.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +15,8 @@ pub struct Lived<'a> {
     pub started_at: Option<&'a Timestamp>,
     /// Its last end.
     pub exit: Option<&'a ExitStatus>,
+    /// As long as it runs.
+    pub health: HealthStatus,
 }
 
 impl Lived<'_> {
@@ -25,7 +27,12 @@ impl Lived<'_> {
         match self.state {
             ContainerState::Unspecified => "Unknown".to_owned(),
             ContainerState::Created => "Created".to_owned(),
-            ContainerState::Running => format!("Up {}", up()),
+            ContainerState::Running => match self.health {
+                HealthStatus::None => format!("Up {}", up()),
+                HealthStatus::Starting => format!("Up {} (health: starting)", up()),
+                HealthStatus::Healthy => format!("Up {} (healthy)", up()),
+                HealthStatus::Unhealthy => format!("Up {} (unhealthy)", up()),
+            },
             ContainerState::Paused => format!("Up {} (Paused)", up()),
             ContainerState::Removing => "Removal In Progress".to_owned(),
             ContainerState::Exited => self.ended("Exited", now),
@@ -122,7 +129,9 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
         let exit = ExitStatus { code: 3, finished_at: Some(time(940)), ..ExitStatus::default() };
         let started = time(400);
-        let lived = |state| Lived { state, started_at: Some(&started), exit: Some(&exit) }.status(now);
+        let lived = |state, health| {
+            Lived { state, started_at: Some(&started), exit: Some(&exit), health }.status(now)
+        };
         for (state, text) in [
             (ContainerState::Created, "Created"),
             (ContainerState::Running, "Up 10 minutes"),
@@ -130,7 +139,15 @@ mod tests {
             (ContainerState::Exited, "Exited (3) About a minute ago"),
             (ContainerState::Removing, "Removal In Progress"),
         ] {
-            assert_eq!(lived(state), text);
+            assert_eq!(lived(state, HealthStatus::None), text);
         }
+        for (health, text) in [
+            (HealthStatus::Starting, "Up 10 minutes (health: starting)"),
+            (HealthStatus::Healthy, "Up 10 minutes (healthy)"),
+            (HealthStatus::Unhealthy, "Up 10 minutes (unhealthy)"),
+        ] {
+            assert_eq!(lived(ContainerState::Running, health), text);
+        }
+        assert_eq!(lived(ContainerState::Paused, HealthStatus::Healthy), "Up 10 minutes (Paused)");
     }
 }

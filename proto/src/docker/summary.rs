@@ -8,7 +8,7 @@ use super::container::mount_point;
 use super::lived::{Lived, command_line};
 use super::reference::short;
 use super::{network_name, networks, sorted, state_name};
-use crate::v1::Container;
+use crate::v1::{Container, Health};
 
 /// A container as docker's `GET /containers/json` has it.
 #[must_use]
@@ -18,6 +18,7 @@ pub fn container_summary(container: &Container, now: SystemTime) -> Value {
         state: container.state(),
         started_at: container.started_at.as_ref(),
         exit: container.exit.as_ref(),
+        health: container.health.as_ref().map(Health::status).unwrap_or_default(),
     };
     let mut summary = json!({
         "Id": container.id,

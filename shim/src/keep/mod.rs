@@ -11,7 +11,8 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use knarr_proto::exit::ExitRecord;
-use knarr_proto::keep::policy::Ending;
+use knarr_proto::keep::health::{Health, HealthCheck, HealthStatus, OnUnhealthy, ProbeResult};
+use knarr_proto::keep::policy::{Ending, RestartPolicy, next_pause};
 use knarr_proto::keep::{FILE_NAME, KEPT_FILE_NAME, Keep, Kept, Now, Run};
 use tokio::sync::{MutexGuard as AsyncGuard, watch};
 use tokio::time::sleep;
@@ -36,6 +37,15 @@ struct State {
     /// The run that goes on: its process, and when it began by either clock.
     run: Option<(u32, SystemTime, Instant)>,
     last_pause: Duration,
+    /// What becomes of the run that goes on, or of the pause after it, when that is not the policy's to say.
+    verdict: Option<Verdict>,
+}
+
+/// What an unhealthy container's run is followed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Another,
+    None,
 }
 
 impl Keeper {
@@ -55,8 +65,15 @@ impl Keeper {
     /// A run begins; what follows is its process's doing.
     pub(crate) fn begin(&self, pid: u32) {
         let now = SystemTime::now();
-        self.state().run = Some((pid, now, Instant::now()));
-        self.change(|kept| kept.now = Now::Running { pid, started_at_unix_ns: unix_ns(now) });
+        let mut state = self.state();
+        (state.run, state.verdict) = (Some((pid, now, Instant::now())), None);
+        let has_check = state.orders.as_ref().is_some_and(|orders| orders.health.is_some());
+        drop(state);
+        self.change(|kept| {
+            kept.now = Now::Running { pid, started_at_unix_ns: unix_ns(now) };
+            kept.health = has_check.then(|| kept.health.take().unwrap_or_default());
+            kept.health.iter_mut().for_each(Health::begin);
+        });
     }
 
     /// A run has ended, as recorded. After how long another one follows, if one does; that is on the disk when this
@@ -100,7 +117,17 @@ impl Keeper {
         let pause = state.orders.as_ref().and_then(|orders| {
             let (restarts, last_pause) = (self.kept.borrow().restarts, state.last_pause);
             let is_stopped = orders.is_stopped;
-            orders.restart.pause_after(Ending { code: run.code, ran_for, restarts, last_pause, is_stopped })
+            match state.verdict {
+                Some(Verdict::Another) if !is_stopped => Some(next_pause(last_pause, ran_for)),
+                Some(_) => None,
+                None => orders.restart.pause_after(Ending {
+                    code: run.code,
+                    ran_for,
+                    restarts,
+                    last_pause,
+                    is_stopped,
+                }),
+            }
         });
         state.last_pause = pause.unwrap_or_default();
         drop(state);
@@ -142,13 +169,19 @@ impl Keeper {
     pub(crate) async fn reload(&self) -> Kept {
         let turn = self.turn.lock().await;
         self.look();
-        let is_unwanted = |orders: &Keep| orders.is_stopped || orders.restart == Default::default();
-        let is_unwanted = self.state().orders.as_ref().is_none_or(is_unwanted);
         drop(turn);
+        let is_unwanted = !self.wants_another();
         if is_unwanted {
             drop(self.give_up().await);
         }
         self.kept.borrow().clone()
+    }
+
+    /// Whether a run may follow the last one at all.
+    fn wants_another(&self) -> bool {
+        let state = self.state();
+        let has_reason = |orders: &Keep| orders.restart != RestartPolicy::No || state.verdict.is_some();
+        state.orders.as_ref().is_some_and(|orders| !orders.is_stopped && has_reason(orders))
     }
 
     /// What has been done, as soon as that is another than `seen`.
@@ -157,6 +190,45 @@ impl Keeper {
         // The sender is in self, so there is no other outcome.
         let changed = kept.wait_for(|kept| kept.change != seen).await;
         changed.map_or_else(|_| self.kept.borrow().clone(), |kept| kept.clone())
+    }
+
+    /// How the container's health is found out, if it is.
+    pub(crate) fn health_check(&self) -> Option<HealthCheck> {
+        self.state().orders.as_ref().and_then(|orders| orders.health.clone())
+    }
+
+    /// Its health in one word.
+    pub(crate) fn health_status(&self) -> HealthStatus {
+        self.kept.borrow().health.as_ref().map(|health| health.status).unwrap_or_default()
+    }
+
+    /// Takes a probe's result into account. Its health before and after, in one word.
+    pub(crate) fn take(
+        &self,
+        check: &HealthCheck,
+        result: ProbeResult,
+        since_start: Duration,
+    ) -> (HealthStatus, HealthStatus) {
+        let before = self.health_status();
+        self.change(|kept| {
+            kept.health.get_or_insert_default().take(check, result, since_start);
+        });
+        (before, self.health_status())
+    }
+
+    /// What is to be done now that it is unhealthy: how, by which signal, and within what time. What follows its end is
+    /// decided with it.
+    pub(crate) fn on_unhealthy(&self) -> Option<(OnUnhealthy, u32, Duration)> {
+        self.look();
+        let mut state = self.state();
+        let orders = state.orders.as_ref()?;
+        let (action, signal, seconds) = (orders.on_unhealthy, orders.stop_signal, orders.stop_seconds);
+        state.verdict = match action {
+            OnUnhealthy::None | OnUnhealthy::Kill => None,
+            OnUnhealthy::Stop => Some(Verdict::None),
+            OnUnhealthy::Restart => Some(Verdict::Another),
+        };
+        (action != OnUnhealthy::None).then(|| (action, signal, Duration::from_secs(seconds.into())))
     }
 
     /// Reads the manager's file. One that cannot be read changes nothing.
@@ -216,7 +288,6 @@ mod tests {
     use super::*;
     use knarr_proto::exit;
     use knarr_proto::keep::VERSION;
-    use knarr_proto::keep::policy::RestartPolicy;
 
     fn order(bundle: &Path, restart: RestartPolicy, is_stopped: bool) {
         let (health, on_unhealthy, restarts) = (None, Default::default(), 0);

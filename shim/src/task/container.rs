@@ -18,35 +18,23 @@ use rustix::process::Signal;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::config;
+use super::context::ShimContext;
 use super::error::TaskError;
 use super::options::Options;
 use super::process::Process;
 use super::run::{Run, RunMaker};
+use super::{config, health};
 use crate::cgroup::{Cgroup, CgroupError, own};
 use crate::chain::chain;
 use crate::keep::Keeper;
-use crate::publisher::Publisher;
-use crate::reaper::{Exit, Reaper};
+use crate::reaper::Exit;
 use crate::record::{self, LiveProcess};
 use crate::runtime::{Runtime, Streams};
-use crate::settings::Settings;
 use crate::stdio::Request;
 use crate::{journal, mounts};
 
 /// The runtime has said that it is dead; the kernel needs a moment to say so, too.
 const END_LIMIT: Duration = Duration::from_secs(10);
-
-/// What a container has from its shim.
-#[derive(Clone, Debug)]
-pub(crate) struct ShimContext {
-    /// Where things are.
-    pub(crate) settings: Arc<Settings>,
-    /// Sees its processes end.
-    pub(crate) reaper: Arc<Reaper>,
-    /// Publishes events to containerd.
-    pub(crate) publisher: Arc<Publisher>,
-}
 
 /// What is to be made.
 #[derive(Debug)]
@@ -154,7 +142,7 @@ impl Container {
     }
 
     /// Lets the first process run. Its pid.
-    pub(super) async fn start(&self) -> Result<u32, TaskError> {
+    pub(super) async fn start(self: &Arc<Self>) -> Result<u32, TaskError> {
         let init = self.init();
         self.start_run(&init).await?;
         let pid = init.state().pid;
@@ -164,7 +152,7 @@ impl Container {
     }
 
     /// Lets a run's first process go.
-    pub(super) async fn start_run(&self, init: &Process) -> Result<(), TaskError> {
+    pub(super) async fn start_run(self: &Arc<Self>, init: &Arc<Process>) -> Result<(), TaskError> {
         let _turn = init.turn().await;
         init.require(Status::Created, "start")?;
         if let Some(streams) = init.streams() {
@@ -175,7 +163,9 @@ impl Container {
             keeper.begin(init.state().pid);
         }
         self.call("start", &[]).await?;
-        init.advance(Event::Started, "start")
+        init.advance(Event::Started, "start")?;
+        health::watch(self, init);
+        Ok(())
     }
 
     /// Sends a signal to the first process, or to all.

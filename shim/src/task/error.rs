@@ -83,6 +83,9 @@ pub(crate) enum TaskError {
     /// The streams.
     #[error("cannot prepare the process's streams")]
     Stdio(#[source] StdioError),
+    /// The pipe that a probe of its health writes to.
+    #[error("cannot prepare the probe's output")]
+    Probe(#[source] std::io::Error),
     /// The terminal.
     #[error("cannot prepare the process's terminal")]
     Console(#[source] ConsoleError),
@@ -131,6 +134,7 @@ impl TaskError {
             | Self::PidFile(_)
             | Self::Mount(_)
             | Self::Stdio(_)
+            | Self::Probe(_)
             | Self::Console(_)
             | Self::Exit(_)
             | Self::Kill(_)

@@ -2,8 +2,7 @@
 //! process only by its id.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,7 +10,6 @@ use std::time::SystemTime;
 use containerd_shim_protos::events::task::{TaskExecAdded, TaskExecStarted};
 use knarr_proto::id::ContainerId;
 use knarr_proto::status::{Event, Status};
-use rustix::fs::MemfdFlags;
 use rustix::process::Signal;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
@@ -19,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::container::Container;
 use super::error::TaskError;
-use super::launch::Launch;
+use super::launch::{Launch, in_memory};
 use super::process::Process;
 use crate::journal;
 use crate::reaper::Exit;
@@ -150,10 +148,4 @@ impl Container {
             status => Err(TaskError::State { operation: "exec in", status }),
         }
     }
-}
-
-fn in_memory(bytes: &[u8]) -> std::io::Result<File> {
-    let mut file = File::from(rustix::fs::memfd_create("process.json", MemfdFlags::CLOEXEC)?);
-    file.write_all(bytes)?;
-    Ok(file)
 }

@@ -2,13 +2,14 @@
 //! neither what the process is for nor which client asked for it.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::MemfdFlags;
 use tokio::sync::oneshot;
 
-use super::container::ShimContext;
+use super::context::ShimContext;
 use super::error::TaskError;
 use super::process::Process;
 use crate::console::ConsoleSocket;
@@ -62,4 +63,11 @@ impl Launch<'_> {
 fn read_pid(path: &Path) -> io::Result<u32> {
     let text = fs::read_to_string(path)?;
     text.trim().parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// A file in memory, which has no name to clean up.
+pub(super) fn in_memory(bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::from(rustix::fs::memfd_create("process.json", MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    Ok(file)
 }

@@ -1,15 +1,18 @@
 //! The shim's one container and its processes, as the task service sees them: [`Tasks`]. `container` and `exec` are what
 //! can be done, `run` is one of its runs and `process` one process, `end` and `oom` what is told of it, `returns` how one run
-//! follows another, `options` how the runtime is to be called, `error` why a request failed.
+//! follows another, `health` and `probe` how its health is found out, `options` how the runtime is to be called, `error` why a request failed.
 
 mod config;
 mod container;
+mod context;
 mod end;
 mod error;
 mod exec;
+mod health;
 mod launch;
 mod oom;
 mod options;
+mod probe;
 mod process;
 mod returns;
 mod run;
@@ -24,7 +27,8 @@ use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use rustix::process::Signal;
 use tokio::task::JoinSet;
 
-pub(crate) use self::container::{Container, NewContainer, ShimContext};
+pub(crate) use self::container::{Container, NewContainer};
+pub(crate) use self::context::ShimContext;
 pub(crate) use self::error::TaskError;
 pub(crate) use self::options::Options;
 pub(crate) use self::process::Process;

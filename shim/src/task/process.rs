@@ -207,6 +207,11 @@ impl Process {
         self.turn.lock().await
     }
 
+    /// Gives it these ends, in place of streams that clients can see.
+    pub(crate) fn give_ends(&self, ends: ContainerStreams) {
+        *self.ends.lock().expect("nothing panics under this lock") = Some(ends);
+    }
+
     /// The process's own ends of its streams, once.
     pub(crate) fn take_ends(&self) -> ContainerStreams {
         self.ends.lock().expect("nothing panics under this lock").take().unwrap_or_default()

@@ -9,7 +9,7 @@ use knarr_proto::processes::{CgroupIdentity, ProcessRecord};
 use knarr_proto::status::Event;
 use tokio::sync::oneshot;
 
-use super::container::ShimContext;
+use super::context::ShimContext;
 use super::error::TaskError;
 use super::launch::Launch;
 use super::oom::OomTeller;

@@ -150,6 +150,7 @@ pub(in crate::api) fn create_request(
             auto_remove: config.auto_remove,
             restart: keep::policy(&config.restart.unwrap_or_default())?,
         },
+        health: keep::health(config.health_check.unwrap_or_default()),
     })
 }
 
@@ -260,6 +261,7 @@ pub(in crate::api) fn summary(view: &View) -> v1::ContainerSummary {
         mount_sources: pieces::texts(sources),
         network: isolation::network(&spec.isolation.sharing.network),
         size: None,
+        health: keep::summary_health(view.health.as_deref()).into(),
     }
 }
 
@@ -268,7 +270,7 @@ pub(in crate::api) fn container_size(size: Size) -> v1::ContainerSize {
 }
 
 pub(in crate::api) fn container(view: View, exec_ids: Vec<String>) -> v1::Container {
-    let View { spec, settings, life, bundle } = view;
+    let View { spec, settings, life, bundle, health } = view;
     v1::Container {
         id: spec.id.to_string(),
         name: settings.name.clone(),
@@ -287,12 +289,13 @@ pub(in crate::api) fn container(view: View, exec_ids: Vec<String>) -> v1::Contai
         exec_ids,
         size: None,
         restart_count: life.restarts,
+        health: health.as_deref().map(keep::known_health),
     }
 }
 
 /// What the container was asked to be, with what verbs have changed of it since.
 fn config_back(spec: &Spec, settings: &Settings) -> v1::ContainerConfig {
-    let Spec { image, asked, streams, files, isolation, .. } = spec.clone();
+    let Spec { image, asked, streams, files, isolation, health, .. } = spec.clone();
     let Settings { labels, resources, stop, auto_remove, restart, .. } = settings.clone();
     let ulimit = |ulimit: Ulimit| v1::Ulimit { name: ulimit.name, soft: ulimit.soft, hard: ulimit.hard };
     let requested = files.mounts.into_iter().filter(Mount::is_requested);
@@ -320,6 +323,7 @@ fn config_back(spec: &Spec, settings: &Settings) -> v1::ContainerConfig {
         privileged: isolation.rights.privileged,
         auto_remove,
         restart: keep::policy_back(restart),
+        health_check: keep::health_back(&health),
         no_new_privileges: isolation.rights.no_new_privileges,
         confinement: isolation::confinement_back(isolation.rights.confinement),
         devices: isolation::devices_back(isolation.devices.requested),
@@ -389,7 +393,7 @@ pub(in crate::api) fn event(event: &Event) -> v1::Event {
     }
 }
 
-fn unix(time: UnixNs) -> Timestamp {
+pub(super) fn unix(time: UnixNs) -> Timestamp {
     Timestamp::from(time.to_system_time())
 }
 
@@ -410,7 +414,7 @@ pub(in crate::api) fn record_time(time: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::containers::ImageRef;
+    use crate::containers::{HealthSpec, ImageRef};
     use crate::tasks::plan::Process;
 
     #[test]
@@ -484,6 +488,7 @@ mod tests {
             streams,
             files,
             isolation,
+            health: HealthSpec::default(),
         };
         let PolicyRequest { resources, restart, .. } = policy;
         let settings = Settings { resources, restart, ..Settings::default() };
