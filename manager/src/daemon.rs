@@ -182,6 +182,7 @@ impl Nouns {
             shims,
             cgroups: settings.cgroups.clone(),
             apparmor: apparmor.clone(),
+            init: settings.init.clone(),
             counts_swap: host::counts_swap(),
         };
         let boot_id = fs::read_to_string(boot_id).map_err(failed("read", boot_id))?.trim().to_owned();

@@ -11,6 +11,8 @@ use serde::Deserialize;
 use crate::cgroups::{self, Cgroups, InvalidCgroups};
 use crate::tasks::LogBounds;
 
+/// The runtime that belongs to this knarrd.
+const OWN_RUNTIME: &str = "knarr-runtime";
 /// Where the configuration file is looked for when none is named; it need not exist.
 const DEFAULT_FILE: &str = "/etc/knarr/knarrd.toml";
 
@@ -37,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) docker_socket: Option<PathBuf>,
     /// The OCI runtime's executable.
     pub(crate) runtime: PathBuf,
+    /// knarr's own runtime, which is a container's init, too.
+    pub(crate) init: PathBuf,
     /// The shim's executable.
     pub(crate) shim: PathBuf,
     /// Registries ("host:port") that are spoken to without TLS.
@@ -181,7 +185,7 @@ impl Settings {
         let driver = flags.cgroup_driver.or(file.cgroup_driver);
         let parent = flags.cgroup_parent.or(file.cgroup_parent);
         let cgroups = Cgroups::choose(driver.as_deref(), parent.as_deref(), cgroups::is_systemd_here)?;
-        let runtime = flags.runtime.or(file.runtime).unwrap_or_else(|| "knarr-runtime".into());
+        let runtime = flags.runtime.or(file.runtime).unwrap_or_else(|| OWN_RUNTIME.into());
         let shim = flags.shim.or(file.shim).unwrap_or_else(|| "containerd-shim-knarr-v2".into());
         Ok(Self {
             root: absolute("root", root)?,
@@ -189,6 +193,7 @@ impl Settings {
             socket,
             docker_socket,
             runtime: program(&runtime),
+            init: program(OWN_RUNTIME),
             shim: program(&shim),
             insecure_registries,
             log_level: flags.log_level.or(file.log_level).unwrap_or_else(|| "info".into()),

@@ -13,11 +13,14 @@ use crate::output::facts::Facts;
 use crate::output::log::Log;
 use crate::sealed::{self, SealError};
 use crate::sys::entry::Arguments;
-use crate::{args, commands};
+use crate::{args, caretaker, commands};
 
 /// Does what the arguments ask for, and returns the exit code. Seals first: all that comes before is done twice.
 #[must_use]
 pub fn run(arguments: Arguments) -> u8 {
+    if caretaker::is_called(arguments) {
+        return caretaker::run(arguments);
+    }
     match Command::may_enter_a_container(arguments.iter()) {
         true => invoke(arguments, sealed::ensure(arguments)),
         false => invoke(arguments, Ok(())),

@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 mod args;
+mod caretaker;
 mod cgroup;
 mod checkpoint;
 mod child;

@@ -8,6 +8,7 @@ mod exec;
 mod health;
 mod help;
 mod images;
+mod init;
 mod isolation;
 mod lifecycle;
 mod listing;

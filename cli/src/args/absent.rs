@@ -35,7 +35,6 @@ pub(super) fn flag(name: &str) -> Option<&'static str> {
         | "--link-local-ip" | "--mac-address" | "--network-alias" | "--net-alias" | "--dns" | "--dns-opt"
         | "--dns-option" | "--dns-search" | "--add-host" => NETWORKS,
         "--volumes-from" | "--volume-driver" | "--storage-opt" => VOLUMES,
-        "--init" => "there is no init for containers yet; start one of the image's own",
         "--gpus" => "GPUs are not known yet; name the devices by --device",
         "--runtime" => "knarrd's runtime is set for all containers, by its flag --runtime",
         "--use-api-socket" => "mount the socket by -v",

@@ -187,6 +187,9 @@ pub(crate) struct ProcessOptions {
     /// Working directory inside the container
     #[arg(short, long, default_value = "", hide_default_value = true, value_name = "DIR")]
     pub(crate) workdir: String,
+    /// Run an init inside the container that forwards signals and reaps processes
+    #[arg(long)]
+    pub(crate) init: bool,
     /// Signal to stop the container
     #[arg(long, default_value = "", hide_default_value = true, value_name = "SIGNAL")]
     pub(crate) stop_signal: String,

@@ -93,6 +93,7 @@ pub(crate) fn build(
         cgroup_parent: options.namespaces.cgroup_parent.clone(),
         annotations: options.identity.annotation.iter().cloned().collect(),
         oom_score_adj: options.resources.memory.oom_score_adj,
+        init: options.process.init.then_some(true),
         shm_size_bytes: options.files.shm_size.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
         log: log::parse(&options.log)?,
         restart: options.keep.restart.clone(),

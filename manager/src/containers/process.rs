@@ -106,6 +106,7 @@ pub(crate) fn resolve(request: &CreateRequest, image: ImageDefaults) -> Result<R
         user,
         group_add: asked.group_add.clone(),
         oom_score_adj: asked.oom_score_adj,
+        init: asked.init.unwrap_or(false),
     };
     check_texts(&process, &volumes)?;
     let (asked_signal, timeout_seconds) = (policy.stop_signal.clone(), policy.stop_timeout_seconds);

@@ -51,6 +51,7 @@ pub(crate) struct ProcessRequest {
     pub(crate) user: String,
     pub(crate) group_add: Vec<String>,
     pub(crate) oom_score_adj: i32,
+    pub(crate) init: Option<bool>,
 }
 
 /// What may be changed later.

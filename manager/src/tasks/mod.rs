@@ -41,6 +41,8 @@ pub(crate) struct Tasks {
     pub(crate) cgroups: Cgroups,
     /// What confines the containers that are not privileged.
     pub(crate) apparmor: AppArmor,
+    /// The program that is a container's first process where it is asked for.
+    pub(crate) init: PathBuf,
     /// Whether the kernel can limit swap.
     pub(crate) counts_swap: bool,
 }

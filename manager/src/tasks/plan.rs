@@ -42,6 +42,8 @@ pub(crate) struct Process {
     pub(crate) group_add: Vec<String>,
     /// The kernel's readiness to kill it when memory runs out: -1000 (never) to 1000.
     pub(crate) oom_score_adj: i32,
+    /// One of ours is in front of it.
+    pub(crate) init: bool,
 }
 
 /// The first process's standard streams.

@@ -29,7 +29,7 @@ impl Tasks {
     /// # Errors
     /// [`TaskError`].
     pub(crate) async fn prepare(&self, plan: TaskPlan, snapshots: Snapshots) -> Result<(), TaskError> {
-        let (directory, cgroups) = (self.bundle(&plan.id), self.cgroups.clone());
+        let (directory, cgroups, init) = (self.bundle(&plan.id), self.cgroups.clone(), self.init.clone());
         let machine =
             MachineFacts { profile: self.profile(&plan.isolation).await?, counts_swap: self.counts_swap };
         tokio::task::spawn_blocking(move || {
@@ -38,6 +38,9 @@ impl Tasks {
             let volumes = volume_roots(&root, plan.files.volumes())?;
             drop(root);
             let spec = spec::build(&plan, &RootfsFacts { account, volumes }, machine, &directory, &cgroups)?;
+            if plan.process.init {
+                spec::init::place(&directory, &init)?;
+            }
             bundle::write(&directory, &plan, &spec)
         })
         .await?

@@ -145,6 +145,9 @@ fn host_config(config: &ContainerConfig, resources: &Resources) -> Value {
         "Sysctls": sorted(&config.sysctls),
         "Ulimits": ulimits,
     });
+    if let Some(init) = config.init {
+        object["Init"] = json!(init);
+    }
     for more in [limits(resources), not_yet()] {
         if let (Value::Object(all), Value::Object(more)) = (&mut object, more) {
             all.extend(more);

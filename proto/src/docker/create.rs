@@ -18,7 +18,7 @@ pub struct CreateBody {
 const NOT_OF_CONFIG: [(&str, &str); 2] = [("MacAddress", ""), ("OnBuild", "")];
 
 /// Of `HostConfig`.
-const NOT_OF_HOST: [(&str, &str); 14] = [
+const NOT_OF_HOST: [(&str, &str); 13] = [
     ("Cgroup", ""),
     ("CpuCount", ""),
     ("CpuPercent", ""),
@@ -29,7 +29,6 @@ const NOT_OF_HOST: [(&str, &str); 14] = [
     ("ExtraHosts", ""),
     ("IOMaximumBandwidth", ""),
     ("IOMaximumIOps", ""),
-    ("Init", ""),
     ("Links", ""),
     ("StorageOpt", ""),
     ("VolumesFrom", ": bind the directories instead"),
@@ -82,6 +81,7 @@ pub fn create(body: &Fields) -> Result<CreateBody, InvalidBody> {
         cgroup_parent: host.text("CgroupParent")?,
         annotations: host.map("Annotations")?.into_iter().collect(),
         oom_score_adj: oom_score_adj(&host)?,
+        init: host.flag_if_any("Init")?,
         shm_size_bytes: host.count("ShmSize")?,
         log: host::log(&host)?,
         confinement,
@@ -235,7 +235,7 @@ mod tests {
             (json!({"MemorySwappiness": -2}), "HostConfig.MemorySwappiness"),
             (json!({"MaskedPaths": ["/proc/x"]}), "HostConfig.MaskedPaths"),
             (json!({"OomScoreAdj": 9999999999i64}), "HostConfig.OomScoreAdj"),
-            (json!({"Init": true}), "HostConfig.Init"),
+            (json!({"Init": "yes"}), "HostConfig.Init must be true or false"),
             (json!({"ConsoleSize": [1]}), "HostConfig.ConsoleSize"),
             (json!({"Memory": -5}), "HostConfig.Memory"),
             (json!({"Mounts": [{"Type": "volume", "Target": "/v"}]}), "HostConfig.Mounts.Type \"volume\""),

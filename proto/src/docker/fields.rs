@@ -85,9 +85,14 @@ impl Fields {
 
     /// A yes or no; no, when it is not there.
     pub fn flag(&self, name: &str) -> Result<bool, InvalidBody> {
+        Ok(self.flag_if_any(name)?.unwrap_or(false))
+    }
+
+    /// A yes or no, if there is one.
+    pub fn flag_if_any(&self, name: &str) -> Result<Option<bool>, InvalidBody> {
         match self.value(name) {
-            None => Ok(false),
-            Some(Value::Bool(flag)) => Ok(*flag),
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(*flag)),
             Some(_) => Err(self.wrong(name, "true or false")),
         }
     }

@@ -23,6 +23,16 @@ pub(crate) enum Forked {
     Child,
 }
 
+/// fork, by the call that docker's seccomp profile allows in containers, too. The child's pid; `None` in the child.
+///
+/// # Errors
+/// The kernel's: EAGAIN at a limit of processes.
+pub(crate) fn fork() -> Result<Option<u32>, Errno> {
+    // SAFETY: the process has one thread, so that no lock is held by a thread that does not exist in the child.
+    let pid = checked(libc::c_long::from(unsafe { libc::fork() }))?;
+    Ok(u32::try_from(pid).ok().filter(|pid| *pid != 0))
+}
+
 /// Forks into new namespaces (`CLONE_NEW*` of `flags`) and, with `cgroup`, into that cgroup v2 directory.
 ///
 /// # Errors

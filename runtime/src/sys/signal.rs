@@ -73,6 +73,15 @@ pub(crate) fn receive(signals: &OwnedFd) -> Result<i32, Errno> {
     Ok(i32::from_ne_bytes([record[0], record[1], record[2], record[3]]))
 }
 
+/// Sends a signal by number, real-time ones included, to a child that has not been reaped.
+///
+/// # Errors
+/// EPERM.
+pub(crate) fn send_to_child(pid: u32, number: i32) -> Result<(), Errno> {
+    // SAFETY: kill takes two integers; it reads and writes none of our memory.
+    checked(libc::c_long::from(unsafe { libc::kill(pid.cast_signed(), number) })).map(drop)
+}
+
 /// Makes of the caller's signal dispositions and mask, which exec keeps, what this program relies on.
 ///
 /// - SIGCHLD is not ignored: the kernel would reap our children before we have their exit status.

@@ -110,6 +110,7 @@ pub(in crate::api) fn create_request(
             user: config.user,
             group_add: config.group_add,
             oom_score_adj: config.oom_score_adj,
+            init: config.init,
         },
         streams: Streams {
             tty: config.tty,
@@ -332,6 +333,7 @@ fn config_back(spec: &Spec, settings: &Settings) -> v1::ContainerConfig {
         annotations: isolation.placement.annotations.into_iter().collect(),
         domainname: isolation.domainname,
         oom_score_adj: asked.oom_score_adj,
+        init: asked.init,
         shm_size_bytes: files.shm_size_bytes,
         log: isolation::log_back(streams.log),
         group_add: asked.group_add,
@@ -469,6 +471,7 @@ mod tests {
             annotations: [("a".to_owned(), "b".to_owned())].into(),
             domainname: "d".into(),
             oom_score_adj: -5,
+            init: Some(true),
             shm_size_bytes: 7,
             log: Some(v1::Log { none: false, max_size_bytes: 0, max_files: 3 }),
             network: "container:web".to_owned(),

@@ -56,6 +56,7 @@ async fn bed(ids: &[&str]) -> Result<Bed, String> {
         shims,
         cgroups,
         apparmor: AppArmor::Off,
+        init: PathBuf::new(),
         counts_swap: true,
     };
     Ok(Bed { tasks, snapshots, directory })

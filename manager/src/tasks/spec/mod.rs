@@ -6,6 +6,7 @@ mod block_io;
 pub(crate) mod capabilities;
 mod devices;
 mod error;
+pub(crate) mod init;
 mod masks;
 pub(crate) mod mounts;
 mod namespaces;
@@ -87,6 +88,9 @@ pub(crate) fn build(
     }
     spec.set_linux(Some(linux(plan, machine, cgroups)?));
     let annotations = &isolation.placement.annotations;
+    if plan.process.init {
+        init::put_in_front(&mut spec, bundle);
+    }
     spec.set_annotations((!annotations.is_empty()).then(|| annotations.clone().into_iter().collect()));
     Ok(spec)
 }
