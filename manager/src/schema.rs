@@ -11,4 +11,5 @@ pub(crate) const MIGRATIONS: &Migrations = &[
     images::SCHEMA_2,
     containers::SCHEMA_2,
     builds::SCHEMA_1,
+    builds::SCHEMA_2,
 ];

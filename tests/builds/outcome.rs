@@ -45,12 +45,12 @@ fn a_mistake_is_told_with_its_place_and_nothing_is_made() {
     let scratch = Scratch::new();
     let bed = Bed::new(&scratch);
     for (number, (dockerfile, told)) in [
-        ("FROM base:1\nNOPE x", "Dockerfile: line 2, column 1: unknown instruction: NOPE (in: NOPE x)"),
-        ("FROM base:1\nCOPY absent /", "line 2: \"absent\": not found in the context"),
+        ("FROM base:1\nNOPE x", "Dockerfile: parse error on line 2: unknown instruction: NOPE (column 1 of: NOPE x)"),
+        ("FROM base:1\nCOPY absent /", "line 2: file not found in the context or left out by .dockerignore: stat absent: file does not exist"),
         ("FROM base:1\nCOPY --from=base:1 absent /", "\"absent\": not found in base:1"),
-        ("FROM base:1\nCOPY ../../etc/passwd /x", "\"../../etc/passwd\": not found in the context"),
+        ("FROM base:1\nCOPY ../../etc/passwd /x", "stat ../../etc/passwd: file does not exist"),
         ("FROM base:1\nRUN exit 7", "did not complete successfully: exit code: 7"),
-        ("FROM base:1\nENV a=${b?gone}", "line 2, column 7: b: gone"),
+        ("FROM base:1\nENV a=${b?gone}", "line 2: b: gone (column 7 of"),
         ("FROM base:1\nCOPY --chown=nobody a /", "nobody"),
         ("FROM base:1\nADD http://example.invalid/x /", "http://example.invalid/x cannot be added"),
         ("FROM base:1\nEXPOSE eighty", "invalid port \"eighty\""),

@@ -140,7 +140,6 @@ impl Document {
             variant: variant.to_owned(),
             ..Self::default()
         };
-        document.config.working_dir = "/".to_owned();
         document.add_path();
         document
     }

@@ -44,7 +44,9 @@ struct Placed {
 impl Build<'_> {
     /// What `--from` means: an earlier stage, an image, or without it the context.
     pub(super) async fn sources(&mut self, from: Option<&str>, stage: usize) -> Result<Sources, BuildError> {
-        let Some(name) = from else { return Ok(Sources { layers: vec![self.context()], snapshot: None }) };
+        let Some(name) = from else {
+            return Ok(Sources { layers: vec![self.place.context()], snapshot: None });
+        };
         let chain_id = match self.plan.earlier(name, stage) {
             Some(earlier) => self.done[&earlier].chain_id.clone(),
             None => self.find_image(name, self.request.platform.clone()).await?.chain_id,
@@ -93,7 +95,7 @@ impl Build<'_> {
         let expand = |word: &String| state.expand(word, instruction).map_err(|error| self.wrong(error));
         let sources_of = copy.sources.iter().map(expand).collect::<Result<Vec<_>, _>>()?;
         let target = expand(&copy.target)?;
-        self.check_copy(instruction, copy, (&sources_of, &target))?;
+        check(copy, (&sources_of, &target)).map_err(|what| self.refused(instruction, what))?;
         let selection = Selection {
             sources: sources_of,
             excludes: copy.excludes.iter().map(expand).collect::<Result<_, _>>()?,
@@ -113,7 +115,7 @@ impl Build<'_> {
             .add(format!("{owner:?}"))
             .add(&mode);
         key.add(format!("{:?}", (copy.link, copy.parents, copy.unpack)));
-        let heredocs = self.heredocs(state, instruction, copy)?;
+        let heredocs = heredocs(state, copy).map_err(|what| self.refused(instruction, what))?;
         for (name, text) in &heredocs {
             key.add(name).add(text);
         }
@@ -137,67 +139,20 @@ impl Build<'_> {
         Ok(())
     }
 
-    fn check_copy(
-        &self,
-        instruction: &Instruction,
-        copy: &Copy,
-        (sources, target): (&[String], &str),
-    ) -> Result<(), BuildError> {
-        let word = if copy.is_add { "ADD" } else { "COPY" };
-        let is_remote = |source: &&String| {
-            ["http://", "https://", "git@", "git://", "ssh://"]
-                .iter()
-                .any(|scheme| source.starts_with(scheme))
-        };
-        if let Some(remote) = sources.iter().find(is_remote) {
-            let what = match copy.is_add {
-                true => format!("{remote} cannot be added: ADD takes files of the context only, for now"),
-                false => format!("source can't be a URL for COPY: {remote}"),
-            };
-            return Err(self.refused(instruction, what));
-        }
-        if copy.checksum.is_some() {
-            return Err(self.refused(instruction, "checksum requires an HTTP(S) or git source"));
-        }
-        let is_directory = target.ends_with('/') || matches!(target, "." | "..") || target.ends_with("/.");
-        if sources.len() + copy.heredocs.len() > 1 && !is_directory {
-            let what = format!(
-                "When using {word} with more than one source file, the destination must be a directory and end with a /"
-            );
-            return Err(self.refused(instruction, what));
-        }
-        Ok(())
-    }
-
     /// A source that is not there, told with the line that names it.
     fn missing(&self, instruction: &Instruction, copy: &Copy, error: BuildError) -> BuildError {
         match error {
             BuildError::Read(EditFault::Missing(source)) => {
-                let from = copy.from.as_deref().unwrap_or("the context");
-                self.refused(instruction, format!("{source:?}: not found in {from}"))
+                let what = match copy.from.as_deref() {
+                    Some(from) => format!("{source:?}: not found in {from}"),
+                    None => format!(
+                        "file not found in the context or left out by .dockerignore: stat {source}: file does not exist"
+                    ),
+                };
+                self.refused(instruction, what)
             }
             other => other,
         }
-    }
-
-    fn heredocs(
-        &self,
-        state: &State,
-        instruction: &Instruction,
-        copy: &Copy,
-    ) -> Result<Vec<(String, String)>, BuildError> {
-        let expander = dockerfile::expand::Expander {
-            keeps_quotes: true,
-            ..dockerfile::expand::Expander::new(state.escape)
-        };
-        let text = |one: &dockerfile::Heredoc| match one.expands {
-            false => Ok((one.name.clone(), one.body.clone())),
-            true => state
-                .expand_with(&expander, &one.body)
-                .map(|body| (one.name.clone(), body))
-                .map_err(|what| self.refused(instruction, what)),
-        };
-        copy.heredocs.iter().map(text).collect()
     }
 
     /// The numbers of `user:group`, which the stage's own files may have to say.
@@ -244,7 +199,7 @@ impl Build<'_> {
             edit::edit(target, sources.layers.clone(), placed.edits, self.cancelled).await?;
         }
         for path in placed.archives {
-            let context = self.context();
+            let context = self.place.context();
             let blob = spawn_blocking(move || {
                 let root = rustix::fs::open(&context, trees::OPEN_DIRECTORY, Mode::empty());
                 let root = root.map_err(failed("open", &context))?;
@@ -328,7 +283,10 @@ impl Build<'_> {
             }
         }
         state.remember(format!("WORKDIR {path}"), is_there);
-        Ok(())
+        match is_there {
+            true => self.tell_known(state).await,
+            false => Ok(()),
+        }
     }
 
     async fn is_directory(&self, state: &State, path: &str) -> Result<bool, BuildError> {
@@ -341,6 +299,45 @@ impl Build<'_> {
         });
         looked.await?
     }
+}
+
+/// What no COPY and no ADD can be asked for.
+fn check(copy: &Copy, (sources, target): (&[String], &str)) -> Result<(), String> {
+    let word = if copy.is_add { "ADD" } else { "COPY" };
+    let is_remote = |source: &&String| {
+        ["http://", "https://", "git@", "git://", "ssh://"].iter().any(|scheme| source.starts_with(scheme))
+    };
+    if let Some(remote) = sources.iter().find(is_remote) {
+        let what = match copy.is_add {
+            true => format!("{remote} cannot be added: ADD takes files of the context only, for now"),
+            false => format!("source can't be a URL for COPY: {remote}"),
+        };
+        return Err(what);
+    }
+    if copy.checksum.is_some() {
+        return Err("checksum requires an HTTP(S) or git source".to_owned());
+    }
+    let is_directory = target.ends_with('/') || matches!(target, "." | "..") || target.ends_with("/.");
+    if sources.len() + copy.heredocs.len() > 1 && !is_directory {
+        let what = format!(
+            "When using {word} with more than one source file, the destination must be a directory and end with a /"
+        );
+        return Err(what);
+    }
+    Ok(())
+}
+
+/// The files that are written in the Dockerfile itself.
+fn heredocs(state: &State, copy: &Copy) -> Result<Vec<(String, String)>, String> {
+    let expander = dockerfile::expand::Expander {
+        keeps_quotes: true,
+        ..dockerfile::expand::Expander::new(state.escape)
+    };
+    let text = |one: &dockerfile::Heredoc| match one.expands {
+        false => Ok((one.name.clone(), one.body.clone())),
+        true => state.expand_with(&expander, &one.body).map(|body| (one.name.clone(), body)),
+    };
+    copy.heredocs.iter().map(text).collect()
 }
 
 fn root(snapshots: &crate::snapshots::Snapshots, sources: &Sources) -> Result<OwnedFd, BuildError> {

@@ -25,6 +25,9 @@ pub(crate) enum BuildError {
     /// The Dockerfile is wrong.
     #[error("{file}: {mistake}")]
     Dockerfile { file: String, mistake: DockerfileError },
+    /// The Dockerfile cannot be read.
+    #[error("{file}: parse error on {mistake}")]
+    Parse { file: String, mistake: DockerfileError },
     /// There is none.
     #[error("cannot find the Dockerfile {0} in the context: name it with --file")]
     NoDockerfile(String),
@@ -77,9 +80,11 @@ pub(crate) enum BuildError {
 impl Failure for BuildError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Dockerfile { .. } | Self::NoDockerfile(_) | Self::Ignore(_) | Self::Request(_) => {
-                Kind::InvalidArgument
-            }
+            Self::Dockerfile { .. }
+            | Self::Parse { .. }
+            | Self::NoDockerfile(_)
+            | Self::Ignore(_)
+            | Self::Request(_) => Kind::InvalidArgument,
             Self::Config(..) => Kind::InvalidArgument,
             Self::Exit { .. } => Kind::FailedPrecondition,
             Self::Context(source) => source.kind(),

@@ -28,7 +28,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use error::BuildError;
-pub(crate) use records::{SCHEMA_1, needed};
+pub(crate) use records::{SCHEMA_1, SCHEMA_2, needed};
 pub(crate) use request::{BuildRequest, Progress};
 
 use crate::collect::Collector;

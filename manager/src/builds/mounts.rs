@@ -187,7 +187,7 @@ impl Build<'_> {
     ) -> Result<PathBuf, BuildError> {
         let selection = selection(mount);
         if mount.from.is_none() && mount.read_only {
-            let context = self.context();
+            let context = self.place.context();
             let source = selection.sources.first().cloned().unwrap_or_default();
             return spawn_blocking(move || resolved(&context, &source)).await?;
         }

@@ -7,6 +7,9 @@ use rusqlite::{OptionalExtension, Transaction};
 use crate::collect::Needed;
 use crate::content::Digest;
 
+/// Some thousand files of instructions.
+const MAX_CONFIGURATIONS: i64 = 100_000;
+
 pub(crate) const SCHEMA_1: &str = "
 CREATE TABLE build_cache (
   key TEXT PRIMARY KEY,                              -- digest of all that the step depends on
@@ -19,6 +22,14 @@ CREATE TABLE build_cache (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE build_steps (
   id TEXT PRIMARY KEY                                -- of the task and the active snapshot of a step under way
+) STRICT, WITHOUT ROWID;
+";
+
+/// Configurations that were made before: docker tells of them as of layers.
+pub(crate) const SCHEMA_2: &str = "
+CREATE TABLE build_configurations (
+  key TEXT PRIMARY KEY,                              -- digest of a configuration and of the files that it is for
+  used_at INTEGER NOT NULL                           -- nanoseconds since 1970
 ) STRICT, WITHOUT ROWID;
 ";
 
@@ -72,8 +83,27 @@ pub(super) fn keep(tx: &Transaction<'_>, key: &str, made: &Made, step: &str) -> 
     Ok(())
 }
 
+/// Whether a configuration was made before.
+pub(super) fn is_known(tx: &Transaction<'_>, key: &str) -> rusqlite::Result<bool> {
+    tx.prepare_cached("SELECT EXISTS (SELECT 1 FROM build_configurations WHERE key = ?1)")?
+        .query_row([key], |row| row.get(0))
+}
+
+/// Remembers configurations, and no more than can be of use.
+pub(super) fn know(tx: &Transaction<'_>, keys: &[String]) -> rusqlite::Result<()> {
+    let mut insert = tx.prepare_cached("INSERT OR REPLACE INTO build_configurations VALUES (?1, ?2)")?;
+    keys.iter().try_for_each(|key| insert.execute((key, now())).map(drop))?;
+    tx.prepare_cached(
+        "DELETE FROM build_configurations WHERE key NOT IN
+         (SELECT key FROM build_configurations ORDER BY used_at DESC LIMIT ?1)",
+    )?
+    .execute([MAX_CONFIGURATIONS])?;
+    Ok(())
+}
+
 /// Forgets everything; returns the keys.
 pub(super) fn forget(tx: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {
+    tx.execute("DELETE FROM build_configurations", [])?;
     tx.prepare_cached("DELETE FROM build_cache RETURNING key")?.query_map([], |row| row.get(0))?.collect()
 }
 

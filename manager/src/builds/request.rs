@@ -57,6 +57,8 @@ pub(crate) enum Progress {
         stream: Stream,
         data: Vec<u8>,
     },
+    /// A line for people: what was not used, what runs without being written.
+    Note(String),
     /// The step is done: the digits of what it made, or of the configuration.
     Done {
         id: String,

@@ -14,6 +14,7 @@ use super::solve::Build;
 use super::state::State;
 use super::step::Step;
 use super::stubs;
+use crate::snapshots::Snapshots;
 use crate::tasks::TaskError;
 use crate::tasks::plan::{
     Files, Isolation, Joined, LogChoice, NetworkMode, Placement, Process, Sharing, Streams, TaskPlan,
@@ -44,7 +45,7 @@ impl Build<'_> {
         if run.security.as_deref() == Some("insecure") {
             return Err(self.refused(instruction, "RUN --security=insecure is not allowed"));
         }
-        let network = self.network(instruction, run)?;
+        let network = network(&self.request.network, run).map_err(|what| self.refused(instruction, what))?;
         let mounts = self.read_mounts(state, instruction, run)?;
         let prepared = prepared(state, run);
         let mut key = Key::new("run");
@@ -71,21 +72,6 @@ impl Build<'_> {
         Ok(())
     }
 
-    fn network(&self, instruction: &Instruction, run: &Run) -> Result<NetworkMode, BuildError> {
-        let wanted = match run.network.as_deref() {
-            None | Some("default") => self.request.network.as_str(),
-            Some(own) => own,
-        };
-        match wanted {
-            "none" => Ok(NetworkMode::None),
-            "" | "default" | "host" => Ok(NetworkMode::Host),
-            other => {
-                Err(self
-                    .refused(instruction, format!("the network mode {other:?} is not supported by builds")))
-            }
-        }
-    }
-
     async fn run_on(
         &mut self,
         step: &Step,
@@ -97,7 +83,7 @@ impl Build<'_> {
         if let Some((name, script)) = &prepared.script {
             mounted.script(&self.place, &step.id, name, script).await?;
         }
-        let before = self.stubs_before(state, &mounted).await?;
+        let before = stubs_before(self.parts().snapshots.clone(), state, &mounted).await?;
         let exit = self.process(step, state, (prepared, network), &mounted).await?;
         let (upper, is_layered) = (step.layout.upper(), self.parts().snapshots.is_layered());
         spawn_blocking(move || stubs::clear(&upper, is_layered, before)).await??;
@@ -105,16 +91,6 @@ impl Build<'_> {
             0 => Ok(()),
             code => Err(BuildError::Exit { command: prepared.shown.clone(), code }),
         }
-    }
-
-    async fn stubs_before(&self, state: &State, mounted: &Mounted) -> Result<stubs::Before, BuildError> {
-        let snapshots = self.parts().snapshots.clone();
-        let (below, targets) = (state.chain_id.clone(), mounted.targets());
-        let looked = move || {
-            let root = below.map(|chain_id| snapshots.view(chain_id.as_str())).transpose()?;
-            stubs::look(root.as_ref(), targets).map_err(BuildError::from)
-        };
-        spawn_blocking(looked).await?
     }
 
     async fn process(
@@ -180,6 +156,32 @@ impl Build<'_> {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The network of a command, or why it cannot be.
+fn network(default: &str, run: &Run) -> Result<NetworkMode, String> {
+    match run.network.as_deref() {
+        None | Some("default") => match default {
+            "none" => Ok(NetworkMode::None),
+            "" | "default" | "host" => Ok(NetworkMode::Host),
+            other => Err(format!("the network mode {other:?} is not supported by builds")),
+        },
+        Some("none") => Ok(NetworkMode::None),
+        Some(_) => Ok(NetworkMode::Host),
+    }
+}
+
+async fn stubs_before(
+    snapshots: Snapshots,
+    state: &State,
+    mounted: &Mounted,
+) -> Result<stubs::Before, BuildError> {
+    let (below, targets) = (state.chain_id.clone(), mounted.targets());
+    let looked = move || {
+        let root = below.map(|chain_id| snapshots.view(chain_id.as_str())).transpose()?;
+        stubs::look(root.as_ref(), targets).map_err(BuildError::from)
+    };
+    spawn_blocking(looked).await?
 }
 
 /// A command's words, with its heredocs where a shell finds them.

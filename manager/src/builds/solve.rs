@@ -14,11 +14,13 @@ use super::dockerfile::instruction::{Instruction, Kind};
 use super::dockerfile::plan::{Base, Plan, Wishes};
 use super::dockerfile::{self, DockerfileError};
 use super::error::BuildError;
+use super::key::Key;
 use super::request::{BuildRequest, Progress};
-use super::state::{Arguments, State};
+use super::state::{Arguments, State, is_proxy};
 use super::step::random_id;
 use super::{BuildParts, ContextPieces, Shared, records};
 use crate::collect::Lease;
+use crate::error::Chain;
 use crate::images::{self, Image, ImageError, NewImage, NewLayer, Platform, PullRequest};
 
 /// Digits by which an image or a layer is known to people.
@@ -39,6 +41,8 @@ pub(super) struct Build<'a> {
     pub(super) done: HashMap<usize, State>,
     /// Keys of steps that were done before.
     pub(super) used: Vec<String>,
+    /// Keys of configurations that are new.
+    configurations: Vec<String>,
     progress: mpsc::Sender<Progress>,
     /// What the file is called in messages.
     file: String,
@@ -74,8 +78,8 @@ pub(super) async fn solve(
         (_, read) => read?,
     };
     let platform = request.platform.clone().unwrap_or_else(Platform::here);
-    let (plan, arguments) = planned(&text, &request, &platform)
-        .map_err(|mistake| BuildError::Dockerfile { file: file.clone(), mistake })?;
+    let (plan, arguments) =
+        planned(&text, &request, &platform).map_err(|mistake| refusal(file.clone(), mistake))?;
     let steps = plan.needed().iter().map(|stage| plan.stages[*stage].instructions.len() + 1).sum();
     let epoch = arguments.build.get("SOURCE_DATE_EPOCH").map(|text| {
         text.parse().map_err(|_| BuildError::Request(format!("SOURCE_DATE_EPOCH is no number: {text:?}")))
@@ -90,6 +94,7 @@ pub(super) async fn solve(
         epoch: epoch.transpose()?,
         done: HashMap::new(),
         used: Vec::new(),
+        configurations: Vec::new(),
         progress,
         file,
         platform,
@@ -97,11 +102,17 @@ pub(super) async fn solve(
         steps,
         request,
     };
-    for number in build.plan.needed() {
-        let state = build.stage(number).await?;
-        build.done.insert(number, state);
+    let built = build.all().await;
+    build.remember().await;
+    built
+}
+
+/// Docker says "parse error on line N".
+fn refusal(file: String, mistake: DockerfileError) -> BuildError {
+    match mistake.line {
+        0 => BuildError::Dockerfile { file, mistake },
+        _ => BuildError::Parse { file, mistake },
     }
-    build.image().await
 }
 
 /// The plan, and what ARG may take its values from.
@@ -182,6 +193,11 @@ impl Build<'_> {
         let triggers: Vec<Instruction> =
             triggers.collect::<Result<_, _>>().map_err(|error| self.wrong(error))?;
         self.steps += triggers.len();
+        if !triggers.is_empty() {
+            let plural = if triggers.len() == 1 { "" } else { "s" };
+            let text = format!("# Executing {} build trigger{plural}", triggers.len());
+            self.tell(Progress::Note(text)).await;
+        }
         self.done_with(&state).await;
         for instruction in triggers.iter().chain(&stage.instructions) {
             self.announce(number, &instruction.text).await;
@@ -192,11 +208,82 @@ impl Build<'_> {
                 Kind::Run(run) => self.run(&mut state, instruction, run, number).await?,
                 Kind::Copy(copy) => self.copy(&mut state, instruction, copy, number).await?,
                 Kind::Workdir(path) => self.workdir(&mut state, instruction, path).await?,
-                _ => state.apply(instruction, &self.arguments).map_err(|error| self.wrong(error))?,
+                _ => self.configure(&mut state, instruction).await?,
             }
             self.done_with(&state).await;
         }
         Ok(state)
+    }
+
+    async fn all(&mut self) -> Result<Image, BuildError> {
+        for number in self.plan.needed() {
+            let state = self.stage(number).await?;
+            self.done.insert(number, state);
+        }
+        self.tell_unused().await;
+        self.image().await
+    }
+
+    /// Names the arguments of the client that no instruction has asked for.
+    async fn tell_unused(&self) {
+        let stages = self.plan.needed().into_iter().map(|stage| &self.plan.stages[stage]);
+        let mut declared: Vec<&str> = stages
+            .flat_map(|stage| &stage.instructions)
+            .filter_map(|instruction| match &instruction.kind {
+                Kind::Arg(names) => Some(names.iter().map(|(name, _)| name.as_str())),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        declared.extend(self.plan.global_args.iter().filter_map(|pair| pair.split('=').next()));
+        declared.push("SOURCE_DATE_EPOCH");
+        let is_unused = |name: &&String| {
+            !declared.contains(&name.as_str()) && !name.starts_with("BUILDKIT_") && !is_proxy(name)
+        };
+        let unused: Vec<&str> =
+            self.request.build_args.keys().filter(is_unused).map(String::as_str).collect();
+        if !unused.is_empty() {
+            let text = format!("[Warning] One or more build-args [{}] were not consumed", unused.join(" "));
+            self.tell(Progress::Note(text)).await;
+        }
+    }
+
+    /// Carries out an instruction that only changes the configuration, and tells whether that was made before.
+    async fn configure(&mut self, state: &mut State, instruction: &Instruction) -> Result<(), BuildError> {
+        state.apply(instruction, &self.arguments).map_err(|error| self.wrong(error))?;
+        self.tell_known(state).await
+    }
+
+    /// Tells whether the configuration was made before.
+    pub(super) async fn tell_known(&mut self, state: &State) -> Result<(), BuildError> {
+        let mut key = Key::new("configuration");
+        key.add(state.chain_id.as_ref().map_or("", |id| id.as_str())).add_all(&state.args);
+        key.add(serde_json::to_vec(&state.document.config).expect("a configuration is JSON"));
+        for step in &state.document.history {
+            key.add(&step.created_by);
+        }
+        let key = key.finish();
+        let wanted = key.clone();
+        let look = move |tx: &rusqlite::Transaction<'_>| records::is_known(tx, &wanted);
+        let is_known = self.parts().store.read("look for a configuration", look).await?;
+        if is_known && !self.request.no_cache {
+            self.tell(Progress::Cached).await;
+        } else {
+            self.configurations.push(key);
+        }
+        Ok(())
+    }
+
+    /// Writes down what was made and used; without it the next build is only slower, or says less.
+    async fn remember(&mut self) {
+        let (used, new) = (std::mem::take(&mut self.used), std::mem::take(&mut self.configurations));
+        let write = move |tx: &rusqlite::Transaction<'_>| {
+            records::used(tx, &used)?;
+            records::know(tx, &new)
+        };
+        if let Err(error) = self.parts().store.write_unsynced("note what was used", write).await {
+            tracing::debug!(error = %Chain(&error), "the use of the build cache was not noted");
+        }
     }
 
     async fn done_with(&self, state: &State) {
@@ -245,6 +332,11 @@ impl Build<'_> {
 
     async fn image(&mut self) -> Result<Image, BuildError> {
         let mut state = self.done.remove(&self.plan.target).expect("the target is done");
+        let is_empty = state.base.is_none() && state.layers.is_empty();
+        if is_empty && state.document.history.is_empty() && self.request.labels.is_empty() {
+            let what = "No image was generated. Is your Dockerfile empty?";
+            return Err(BuildError::Request(what.to_owned()));
+        }
         let labels = std::mem::take(&mut self.request.labels);
         state.document.config.labels.extend(labels);
         let document = &mut state.document;
@@ -267,19 +359,7 @@ impl Build<'_> {
             references: self.request.tags.clone(),
         };
         let image = self.parts().images.make(new, &self.lease).await?;
-        let used = std::mem::take(&mut self.used);
-        if !used.is_empty() {
-            let used = move |tx: &rusqlite::Transaction<'_>| records::used(tx, &used);
-            if let Err(error) = self.parts().store.write_unsynced("note what was used", used).await {
-                tracing::debug!(kind = ?error.kind(), "the use of the build cache was not noted");
-            }
-        }
         Ok(image)
-    }
-
-    /// Below the build's own directory.
-    pub(super) fn context(&self) -> std::path::PathBuf {
-        self.place.context()
     }
 }
 

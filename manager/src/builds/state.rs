@@ -129,11 +129,11 @@ impl State {
 
     /// The proxies that the client has given without their being declared.
     pub(super) fn proxies(&self, arguments: &Arguments) -> Vec<String> {
-        let is_proxy = |pair: &&String| {
+        let is_undeclared = |pair: &&String| {
             let name = pair.split('=').next().unwrap_or_default();
-            PROXIES.contains(&name.to_ascii_uppercase().as_str()) && Known(self).get(name).is_none()
+            is_proxy(name) && Known(self).get(name).is_none()
         };
-        arguments.build.iter().filter(is_proxy).cloned().collect()
+        arguments.build.iter().filter(is_undeclared).cloned().collect()
     }
 
     /// A path in the stage: below its working directory, unless it is absolute. A slash at its end stays.
@@ -210,7 +210,11 @@ impl State {
                 return Ok(());
             }
             Kind::Shell(shell) => self.config().shell = shell.clone(),
-            Kind::Expose(ports) => self.expose(ports, instruction)?,
+            Kind::Expose(ports) => {
+                let ports = self.expose(ports, instruction)?;
+                self.remember(format!("EXPOSE [{}]", ports.join(" ")), true);
+                return Ok(());
+            }
             Kind::Volume(volumes) => {
                 for volume in volumes {
                     let volume = self.expand(volume, instruction)?;
@@ -239,7 +243,8 @@ impl State {
         let words = self.words(command);
         self.remember(format!("CMD {}", said(&words)), true);
         self.document.config.args_escaped = true;
-        self.document.config.cmd = Some(words);
+        // None at all is written as docker does.
+        self.document.config.cmd = Some(words).filter(|words| !words.is_empty());
         self.has_own_cmd = true;
     }
 
@@ -247,7 +252,7 @@ impl State {
     fn set_entrypoint(&mut self, command: &Command) {
         let words = self.words(command);
         self.remember(format!("ENTRYPOINT {}", said(&words)), true);
-        self.document.config.entrypoint = Some(words);
+        self.document.config.entrypoint = Some(words).filter(|words| !words.is_empty());
         if !self.has_own_cmd {
             self.document.config.cmd = None;
         }
@@ -269,15 +274,28 @@ impl State {
         expanded.collect()
     }
 
-    fn expose(&mut self, ports: &[String], instruction: &Instruction) -> Result<(), DockerfileError> {
+    /// Returns them in an order that does not depend on theirs.
+    fn expose(
+        &mut self,
+        ports: &[String],
+        instruction: &Instruction,
+    ) -> Result<Vec<String>, DockerfileError> {
+        let mut all = Vec::new();
         for port in ports {
             for port in self.expand_words(port, instruction)? {
                 let ports = exposed(&port).map_err(|what| instruction.place.of(&port).error(what))?;
-                self.config().exposed_ports.extend(ports.into_iter().map(|port| (port, config::member())));
+                all.extend(ports);
             }
         }
-        Ok(())
+        all.sort();
+        self.config().exposed_ports.extend(all.iter().map(|port| (port.clone(), config::member())));
+        Ok(all)
     }
+}
+
+/// Whether a variable names a proxy, in either case.
+pub(super) fn is_proxy(name: &str) -> bool {
+    PROXIES.contains(&name.to_ascii_uppercase().as_str())
 }
 
 /// Words as history has them.

@@ -49,6 +49,7 @@ impl Lines {
             }
             Message::Output(piece) => self.output(&piece.data),
             Message::Pulling(image) => self.say(&format!("pulling {image}")),
+            Message::Note(text) => self.say(&text),
             Message::Done(_) => self.done(),
             Message::Running(_) | Message::Built(_) => {}
         }

@@ -93,7 +93,7 @@ fn wanted(query: &Query) -> Result<BuildRequest, Refusal> {
     if query.is_set("squash") {
         return Err(Refusal::not_implemented("squash is not supported"));
     }
-    let hosts: Vec<String> = parsed(query, "extrahosts")?.unwrap_or_default();
+    let hosts: Vec<String> = query.texts("extrahosts").map(str::to_owned).collect();
     let args: BTreeMap<String, Option<String>> = parsed(query, "buildargs")?.unwrap_or_default();
     let number = |name| Ok::<_, Refusal>(query.number(name)?.unwrap_or_default());
     let mut resources = Resources::default();
@@ -118,7 +118,13 @@ fn wanted(query: &Query) -> Result<BuildRequest, Refusal> {
         shm_size_bytes: number("shmsize")?.unsigned_abs(),
         ulimits: ulimits(query)?,
         resources,
-        cgroup_parent: query.text("cgroupparent").to_owned(),
+        cgroup_parent: match query.text("cgroupparent") {
+            // docker joins a name to its root.
+            name if !name.is_empty() && !name.starts_with('/') && !name.ends_with(".slice") => {
+                format!("/{name}")
+            }
+            path => path.to_owned(),
+        },
         ..BuildRequest::default()
     })
 }
@@ -185,6 +191,7 @@ impl<'a> Teller<'a> {
                 self.say("\n").await;
             }
             Progress::Pulling { image } => self.say(&format!("Pulling {image}\n")).await,
+            Progress::Note(text) => self.say(&format!("{text}\n")).await,
             Progress::Cached => self.say(" ---> Using cache\n").await,
             Progress::Running { id } => {
                 let id = id[..SHORT_DIGITS.min(id.len())].to_owned();

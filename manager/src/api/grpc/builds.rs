@@ -121,6 +121,7 @@ fn said(progress: Progress) -> Reply {
             text,
         }),
         Progress::Pulling { image } => Reply::Pulling(image),
+        Progress::Note(text) => Reply::Note(text),
         Progress::Cached => Reply::Cached(true),
         Progress::Running { id } => Reply::Running(id),
         Progress::Output { stream, data } => {

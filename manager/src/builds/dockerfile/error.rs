@@ -36,11 +36,11 @@ impl fmt::Display for DockerfileError {
         if self.line == 0 {
             return f.write_str(&self.what);
         }
-        write!(f, "line {}", self.line)?;
-        if self.column > 0 {
-            write!(f, ", column {}", self.column)?;
+        write!(f, "line {}: {}", self.line, self.what)?;
+        match self.column {
+            0 => write!(f, " (in: {})", self.shown),
+            column => write!(f, " (column {column} of: {})", self.shown),
         }
-        write!(f, ": {} (in: {})", self.what, self.shown)
     }
 }
 

@@ -62,7 +62,7 @@ fn directives_stand_first_and_once() {
     assert!(refused("# only\n\n").contains("file with no instructions"));
     assert_eq!(
         refused("FROM a\nNONSENSE x"),
-        "line 2, column 1: unknown instruction: NONSENSE (in: NONSENSE x)"
+        "line 2: unknown instruction: NONSENSE (column 1 of: NONSENSE x)"
     );
     assert_eq!(refused("RUN a"), "line 1: no build stage in current context (in: RUN a)");
     assert!(refused(&format!("RUN {}", "x".repeat(70_000))).contains("line 1: the line is longer than"));
@@ -155,7 +155,7 @@ fn flags_stand_before_the_rest() {
         (vec!["*.o".to_owned(), "y".to_owned()], vec!["--z".to_owned()])
     );
     for (line, told) in [
-        ("COPY --nope a b", "line 2, column 6: unknown flag of COPY: --nope (it has --from"),
+        ("COPY --nope a b", "line 2: unknown flag of COPY: --nope (it has --from"),
         ("COPY --from a b", "missing a value on flag: --from"),
         ("COPY --from=a --from=b a b", "duplicate flag specified: --from"),
         ("COPY --link=perhaps a b", "expecting boolean value for flag --link"),

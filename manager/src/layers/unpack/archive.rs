@@ -111,8 +111,12 @@ impl Archive {
     }
 
     fn skip_data(&mut self) -> Result<(), LayerError> {
-        let rest = std::mem::take(&mut self.data_bytes) + std::mem::take(&mut self.padding_bytes);
-        self.stream.take(rest, |_| Ok(()))
+        let rest = std::mem::take(&mut self.data_bytes);
+        self.stream.take(rest, |_| Ok(()))?;
+        // docker's own archives may end without it, which Go's reader takes for the end.
+        let mut padding = [0; BLOCK_BYTES as usize];
+        let count = std::mem::take(&mut self.padding_bytes) as usize;
+        self.stream.read(&mut padding[..count]).map(drop)
     }
 
     fn expect_data(&mut self, size_bytes: u64) {
