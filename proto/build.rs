@@ -11,13 +11,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn compile() -> Result<(), Box<dyn std::error::Error>> {
     use protox::prost::Message;
 
-    const SERVICES: [&str; 6] = [
+    const SERVICES: [&str; 7] = [
         "knarr/v1/builds.proto",
         "knarr/v1/containers.proto",
         "knarr/v1/events.proto",
         "knarr/v1/images.proto",
         "knarr/v1/snapshots.proto",
         "knarr/v1/system.proto",
+        "knarr/v1/volumes.proto",
     ];
     let descriptors = protox::compile(SERVICES, ["."])?;
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);

@@ -18,15 +18,18 @@ use knarr_proto::v1::events_server::EventsServer;
 use knarr_proto::v1::images_server::ImagesServer;
 use knarr_proto::v1::snapshots_server::SnapshotsServer;
 use knarr_proto::v1::system_server::SystemServer;
+use knarr_proto::v1::volumes_server::VolumesServer;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
 use crate::api::docker::{self, Engine};
 use crate::api::grpc::{
     BuildsService, Calls, ContainersService, EventsService, ImagesService, SnapshotsService, SystemService,
+    VolumesService,
 };
 use crate::apparmor::AppArmor;
 use crate::builds::{self, BuildError, BuildParts, Builds};
@@ -44,6 +47,7 @@ use crate::snapshots::{Choice, SnapshotError, Snapshots};
 use crate::store::{Store, StoreError};
 use crate::tasks::Tasks;
 use crate::tasks::shims::Shims;
+use crate::volumes::Volumes;
 use crate::{host, notify, recovery, schema};
 use sockets::{Listeners, Renewing};
 
@@ -103,7 +107,8 @@ pub(crate) enum DaemonError {
 /// # Errors
 /// [`DaemonError`].
 pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
-    make_directories(&[(settings.root.clone(), 0o700), (settings.root.join("containers"), 0o700)])?;
+    let below = |name| (settings.root.join(name), 0o700);
+    make_directories(&[(settings.root.clone(), 0o700), below("containers"), below("volumes")])?;
     make_directories(&state_directories(&settings))?;
     let locks = [lock(&settings.root, &settings.root)?, lock(&settings.state, &settings.state)?];
     // Handled before any client can connect.
@@ -150,6 +155,7 @@ struct Nouns {
     events: Arc<Events>,
     images: Images,
     snapshots: Snapshots,
+    volumes: Volumes,
     containers: Containers,
     builds: Builds,
     apparmor: AppArmor,
@@ -186,7 +192,9 @@ impl Nouns {
             counts_swap: host::counts_swap(),
         };
         let boot_id = fs::read_to_string(boot_id).map_err(failed("read", boot_id))?.trim().to_owned();
-        let storage = Storage { images: images.clone(), snapshots: snapshots.clone() };
+        let volumes = Volumes::new(settings.root.join("volumes"), store.clone(), Arc::clone(&events));
+        let storage =
+            Storage { images: images.clone(), snapshots: snapshots.clone(), volumes: volumes.clone() };
         let builds = Builds::new(BuildParts {
             images: images.clone(),
             snapshots: snapshots.clone(),
@@ -199,7 +207,7 @@ impl Nouns {
         });
         let execution = Execution { tasks, logs: settings.container_logs, boot_id };
         let containers = Containers::new(storage, execution, store.clone(), Arc::clone(&events));
-        Ok(Self { store, events, images, snapshots, containers, builds, apparmor })
+        Ok(Self { store, events, images, snapshots, volumes, containers, builds, apparmor })
     }
 }
 
@@ -210,8 +218,6 @@ async fn serve(settings: &Settings, nouns: &Nouns, door: Door) -> Result<(), Dae
     let renewing = Renewing { grpc, docker };
     let connections = Connections::new(open_files.connections());
     let calls = Calls::new(open_files.long_calls(), MAX_SHORT_CALLS);
-    let (containers, images) = (nouns.containers.clone(), nouns.images.clone());
-    let events = EventsService { events: Arc::clone(&nouns.events), stopping: stopping.clone() };
     let system = system(settings, nouns);
     let engine = Engine::new(
         (system.clone(), nouns.builds.clone()),
@@ -220,33 +226,12 @@ async fn serve(settings: &Settings, nouns: &Nouns, door: Door) -> Result<(), Dae
         stopping.clone(),
     );
     let docker_served = serve_docker(listeners.docker, docker_renewed, connections.clone(), engine);
-    let images = ImagesServer::new(ImagesService { images, containers: containers.clone() })
-        .max_decoding_message_size(MAX_REQUEST_BYTES)
-        .max_encoding_message_size(MAX_REPLY_BYTES);
-    let snapshots = SnapshotsServer::new(SnapshotsService(nouns.snapshots.clone()))
-        .max_encoding_message_size(MAX_REPLY_BYTES);
-    let containers = ContainersServer::new(ContainersService(containers))
-        .max_decoding_message_size(MAX_REQUEST_BYTES)
-        .max_encoding_message_size(MAX_REPLY_BYTES);
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
     let stop = stopping.clone();
     let serving = Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
         .http2_max_header_list_size(MAX_HEADER_BYTES)
         .layer(calls)
-        .add_service(builds(nouns))
-        .add_service(containers)
-        .add_service(EventsServer::new(events))
-        .add_service(images)
-        .add_service(snapshots)
-        .add_service(SystemServer::new(system))
-        .add_service(health().await)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
+        .add_routes(services(nouns, system, &stopping).await?)
         .serve_with_incoming_shutdown(
             connections::accept(listeners.grpc, grpc_renewed, &connections, Protocol::Grpc),
             async move {
@@ -273,6 +258,41 @@ async fn serve(settings: &Settings, nouns: &Nouns, door: Door) -> Result<(), Dae
     }
 }
 
+/// Every service of the API, on its noun.
+async fn services(
+    nouns: &Nouns,
+    system: SystemService,
+    stopping: &CancellationToken,
+) -> Result<Routes, DaemonError> {
+    let (containers, images) = (nouns.containers.clone(), nouns.images.clone());
+    let events = EventsService { events: Arc::clone(&nouns.events), stopping: stopping.clone() };
+    let images = ImagesServer::new(ImagesService { images, containers: containers.clone() })
+        .max_decoding_message_size(MAX_REQUEST_BYTES)
+        .max_encoding_message_size(MAX_REPLY_BYTES);
+    let snapshots = SnapshotsServer::new(SnapshotsService(nouns.snapshots.clone()))
+        .max_encoding_message_size(MAX_REPLY_BYTES);
+    let volumes =
+        VolumesServer::new(VolumesService(nouns.volumes.clone())).max_encoding_message_size(MAX_REPLY_BYTES);
+    let containers = ContainersServer::new(ContainersService(containers))
+        .max_decoding_message_size(MAX_REQUEST_BYTES)
+        .max_encoding_message_size(MAX_REPLY_BYTES);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(Routes::new(builds(nouns))
+        .add_service(containers)
+        .add_service(EventsServer::new(events))
+        .add_service(images)
+        .add_service(snapshots)
+        .add_service(SystemServer::new(system))
+        .add_service(volumes)
+        .add_service(health().await)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?))
+}
+
 fn builds(nouns: &Nouns) -> BuildsServer<BuildsService> {
     BuildsServer::new(BuildsService(nouns.builds.clone()))
         .max_decoding_message_size(MAX_REQUEST_BYTES)
@@ -284,6 +304,7 @@ fn system(settings: &Settings, nouns: &Nouns) -> SystemService {
         containers: nouns.containers.clone(),
         images: nouns.images.clone(),
         snapshots: nouns.snapshots.clone(),
+        volumes: nouns.volumes.clone(),
         root: settings.root.clone(),
         state: settings.state.clone(),
         runtime: settings.runtime.clone(),
@@ -302,6 +323,7 @@ async fn health() -> HealthServer<impl Health> {
     health.set_serving::<ImagesServer<ImagesService>>().await;
     health.set_serving::<SnapshotsServer<SnapshotsService>>().await;
     health.set_serving::<SystemServer<SystemService>>().await;
+    health.set_serving::<VolumesServer<VolumesService>>().await;
     service
 }
 

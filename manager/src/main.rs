@@ -26,6 +26,7 @@ mod logging;
 mod lost;
 mod manual;
 mod notify;
+mod random;
 mod recovery;
 mod schema;
 mod settings;
@@ -36,6 +37,7 @@ mod time;
 mod trees;
 mod untrusted;
 mod verbs;
+mod volumes;
 
 use std::path::Path;
 use std::process::ExitCode;

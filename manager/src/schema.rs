@@ -2,7 +2,7 @@
 //! appended, never edited: entry n brings a database from schema n to n+1.
 
 use crate::store::Migrations;
-use crate::{builds, containers, images, snapshots};
+use crate::{builds, containers, images, snapshots, volumes};
 
 pub(crate) const MIGRATIONS: &Migrations = &[
     snapshots::SCHEMA_1,
@@ -12,4 +12,5 @@ pub(crate) const MIGRATIONS: &Migrations = &[
     containers::SCHEMA_2,
     builds::SCHEMA_1,
     builds::SCHEMA_2,
+    volumes::SCHEMA_1,
 ];

@@ -20,3 +20,4 @@ mod starting;
 mod streams;
 mod terminal;
 mod verbs;
+mod volumes;

@@ -11,3 +11,4 @@ mod restarts;
 mod run;
 mod streams;
 mod system;
+mod volumes;

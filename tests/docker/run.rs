@@ -149,7 +149,7 @@ fn what_cannot_be_is_refused_and_leaves_nothing() {
     for (flags, word) in [
         (vec!["--publish", "80:80"], "HostConfig.PortBindings is not supported yet"),
         (vec!["--restart", "sometimes"], "unknown policy 'sometimes'"),
-        (vec!["--volume", "data:/v"], "HostConfig.Binds \"data:/v\" is not supported yet"),
+        (vec!["--storage-opt", "size=1g"], "HostConfig.StorageOpt is not supported yet"),
         (vec!["--dns", "1.1.1.1"], "HostConfig.Dns is not supported yet"),
         (vec!["--log-driver", "syslog"], "HostConfig.LogConfig.Type \"syslog\" is not supported yet"),
     ] {

@@ -68,7 +68,6 @@ fn what_is_not_there_yet_is_refused_with_a_sentence() {
     for (method, path, status, word) in [
         ("POST", "/build", 501, "built"),
         ("POST", "/networks/create", 501, "networks"),
-        ("POST", "/volumes/create", 501, "volumes"),
         ("GET", "/volumes/x", 404, "get x: no such volume"),
         ("GET", "/networks/app", 404, "network app not found"),
         ("GET", "/swarm", 503, "This node is not a swarm manager."),

@@ -38,7 +38,7 @@ fn create(grpc: &Grpc, name: &str, image: &str) -> String {
 }
 
 fn remove_container(grpc: &Grpc, name: &str) {
-    let request = v1::RemoveContainerRequest { container: name.to_owned(), force: true };
+    let request = v1::RemoveContainerRequest { container: name.to_owned(), force: true, volumes: false };
     grpc.wait(grpc.containers().remove(request)).expect("removed");
 }
 

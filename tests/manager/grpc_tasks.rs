@@ -176,7 +176,7 @@ fn wait_tells_every_waiter_once_its_condition_is_met() {
             starter.start(v1::StartContainerRequest { container: named() }).await.expect("started");
             let kill = v1::KillContainerRequest { container: named(), signal: "KILL".into() };
             killer.kill(kill).await.expect("killed");
-            let remove = v1::RemoveContainerRequest { container: named(), force: true };
+            let remove = v1::RemoveContainerRequest { container: named(), force: true, volumes: false };
             killer.remove(remove).await
         };
         // In this order: the first two ask before it is started.

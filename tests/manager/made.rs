@@ -74,7 +74,7 @@ pub(crate) fn kill(grpc: &Grpc, container: &str, signal: &str) -> Result<(), Sta
 }
 
 pub(crate) fn remove(grpc: &Grpc, container: &str, force: bool) -> Result<String, Status> {
-    let request = v1::RemoveContainerRequest { container: container.to_owned(), force };
+    let request = v1::RemoveContainerRequest { container: container.to_owned(), force, volumes: false };
     Ok(grpc.wait(grpc.containers().remove(request))?.into_inner().id)
 }
 

@@ -32,7 +32,7 @@ fn image() -> Image {
         .config("Cmd", json!([text, text]))
         .config("Env", json!(["PATH=/bin", format!("{text}={text}")]))
         .config("Labels", json!({ text.clone(): text, "plain": text }))
-        .config("Volumes", json!({ format!("/{text}"): {} }))
+        .config("Volumes", json!({ text.clone(): {} }))
         .config("ExposedPorts", json!({ text.clone(): {} }))
         .config("StopSignal", json!("SIGTERM"))
 }

@@ -5,8 +5,8 @@
 pub(super) fn command(name: &str) -> Option<&'static str> {
     Some(match name {
         "network" | "port" => "there are no networks yet but none, host and container:NAME",
-        "volume" | "cp" | "export" | "commit" => {
-            "there are no named volumes and no copies of files yet; bind mounts work (-v)"
+        "cp" | "export" | "commit" => {
+            "files are not copied into and out of containers yet; mount a directory by -v"
         }
         "buildx" | "bake" => "one builder is there: knarr build",
         "push" | "login" | "logout" | "search" | "manifest" => {
@@ -29,12 +29,11 @@ pub(super) fn command(name: &str) -> Option<&'static str> {
 /// Why a flag of docker's `run`, `create` and their like is not there; `name` as it is typed, without a value.
 pub(super) fn flag(name: &str) -> Option<&'static str> {
     const NETWORKS: &str = "there are no networks yet but none, host and container:NAME";
-    const VOLUMES: &str = "there are no named volumes yet; bind mounts work (-v)";
     Some(match name {
         "-p" | "--publish" | "-P" | "--publish-all" | "--expose" | "--ip" | "--ip6" | "--link"
         | "--link-local-ip" | "--mac-address" | "--network-alias" | "--net-alias" | "--dns" | "--dns-opt"
         | "--dns-option" | "--dns-search" | "--add-host" => NETWORKS,
-        "--volumes-from" | "--volume-driver" | "--storage-opt" => VOLUMES,
+        "--storage-opt" => "the size of a container's files cannot be limited yet",
         "--gpus" => "GPUs are not known yet; name the devices by --device",
         "--runtime" => "knarrd's runtime is set for all containers, by its flag --runtime",
         "--use-api-socket" => "mount the socket by -v",

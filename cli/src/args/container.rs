@@ -227,7 +227,7 @@ pub(crate) struct RmArgs {
     /// Force the removal of a running container (uses SIGKILL)
     #[arg(short, long)]
     pub(crate) force: bool,
-    /// Remove anonymous volumes associated with the container; knarr makes none
+    /// Remove anonymous volumes associated with the container
     #[arg(short = 'v', long)]
     pub(crate) volumes: bool,
     /// Their names or ids
@@ -353,6 +353,7 @@ pub(crate) struct WaitArgs {
 pub(crate) enum ObjectType {
     Container,
     Image,
+    Volume,
 }
 
 /// `knarr inspect`

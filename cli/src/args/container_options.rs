@@ -200,10 +200,16 @@ pub(crate) struct ProcessOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct FileOptions {
-    /// Bind mount a host directory or file: SOURCE:TARGET[:ro,rprivate…]
-    #[arg(short, long, value_name = "SOURCE:TARGET[:OPTIONS]", value_parser = volume::parse)]
+    /// Bind mount a host directory or file, or mount a volume: [SOURCE:]TARGET[:ro,rprivate,nocopy…]
+    #[arg(short, long, value_name = "[SOURCE:]TARGET[:OPTIONS]", value_parser = volume::parse)]
     pub(crate) volume: Vec<Mount>,
-    /// Attach a filesystem mount to the container: type=bind|tmpfs,source=…,target=…
+    /// Volume driver for the volumes of --volume: there is local
+    #[arg(long, value_name = "DRIVER", default_value = "", hide_default_value = true)]
+    pub(crate) volume_driver: String,
+    /// Mount volumes from the specified container(s): CONTAINER[:ro]
+    #[arg(long, value_name = "CONTAINER")]
+    pub(crate) volumes_from: Vec<String>,
+    /// Attach a filesystem mount to the container: type=bind|volume|tmpfs,source=…,target=…
     #[arg(long, value_parser = mount::parse)]
     pub(crate) mount: Vec<Mount>,
     /// Mount a tmpfs directory: TARGET[:size=64m,mode=1777,ro]

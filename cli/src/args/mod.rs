@@ -8,6 +8,7 @@ pub(crate) mod image;
 pub(crate) mod keep_options;
 pub(crate) mod system;
 pub(crate) mod usage;
+pub(crate) mod volume;
 
 use clap::{Parser, Subcommand};
 
@@ -15,6 +16,7 @@ use build::{BuildArgs, BuilderCommand};
 use container::{ContainerCommand, ContainerVerb, InspectArgs, PsArgs};
 use image::{ImageCommand, ImageVerb, ImagesArgs, RmiArgs};
 use system::{CompletionArgs, ManArgs, SystemCommand, SystemVerb, VersionArgs};
+use volume::VolumeCommand;
 
 /// Runs containers
 #[derive(Debug, Parser)]
@@ -50,7 +52,7 @@ pub(crate) enum Command {
     Images(ImagesArgs),
     /// Remove one or more images
     Rmi(RmiArgs),
-    /// Return low-level information on containers and images
+    /// Return low-level information on containers, images and volumes
     Inspect(InspectArgs),
     #[command(flatten)]
     SystemVerb(SystemVerb),
@@ -70,6 +72,9 @@ pub(crate) enum Command {
     /// Manage builds
     #[command(subcommand, arg_required_else_help = true)]
     Builder(BuilderCommand),
+    /// Manage volumes
+    #[command(subcommand, arg_required_else_help = true)]
+    Volume(VolumeCommand),
     /// Manage knarrd
     #[command(subcommand, arg_required_else_help = true)]
     System(SystemCommand),

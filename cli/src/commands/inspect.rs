@@ -1,6 +1,6 @@
 //! `knarr inspect`, `knarr container inspect`, `knarr image inspect`
 
-use knarr_proto::v1::InspectImageRequest;
+use knarr_proto::v1::{InspectImageRequest, InspectVolumeRequest};
 use knarr_proto::{docker, escape};
 use serde::Serialize;
 use serde_json::Value;
@@ -51,9 +51,13 @@ async fn object(client: &Client, name: &str, kind: Option<ObjectType>, size: boo
     match kind {
         Some(ObjectType::Container) => container(client, name, size).await,
         Some(ObjectType::Image) => image(client, name).await,
+        Some(ObjectType::Volume) => volume(client, name).await,
         None => match container(client, name, size).await {
             Err(error) if error.is_not_found() => match image(client, name).await {
-                Err(error) if error.is_not_found() => Err(Error::NoSuchObject(name.to_owned())),
+                Err(error) if error.is_not_found() => match volume(client, name).await {
+                    Err(error) if error.is_not_found() => Err(Error::NoSuchObject(name.to_owned())),
+                    found => found,
+                },
                 found => found,
             },
             found => found,
@@ -70,6 +74,12 @@ async fn image(client: &Client, name: &str) -> Result<Value, Error> {
     let reply = client.images().inspect(request).await?.into_inner();
     let image = reply.image.ok_or(Error::Contract { call: "inspect", missing: "image" })?;
     Ok(docker::image(&image))
+}
+
+async fn volume(client: &Client, name: &str) -> Result<Value, Error> {
+    let reply = client.volumes().inspect(InspectVolumeRequest { name: name.to_owned() }).await?.into_inner();
+    let volume = reply.volume.ok_or(Error::Contract { call: "inspect", missing: "volume" })?;
+    Ok(docker::volume(&volume))
 }
 
 /// Indented by four, as docker's.

@@ -34,6 +34,7 @@ mod tag;
 mod top;
 mod update;
 mod version;
+mod volume;
 mod wait;
 
 use crate::args::build::BuilderCommand;
@@ -88,6 +89,7 @@ async fn execute(command: Command, address: &Address) -> Result<u8, Error> {
         }
         Command::Image(ImageCommand::Prune(args)) => prune::images(&args, address).await,
         Command::Image(ImageCommand::Import(args)) => load::import(args, address).await,
+        Command::Volume(command) => volume::run(command, address).await,
         Command::System(SystemCommand::Verb(verb)) => system(verb, address).await,
     }
 }

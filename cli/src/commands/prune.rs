@@ -1,9 +1,10 @@
-//! `knarr container prune` and `knarr image prune`: what nobody uses is removed, once the person has agreed.
+//! `knarr container prune`, `knarr image prune` and `knarr volume prune`: what nobody uses is removed, once the person has agreed.
 
 use std::io::Write;
 
 use knarr_proto::v1::{
-    PruneBuildCacheRequest, PruneContainersRequest, PruneImagesReply, PruneImagesRequest, RemoveImageReply,
+    PruneBuildCacheRequest, PruneContainersRequest, PruneImagesReply, PruneImagesRequest,
+    PruneVolumesRequest, RemoveImageReply,
 };
 
 use super::each::DONE;
@@ -11,6 +12,7 @@ use super::rmi;
 use crate::args::build::BuilderPruneArgs;
 use crate::args::container::PruneArgs;
 use crate::args::image::PruneImagesArgs;
+use crate::args::volume::PruneVolumesArgs;
 use crate::connect::{Address, Client};
 use crate::error::Error;
 use crate::format::units::decimal_size;
@@ -65,6 +67,26 @@ pub(super) async fn builds(args: &BuilderPruneArgs, address: &Address) -> Result
         output::print(&format!("Deleted build cache objects:\n{}\n\n", pruned.deleted.join("\n")))?;
     }
     output::line(&format!("Total reclaimed space: {}", decimal_size(pruned.reclaimed_bytes)))?;
+    Ok(DONE)
+}
+
+/// Removes volumes that no container uses, and prints their names.
+pub(super) async fn volumes(args: &PruneVolumesArgs, address: &Address) -> Result<u8, Error> {
+    let filters = options::filters(&args.filters)?;
+    let warning = match args.all {
+        true => "This will remove all volumes not used by at least one container.",
+        false => "This will remove anonymous local volumes not used by at least one container.",
+    };
+    if !args.force && !agrees(warning)? {
+        return Ok(DONE);
+    }
+    let client = Client::connect(address).await?;
+    let request = PruneVolumesRequest { all: args.all, filters };
+    let pruned = client.volumes().prune(request).await?.into_inner();
+    if !pruned.deleted.is_empty() {
+        output::print(&format!("Deleted Volumes:\n{}\n\n", pruned.deleted.join("\n")))?;
+    }
+    output::line(&format!("Total reclaimed space: {}", decimal_size(pruned.freed_bytes)))?;
     Ok(DONE)
 }
 

@@ -11,9 +11,12 @@ use crate::error::Error;
 pub(super) async fn run(args: RmArgs, address: &Address) -> Result<u8, Error> {
     let client = Client::connect(address).await?;
     each(args.containers, |container| {
-        let (mut containers, force) = (client.containers(), args.force);
+        let (mut containers, force, volumes) = (client.containers(), args.force, args.volumes);
         async move {
-            match containers.remove(RemoveContainerRequest { container: container.clone(), force }).await {
+            match containers
+                .remove(RemoveContainerRequest { container: container.clone(), force, volumes })
+                .await
+            {
                 // As docker's, and rm's: what is to be gone by force may be gone already.
                 Err(status) if force && status.code() == tonic::Code::NotFound => Ok(String::new()),
                 removed => {

@@ -7,6 +7,7 @@ pub(crate) mod stats;
 pub(crate) mod table;
 pub(crate) mod template;
 pub(crate) mod units;
+pub(crate) mod volume;
 
 use serde_json::{Map, Value};
 

@@ -1,6 +1,8 @@
 //! Options together: what `run` and `create` ask the daemon for.
 
-use knarr_proto::v1::{BlockIo, ContainerConfig, Namespaces, Resources, StringList, TerminalSize};
+use knarr_proto::v1::{
+    BlockIo, ContainerConfig, Mount, MountType, Namespaces, Resources, StringList, TerminalSize,
+};
 
 use super::{BadOption, environment, keep, log, security};
 use crate::args::container_options::{
@@ -53,7 +55,12 @@ pub(crate) fn build(
     let (image, command) = image_and_command
         .split_first()
         .ok_or_else(|| BadOption::form("", "an image: write knarr run IMAGE [COMMAND] [ARG...]"))?;
-    let mounts = options.files.volume.iter().chain(&options.files.mount).chain(&options.files.tmpfs);
+    let files = &options.files;
+    let volumes = files.volume.iter().cloned().map(|mount| match mount.r#type() {
+        MountType::Volume => Mount { volume_driver: files.volume_driver.clone(), ..mount },
+        _ => mount,
+    });
+    let mounts = volumes.chain(files.mount.iter().chain(&files.tmpfs).cloned());
     let entrypoint = options.process.entrypoint.as_ref().map(|program| StringList {
         values: if program.is_empty() { Vec::new() } else { vec![program.clone()] },
     });
@@ -72,7 +79,8 @@ pub(crate) fn build(
         labels: environment::labels(&options.identity.label, &options.identity.label_file)?,
         stop_signal: options.process.stop_signal.clone(),
         stop_timeout_seconds: options.process.stop_timeout.map(|seconds| seconds.0),
-        mounts: mounts.cloned().collect(),
+        mounts: mounts.collect(),
+        volumes_from: files.volumes_from.clone(),
         resources: Some(resources(&options.resources, &options.block_io)),
         read_only_rootfs: options.files.read_only,
         cap_add: options.security.cap_add.clone(),

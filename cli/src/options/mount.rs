@@ -7,7 +7,7 @@ use super::{BadOption, tmpfs};
 
 /// Reads a mount. Unlike `-v` it does not make a missing source, unless `bind-create-src` asks for it.
 pub(crate) fn parse(text: &str) -> Result<Mount, BadOption> {
-    let mut mount = Mount::default();
+    let mut mount = Mount { r#type: MountType::Volume.into(), ..Mount::default() };
     for field in fields(text)? {
         let (key, value) = match field.split_once('=') {
             Some((key, value)) => (key, Some(value)),
@@ -27,6 +27,10 @@ pub(crate) fn parse(text: &str) -> Result<Mount, BadOption> {
             "bind-propagation" => mount.propagation = propagation(given()?, text)?,
             "tmpfs-size" => mount.tmpfs_size_bytes = tmpfs::bytes(given()?)?,
             "tmpfs-mode" => mount.tmpfs_mode = tmpfs::mode(given()?, text)?,
+            "volume-nocopy" => mount.no_copy = flag(value, text)?,
+            "volume-driver" => given()?.clone_into(&mut mount.volume_driver),
+            "volume-opt" => mount.volume_options.extend([pair(given()?)]),
+            "volume-label" => mount.volume_labels.extend([pair(given()?)]),
             "consistency" => {
                 given()?;
             }
@@ -36,16 +40,29 @@ pub(crate) fn parse(text: &str) -> Result<Mount, BadOption> {
     check(mount, text)
 }
 
-/// What only makes sense for one type is refused for the other.
+/// `KEY=VALUE`, or a key alone.
+fn pair(text: &str) -> (String, String) {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    (key.to_owned(), value.to_owned())
+}
+
+/// What only makes sense for one type is refused for the others.
 fn check(mut mount: Mount, text: &str) -> Result<Mount, BadOption> {
     if mount.target.is_empty() {
         return Err(BadOption::form(text, "complete: target is missing"));
     }
     let has_tmpfs_keys = mount.tmpfs_size_bytes != 0 || mount.tmpfs_mode != 0;
+    let has_bind_keys = !mount.propagation.is_empty() || mount.create_source;
+    let has_driver = !mount.volume_driver.is_empty() || !mount.volume_options.is_empty();
+    let has_volume_keys = mount.no_copy || has_driver || !mount.volume_labels.is_empty();
     match mount.r#type() {
-        MountType::Unspecified => {
-            Err(BadOption::unsupported(text, "there are no volumes; write type=bind or type=tmpfs"))
+        MountType::Bind | MountType::Tmpfs if has_volume_keys => {
+            Err(BadOption::form(text, "consistent: volume-… keys need type=volume"))
         }
+        MountType::Volume if has_tmpfs_keys || has_bind_keys => {
+            Err(BadOption::form(text, "consistent: a volume has neither bind-… nor tmpfs-… keys"))
+        }
+        MountType::Volume | MountType::Unspecified => Ok(mount),
         MountType::Bind if mount.source.is_empty() => {
             Err(BadOption::form(text, "complete: source is missing"))
         }
@@ -56,9 +73,7 @@ fn check(mut mount: Mount, text: &str) -> Result<Mount, BadOption> {
             mount.source = absolute(&mount.source, text)?;
             Ok(mount)
         }
-        MountType::Tmpfs
-            if !mount.source.is_empty() || !mount.propagation.is_empty() || mount.create_source =>
-        {
+        MountType::Tmpfs if !mount.source.is_empty() || has_bind_keys => {
             Err(BadOption::form(text, "consistent: a tmpfs has neither source nor bind-… keys"))
         }
         MountType::Tmpfs => Ok(mount),
@@ -69,7 +84,8 @@ fn kind(value: &str, text: &str) -> Result<MountType, BadOption> {
     match value {
         "bind" => Ok(MountType::Bind),
         "tmpfs" => Ok(MountType::Tmpfs),
-        _ => Err(BadOption::part(value, text, "is no supported type: types are bind and tmpfs")),
+        "volume" => Ok(MountType::Volume),
+        _ => Err(BadOption::part(value, text, "is no supported type: types are bind, tmpfs and volume")),
     }
 }
 
@@ -128,6 +144,10 @@ mod tests {
         assert!(bind.read_only && !bind.create_source && bind.propagation == "rslave");
         let tmpfs = parse("type=tmpfs,destination=/t,tmpfs-size=1m,tmpfs-mode=0700").expect("a tmpfs");
         assert_eq!((tmpfs.tmpfs_size_bytes, tmpfs.tmpfs_mode), (1 << 20, 0o700));
+        let data = "src=data,dst=/d,volume-nocopy,volume-opt=type=tmpfs,volume-label=a=1,volume-driver=local";
+        let data = parse(data).expect("a volume");
+        assert_eq!((data.r#type(), data.source.as_str(), data.no_copy), (MountType::Volume, "data", true));
+        assert_eq!((data.volume_options["type"].as_str(), data.volume_labels["a"].as_str()), ("tmpfs", "1"));
         let odd =
             parse("type=bind,\"source=/a,b \"\"c\"\"\",target=/b,readonly=false").expect("a quoted source");
         assert_eq!((odd.source.as_str(), odd.read_only), ("/a,b \"c\"", false));
@@ -140,8 +160,10 @@ mod tests {
             "type=bind",
             "type=bind,target=/b",
             "type=bind,source=/a",
-            "source=/a,target=/b",
-            "type=volume,source=v,target=/b",
+            "type=image,source=v,target=/b",
+            "type=volume,target=/b,tmpfs-size=1m",
+            "type=bind,source=/a,target=/b,volume-nocopy",
+            "source=v,target=/b,bind-propagation=rslave",
             "type=tmpfs,target=/t,source=/a",
             "type=bind,source=/a,target=/b,tmpfs-size=1m",
             "type=bind,source=/a,target=/b,bind-propagation=up",

@@ -1,4 +1,4 @@
-//! `-v SOURCE:TARGET[:OPTIONS]`
+//! `-v [SOURCE:]TARGET[:OPTIONS]`
 
 use std::path::{Component, Path, PathBuf};
 
@@ -9,13 +9,14 @@ use super::BadOption;
 /// How mounts travel between host and container, mount_namespaces(7).
 pub(super) const PROPAGATIONS: [&str; 6] = ["rprivate", "private", "rslave", "slave", "rshared", "shared"];
 
-/// Reads a bind mount. As with docker, a missing source directory is made, and a relative source must begin with a dot,
-/// for anything else is the name of a volume.
+/// Reads a bind mount or a volume. As with docker, a missing source is made, a relative directory must begin with a dot, for
+/// anything else is the name of a volume, and a volume without a name gets one of its own.
 pub(crate) fn parse(text: &str) -> Result<Mount, BadOption> {
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, options) = match parts.as_slice() {
-        [_] => {
-            return Err(BadOption::unsupported(text, "name a source, as in ./data:/data, or use --tmpfs"));
+        [target] => {
+            let target = target_path(target, text)?;
+            return Ok(Mount { r#type: MountType::Volume.into(), target, ..Mount::default() });
         }
         [source, target] => (*source, *target, ""),
         [source, target, options] => (*source, *target, *options),
@@ -24,17 +25,13 @@ pub(crate) fn parse(text: &str) -> Result<Mount, BadOption> {
     if source.is_empty() || target.is_empty() {
         return Err(BadOption::form(text, "SOURCE:TARGET[:OPTIONS]"));
     }
-    if !source.starts_with(['/', '.', '~']) {
-        return Err(BadOption::unsupported(
-            text,
-            "there are no named volumes; write ./ before a relative path",
-        ));
-    }
+    let is_bind = source.starts_with(['/', '.', '~']);
+    let kind = if is_bind { MountType::Bind } else { MountType::Volume };
     let mut mount = Mount {
-        r#type: MountType::Bind.into(),
-        source: absolute(source, text)?,
+        r#type: kind.into(),
+        source: if is_bind { absolute(source, text)? } else { source.to_owned() },
         target: target_path(target, text)?,
-        create_source: true,
+        create_source: is_bind,
         ..Mount::default()
     };
     for option in options.split(',').filter(|option| !option.is_empty()) {
@@ -43,8 +40,10 @@ pub(crate) fn parse(text: &str) -> Result<Mount, BadOption> {
             "rw" => mount.read_only = false,
             // Relabelling for SELinux, and caching on docker's virtual machines: nothing to do on hosts that knarr runs on.
             "z" | "Z" | "cached" | "consistent" | "delegated" => {}
-            _ if PROPAGATIONS.contains(&option) => option.clone_into(&mut mount.propagation),
-            _ => return Err(BadOption::part(option, text, "is no option of a bind mount")),
+            "nocopy" if !is_bind => mount.no_copy = true,
+            _ if is_bind && PROPAGATIONS.contains(&option) => option.clone_into(&mut mount.propagation),
+            _ if is_bind => return Err(BadOption::part(option, text, "is no option of a bind mount")),
+            _ => return Err(BadOption::part(option, text, "is no option of a volume")),
         }
     }
     Ok(mount)
@@ -110,10 +109,35 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_path_is_a_volume() {
+        for (text, source, no_copy, read_only) in [
+            ("/b", "", false, false),
+            ("data:/b", "data", false, false),
+            ("data:/b:nocopy,ro", "data", true, true),
+        ] {
+            let mount = parse(text).expect(text);
+            assert_eq!((mount.r#type(), mount.source.as_str()), (MountType::Volume, source), "{text}");
+            assert_eq!((mount.no_copy, mount.read_only, mount.create_source), (no_copy, read_only, false));
+            assert_eq!(mount.target, "/b");
+        }
+    }
+
+    #[test]
     fn other_volumes_are_refused() {
-        for text in
-            ["", "/b", "data:/b", "/a:b", "/a:/b:ro:x", "/a:/b:maybe", ":/b", "/a:", "/a:/", "/a:/b/.."]
-        {
+        for text in [
+            "",
+            "b",
+            "data:b",
+            "/a:b",
+            "/a:/b:ro:x",
+            "/a:/b:maybe",
+            "/a:/b:nocopy",
+            "data:/b:rslave",
+            ":/b",
+            "/a:",
+            "/a:/",
+            "/a:/b/..",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

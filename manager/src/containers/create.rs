@@ -12,7 +12,7 @@ use super::life::{Event, Life};
 use super::process::{self, ImageDefaults, Resolved};
 use super::request::CreateRequest;
 use super::spec::{ImageRef, Record, Settings, Spec};
-use super::{health, keep, name, partners, remove};
+use super::{health, keep, name, partners, remove, volumes};
 use crate::content::Digest;
 use crate::error::Chain;
 use crate::host;
@@ -25,9 +25,6 @@ use crate::time::UnixNs;
 
 /// All that is asked for of a container, together: they are kept in memory and sent with every list.
 const MAX_REQUEST_BYTES: usize = 1024 * 1024;
-
-/// So many volumes of one image are worth a line each.
-const MAX_VOLUME_WARNINGS: usize = 16;
 
 /// A container that was made.
 #[derive(Clone, Debug)]
@@ -59,22 +56,23 @@ async fn create_now(containers: &Containers, mut request: CreateRequest) -> Resu
     }
     keep::check(request.policy.restart, request.policy.auto_remove)?;
     partners::by_id(&containers.registry, &mut request.isolation.sharing)?;
+    volumes::complete(&containers.registry, &mut request.files)?;
     let discarded = discard_unsupported(&mut request.policy.resources);
     let targets = mounts::requested_targets(&request.files)?;
     let images = &containers.storage.images;
     let image = images.resolve_for(&request.image, request.platform.as_ref()).await?;
-    let Resolved { process, stop, volumes, mut warnings } = process::resolve(&request, defaults(&image))?;
+    let Resolved { process, stop, volumes: declared, mut warnings } =
+        process::resolve(&request, defaults(&image))?;
     let (health, left_out) = health::resolve(&request.health, images.health(&image).await?)?;
     warnings.extend(left_out);
-    let volumes = not_replaced(volumes, &targets);
     warnings.extend(foreign_platform(&image.platform).filter(|_| request.platform.is_none()));
     warnings.extend(discarded);
     warnings.extend(contradictions(&request));
-    warnings.extend(kept_volumes(&volumes));
     let CreateRequest {
         name, image: reference, process: asked, streams, mut files, isolation, policy, ..
     } = request;
-    files.mounts.extend(volumes.into_iter().map(Mount::volume));
+    let declared = not_replaced(declared, &targets).into_iter();
+    files.mounts.extend(declared.map(|target| Mount::of_image(target, name::new_id().to_string())));
     let image_ref = ImageRef { reference, id: image.id.to_string() };
     let (labels, resources, auto_remove) = (policy.labels, policy.resources, policy.auto_remove);
     let restart = policy.restart;
@@ -104,6 +102,7 @@ async fn make(
     tasks::check(&containers.execution.tasks, container.task_plan()).await?;
     containers.records.insert(container.record(), Life::creating()).await?;
     containers.storage.make(container, parent).await?;
+    volumes::hold(&containers.storage, container).await?;
     containers.records.enter(container, Event::Made).await
 }
 
@@ -112,7 +111,7 @@ async fn unmake(containers: &Containers, container: &Container) {
     if let Ok(removing) = container.after(Event::RemovalAsked) {
         containers.records.show(container, removing);
     }
-    if let Err(error) = remove::discard(containers, container).await {
+    if let Err(error) = remove::discard(containers, container, true).await {
         tracing::warn!(container = %container.id(), error = %Chain(&error), "a creation was not undone");
         remove::forget(containers, container);
     }
@@ -170,15 +169,6 @@ fn contradictions(request: &CreateRequest) -> Vec<String> {
 fn not_replaced(volumes: Vec<String>, targets: &[MountTarget]) -> Vec<String> {
     let is_mounted = |volume: &str| targets.iter().any(|target| target.as_path() == Path::new(volume));
     volumes.into_iter().filter(|volume| !is_mounted(volume)).collect()
-}
-
-fn kept_volumes(volumes: &[String]) -> Vec<String> {
-    let kept = volumes.iter().map(|volume| {
-        format!(
-            "the image declares the volume {volume}: its files stay in the container and are removed with it"
-        )
-    });
-    kept.take(MAX_VOLUME_WARNINGS).collect()
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::tasks::TaskError;
 use crate::tasks::shims::ShimError;
 use crate::tasks::spec::SpecError;
 use crate::tasks::user::UserError;
+use crate::volumes::VolumeError;
 
 /// A container verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +101,12 @@ pub(crate) enum ContainerError {
     /// `ps` on the host did not do what it was to do.
     #[error("ps: {0}")]
     Ps(String),
+    /// One of its volumes.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// The mounts of another container are asked for in a form that means nothing.
+    #[error("invalid volumes-from {0:?}: write CONTAINER, CONTAINER:ro or CONTAINER:rw")]
+    VolumesFrom(String),
     /// It was asked to have none.
     #[error("container {0} has no log: it was made with the log driver none")]
     NoLog(String),
@@ -162,6 +169,7 @@ impl Failure for ContainerError {
             | Self::SameName(_)
             | Self::RestartOfRemoved
             | Self::PolicyOfRemoved
+            | Self::VolumesFrom(_)
             | Self::Ps(_)
             | Self::NoFreeName => Kind::InvalidArgument,
             Self::NameTaken { .. } => Kind::AlreadyExists,
@@ -179,6 +187,7 @@ impl Failure for ContainerError {
             | Self::State { .. }
             | Self::Command { .. } => Kind::FailedPrecondition,
             Self::Image(error) => error.kind(),
+            Self::Volume(error) => error.kind(),
             Self::Snapshot { source, .. } => source.kind(),
             Self::Store(error) => error.kind(),
             Self::Task(error) => error.kind(),

@@ -68,6 +68,7 @@ mod tail;
 mod top;
 mod update;
 mod upgrade;
+mod volumes;
 mod wait;
 mod work;
 
@@ -89,7 +90,7 @@ pub(crate) use pause::{pause, unpause};
 pub(crate) use prune::{PRUNE_KEYS, prune};
 pub(crate) use records::SCHEMA_1;
 pub(crate) use recover::recover;
-pub(crate) use remove::remove;
+pub(crate) use remove::{Removal, remove};
 pub(crate) use rename::rename;
 pub(crate) use request::{CreateRequest, HealthRequest, PolicyRequest, ProcessRequest};
 pub(crate) use resize::resize;

@@ -2,6 +2,8 @@
 
 use knarr_proto::id::ContainerId;
 
+use crate::random;
+
 /// The longest name; it becomes no path, so the bound is only about being read.
 const MAX_BYTES: usize = 128;
 
@@ -39,7 +41,7 @@ pub(crate) fn check(name: &str) -> Result<(), InvalidName> {
 
 /// Makes up a name; after some unlucky attempts with a number, so that one is found in the end.
 pub(crate) fn generate(attempt: u32) -> String {
-    let [a, b, c, d, ..] = random();
+    let [a, b, c, d, ..] = random::bytes();
     let (adjective, seafarer) = (ADJECTIVES[usize::from(a) % 32], SEAFARERS[usize::from(b) % 32]);
     match attempt {
         0..=5 => format!("{adjective}_{seafarer}"),
@@ -49,19 +51,7 @@ pub(crate) fn generate(attempt: u32) -> String {
 
 /// A new id of 64 hexadecimal digits.
 pub(crate) fn new_id() -> ContainerId {
-    let hex: String = random().iter().map(|byte| format!("{byte:02x}")).collect();
-    hex.parse().expect("hexadecimal digits are an id")
-}
-
-fn random() -> [u8; 32] {
-    let mut bytes = [0; 32];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        // Fails only when interrupted, before the pool is ready.
-        let flags = rustix::rand::GetRandomFlags::empty();
-        filled += rustix::rand::getrandom(&mut bytes[filled..], flags).unwrap_or(0);
-    }
-    bytes
+    random::hex().parse().expect("hexadecimal digits are an id")
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use knarr_proto::kind::Kind;
 use super::container::View;
 use super::error::ContainerError;
 use super::handle::Containers;
-use super::remove::remove;
+use super::remove::{Removal, remove};
 use super::size::size;
 use crate::failure::Failure as _;
 use crate::filters::{FilterKeys, Filters, Values, label_matches};
@@ -42,7 +42,7 @@ pub(crate) async fn prune(containers: &Containers, filters: &Filters) -> Result<
         }
         // One whose files cannot be counted can be removed all the same.
         let bytes = size(containers, &view).await.map_or(0, |size| size.written_bytes);
-        match remove(containers, container.id().as_str(), false).await {
+        match remove(containers, container.id().as_str(), Removal::default()).await {
             Ok(id) => {
                 pruned.ids.push(id);
                 pruned.freed_bytes += bytes;

@@ -165,14 +165,14 @@ impl Recovery {
                 if self.release_run(container).await? == Settled::NotYet {
                     return Ok(Settled::NotYet);
                 }
-                discard(&self.0, container).await?;
+                discard(&self.0, container, container.settings().auto_remove).await?;
             }
             Phase::Created | Phase::Exited => {
                 if self.release_run(container).await? == Settled::NotYet {
                     return Ok(Settled::NotYet);
                 }
                 if life.phase == Phase::Exited && container.settings().auto_remove {
-                    remove_in_turn(&self.0, container).await?;
+                    remove_in_turn(&self.0, container, true).await?;
                 } else if life.boot_id != self.0.execution.boot_id && is_for_boot(container, &life) {
                     bring_back(&self.0, Arc::clone(container), Duration::ZERO);
                 }
@@ -194,7 +194,7 @@ impl Recovery {
         self.0.execution.end_task(container).await;
         self.0.records.enter(container, Event::StartUndone { exit: None }).await?;
         if container.settings().auto_remove {
-            return remove_in_turn(&self.0, container).await;
+            return remove_in_turn(&self.0, container, true).await;
         }
         Ok(())
     }
@@ -227,7 +227,7 @@ impl Recovery {
         if self.release_run(container).await? == Settled::Yes && returns {
             bring_back(&self.0, Arc::clone(container), Duration::ZERO);
         } else if container.settings().auto_remove {
-            return remove_in_turn(&self.0, container).await;
+            return remove_in_turn(&self.0, container, true).await;
         }
         Ok(())
     }
@@ -254,6 +254,7 @@ impl Recovery {
         let all = self.0.registry.all();
         let living: HashSet<ContainerId> = all.iter().map(|container| container.id().clone()).collect();
         let tasks = self.0.execution.tasks.sweep(&living).await?;
-        Ok(tasks + self.0.storage.snapshots.sweep(&living).await?)
+        let volumes = self.0.storage.volumes.sweep(&living).await?;
+        Ok(tasks + volumes + self.0.storage.snapshots.sweep(&living).await?)
     }
 }

@@ -14,6 +14,15 @@ use crate::error::Chain;
 use crate::failure::Failure as _;
 use crate::held::{Held, Until};
 
+/// What a removal may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Removal {
+    /// Kill it first when it runs.
+    pub(crate) force: bool,
+    /// Also its volumes without a name of their own, unless others use them.
+    pub(crate) volumes: bool,
+}
+
 /// Removes a container; a running one only with `force`.
 ///
 /// # Errors
@@ -21,13 +30,13 @@ use crate::held::{Held, Until};
 pub(crate) async fn remove(
     containers: &Containers,
     text: &str,
-    force: bool,
+    removal: Removal,
 ) -> Result<ContainerId, ContainerError> {
     let container = containers.registry.find(text)?;
     let this = containers.clone();
-    let removal = async move {
+    let removing = async move {
         if container.life().phase.holds_shim() {
-            if !force {
+            if !removal.force {
                 return Err(ContainerError::Running(container.name()));
             }
             // One that is being started is waited for first.
@@ -36,16 +45,17 @@ pub(crate) async fn remove(
             kill_and_wait(&this.records, &container).await?;
         }
         let _turn = container.turn.lock().await;
-        remove_in_turn(&this, &container).await?;
+        remove_in_turn(&this, &container, removal.volumes).await?;
         Ok(container.id().clone())
     };
-    containers.work.finish(removal).await
+    containers.work.finish(removing).await
 }
 
-/// As [`remove`], for a caller that holds the turn.
+/// As [`remove`], for a caller that holds the turn. With `volumes`, those without a name of their own go, too.
 pub(super) async fn remove_in_turn(
     containers: &Containers,
     container: &Container,
+    volumes: bool,
 ) -> Result<(), ContainerError> {
     let life = container.life();
     if life.removed {
@@ -61,26 +71,38 @@ pub(super) async fn remove_in_turn(
         }
         entered => entered?,
     }
-    discard(containers, container).await?;
+    discard(containers, container, volumes).await?;
     containers.records.publish(container, "destroy", &[]);
     Ok(())
 }
 
 pub(super) async fn remove_in_turn_or_log(containers: &Containers, container: &Container) {
-    if let Err(error) = remove_in_turn(containers, container).await {
+    if let Err(error) = remove_in_turn(containers, container, true).await {
         tracing::error!(container = %container.id(), error = %Chain(&error), "a container was not removed");
     }
 }
 
-/// Removes everything of a container whose intent is recorded, its row last.
-pub(super) async fn discard(containers: &Containers, container: &Container) -> Result<(), ContainerError> {
+/// Removes everything of a container whose intent is recorded, its row last; and then, with `volumes`, those of its volumes
+/// that have no name of their own, unless others use them.
+pub(super) async fn discard(
+    containers: &Containers,
+    container: &Container,
+    volumes: bool,
+) -> Result<(), ContainerError> {
     container.set_link(Link::None);
+    let storage = &containers.storage;
+    let anonymous = if volumes { storage.volumes.anonymous_of(container.id()).await? } else { Vec::new() };
     // In the reverse order of their making: a root filesystem is unmounted before the snapshot below it goes.
     containers.execution.tasks.release(container.id(), Until::Ever).await?;
-    containers.storage.release(container).await?;
+    storage.release(container).await?;
     containers.records.delete(container.id().clone()).await?;
     forget(containers, container);
-    containers.storage.collect(container).await;
+    storage.collect(container).await;
+    if !anonymous.is_empty()
+        && let Err(error) = storage.volumes.remove_anonymous(anonymous).await
+    {
+        tracing::warn!(container = %container.id(), error = %Chain(&error), "volumes of its own stay until a prune");
+    }
     Ok(())
 }
 

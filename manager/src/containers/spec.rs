@@ -127,5 +127,6 @@ pub(super) fn task_plan(spec: &Spec, settings: &Settings) -> TaskPlan {
         isolation: spec.isolation.clone(),
         resources: settings.resources.clone(),
         joined: Joined::default(),
+        volumes: BTreeMap::new(),
     }
 }

@@ -91,8 +91,9 @@ async fn launch(containers: &Containers, container: &Container) -> Result<Launch
     let clients = container.pending.take();
     keep::order(&execution.tasks, container).await?;
     let joined = partners::running(&containers.registry, &container.spec.isolation.sharing).await?;
+    let volumes = containers.storage.volumes.sources(container.id()).await?;
     let launch = Launch {
-        plan: TaskPlan { joined, ..container.task_plan() },
+        plan: TaskPlan { joined, volumes, ..container.task_plan() },
         log: execution.logs.chosen(container.spec.streams.log),
         is_for_once: container.settings().auto_remove,
         clients,

@@ -10,11 +10,13 @@ use crate::images::Images;
 use crate::snapshots::Snapshots;
 use crate::tasks::bundle;
 use crate::tasks::spec::mounts;
+use crate::volumes::Volumes;
 
 /// What making and removing a container needs.
 pub(crate) struct Storage {
     pub(crate) images: Images,
     pub(crate) snapshots: Snapshots,
+    pub(crate) volumes: Volumes,
 }
 
 impl Storage {
@@ -38,7 +40,9 @@ impl Storage {
 
     /// Lets go of everything that is kept for a container. It may be repeated.
     pub(super) async fn release(&self, container: &Container) -> Result<(), ContainerError> {
-        Ok(self.snapshots.release(container.id(), Until::Ever).await?)
+        let volumes = self.volumes.release(container.id(), Until::Ever).await;
+        self.snapshots.release(container.id(), Until::Ever).await?;
+        Ok(volumes?)
     }
 
     /// Collects what only this container's image needed, if that was removed before the container.

@@ -13,6 +13,7 @@ pub(crate) const FILTER_KEYS: FilterKeys = FilterKeys {
         ("event", Values::Any),
         ("container", Values::Any),
         ("image", Values::Any),
+        ("volume", Values::Any),
         ("label", Values::Any),
     ],
 };
@@ -43,6 +44,7 @@ fn matches(event: &Event, key: &str, value: &str) -> bool {
             let is_image = subject == "image" && event.actor_id == value;
             is_image || name.is_some_and(|name| name == value || familiar(name).repository == value)
         }
+        "volume" => subject == "volume" && event.actor_id == value,
         "label" => label_matches(value, attribute),
         _ => false,
     }

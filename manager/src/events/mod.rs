@@ -31,6 +31,8 @@ pub(crate) enum Subject {
     Container,
     /// An image or a reference to one.
     Image,
+    /// A volume.
+    Volume,
     /// knarrd itself.
     Daemon,
 }
@@ -41,6 +43,7 @@ impl Subject {
         match self {
             Self::Container => "container",
             Self::Image => "image",
+            Self::Volume => "volume",
             Self::Daemon => "daemon",
         }
     }

@@ -6,8 +6,12 @@
 mod isolation;
 mod resources;
 
+use std::collections::BTreeMap;
+
 use knarr_proto::id::ContainerId;
 use serde::{Deserialize, Serialize};
+
+use crate::volumes::VolumeSource;
 
 pub(crate) use isolation::{
     Confinement, Devices, Isolation, Joined, NetworkMode, Partner, Placement, RequestedDevice, Rights,
@@ -26,6 +30,8 @@ pub(crate) struct TaskPlan {
     pub(crate) resources: Resources,
     /// The containers whose namespaces it shares, as they run now.
     pub(crate) joined: Joined,
+    /// What is mounted for its volumes, by their targets.
+    pub(crate) volumes: BTreeMap<String, VolumeSource>,
 }
 
 /// The first process.
@@ -80,6 +86,8 @@ pub(crate) struct Files {
     pub(crate) shm_size_bytes: u64,
     /// Those that were asked for, and the volumes of the image that none of them replaces.
     pub(crate) mounts: Vec<Mount>,
+    /// Containers whose mounts it has, too: a name or id each, perhaps with `:ro` or `:rw`.
+    pub(crate) volumes_from: Vec<String>,
 }
 
 /// Something mounted into a container.
@@ -99,9 +107,41 @@ pub(crate) enum MountKind {
     Bind { source: String, propagation: String, create_source: bool },
     /// Memory; 0 is the kernel's default size, and mode 1777.
     Tmpfs { size_bytes: u64, mode: u32 },
-    /// A directory that begins with what the image has there. For now it is the container's own: part of its snapshot, or
-    /// memory where the root is read-only.
+    /// A volume that outlives the container.
+    Named(NamedVolume),
+    /// What an image declares, in containers of earlier versions: a directory that begins with what the image has there, and
+    /// is part of the snapshot, or memory where the root is read-only.
     Volume {},
+}
+
+/// A volume as a container asks for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct NamedVolume {
+    /// Its name; that of an anonymous one is made up when the container is made.
+    pub(crate) name: String,
+    pub(crate) origin: VolumeOrigin,
+    /// An empty volume stays empty, whatever the image has there.
+    pub(crate) no_copy: bool,
+    /// For one that is made with the container.
+    pub(crate) driver: String,
+    pub(crate) options: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+/// Who wants a volume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum VolumeOrigin {
+    /// The request, by a name.
+    #[default]
+    Named,
+    /// The request, without a name.
+    Anonymous,
+    /// The image.
+    Image,
+    /// Another container has it (`--volumes-from`).
+    Shared,
 }
 
 /// Of a terminal, in characters.
@@ -112,25 +152,30 @@ pub(crate) struct TerminalSize {
 }
 
 impl Mount {
-    /// A volume that an image declares at `target`.
-    pub(crate) fn volume(target: String) -> Self {
-        Self { kind: MountKind::Volume {}, target, read_only: false }
+    /// A volume that an image declares at `target`, with the name that it gets.
+    pub(crate) fn of_image(target: String, name: String) -> Self {
+        let volume = NamedVolume { name, origin: VolumeOrigin::Image, ..NamedVolume::default() };
+        Self { kind: MountKind::Named(volume), target, read_only: false }
     }
 
-    /// Whether it was asked for, rather than declared by the image.
-    pub(crate) fn is_requested(&self) -> bool {
-        !matches!(self.kind, MountKind::Volume {})
+    /// The volume that it is.
+    pub(crate) fn named(&self) -> Option<&NamedVolume> {
+        match &self.kind {
+            MountKind::Named(volume) => Some(volume),
+            _ => None,
+        }
     }
 }
 
 impl Files {
-    /// The mounts that were asked for.
-    pub(crate) fn requested(&self) -> impl Iterator<Item = &Mount> {
-        self.mounts.iter().filter(|mount| mount.is_requested())
+    /// All that is mounted, but for what is part of the snapshot.
+    pub(crate) fn mounted(&self) -> impl Iterator<Item = &Mount> {
+        self.mounts.iter().filter(|mount| !matches!(mount.kind, MountKind::Volume {}))
     }
 
-    /// Where the volumes are.
+    /// Where the volumes are that are part of the snapshot.
     pub(crate) fn volumes(&self) -> impl Iterator<Item = &str> {
-        self.mounts.iter().filter(|mount| !mount.is_requested()).map(|mount| mount.target.as_str())
+        let inside = self.mounts.iter().filter(|mount| matches!(mount.kind, MountKind::Volume {}));
+        inside.map(|mount| mount.target.as_str())
     }
 }

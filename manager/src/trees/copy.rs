@@ -30,8 +30,13 @@ pub(crate) fn directory_itself(from: &Path, to: &Path) -> Result<(), Errno> {
 
 /// Copies everything in `from`, and `from` itself, into the empty directory `to`.
 pub(crate) fn tree(from: &Path, to: &Path) -> Result<(), Errno> {
+    tree_from(rustix::fs::openat(CWD, from, OPEN_DIRECTORY, Mode::empty())?, to)
+}
+
+/// As [`tree`], of a directory that is open.
+pub(crate) fn tree_from(source: OwnedFd, to: &Path) -> Result<(), Errno> {
     let mut copier = Copier {
-        source: rustix::fs::openat(CWD, from, OPEN_DIRECTORY, Mode::empty())?,
+        source,
         target: rustix::fs::openat(CWD, to, OPEN_DIRECTORY, Mode::empty())?,
         linked: HashMap::new(),
         pending: vec![PathBuf::new()],

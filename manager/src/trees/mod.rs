@@ -9,7 +9,10 @@ mod usage;
 mod walk;
 
 pub(crate) use compare::{Change, ChangeKind, Form, compare};
-pub(crate) use copy::{data as copy_data, directory_itself, metadata as copy_metadata, tree as copy_tree};
+pub(crate) use copy::{
+    data as copy_data, directory_itself, metadata as copy_metadata, tree as copy_tree,
+    tree_from as copy_tree_from,
+};
 pub(crate) use remove::{remove, remove_below};
 pub(crate) use usage::{Usage, file_bytes, usage};
 pub(crate) use walk::{OPEN_DIRECTORY, list, open_below};

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::reference::short;
 use super::summary::add_size;
 use super::time::rfc3339;
 use super::{keep, network_name, networks, sorted, state_name};
 use crate::v1::{
-    Container, ContainerConfig, ContainerState, Device, DeviceRate, Mount, MountType, Resources,
+    Container, ContainerConfig, ContainerState, Device, DeviceRate, Mount, MountType, Resources, VolumeOrigin,
 };
 
 /// A container as docker's `GET /containers/{id}/json` has it.
@@ -98,8 +98,7 @@ fn state(container: &Container) -> Value {
 }
 
 fn host_config(config: &ContainerConfig, resources: &Resources) -> Value {
-    let is_bind = |mount: &&Mount| mount.r#type() == MountType::Bind;
-    let binds: Vec<String> = config.mounts.iter().filter(is_bind).map(bind_text).collect();
+    let binds: Vec<String> = config.mounts.iter().filter(|mount| is_bind(mount)).map(bind_text).collect();
     let tmpfs: BTreeMap<&str, String> = config
         .mounts
         .iter()
@@ -133,7 +132,7 @@ fn host_config(config: &ContainerConfig, resources: &Resources) -> Value {
         "RestartPolicy": keep::restart_back(config),
         "AutoRemove": config.auto_remove,
         "VolumeDriver": "",
-        "VolumesFrom": null,
+        "VolumesFrom": if config.volumes_from.is_empty() { Value::Null } else { json!(config.volumes_from) },
         "ConsoleSize": config.terminal_size.as_ref().map_or([0, 0], |size| [size.rows, size.columns]),
         "CapAdd": config.cap_add,
         "CapDrop": config.cap_drop,
@@ -258,7 +257,7 @@ fn own_config(container: &Container, config: &ContainerConfig) -> Value {
         "Env": config.env,
         "Cmd": config.command,
         "Image": short(&container.image),
-        "Volumes": null,
+        "Volumes": anonymous_volumes(config),
         "WorkingDir": config.working_dir,
         "Entrypoint": config.entrypoint.as_ref().map(|entrypoint| &entrypoint.values),
         "OnBuild": null,
@@ -278,10 +277,31 @@ fn own_config(container: &Container, config: &ContainerConfig) -> Value {
     object
 }
 
+/// Whether it has the form of `-v`, with a source.
+fn is_bind(mount: &Mount) -> bool {
+    match mount.r#type() {
+        MountType::Bind => true,
+        MountType::Volume => mount.volume_origin() == VolumeOrigin::Named,
+        MountType::Tmpfs | MountType::Unspecified => false,
+    }
+}
+
+/// Places of volumes that have no name of their own, as a set in Go.
+fn anonymous_volumes(config: &ContainerConfig) -> Value {
+    let is_anonymous =
+        |mount: &&Mount| matches!(mount.volume_origin(), VolumeOrigin::Anonymous | VolumeOrigin::Image);
+    let places = config.mounts.iter().filter(is_anonymous).map(|mount| (mount.target.clone(), json!({})));
+    let places: Map<String, Value> = places.collect();
+    if places.is_empty() { Value::Null } else { Value::Object(places) }
+}
+
 fn bind_text(mount: &Mount) -> String {
     let mut options = Vec::new();
     if mount.read_only {
         options.push("ro");
+    }
+    if mount.no_copy {
+        options.push("nocopy");
     }
     if !mount.propagation.is_empty() {
         options.push(mount.propagation.as_str());
@@ -306,11 +326,24 @@ fn tmpfs_options(mount: &Mount) -> String {
     options.join(",")
 }
 
+fn volume_mount_point(mount: &Mount) -> Value {
+    json!({
+        "Type": "volume",
+        "Name": mount.source,
+        "Source": mount.mountpoint,
+        "Destination": mount.target,
+        "Driver": own_or(&mount.volume_driver, "local"),
+        "Mode": if mount.read_only { "ro" } else { "" },
+        "RW": !mount.read_only,
+        "Propagation": "",
+    })
+}
+
 pub(super) fn mount_point(mount: &Mount) -> Value {
-    let kind = match mount.r#type() {
-        MountType::Tmpfs => "tmpfs",
-        MountType::Unspecified | MountType::Bind => "bind",
-    };
+    if mount.r#type() == MountType::Volume {
+        return volume_mount_point(mount);
+    }
+    let kind = if mount.r#type() == MountType::Tmpfs { "tmpfs" } else { "bind" };
     let propagation = match (mount.r#type(), mount.propagation.as_str()) {
         (MountType::Tmpfs, _) => "",
         (_, "") => "rprivate",

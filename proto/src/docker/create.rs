@@ -18,7 +18,7 @@ pub struct CreateBody {
 const NOT_OF_CONFIG: [(&str, &str); 2] = [("MacAddress", ""), ("OnBuild", "")];
 
 /// Of `HostConfig`.
-const NOT_OF_HOST: [(&str, &str); 13] = [
+const NOT_OF_HOST: [(&str, &str); 12] = [
     ("Cgroup", ""),
     ("CpuCount", ""),
     ("CpuPercent", ""),
@@ -31,15 +31,13 @@ const NOT_OF_HOST: [(&str, &str); 13] = [
     ("IOMaximumIOps", ""),
     ("Links", ""),
     ("StorageOpt", ""),
-    ("VolumesFrom", ": bind the directories instead"),
 ];
 
 /// The modes that a container has anyway.
-const DEFAULT_MODES: [(&str, &[&str]); 4] = [
+const DEFAULT_MODES: [(&str, &[&str]); 3] = [
     ("Isolation", &["default"]),
     ("Runtime", &["knarr", "runc", "io.containerd.runc.v2"]),
     ("UsernsMode", &["host"]),
-    ("VolumeDriver", &["local"]),
 ];
 
 /// Reads a request.
@@ -67,7 +65,8 @@ pub fn create(body: &Fields) -> Result<CreateBody, InvalidBody> {
         labels: body.map("Labels")?.into_iter().collect(),
         stop_signal: body.text("StopSignal")?,
         stop_timeout_seconds: body.count_if_any("StopTimeout")?,
-        mounts: mounts::mounts(&host)?,
+        mounts: mounts::mounts(body, &host)?,
+        volumes_from: host.texts("VolumesFrom")?,
         resources: Some(host::resources(&host)?),
         read_only_rootfs: host.flag("ReadonlyRootfs")?,
         cap_add: host.texts("CapAdd")?,
@@ -110,10 +109,6 @@ pub fn update(body: &Fields) -> Result<UpdateContainerRequest, InvalidBody> {
 
 fn refuse_unsupported(body: &Fields, host: &Fields) -> Result<(), InvalidBody> {
     body.refuse(&NOT_OF_CONFIG)?;
-    if body.object("Volumes")?.names().next().is_some() {
-        let hint = ": bind a directory of the host instead";
-        return Err(InvalidBody::Unsupported { field: body.path("Volumes"), hint });
-    }
     host.refuse(&NOT_OF_HOST)?;
     for (name, modes) in DEFAULT_MODES {
         let mode = host.text(name)?;
@@ -188,6 +183,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::v1::MountType;
 
     fn read(value: Value) -> Result<CreateBody, InvalidBody> {
         match value {
@@ -238,15 +234,18 @@ mod tests {
             (json!({"Init": "yes"}), "HostConfig.Init must be true or false"),
             (json!({"ConsoleSize": [1]}), "HostConfig.ConsoleSize"),
             (json!({"Memory": -5}), "HostConfig.Memory"),
-            (json!({"Mounts": [{"Type": "volume", "Target": "/v"}]}), "HostConfig.Mounts.Type \"volume\""),
-            (json!({"Binds": ["data:/v"]}), "HostConfig.Binds \"data:/v\""),
+            (json!({"Mounts": [{"Type": "npipe", "Target": "/v"}]}), "HostConfig.Mounts.Type \"npipe\""),
+            (json!({"Binds": ["data:/v:slave"]}), "HostConfig.Binds"),
+            (
+                json!({"Mounts": [{"Type": "bind", "Target": "/v", "VolumeOptions": {"NoCopy": true}}]}),
+                "HostConfig.Mounts.VolumeOptions",
+            ),
         ] {
             let error = read(json!({"Image": "a", "HostConfig": host})).expect_err(name).to_string();
             assert!(error.contains(name), "{error}");
         }
         for (body, name) in [
             (json!({"Healthcheck": {"Interval": "1s"}}), "Healthcheck.Interval must be a whole number"),
-            (json!({"Volumes": {"/v": {}}}), "Volumes"),
             (json!({"NetworkingConfig": {"EndpointsConfig": {"app": {}}}}), "EndpointsConfig.app"),
             (json!({"Tty": "yes"}), "Tty"),
         ] {
@@ -267,7 +266,9 @@ mod tests {
                 "SecurityOpt": ["no-new-privileges:true"], "ConsoleSize": [24, 80], "Sysctls": {"a.B": "1"},
                 "Ulimits": [{"Name": "nofile", "Soft": 1, "Hard": -1}], "Tmpfs": {"/t": "size=1m,ro"},
                 "Binds": ["/a:/b:ro,rslave"],
-                "Mounts": [{"Type": "bind", "Source": "/c", "Target": "/d", "ReadOnly": true}],
+                "Mounts": [
+                    {"Type": "bind", "Source": "/c", "Target": "/d", "ReadOnly": true},
+                ],
             },
         }))
         .expect("understood");
@@ -284,5 +285,26 @@ mod tests {
         assert_eq!(targets, ["/b", "/d", "/t"]);
         assert_eq!((config.mounts[2].tmpfs_size_bytes, config.mounts[2].read_only), (1 << 20, true));
         assert!(config.mounts[0].create_source && !config.mounts[1].create_source);
+    }
+
+    #[test]
+    fn volumes_are_asked_for_in_several_ways() {
+        let driver = json!({"Name": "local", "Options": {"type": "tmpfs"}});
+        let options = json!({"NoCopy": true, "Labels": {"a": "1"}, "DriverConfig": driver});
+        let mounts = json!([{"Type": "volume", "Source": "data", "Target": "/e", "VolumeOptions": options}]);
+        let host = json!({"Binds": ["named:/n:ro"], "Mounts": mounts, "VolumesFrom": ["other:ro"]});
+        let body = json!({"Image": "a", "HostConfig": host, "Volumes": {"/v": {}, "/e/": {}}});
+        let config = read(body).expect("understood").request.config.expect("there");
+        let mounts = &config.mounts;
+        assert!(mounts.iter().all(|mount| mount.r#type() == MountType::Volume && !mount.create_source));
+        let places: Vec<(&str, &str)> =
+            mounts.iter().map(|mount| (mount.source.as_str(), mount.target.as_str())).collect();
+        assert_eq!(places, [("named", "/n"), ("data", "/e"), ("", "/v")]);
+        assert!(mounts[0].read_only && mounts[1].no_copy);
+        assert_eq!(
+            (mounts[1].volume_driver.as_str(), mounts[1].volume_options["type"].as_str()),
+            ("local", "tmpfs")
+        );
+        assert_eq!(config.volumes_from, ["other:ro"]);
     }
 }

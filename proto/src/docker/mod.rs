@@ -10,14 +10,14 @@ mod host;
 mod image;
 mod keep;
 mod lived;
+mod maps;
 mod mounts;
 pub mod reference;
 mod stats;
 mod summary;
 mod system;
 mod time;
-
-use std::collections::{BTreeMap, HashMap};
+mod volume;
 
 use serde_json::{Map, Value};
 
@@ -30,10 +30,12 @@ pub use exec::{exec, exec_config};
 pub use fields::{Fields, InvalidBody};
 pub use image::{image, image_summary};
 pub use lived::{Lived, command_line, human_duration};
+use maps::sorted;
 pub use stats::stats;
 pub use summary::container_summary;
 pub use system::{ApiVersions, info, version};
 pub use time::rfc3339;
+pub use volume::{create_volume, volume, volume_usage};
 
 /// The word for a state.
 #[must_use]
@@ -79,13 +81,6 @@ fn networks(config: &ContainerConfig) -> Value {
         "DNSNames": null,
     });
     Value::Object(Map::from_iter([(name.to_owned(), place)]))
-}
-
-/// A map in the order of its keys: what is printed twice is the same twice.
-fn sorted(map: &HashMap<String, String>) -> Value {
-    let ordered: BTreeMap<&String, &String> = map.iter().collect();
-    let pairs = ordered.into_iter().map(|(key, value)| (key.clone(), Value::from(value.as_str())));
-    Value::Object(pairs.collect::<Map<_, _>>())
 }
 
 #[cfg(test)]

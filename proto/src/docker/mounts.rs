@@ -1,4 +1,4 @@
-//! What docker's requests ask to be mounted, in its three forms: `Binds`, `Mounts` and `Tmpfs`.
+//! What docker's requests ask to be mounted, in its forms: `Binds`, `Mounts` and `Tmpfs`, and `Volumes` beside them.
 
 use super::fields::{Fields, InvalidBody};
 use crate::v1::{Mount, MountType};
@@ -9,10 +9,11 @@ const PROPAGATIONS: [&str; 6] = ["rprivate", "private", "rslave", "slave", "rsha
 ///
 /// # Errors
 /// [`InvalidBody`].
-pub(super) fn mounts(host: &Fields) -> Result<Vec<Mount>, InvalidBody> {
+pub(super) fn mounts(body: &Fields, host: &Fields) -> Result<Vec<Mount>, InvalidBody> {
     let mut mounts = Vec::new();
+    let driver = host.text("VolumeDriver")?;
     for text in host.texts("Binds")? {
-        mounts.push(bind(host, &text)?);
+        mounts.push(Mount { volume_driver: driver.clone(), ..bind(host, &text)? });
     }
     for mount in host.objects("Mounts")? {
         mounts.push(object(&mount)?);
@@ -20,12 +21,22 @@ pub(super) fn mounts(host: &Fields) -> Result<Vec<Mount>, InvalidBody> {
     for (target, options) in host.map("Tmpfs")? {
         mounts.push(tmpfs(host, target, &options)?);
     }
+    // Those that nothing else is mounted over: docker's client repeats some of the above.
+    for target in body.object("Volumes")?.names() {
+        if !mounts.iter().any(|mount| mount.target.trim_end_matches('/') == target.trim_end_matches('/')) {
+            mounts.push(Mount {
+                r#type: MountType::Volume.into(),
+                target: target.to_owned(),
+                volume_driver: driver.clone(),
+                ..Mount::default()
+            });
+        }
+    }
     Ok(mounts)
 }
 
-/// `SOURCE:TARGET[:OPTIONS]`; a directory that is missing is made.
+/// `SOURCE:TARGET[:OPTIONS]`; a directory that is missing is made, and so is a volume.
 fn bind(host: &Fields, text: &str) -> Result<Mount, InvalidBody> {
-    let field = || format!("{} {text:?}", host.path("Binds"));
     let invalid =
         |expected| InvalidBody::Value { field: host.path("Binds"), value: text.to_owned(), expected };
     let parts: Vec<&str> = text.split(':').collect();
@@ -34,15 +45,13 @@ fn bind(host: &Fields, text: &str) -> Result<Mount, InvalidBody> {
         [source, target, options] => (source, target, options),
         _ => return Err(invalid("it must be SOURCE:TARGET[:OPTIONS]")),
     };
-    if !source.starts_with('/') {
-        let hint = ": there are no volumes, only absolute paths of the host";
-        return Err(InvalidBody::Unsupported { field: field(), hint });
-    }
+    let is_bind = source.starts_with('/');
+    let kind = if is_bind { MountType::Bind } else { MountType::Volume };
     let mut mount = Mount {
-        r#type: MountType::Bind.into(),
+        r#type: kind.into(),
         source: source.to_owned(),
         target: target.to_owned(),
-        create_source: true,
+        create_source: is_bind,
         ..Mount::default()
     };
     for option in options.split(',').filter(|option| !option.is_empty()) {
@@ -50,7 +59,8 @@ fn bind(host: &Fields, text: &str) -> Result<Mount, InvalidBody> {
             "ro" => mount.read_only = true,
             // Relabelling for SELinux, and caching on docker's virtual machines: nothing to do on hosts that knarr runs on.
             "rw" | "z" | "Z" | "cached" | "consistent" | "delegated" => {}
-            option if PROPAGATIONS.contains(&option) => option.clone_into(&mut mount.propagation),
+            "nocopy" if !is_bind => mount.no_copy = true,
+            option if is_bind && PROPAGATIONS.contains(&option) => option.clone_into(&mut mount.propagation),
             _ => return Err(invalid("it has an unknown option")),
         }
     }
@@ -62,12 +72,21 @@ fn object(asked: &Fields) -> Result<Mount, InvalidBody> {
     let kind = match asked.text("Type")?.as_str() {
         "bind" => MountType::Bind,
         "tmpfs" => MountType::Tmpfs,
+        "volume" => MountType::Volume,
         other => {
             let field = format!("{} {other:?}", asked.path("Type"));
-            return Err(InvalidBody::Unsupported { field, hint: ": there are bind and tmpfs" });
+            return Err(InvalidBody::Unsupported { field, hint: ": there are bind, tmpfs and volume" });
         }
     };
-    asked.refuse(&[("VolumeOptions", ""), ("ImageOptions", "")])?;
+    asked.refuse(&[("ImageOptions", "")])?;
+    let of_volume = asked.object("VolumeOptions")?;
+    of_volume.refuse(&[("Subpath", ": mount the whole volume")])?;
+    if of_volume.says_something() && kind != MountType::Volume {
+        let field = asked.path("VolumeOptions");
+        let expected = "VolumeOptions must not be specified but on mount type volume";
+        return Err(InvalidBody::Value { field, value: asked.text("Type")?, expected });
+    }
+    let driver = of_volume.object("DriverConfig")?;
     let options = asked.object("BindOptions")?;
     options.refuse(&[("NonRecursive", ""), ("ReadOnlyForceRecursive", ""), ("ReadOnlyNonRecursive", "")])?;
     let of_tmpfs = asked.object("TmpfsOptions")?;
@@ -81,6 +100,11 @@ fn object(asked: &Fields) -> Result<Mount, InvalidBody> {
         tmpfs_size_bytes: of_tmpfs.count("SizeBytes")?,
         tmpfs_mode: of_tmpfs.count("Mode")?,
         create_source: options.flag("CreateMountpoint")?,
+        no_copy: of_volume.flag("NoCopy")?,
+        volume_driver: driver.text("Name")?,
+        volume_options: driver.map("Options")?.into_iter().collect(),
+        volume_labels: of_volume.map("Labels")?.into_iter().collect(),
+        ..Mount::default()
     })
 }
 

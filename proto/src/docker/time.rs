@@ -17,3 +17,8 @@ pub fn rfc3339(time: Option<&prost_types::Timestamp>) -> String {
         None => format!("{text}Z"),
     }
 }
+
+/// The same in whole seconds.
+pub(super) fn rfc3339_seconds(time: Option<&prost_types::Timestamp>) -> String {
+    rfc3339(time.map(|time| prost_types::Timestamp { nanos: 0, ..*time }).as_ref())
+}

@@ -15,7 +15,7 @@ use super::engine::Engine;
 use super::failures::{Answer, Refusal};
 use super::query::{Name, Query};
 use crate::api::grpc::translate;
-use crate::containers::{self, FILTER_KEYS, PRUNE_KEYS, View, exec};
+use crate::containers::{self, FILTER_KEYS, PRUNE_KEYS, Removal, View, exec};
 use crate::filters::Filters;
 
 pub(super) async fn create(State(engine): State<Arc<Engine>>, query: Query, Json(body): Json) -> Answer {
@@ -51,7 +51,8 @@ pub(super) async fn remove(State(engine): State<Arc<Engine>>, Name(name): Name, 
     if query.is_set("link") {
         return Err(Refusal::not_implemented("there are no links between containers"));
     }
-    containers::remove(engine.containers(), &name, query.is_set("force")).await?;
+    let removal = Removal { force: query.is_set("force"), volumes: query.is_set("v") };
+    containers::remove(engine.containers(), &name, removal).await?;
     Ok(answers::empty(StatusCode::NO_CONTENT))
 }
 

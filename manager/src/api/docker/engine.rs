@@ -9,6 +9,7 @@ use crate::api::grpc::{Calls, SystemService};
 use crate::builds::Builds;
 use crate::containers::Containers;
 use crate::events::Events;
+use crate::volumes::Volumes;
 
 /// What the handlers ask.
 pub(crate) struct Engine {
@@ -35,5 +36,9 @@ impl Engine {
 
     pub(super) fn containers(&self) -> &Containers {
         &self.system.containers
+    }
+
+    pub(super) fn volumes(&self) -> &Volumes {
+        &self.system.volumes
     }
 }

@@ -137,7 +137,7 @@ pub(super) async fn usage(State(engine): State<Arc<Engine>>) -> Result<Response,
         "LayersSize": size_bytes(&engine).await?,
         "Images": images,
         "Containers": super::containers::all(&engine).await?,
-        "Volumes": [],
+        "Volumes": super::volumes::all(&engine).await?,
         "BuildCache": [],
     });
     Ok(answers::ok(&object))

@@ -26,6 +26,7 @@ mod transfers;
 mod unavailable;
 mod usage;
 mod versions;
+mod volumes;
 
 pub(crate) use engine::Engine;
 pub(crate) use server::serve;

@@ -8,6 +8,7 @@ use axum::routing::{delete, get, post};
 use super::engine::Engine;
 use super::{
     attach, build, containers, events, exec, images, lifecycle, logs, system, transfers, unavailable, usage,
+    volumes,
 };
 
 /// Every path that docker has, without its version.
@@ -91,10 +92,10 @@ fn unavailable_routes() -> Router<Arc<Engine>> {
         .route("/networks/{name}/disconnect", post(no::change_networks))
         .route("/networks/create", post(no::change_networks))
         .route("/networks/prune", post(no::prune_networks))
-        .route("/volumes", get(no::volumes))
-        .route("/volumes/{name}", get(no::volume).delete(no::volume).put(no::swarm))
-        .route("/volumes/create", post(no::create_volume))
-        .route("/volumes/prune", post(no::prune_volumes))
+        .route("/volumes", get(volumes::list))
+        .route("/volumes/{name}", get(volumes::inspect).delete(volumes::remove).put(no::swarm))
+        .route("/volumes/create", post(volumes::create))
+        .route("/volumes/prune", post(volumes::prune))
         .route("/build", post(build::build))
         .route("/build/prune", post(build::prune))
         .route("/build/cancel", post(build::cancel))

@@ -82,23 +82,6 @@ pub(super) async fn prune_networks() -> Answer {
     Ok(answers::ok(&json!({"NetworksDeleted": null})))
 }
 
-pub(super) async fn volumes(query: Query) -> Answer {
-    query.filter_pairs()?;
-    Ok(answers::ok(&json!({"Volumes": [], "Warnings": null})))
-}
-
-pub(super) async fn volume(Name(name): Name) -> Refusal {
-    Refusal::not_found(format!("get {name}: no such volume"))
-}
-
-pub(super) async fn create_volume(_: Ignored) -> Refusal {
-    Refusal::not_implemented("there are no volumes yet: bind a directory of the host instead")
-}
-
-pub(super) async fn prune_volumes() -> Answer {
-    Ok(answers::ok(&json!({"VolumesDeleted": null, "SpaceReclaimed": 0})))
-}
-
 pub(super) async fn build(_: Ignored) -> Refusal {
     Refusal::not_implemented("images cannot be built yet: build them elsewhere, and pull or load them")
 }

@@ -28,6 +28,10 @@ impl std::fmt::Display for Version {
 }
 
 impl Version {
+    pub(super) const fn new(major: u32, minor: u32) -> Self {
+        Self { major, minor }
+    }
+
     fn parse(text: &str) -> Self {
         // What is no number is 0 to docker, and what is too large is surely too new.
         let number = |part: &str| match part {

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::replies::Replies;
 use super::{keep, logs, pieces, resources, sessions, stats, translate};
 use crate::containers::{
-    self, ContainerError, Containers, FILTER_KEYS, LogOptions, PRUNE_KEYS, View, WaitCondition, exec,
+    self, ContainerError, Containers, FILTER_KEYS, LogOptions, PRUNE_KEYS, Removal, View, WaitCondition, exec,
 };
 use crate::filters::Filters;
 
@@ -144,7 +144,8 @@ impl Service for ContainersService {
         request: Request<v1::RemoveContainerRequest>,
     ) -> Result<Response<v1::RemoveContainerReply>, Status> {
         let request = request.into_inner();
-        let id = containers::remove(&self.0, &request.container, request.force).await?;
+        let removal = Removal { force: request.force, volumes: request.volumes };
+        let id = containers::remove(&self.0, &request.container, removal).await?;
         Ok(Response::new(v1::RemoveContainerReply { id: id.to_string() }))
     }
 

@@ -18,6 +18,7 @@ mod status;
 mod system;
 mod transfers;
 pub(in crate::api) mod translate;
+mod volumes;
 
 pub(crate) use builds::BuildsService;
 pub(crate) use calls::Calls;
@@ -26,3 +27,4 @@ pub(crate) use events::EventsService;
 pub(crate) use images::ImagesService;
 pub(crate) use snapshots::SnapshotsService;
 pub(crate) use system::SystemService;
+pub(crate) use volumes::VolumesService;

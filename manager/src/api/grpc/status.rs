@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::filters::InvalidFilter;
 use crate::images::ImageError;
 use crate::snapshots::SnapshotError;
+use crate::volumes::VolumeError;
 
 /// What can be done about a full disk.
 const MAKE_ROOM: &str = "no space left on the disk of knarrd's root: remove containers with 'knarr rm', images with \
@@ -79,6 +80,12 @@ impl From<InvalidFilter> for Status {
 
 impl From<SnapshotError> for Status {
     fn from(error: SnapshotError) -> Self {
+        status(&error)
+    }
+}
+
+impl From<VolumeError> for Status {
+    fn from(error: VolumeError) -> Self {
         status(&error)
     }
 }

@@ -12,6 +12,7 @@ use crate::host;
 use crate::images::{ImageError, Images};
 use crate::snapshots::Snapshots;
 use crate::verbs::{self, Component};
+use crate::volumes::Volumes;
 
 /// The service.
 #[derive(Clone)]
@@ -19,6 +20,7 @@ pub(crate) struct SystemService {
     pub(crate) containers: Containers,
     pub(crate) images: Images,
     pub(crate) snapshots: Snapshots,
+    pub(crate) volumes: Volumes,
     pub(crate) root: PathBuf,
     pub(crate) state: PathBuf,
     pub(crate) runtime: PathBuf,

@@ -20,10 +20,12 @@ use crate::events::Event;
 use crate::failure::Failure;
 use crate::images::{ImageError, Platform};
 use crate::tasks::plan::{
-    Files, Isolation, Mount, MountKind, Placement, Rights, Streams, TerminalSize, Ulimit,
+    Files, Isolation, Mount, MountKind, NamedVolume, Placement, Rights, Streams, TerminalSize, Ulimit,
+    VolumeOrigin,
 };
 use crate::time::UnixNs;
 use crate::trees::{Change, ChangeKind};
+use crate::volumes;
 
 /// A choice that this knarrd does not have, made by a client that is newer or wrong.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +125,7 @@ pub(in crate::api) fn create_request(
             read_only_rootfs: config.read_only_rootfs,
             shm_size_bytes: config.shm_size_bytes,
             mounts: config.mounts.into_iter().map(mount).collect::<Result<_, _>>()?,
+            volumes_from: config.volumes_from,
         },
         isolation: Isolation {
             hostname: config.hostname,
@@ -164,7 +167,7 @@ pub(in crate::api) fn platform(text: &str) -> Result<Option<Platform>, ImageErro
 }
 
 fn mount(mount: v1::Mount) -> Result<Mount, InvalidRequest> {
-    let kind = match known(mount.r#type, "type of mount", "bind and tmpfs")? {
+    let kind = match known(mount.r#type, "type of mount", "bind, tmpfs and volume")? {
         v1::MountType::Bind => MountKind::Bind {
             source: mount.source,
             propagation: mount.propagation,
@@ -173,6 +176,14 @@ fn mount(mount: v1::Mount) -> Result<Mount, InvalidRequest> {
         v1::MountType::Tmpfs => {
             MountKind::Tmpfs { size_bytes: mount.tmpfs_size_bytes, mode: mount.tmpfs_mode }
         }
+        v1::MountType::Volume => MountKind::Named(NamedVolume {
+            name: mount.source,
+            origin: VolumeOrigin::Named,
+            no_copy: mount.no_copy,
+            driver: mount.volume_driver,
+            options: mount.volume_options.into_iter().collect(),
+            labels: mount.volume_labels.into_iter().collect(),
+        }),
         v1::MountType::Unspecified => {
             return Err(InvalidRequest::MountType(pieces::text(&mount.target)));
         }
@@ -244,6 +255,7 @@ pub(in crate::api) fn summary(view: &View) -> v1::ContainerSummary {
     let View { spec, settings, life, .. } = view;
     let sources = spec.files.mounts.iter().filter_map(|mount| match &mount.kind {
         MountKind::Bind { source, .. } => Some(source.as_str()),
+        MountKind::Named(volume) => Some(volume.name.as_str()),
         MountKind::Tmpfs { .. } | MountKind::Volume {} => None,
     });
     let exit = life.exit.clone().map(|last| Exit { error: pieces::text(&last.error), ..last });
@@ -266,6 +278,20 @@ pub(in crate::api) fn summary(view: &View) -> v1::ContainerSummary {
     }
 }
 
+pub(in crate::api) fn volume(view: volumes::View) -> v1::Volume {
+    let volumes::View { volume, path, users } = view;
+    v1::Volume {
+        name: volume.name,
+        driver: "local".to_owned(),
+        options: volume.options.into_iter().collect(),
+        labels: volume.labels.into_iter().collect(),
+        created_at: Some(unix(volume.created_at)),
+        mountpoint: path.display().to_string(),
+        anonymous: volume.is_anonymous,
+        users,
+    }
+}
+
 pub(in crate::api) fn container_size(size: Size) -> v1::ContainerSize {
     v1::ContainerSize { written_bytes: size.written_bytes, rootfs_bytes: size.rootfs_bytes }
 }
@@ -282,7 +308,7 @@ pub(in crate::api) fn container(view: View, exec_ids: Vec<String>) -> v1::Contai
         started_at: life.started_at.map(unix),
         exit: life.exit.map(exit),
         pid: life.pid,
-        config: Some(config_back(&spec, &settings)),
+        config: Some(config_back(&spec, &settings, &bundle)),
         args: spec.process.args.clone(),
         bundle_path: bundle.display().to_string(),
         log_path: bundle.join("log").display().to_string(),
@@ -295,11 +321,11 @@ pub(in crate::api) fn container(view: View, exec_ids: Vec<String>) -> v1::Contai
 }
 
 /// What the container was asked to be, with what verbs have changed of it since.
-fn config_back(spec: &Spec, settings: &Settings) -> v1::ContainerConfig {
+fn config_back(spec: &Spec, settings: &Settings, bundle: &Path) -> v1::ContainerConfig {
     let Spec { image, asked, streams, files, isolation, health, .. } = spec.clone();
     let Settings { labels, resources, stop, auto_remove, restart, .. } = settings.clone();
     let ulimit = |ulimit: Ulimit| v1::Ulimit { name: ulimit.name, soft: ulimit.soft, hard: ulimit.hard };
-    let requested = files.mounts.into_iter().filter(Mount::is_requested);
+    let mounted: Vec<Mount> = files.mounted().cloned().collect();
     v1::ContainerConfig {
         image: image.reference,
         entrypoint: asked.entrypoint.map(|values| v1::StringList { values }),
@@ -314,7 +340,8 @@ fn config_back(spec: &Spec, settings: &Settings) -> v1::ContainerConfig {
         labels: labels.into_iter().collect(),
         stop_signal: stop.asked_signal,
         stop_timeout_seconds: stop.timeout_seconds,
-        mounts: requested.map(mount_back).collect(),
+        mounts: mounted.into_iter().map(|mount| mount_back(mount, bundle)).collect(),
+        volumes_from: files.volumes_from,
         resources: Some(resources::resources_back(resources)),
         read_only_rootfs: files.read_only_rootfs,
         network: isolation::network(&isolation.sharing.network),
@@ -345,7 +372,7 @@ fn config_back(spec: &Spec, settings: &Settings) -> v1::ContainerConfig {
     }
 }
 
-fn mount_back(mount: Mount) -> v1::Mount {
+fn mount_back(mount: Mount, bundle: &Path) -> v1::Mount {
     let mut back = v1::Mount { target: mount.target, read_only: mount.read_only, ..v1::Mount::default() };
     match mount.kind {
         MountKind::Bind { source, propagation, create_source } => {
@@ -359,7 +386,22 @@ fn mount_back(mount: Mount) -> v1::Mount {
             back.tmpfs_size_bytes = size_bytes;
             back.tmpfs_mode = mode;
         }
-        // The API has no word for it yet: it is the image's, not the caller's.
+        MountKind::Named(volume) => {
+            back.set_type(v1::MountType::Volume);
+            back.set_volume_origin(match volume.origin {
+                VolumeOrigin::Named => v1::VolumeOrigin::Named,
+                VolumeOrigin::Anonymous => v1::VolumeOrigin::Anonymous,
+                VolumeOrigin::Image => v1::VolumeOrigin::Image,
+                VolumeOrigin::Shared => v1::VolumeOrigin::Shared,
+            });
+            back.mountpoint = volumes::path_beside(bundle, &volume.name).display().to_string();
+            back.source = volume.name;
+            back.no_copy = volume.no_copy;
+            back.volume_driver = volume.driver;
+            back.volume_options = volume.options.into_iter().collect();
+            back.volume_labels = volume.labels.into_iter().collect();
+        }
+        // In containers of earlier versions it is a part of the snapshot.
         MountKind::Volume {} => {}
     }
     back
@@ -481,7 +523,11 @@ mod tests {
         let request = v1::CreateContainerRequest { config: Some(sent.clone()), ..Default::default() };
         let CreateRequest { image, process, streams, mut files, isolation, policy, .. } =
             create_request(request).expect("valid");
-        files.mounts.push(Mount::volume("/of-the-image".into()));
+        files.mounts.push(Mount {
+            kind: MountKind::Volume {},
+            target: "/of-the-image".into(),
+            read_only: false,
+        });
         let spec = Spec {
             id: "a".repeat(64).parse().expect("an id"),
             created_at: UnixNs(0),
@@ -495,6 +541,6 @@ mod tests {
         };
         let PolicyRequest { resources, restart, .. } = policy;
         let settings = Settings { resources, restart, ..Settings::default() };
-        assert_eq!(config_back(&spec, &settings), sent);
+        assert_eq!(config_back(&spec, &settings, Path::new("/r/containers/x")), sent);
     }
 }

@@ -66,6 +66,7 @@ fn plan(id: &str, script: &str) -> TaskPlan {
     let args = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
     TaskPlan {
         joined: Joined::default(),
+        volumes: Default::default(),
         id: id.parse().expect("an id"),
         process: Process { args, working_dir: "/".into(), ..Process::default() },
         streams: Streams::default(),

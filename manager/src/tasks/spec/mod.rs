@@ -251,6 +251,7 @@ pub(super) mod tests {
             isolation,
             resources: Resources::default(),
             joined: Joined::default(),
+            volumes: Default::default(),
         }
     }
 

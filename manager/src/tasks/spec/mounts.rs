@@ -1,7 +1,7 @@
 //! What a container finds mounted: the kernel's file systems as in docker, its own three files of `/etc`, and what
 //! was asked for. Sources on the host are checked here, before anything is made.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use oci_spec::runtime::Mount as SpecMount;
@@ -10,6 +10,7 @@ use super::error::SpecError;
 use super::target::MountTarget;
 use super::volumes::VolumeRoot;
 use crate::tasks::plan::{Files, Mount, MountKind, SharingMode, TaskPlan};
+use crate::volumes::VolumeSource;
 
 /// The size of /dev/shm: docker's 64 MiB.
 const SHM_BYTES: u64 = 64 * 1024 * 1024;
@@ -25,13 +26,13 @@ pub(crate) const MAX_MOUNTS: usize = 1000;
 /// # Errors
 /// [`SpecError::DuplicateTarget`] for a place that is asked for twice, in whatever spelling and by whatever flag.
 pub(crate) fn requested_targets(files: &Files) -> Result<Vec<MountTarget>, SpecError> {
-    let count = files.requested().count();
+    let count = files.mounted().count();
     if count > MAX_MOUNTS {
         return Err(SpecError::TooManyMounts { count, max: MAX_MOUNTS });
     }
     let mut seen = HashSet::new();
     let mut targets = Vec::new();
-    for mount in files.requested() {
+    for mount in files.mounted() {
         let target: MountTarget = mount.target.parse()?;
         if !seen.insert(target.clone()) {
             return Err(SpecError::DuplicateTarget(target));
@@ -50,8 +51,9 @@ pub(super) fn mount_table(
     let files = &plan.files;
     let targets = requested_targets(files)?;
     let mut placed: Vec<(usize, SpecMount)> = Vec::new();
-    for (target, wanted) in targets.iter().zip(files.requested()) {
-        placed.extend(requested_mount(target, wanted)?.map(|mount| (target.depth(), mount)));
+    for (target, wanted) in targets.iter().zip(files.mounted()) {
+        let mount = requested_mount(target, wanted, &plan.volumes)?;
+        placed.extend(mount.map(|mount| (target.depth(), mount)));
     }
     let is_requested = |path: &Path| targets.iter().any(|target| target.as_path() == path);
     // With a read-only root these are read-only too, as in docker: they would be the one place to write to.
@@ -63,7 +65,7 @@ pub(super) fn mount_table(
             placed.push((Path::new(target).components().count(), own));
         }
     }
-    // Volumes are part of the container's own snapshot for now; with a read-only root that would not do.
+    // Those of containers of earlier versions are part of the snapshot; with a read-only root that would not do.
     if files.read_only_rootfs {
         let volumes = volumes.iter().filter(|volume| !is_requested(volume.target.as_path()));
         placed.extend(volumes.map(|volume| (volume.target.depth(), volume_mount(volume))));
@@ -128,9 +130,14 @@ fn kernel(plan: &TaskPlan) -> Vec<SpecMount> {
     mounts
 }
 
-/// The mount that was asked for; none for a volume, which the snapshot or [`volume_mount`] is.
-fn requested_mount(target: &MountTarget, wanted: &Mount) -> Result<Option<SpecMount>, SpecError> {
-    let target = target.to_string();
+/// The mount that was asked for; none for a volume that the snapshot or [`volume_mount`] is, nor for one of which it is
+/// not known yet what is mounted, before it is made.
+fn requested_mount(
+    place: &MountTarget,
+    wanted: &Mount,
+    volumes: &BTreeMap<String, VolumeSource>,
+) -> Result<Option<SpecMount>, SpecError> {
+    let target = place.to_string();
     let read_only = if wanted.read_only { "ro" } else { "rw" };
     match &wanted.kind {
         MountKind::Bind { source, propagation, create_source } => {
@@ -150,6 +157,13 @@ fn requested_mount(target: &MountTarget, wanted: &Mount) -> Result<Option<SpecMo
             }
             Ok(Some(mount(&target, "tmpfs", "tmpfs", &options)))
         }
+        MountKind::Named(_) => Ok(volumes.get(&wanted.target).map(|source| {
+            let mut options: Vec<&str> = source.options.iter().map(String::as_str).collect();
+            if wanted.read_only {
+                options.push("ro");
+            }
+            mount(&target, &source.kind, &source.source, &options)
+        })),
         MountKind::Volume {} => Ok(None),
     }
 }
@@ -257,7 +271,9 @@ mod tests {
 
     #[test]
     fn a_read_only_root_leaves_nothing_to_write_to_and_hides_nothing() {
-        let asked = || vec![tmpfs("/asked"), Mount::volume("/data".into()), Mount::volume("/asked/".into())];
+        let inside =
+            |target: &str| Mount { kind: MountKind::Volume {}, target: target.into(), read_only: false };
+        let asked = || vec![tmpfs("/asked"), inside("/data"), inside("/asked/")];
         let read_only = plan(Files { read_only_rootfs: true, mounts: asked(), ..Files::default() });
         let volume =
             |target: &str| VolumeRoot { target: target.parse().expect(target), mode: 0o750, uid: 5, gid: 6 };
