@@ -14,6 +14,7 @@ mod manager_killed;
 mod manager_start;
 mod manager_verbs;
 mod records;
+mod returns;
 mod runtime_bed;
 mod runtime_faults;
 mod runtime_kernels;

@@ -5,6 +5,7 @@ mod containerd;
 mod contract;
 mod ends;
 mod full_disk;
+mod returns;
 mod runtimes;
 mod streams;
 mod terminal;
