@@ -11,11 +11,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn compile() -> Result<(), Box<dyn std::error::Error>> {
     use protox::prost::Message;
 
-    const SERVICES: [&str; 7] = [
+    const SERVICES: [&str; 8] = [
         "knarr/v1/builds.proto",
         "knarr/v1/containers.proto",
         "knarr/v1/events.proto",
         "knarr/v1/images.proto",
+        "knarr/v1/networks.proto",
         "knarr/v1/snapshots.proto",
         "knarr/v1/system.proto",
         "knarr/v1/volumes.proto",

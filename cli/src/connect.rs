@@ -8,6 +8,7 @@ use knarr_proto::v1::builds_client::BuildsClient;
 use knarr_proto::v1::containers_client::ContainersClient;
 use knarr_proto::v1::events_client::EventsClient;
 use knarr_proto::v1::images_client::ImagesClient;
+use knarr_proto::v1::networks_client::NetworksClient;
 use knarr_proto::v1::system_client::SystemClient;
 use knarr_proto::v1::volumes_client::VolumesClient;
 use tonic::transport::{Channel, Endpoint};
@@ -124,6 +125,10 @@ impl Client {
 
     pub(crate) fn volumes(&self) -> VolumesClient<Channel> {
         VolumesClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    pub(crate) fn networks(&self) -> NetworksClient<Channel> {
+        NetworksClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     pub(crate) fn events(&self) -> EventsClient<Channel> {

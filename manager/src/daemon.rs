@@ -16,6 +16,7 @@ use knarr_proto::v1::builds_server::BuildsServer;
 use knarr_proto::v1::containers_server::ContainersServer;
 use knarr_proto::v1::events_server::EventsServer;
 use knarr_proto::v1::images_server::ImagesServer;
+use knarr_proto::v1::networks_server::NetworksServer;
 use knarr_proto::v1::snapshots_server::SnapshotsServer;
 use knarr_proto::v1::system_server::SystemServer;
 use knarr_proto::v1::volumes_server::VolumesServer;
@@ -28,8 +29,8 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 
 use crate::api::docker::{self, Engine};
 use crate::api::grpc::{
-    BuildsService, Calls, ContainersService, EventsService, ImagesService, SnapshotsService, SystemService,
-    VolumesService,
+    BuildsService, Calls, ContainersService, EventsService, ImagesService, NetworksService, SnapshotsService,
+    SystemService, VolumesService,
 };
 use crate::apparmor::AppArmor;
 use crate::builds::{self, BuildError, BuildParts, Builds};
@@ -42,6 +43,7 @@ use crate::events::{Events, Subject};
 use crate::files::{FileError, failed};
 use crate::images::{self, ImageError, ImageParts, Images, Options};
 use crate::limits::OpenFiles;
+use crate::networks::Networks;
 use crate::settings::Settings;
 use crate::snapshots::{Choice, SnapshotError, Snapshots};
 use crate::store::{Store, StoreError};
@@ -117,6 +119,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), DaemonError> {
     let open_files = OpenFiles::raise();
     let nouns = Nouns::open(&settings, open_files)?;
     nouns.builds.recover().await?;
+    nouns.networks.prepare().await;
     recovery::run(&nouns.containers).await?;
     write_pid(&settings.state)?;
     nouns.events.publish(Subject::Daemon, "start", "knarrd", Default::default());
@@ -158,6 +161,7 @@ struct Nouns {
     volumes: Volumes,
     containers: Containers,
     builds: Builds,
+    networks: Networks,
     apparmor: AppArmor,
 }
 
@@ -205,9 +209,11 @@ impl Nouns {
             directory: settings.root.join("builds"),
             secrets: settings.state.join("builds"),
         });
-        let execution = Execution { tasks, logs: settings.container_logs, boot_id };
+        let networks = Networks::new(store.clone(), Arc::clone(&events), settings.networks.clone());
+        let execution =
+            Execution { tasks, networks: networks.clone(), logs: settings.container_logs, boot_id };
         let containers = Containers::new(storage, execution, store.clone(), Arc::clone(&events));
-        Ok(Self { store, events, images, snapshots, volumes, containers, builds, apparmor })
+        Ok(Self { store, events, images, snapshots, volumes, containers, builds, networks, apparmor })
     }
 }
 
@@ -273,9 +279,10 @@ async fn services(
         .max_encoding_message_size(MAX_REPLY_BYTES);
     let volumes =
         VolumesServer::new(VolumesService(nouns.volumes.clone())).max_encoding_message_size(MAX_REPLY_BYTES);
-    let containers = ContainersServer::new(ContainersService(containers))
-        .max_decoding_message_size(MAX_REQUEST_BYTES)
-        .max_encoding_message_size(MAX_REPLY_BYTES);
+    let containers =
+        ContainersServer::new(ContainersService { containers, networks: nouns.networks.clone() })
+            .max_decoding_message_size(MAX_REQUEST_BYTES)
+            .max_encoding_message_size(MAX_REPLY_BYTES);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
@@ -286,6 +293,7 @@ async fn services(
         .add_service(EventsServer::new(events))
         .add_service(images)
         .add_service(snapshots)
+        .add_service(networks_server(nouns))
         .add_service(SystemServer::new(system))
         .add_service(volumes)
         .add_service(health().await)
@@ -299,9 +307,15 @@ fn builds(nouns: &Nouns) -> BuildsServer<BuildsService> {
         .max_encoding_message_size(MAX_REPLY_BYTES)
 }
 
+fn networks_server(nouns: &Nouns) -> NetworksServer<NetworksService> {
+    let (networks, containers) = (nouns.networks.clone(), nouns.containers.clone());
+    NetworksServer::new(NetworksService { networks, containers }).max_encoding_message_size(MAX_REPLY_BYTES)
+}
+
 fn system(settings: &Settings, nouns: &Nouns) -> SystemService {
     SystemService {
         containers: nouns.containers.clone(),
+        networks: nouns.networks.clone(),
         images: nouns.images.clone(),
         snapshots: nouns.snapshots.clone(),
         volumes: nouns.volumes.clone(),
@@ -321,6 +335,7 @@ async fn health() -> HealthServer<impl Health> {
     health.set_serving::<ContainersServer<ContainersService>>().await;
     health.set_serving::<EventsServer<EventsService>>().await;
     health.set_serving::<ImagesServer<ImagesService>>().await;
+    health.set_serving::<NetworksServer<NetworksService>>().await;
     health.set_serving::<SnapshotsServer<SnapshotsService>>().await;
     health.set_serving::<SystemServer<SystemService>>().await;
     health.set_serving::<VolumesServer<VolumesService>>().await;

@@ -25,6 +25,7 @@ mod limits;
 mod logging;
 mod lost;
 mod manual;
+mod networks;
 mod notify;
 mod random;
 mod recovery;
@@ -62,6 +63,9 @@ fn main() -> ExitCode {
         }
         if word == edit::COMMAND {
             return edit::main();
+        }
+        if word == networks::keeper::COMMAND {
+            return networks::keeper::main(&argument);
         }
         if word == manual::COMMAND {
             return manual::main(Path::new(&argument));

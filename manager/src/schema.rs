@@ -2,7 +2,7 @@
 //! appended, never edited: entry n brings a database from schema n to n+1.
 
 use crate::store::Migrations;
-use crate::{builds, containers, images, snapshots, volumes};
+use crate::{builds, containers, images, networks, snapshots, volumes};
 
 pub(crate) const MIGRATIONS: &Migrations = &[
     snapshots::SCHEMA_1,
@@ -13,4 +13,5 @@ pub(crate) const MIGRATIONS: &Migrations = &[
     builds::SCHEMA_1,
     builds::SCHEMA_2,
     volumes::SCHEMA_1,
+    networks::SCHEMA_1,
 ];

@@ -9,6 +9,7 @@ use clap::{CommandFactory, Parser};
 use serde::Deserialize;
 
 use crate::cgroups::{self, Cgroups, InvalidCgroups};
+use crate::networks::{self, NetworkSettings};
 use crate::tasks::LogBounds;
 
 /// The runtime that belongs to this knarrd.
@@ -55,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) group: Option<String>,
     /// Exit when nothing runs and nobody is connected for this long.
     pub(crate) idle_timeout: Option<Duration>,
+    /// What there is for containers that name no network.
+    pub(crate) networks: NetworkSettings,
 }
 
 /// Settings that cannot be used.
@@ -125,6 +128,12 @@ struct Flags {
     /// Group that may use the socket; its members are as mighty as root
     #[arg(long, env = "KNARR_GROUP", value_name = "GROUP")]
     group: Option<String>,
+    /// Bridge of the default network, or none for no such network: containers are in none then [default: knarr0]
+    #[arg(long, env = "KNARR_BRIDGE", value_name = "NAME|none")]
+    bridge: Option<String>,
+    /// Address and prefix of that bridge [default: a subnet that the host has no route to]
+    #[arg(long, env = "KNARR_BIP", value_name = "ADDRESS/PREFIX")]
+    bip: Option<String>,
     /// Exit when no container runs and no client is connected for this long [default: never]
     #[arg(long, env = "KNARR_IDLE_TIMEOUT", value_name = "SECONDS")]
     idle_timeout: Option<u64>,
@@ -146,6 +155,8 @@ struct File {
     container_log_max_size: Option<u64>,
     container_log_max_files: Option<u32>,
     group: Option<String>,
+    bridge: Option<String>,
+    bip: Option<String>,
     idle_timeout: Option<u64>,
 }
 
@@ -187,9 +198,16 @@ impl Settings {
         let cgroups = Cgroups::choose(driver.as_deref(), parent.as_deref(), cgroups::is_systemd_here)?;
         let runtime = flags.runtime.or(file.runtime).unwrap_or_else(|| OWN_RUNTIME.into());
         let shim = flags.shim.or(file.shim).unwrap_or_else(|| "containerd-shim-knarr-v2".into());
+        let (root, state) = (absolute("root", root)?, short("state", absolute("state", state)?)?);
+        let networks = NetworkSettings {
+            root: root.clone(),
+            state: state.clone(),
+            bridge: bridge(flags.bridge.or(file.bridge).unwrap_or_default())?,
+            bip: flags.bip.or(file.bip).unwrap_or_default(),
+        };
         Ok(Self {
-            root: absolute("root", root)?,
-            state: short("state", absolute("state", state)?)?,
+            root,
+            state,
             socket,
             docker_socket,
             runtime: program(&runtime),
@@ -204,6 +222,7 @@ impl Settings {
             },
             group: flags.group.or(file.group),
             idle_timeout: flags.idle_timeout.or(file.idle_timeout).map(Duration::from_secs),
+            networks,
         })
     }
 }
@@ -253,6 +272,14 @@ fn short(setting: &'static str, path: PathBuf) -> Result<PathBuf, SettingsError>
     }
     let expected = "at most 75 bytes long, since sockets live below it";
     Err(SettingsError::Value { setting, value: path.display().to_string(), expected })
+}
+
+fn bridge(name: String) -> Result<String, SettingsError> {
+    if name.is_empty() || networks::interface(&name).is_some() {
+        return Ok(name);
+    }
+    let expected = "none, or an interface's name of 1 to 15 letters, digits, dots, dashes and underscores";
+    Err(SettingsError::Value { setting: "bridge", value: name, expected })
 }
 
 fn above_zero<N: PartialEq + Default + std::fmt::Display>(

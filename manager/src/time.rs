@@ -7,7 +7,7 @@ use prost_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// A moment, in nanoseconds since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct UnixNs(pub(crate) u64);
 
 impl UnixNs {

@@ -90,9 +90,13 @@ fn a_wrong_command_line_is_one_sentence_and_the_way_to_the_help() {
         ),
         (&["ps", "--format", "{{.Names"][..], 1, "knarr: template: "),
         (&["push", "x"][..], 1, "knarr: 'knarr push' is docker's: images can be pulled"),
-        (&["network", "ls"][..], 1, "knarr: 'knarr network' is docker's: there are no networks yet"),
-        (&["run", "-p", "80:80", "x"][..], 125, "knarr: the flag -p is docker's: there are no networks yet"),
         (&["run", "--gpus", "all", "x"][..], 125, "knarr: the flag --gpus is docker's: "),
+        (&["run", "-p", "80:x", "x"][..], 125, "knarr: \"x\" in \"80:x\" is no port"),
+        (
+            &["run", "--link-local-ip", "169.254.1.1", "x"][..],
+            125,
+            "knarr: the flag --link-local-ip is docker's: ",
+        ),
         (&["run", "-it", "x"][..], 1, "knarr: the input device is not a TTY\n"),
         (&["--host", "tcp://1.2.3.4:5", "ps"][..], 1, "knarr: cannot use \"tcp://1.2.3.4:5\""),
     ] {

@@ -147,10 +147,10 @@ fn what_cannot_be_is_refused_and_leaves_nothing() {
     let scratch = Scratch::new();
     let engine = Engine::with_image(&scratch);
     for (flags, word) in [
-        (vec!["--publish", "80:80"], "HostConfig.PortBindings is not supported yet"),
+        (vec!["--network", "nowhere"], "network nowhere not found"),
         (vec!["--restart", "sometimes"], "unknown policy 'sometimes'"),
         (vec!["--storage-opt", "size=1g"], "HostConfig.StorageOpt is not supported yet"),
-        (vec!["--dns", "1.1.1.1"], "HostConfig.Dns is not supported yet"),
+        (vec!["--dns", "banana"], "invalid dns \"banana\""),
         (vec!["--log-driver", "syslog"], "HostConfig.LogConfig.Type \"syslog\" is not supported yet"),
     ] {
         let refused = engine.docker([&["run"][..], &flags, &[IMAGE, "true"]].concat()).exits_with(125);

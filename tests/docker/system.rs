@@ -67,7 +67,6 @@ fn what_is_not_there_yet_is_refused_with_a_sentence() {
     let engine = Engine::start(&scratch);
     for (method, path, status, word) in [
         ("POST", "/build", 501, "built"),
-        ("POST", "/networks/create", 501, "networks"),
         ("GET", "/volumes/x", 404, "get x: no such volume"),
         ("GET", "/networks/app", 404, "network app not found"),
         ("GET", "/swarm", 503, "This node is not a swarm manager."),
@@ -84,8 +83,6 @@ fn what_is_not_there_yet_is_refused_with_a_sentence() {
         assert_eq!(reply.status, status, "{method} {path}");
         assert!(reply.message().contains(word), "{method} {path}: {}", reply.message());
     }
-    let refused = engine.docker(["network", "create", "app"]).exits_with(1);
-    assert!(refused.stderr.contains("there are no networks yet"), "{refused}");
 }
 
 #[test]

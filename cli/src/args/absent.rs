@@ -4,7 +4,6 @@
 /// Why a command is not there.
 pub(super) fn command(name: &str) -> Option<&'static str> {
     Some(match name {
-        "network" | "port" => "there are no networks yet but none, host and container:NAME",
         "cp" | "export" | "commit" => {
             "files are not copied into and out of containers yet; mount a directory by -v"
         }
@@ -28,11 +27,8 @@ pub(super) fn command(name: &str) -> Option<&'static str> {
 
 /// Why a flag of docker's `run`, `create` and their like is not there; `name` as it is typed, without a value.
 pub(super) fn flag(name: &str) -> Option<&'static str> {
-    const NETWORKS: &str = "there are no networks yet but none, host and container:NAME";
     Some(match name {
-        "-p" | "--publish" | "-P" | "--publish-all" | "--expose" | "--ip" | "--ip6" | "--link"
-        | "--link-local-ip" | "--mac-address" | "--network-alias" | "--net-alias" | "--dns" | "--dns-opt"
-        | "--dns-option" | "--dns-search" | "--add-host" => NETWORKS,
+        "--link-local-ip" => "name an address of the network's own subnet, by --ip or --ip6",
         "--storage-opt" => "the size of a container's files cannot be limited yet",
         "--gpus" => "GPUs are not known yet; name the devices by --device",
         "--runtime" => "knarrd's runtime is set for all containers, by its flag --runtime",

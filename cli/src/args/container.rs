@@ -353,6 +353,7 @@ pub(crate) struct WaitArgs {
 pub(crate) enum ObjectType {
     Container,
     Image,
+    Network,
     Volume,
 }
 

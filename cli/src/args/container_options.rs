@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use knarr_proto::v1::{Device, DeviceRate, Mount, Ulimit};
 
 use crate::args::keep_options::KeepOptions;
+use crate::args::network_options::NetworkOptions;
 use crate::options::namespace::{host_or_own, ipc, isolation, of_windows, pid, private_or_host};
 use crate::options::security::{self, SecurityOption};
 use crate::options::{Seconds, device, key_value, mount, pids_limit, size, tmpfs, ulimit, volume};
@@ -29,6 +30,8 @@ pub(crate) struct ContainerOptions {
     pub(crate) block_io: BlockIoOptions,
     #[command(flatten, next_help_heading = "Rights")]
     pub(crate) security: SecurityOptions,
+    #[command(flatten, next_help_heading = "Networks")]
+    pub(crate) network: NetworkOptions,
     #[command(flatten, next_help_heading = "Namespaces")]
     pub(crate) namespaces: NamespaceOptions,
     #[command(flatten, next_help_heading = "Restarts")]
@@ -122,15 +125,6 @@ pub(crate) enum LogDriver {
 /// Whose namespaces the container is in.
 #[derive(Debug, Args)]
 pub(crate) struct NamespaceOptions {
-    /// Connect a container to a network: none, host or container:NAME [default: none]
-    #[arg(
-        long,
-        visible_alias = "net",
-        value_name = "NETWORK",
-        default_value = "",
-        hide_default_value = true
-    )]
-    pub(crate) network: String,
     /// PID namespace to use: host or container:NAME
     #[arg(long, value_name = "NAMESPACE", default_value = "", hide_default_value = true, value_parser = pid)]
     pub(crate) pid: String,

@@ -6,6 +6,8 @@ pub(crate) mod container;
 pub(crate) mod container_options;
 pub(crate) mod image;
 pub(crate) mod keep_options;
+pub(crate) mod network;
+pub(crate) mod network_options;
 pub(crate) mod system;
 pub(crate) mod usage;
 pub(crate) mod volume;
@@ -15,6 +17,7 @@ use clap::{Parser, Subcommand};
 use build::{BuildArgs, BuilderCommand};
 use container::{ContainerCommand, ContainerVerb, InspectArgs, PsArgs};
 use image::{ImageCommand, ImageVerb, ImagesArgs, RmiArgs};
+use network::{NetworkCommand, PortArgs};
 use system::{CompletionArgs, ManArgs, SystemCommand, SystemVerb, VersionArgs};
 use volume::VolumeCommand;
 
@@ -75,6 +78,11 @@ pub(crate) enum Command {
     /// Manage volumes
     #[command(subcommand, arg_required_else_help = true)]
     Volume(VolumeCommand),
+    /// List port mappings or a specific mapping for the container
+    Port(PortArgs),
+    /// Manage networks
+    #[command(subcommand, arg_required_else_help = true)]
+    Network(NetworkCommand),
     /// Manage knarrd
     #[command(subcommand, arg_required_else_help = true)]
     System(SystemCommand),

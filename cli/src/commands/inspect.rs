@@ -1,4 +1,4 @@
-//! `knarr inspect`, `knarr container inspect`, `knarr image inspect`
+//! `knarr inspect`, `knarr container inspect`, `knarr image inspect`, `knarr network inspect`
 
 use knarr_proto::v1::{InspectImageRequest, InspectVolumeRequest};
 use knarr_proto::{docker, escape};
@@ -51,13 +51,11 @@ async fn object(client: &Client, name: &str, kind: Option<ObjectType>, size: boo
     match kind {
         Some(ObjectType::Container) => container(client, name, size).await,
         Some(ObjectType::Image) => image(client, name).await,
+        Some(ObjectType::Network) => network(client, name).await,
         Some(ObjectType::Volume) => volume(client, name).await,
         None => match container(client, name, size).await {
             Err(error) if error.is_not_found() => match image(client, name).await {
-                Err(error) if error.is_not_found() => match volume(client, name).await {
-                    Err(error) if error.is_not_found() => Err(Error::NoSuchObject(name.to_owned())),
-                    found => found,
-                },
+                Err(error) if error.is_not_found() => other(client, name).await,
                 found => found,
             },
             found => found,
@@ -65,8 +63,23 @@ async fn object(client: &Client, name: &str, kind: Option<ObjectType>, size: boo
     }
 }
 
+/// What is neither a container nor an image.
+async fn other(client: &Client, name: &str) -> Result<Value, Error> {
+    match network(client, name).await {
+        Err(error) if error.is_not_found() => match volume(client, name).await {
+            Err(error) if error.is_not_found() => Err(Error::NoSuchObject(name.to_owned())),
+            found => found,
+        },
+        found => found,
+    }
+}
+
 async fn container(client: &Client, name: &str, size: bool) -> Result<Value, Error> {
     attach::inspect(client, name, size).await.map(|container| docker::container(&container))
+}
+
+async fn network(client: &Client, name: &str) -> Result<Value, Error> {
+    super::network::inspect(client, name).await.map(|network| docker::network(&network, false))
 }
 
 async fn image(client: &Client, name: &str) -> Result<Value, Error> {

@@ -17,6 +17,7 @@ mod kill;
 mod load;
 mod logs;
 mod man;
+mod network;
 mod pause;
 mod prune;
 mod ps;
@@ -70,6 +71,8 @@ async fn execute(command: Command, address: &Address) -> Result<u8, Error> {
         Command::Builder(BuilderCommand::Prune(args)) => prune::builds(&args, address).await,
         Command::Rmi(args) => rmi::run(args, address).await,
         Command::Inspect(args) => inspect::run(args.objects, args.kind, address).await,
+        Command::Port(args) => network::port::run(args, address).await,
+        Command::Network(command) => network::run(command, address).await,
         Command::SystemVerb(verb) => system(verb, address).await,
         Command::Version(args) => version::run(&args, address).await,
         Command::Completion(args) => completion::run(&args),

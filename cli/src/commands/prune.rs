@@ -90,7 +90,7 @@ pub(super) async fn volumes(args: &PruneVolumesArgs, address: &Address) -> Resul
     Ok(DONE)
 }
 
-fn agrees(warning: &str) -> Result<bool, Error> {
+pub(super) fn agrees(warning: &str) -> Result<bool, Error> {
     output::print(&format!("WARNING! {warning}\nAre you sure you want to continue? [y/N] "))?;
     let mut answer = String::new();
     std::io::stdin()

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use knarr_proto::docker::reference::short;
-use knarr_proto::docker::{Lived, command_line, human_duration, state_name};
+use knarr_proto::docker::{Lived, command_line, human_duration, ports_text, state_name};
 use knarr_proto::v1::{ContainerSize, ContainerSummary};
 use serde_json::json;
 
@@ -68,6 +68,12 @@ pub(crate) fn row(container: &ContainerSummary, view: &View) -> Subject {
     };
     let id = if view.truncate { short_id(&container.id) } else { &container.id };
     let command = if view.truncate { ellipsis(&command, COMMAND_WIDTH) } else { command };
+    let networks = match container.networks.as_slice() {
+        [] => container.network.clone(),
+        names => names.join(","),
+    };
+    // What is only exposed is shown of what runs, as docker does.
+    let exposed = if container.pid == 0 { &[][..] } else { container.exposed.as_slice() };
     let fields = json!({
         "Command": quoted(&command),
         "CreatedAt": created.map(|time| go_time(time, &view.zone)).unwrap_or_default(),
@@ -77,8 +83,8 @@ pub(crate) fn row(container: &ContainerSummary, view: &View) -> Subject {
         "LocalVolumes": "0",
         "Mounts": mounts.collect::<Vec<_>>().join(","),
         "Names": container.name,
-        "Networks": container.network,
-        "Ports": "",
+        "Networks": networks,
+        "Ports": ports_text(&container.ports, exposed),
         "RunningFor": created.map(|time| ago(time, view.now)).unwrap_or_default(),
         "Size": container.size.as_ref().map_or_else(|| "0B".to_owned(), size_text),
         "State": state_name(container.state()),

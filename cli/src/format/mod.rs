@@ -2,6 +2,7 @@
 
 pub(crate) mod container;
 pub(crate) mod image;
+pub(crate) mod network;
 pub(crate) mod reference;
 pub(crate) mod stats;
 pub(crate) mod table;

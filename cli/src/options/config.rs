@@ -4,7 +4,7 @@ use knarr_proto::v1::{
     BlockIo, ContainerConfig, Mount, MountType, Namespaces, Resources, StringList, TerminalSize,
 };
 
-use super::{BadOption, environment, keep, log, security};
+use super::{BadOption, environment, keep, log, network, security};
 use crate::args::container_options::{
     BlockIoOptions, ContainerOptions, CpuOptions, MemoryLimitOptions, NamespaceOptions, ResourceOptions,
     StreamName,
@@ -64,6 +64,7 @@ pub(crate) fn build(
     let entrypoint = options.process.entrypoint.as_ref().map(|program| StringList {
         values: if program.is_empty() { Vec::new() } else { vec![program.clone()] },
     });
+    let (mode, networking) = network::build(&options.network)?;
     let (no_new_privileges, confinement) = security::together(&options.security.security_opt);
     Ok(ContainerConfig {
         image: image.clone(),
@@ -86,7 +87,8 @@ pub(crate) fn build(
         cap_add: options.security.cap_add.clone(),
         cap_drop: options.security.cap_drop.clone(),
         privileged: options.security.privileged,
-        network: options.namespaces.network.clone(),
+        network: mode,
+        networking: Some(networking),
         namespaces: Some(namespaces(&options.namespaces)),
         auto_remove: options.identity.rm,
         no_new_privileges,

@@ -8,6 +8,8 @@ pub(crate) mod keep;
 pub(crate) mod log;
 pub(crate) mod mount;
 pub(crate) mod namespace;
+pub(crate) mod network;
+pub(crate) mod port;
 pub(crate) mod security;
 pub(crate) mod size;
 pub(crate) mod time;

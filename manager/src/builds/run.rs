@@ -135,6 +135,7 @@ impl Build<'_> {
             resources: self.request.resources.clone(),
             joined: Joined::default(),
             volumes: Default::default(),
+            place: None,
         };
         self.tell(Progress::Running { id: step.id.to_string() }).await;
         let (sender, mut pieces) = mpsc::channel(UNDER_WAY);

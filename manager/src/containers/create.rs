@@ -12,11 +12,12 @@ use super::life::{Event, Life};
 use super::process::{self, ImageDefaults, Resolved};
 use super::request::CreateRequest;
 use super::spec::{ImageRef, Record, Settings, Spec};
-use super::{health, keep, name, partners, remove, volumes};
+use super::{health, keep, name, network, partners, remove, volumes};
 use crate::content::Digest;
 use crate::error::Chain;
 use crate::host;
 use crate::images::{Image, Platform};
+use crate::networks::EndpointRequest;
 use crate::tasks;
 use crate::tasks::plan::{Mount, Resources};
 use crate::tasks::spec::mounts;
@@ -57,6 +58,7 @@ async fn create_now(containers: &Containers, mut request: CreateRequest) -> Resu
     keep::check(request.policy.restart, request.policy.auto_remove)?;
     partners::by_id(&containers.registry, &mut request.isolation.sharing)?;
     volumes::complete(&containers.registry, &mut request.files)?;
+    network::resolve(containers, &mut request)?;
     let discarded = discard_unsupported(&mut request.policy.resources);
     let targets = mounts::requested_targets(&request.files)?;
     let images = &containers.storage.images;
@@ -69,8 +71,19 @@ async fn create_now(containers: &Containers, mut request: CreateRequest) -> Resu
     warnings.extend(discarded);
     warnings.extend(contradictions(&request));
     let CreateRequest {
-        name, image: reference, process: asked, streams, mut files, isolation, policy, ..
+        name,
+        image: reference,
+        process: asked,
+        streams,
+        mut files,
+        isolation,
+        policy,
+        mut networking,
+        endpoints,
+        ..
     } = request;
+    networking.exposed.extend(network::exposed(&image));
+    warnings.extend(network::warnings(&networking, &isolation.sharing.network));
     let declared = not_replaced(declared, &targets).into_iter();
     files.mounts.extend(declared.map(|target| Mount::of_image(target, name::new_id().to_string())));
     let image_ref = ImageRef { reference, id: image.id.to_string() };
@@ -80,12 +93,13 @@ async fn create_now(containers: &Containers, mut request: CreateRequest) -> Resu
     let tasks = &containers.execution.tasks;
     let container = containers.registry.reserve(name, |id, name| {
         let bundle = tasks.bundle(&id);
+        let image = image_ref;
         let spec =
-            Spec { id, created_at, image: image_ref, asked, process, streams, files, isolation, health };
+            Spec { id, created_at, image, asked, process, streams, files, isolation, health, networking };
         let settings = Settings { name, labels, resources, stop, auto_remove, restart };
         Container::new(Record { spec, settings }, Life::creating(), bundle)
     })?;
-    let made = make(containers, &container, image.chain_id.as_ref()).await;
+    let made = make(containers, &container, image.chain_id.as_ref(), endpoints).await;
     if let Err(error) = made {
         unmake(containers, &container).await;
         return Err(error);
@@ -98,9 +112,11 @@ async fn make(
     containers: &Containers,
     container: &Container,
     parent: Option<&Digest>,
+    endpoints: Vec<EndpointRequest>,
 ) -> Result<(), ContainerError> {
     tasks::check(&containers.execution.tasks, container.task_plan()).await?;
     containers.records.insert(container.record(), Life::creating()).await?;
+    network::reserve(containers, container, endpoints).await?;
     containers.storage.make(container, parent).await?;
     volumes::hold(&containers.storage, container).await?;
     containers.records.enter(container, Event::Made).await

@@ -13,6 +13,7 @@ use crate::failure::{Failure, no_space};
 use crate::files::{FileError, failed};
 use crate::held::HeldError;
 use crate::images::ImageError;
+use crate::networks::NetworkError;
 use crate::snapshots::SnapshotError;
 use crate::store::StoreError;
 use crate::tasks::TaskError;
@@ -47,6 +48,15 @@ pub(crate) enum ContainerError {
     /// Its health cannot be found out like that.
     #[error(transparent)]
     Health(#[from] InvalidHealth),
+    /// Docker's words for what does not go together.
+    #[error("{0}")]
+    Conflict(&'static str),
+    /// Docker's words. That there is no such network is not that there is no such image.
+    #[error("network {0} not found")]
+    NoNetwork(String),
+    /// Its networks cannot be what was asked for.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// Something is still held for it.
     #[error(transparent)]
     Held(#[from] HeldError),
@@ -171,6 +181,8 @@ impl Failure for ContainerError {
             | Self::PolicyOfRemoved
             | Self::VolumesFrom(_)
             | Self::Ps(_)
+            | Self::Conflict(_)
+            | Self::NoNetwork(_)
             | Self::NoFreeName => Kind::InvalidArgument,
             Self::NameTaken { .. } => Kind::AlreadyExists,
             Self::AutoRemoved(_)
@@ -191,6 +203,7 @@ impl Failure for ContainerError {
             Self::Snapshot { source, .. } => source.kind(),
             Self::Store(error) => error.kind(),
             Self::Task(error) => error.kind(),
+            Self::Network(error) => error.kind(),
             Self::Held(error) => error.kind,
             Self::File(error) => error.kind(),
             Self::TooManyExecs(_) => Kind::ResourceExhausted,

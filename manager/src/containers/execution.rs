@@ -2,11 +2,14 @@
 
 use super::container::{Container, Link};
 use crate::error::Chain;
+use crate::held::{Held as _, Until};
+use crate::networks::Networks;
 use crate::tasks::{LogBounds, Tasks};
 
 /// What running a container needs.
 pub(crate) struct Execution {
     pub(crate) tasks: Tasks,
+    pub(crate) networks: Networks,
     pub(crate) logs: LogBounds,
     /// The kernel's, so that a reboot is noticed.
     pub(crate) boot_id: String,
@@ -20,6 +23,9 @@ impl Execution {
         container.set_link(Link::None);
         if let Err(error) = self.tasks.end(container.id(), task).await {
             tracing::warn!(container = %container.id(), error = %Chain(&error), "not all of a task was cleaned up");
+        }
+        if let Err(error) = self.networks.release(container.id(), Until::NextRun).await {
+            tracing::warn!(container = %container.id(), error = %Chain(&error), "a container is still in its networks");
         }
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn by_id(registry: &Registry, sharing: &mut Sharing) -> Result<(), Co
 pub(super) async fn running(registry: &Registry, sharing: &Sharing) -> Result<Joined, ContainerError> {
     let network = match &sharing.network {
         NetworkMode::Container(text) => Some(partner(registry, text, NETWORK).await?),
-        NetworkMode::None | NetworkMode::Host | NetworkMode::Named(_) => None,
+        NetworkMode::None | NetworkMode::Default | NetworkMode::Host | NetworkMode::Named(_) => None,
     };
     let pid = match &sharing.pid {
         SharingMode::Container(text) => Some(partner(registry, text, PID).await?),

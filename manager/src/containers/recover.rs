@@ -16,6 +16,7 @@ use super::container::{Container, Link};
 use super::error::ContainerError;
 use super::handle::Containers;
 use super::life::{Event, Exit, Life, Phase};
+use super::network;
 use super::reconcile::{Loaded, reconcile};
 use super::remove::{discard, remove_in_turn};
 use crate::error::Chain;
@@ -73,6 +74,7 @@ impl Recovery {
     async fn run(&self) -> Result<Recovered, ContainerError> {
         let loaded = reconcile(&self.0.records, &self.0.storage, &self.0.execution).await?;
         let containers: Vec<Arc<Container>> = loaded.into_iter().map(|loaded| self.load(loaded)).collect();
+        network::restore(&self.0).await;
         let places = Arc::new(Semaphore::new(AT_ONCE));
         let settling: Vec<_> = containers
             .into_iter()
@@ -245,6 +247,9 @@ impl Recovery {
                 tracing::warn!(container = %container.id(), error = %Chain(&error), "not all of a task was cleaned up");
             }
         }
+        if let Err(error) = self.0.execution.networks.release(container.id(), Until::NextRun).await {
+            tracing::warn!(container = %container.id(), error = %Chain(&error), "a container is still in its networks");
+        }
         container.set_link(Link::None);
         Ok(Settled::Yes)
     }
@@ -254,7 +259,8 @@ impl Recovery {
         let all = self.0.registry.all();
         let living: HashSet<ContainerId> = all.iter().map(|container| container.id().clone()).collect();
         let tasks = self.0.execution.tasks.sweep(&living).await?;
+        let networks = self.0.execution.networks.sweep(&living).await?;
         let volumes = self.0.storage.volumes.sweep(&living).await?;
-        Ok(tasks + volumes + self.0.storage.snapshots.sweep(&living).await?)
+        Ok(tasks + networks + volumes + self.0.storage.snapshots.sweep(&living).await?)
     }
 }

@@ -94,6 +94,7 @@ pub(super) async fn discard(
     let anonymous = if volumes { storage.volumes.anonymous_of(container.id()).await? } else { Vec::new() };
     // In the reverse order of their making: a root filesystem is unmounted before the snapshot below it goes.
     containers.execution.tasks.release(container.id(), Until::Ever).await?;
+    containers.execution.networks.release(container.id(), Until::Ever).await?;
     storage.release(container).await?;
     containers.records.delete(container.id().clone()).await?;
     forget(containers, container);

@@ -27,6 +27,7 @@ pub(crate) async fn rename(containers: &Containers, text: &str, new: &str) -> Re
         // Whichever it has not.
         this.registry.free_name(if changed.is_ok() { &old } else { &new });
         changed?;
+        super::network::renamed(&this, &container).await;
         this.records.publish(&container, "rename", &[("oldName", format!("/{old}"))]);
         Ok(())
     };

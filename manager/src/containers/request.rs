@@ -6,6 +6,7 @@ use knarr_proto::keep::policy::RestartPolicy;
 use serde::{Deserialize, Serialize};
 
 use crate::images::Platform;
+use crate::networks::{EndpointRequest, Networking};
 use crate::tasks::plan::{Files, Isolation, Resources, Streams};
 
 /// A container that is to be made.
@@ -23,6 +24,9 @@ pub(crate) struct CreateRequest {
     pub(crate) isolation: Isolation,
     pub(crate) policy: PolicyRequest,
     pub(crate) health: HealthRequest,
+    pub(crate) networking: Networking,
+    /// Without any, the network of `isolation` as it comes.
+    pub(crate) endpoints: Vec<EndpointRequest>,
 }
 
 /// How its health is to be found out; zeros are the image's, and without any docker's defaults.
@@ -70,6 +74,6 @@ impl CreateRequest {
     pub(super) fn size_bytes(&self) -> usize {
         let policies = (&self.policy, &self.health);
         let parts = (&self.image, &self.process, &self.streams, &self.files, &self.isolation, policies);
-        serde_json::to_vec(&parts).map_or(usize::MAX, |json| json.len())
+        serde_json::to_vec(&(parts, &self.networking, &self.endpoints)).map_or(usize::MAX, |json| json.len())
     }
 }

@@ -9,6 +9,7 @@ use knarr_proto::keep::policy::RestartPolicy;
 use serde::{Deserialize, Serialize};
 
 use super::request::ProcessRequest;
+use crate::networks::Networking;
 use crate::tasks::plan::{Files, Isolation, Joined, Process, Resources, Streams, TaskPlan};
 use crate::time::UnixNs;
 
@@ -33,6 +34,8 @@ pub(crate) struct Spec {
     /// How its health is found out.
     #[serde(default)]
     pub(crate) health: HealthSpec,
+    #[serde(default)]
+    pub(crate) networking: Networking,
 }
 
 /// How a container's health is found out: what was asked for, over what the image said then.
@@ -112,6 +115,7 @@ impl Record {
             files: Files::default(),
             isolation: Isolation::default(),
             health: HealthSpec::default(),
+            networking: Networking::default(),
         };
         Self { spec, settings: Settings { name, ..Settings::default() } }
     }
@@ -128,5 +132,6 @@ pub(super) fn task_plan(spec: &Spec, settings: &Settings) -> TaskPlan {
         resources: settings.resources.clone(),
         joined: Joined::default(),
         volumes: BTreeMap::new(),
+        place: None,
     }
 }

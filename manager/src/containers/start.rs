@@ -14,8 +14,8 @@ use super::handle::Containers;
 use super::keep;
 use super::life::{Event, Exit, Phase};
 use super::outcome::Outcome;
-use super::partners;
 use super::remove::remove_in_turn_or_log;
+use super::{network, partners};
 use crate::error::Chain;
 use crate::failure::Failure as _;
 use crate::tasks::plan::TaskPlan;
@@ -92,13 +92,18 @@ async fn launch(containers: &Containers, container: &Container) -> Result<Launch
     keep::order(&execution.tasks, container).await?;
     let joined = partners::running(&containers.registry, &container.spec.isolation.sharing).await?;
     let volumes = containers.storage.volumes.sources(container.id()).await?;
+    let place = network::join(containers, container).await?;
     let launch = Launch {
-        plan: TaskPlan { joined, volumes, ..container.task_plan() },
+        plan: TaskPlan { joined, place, volumes, ..container.task_plan() },
         log: execution.logs.chosen(container.spec.streams.log),
         is_for_once: container.settings().auto_remove,
         clients,
     };
-    execution.tasks.launch(launch, &containers.storage.snapshots).await.map_err(error::of_start)
+    let launched = execution.tasks.launch(launch, &containers.storage.snapshots).await;
+    if launched.is_err() {
+        network::leave(containers, container).await;
+    }
+    launched.map_err(error::of_start)
 }
 
 /// Back to where it was, with the reason kept; the first error is the one that is told.

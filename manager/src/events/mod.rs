@@ -22,7 +22,8 @@ const MAX_EVENT_BYTES: usize = 32 * 1024;
 /// What a pair costs in memory beside its letters.
 const PAIR_BYTES: usize = 64;
 /// Attributes that are not labels: never left out.
-const OWN: [&str; 8] = ["name", "image", "exitCode", "signal", "execID", "command", "height", "width"];
+const OWN: [&str; 10] =
+    ["name", "image", "exitCode", "signal", "execID", "command", "height", "width", "type", "container"];
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub(crate) enum Subject {
     Image,
     /// A volume.
     Volume,
+    /// A network, or a container's place in it.
+    Network,
     /// knarrd itself.
     Daemon,
 }
@@ -44,6 +47,7 @@ impl Subject {
             Self::Container => "container",
             Self::Image => "image",
             Self::Volume => "volume",
+            Self::Network => "network",
             Self::Daemon => "daemon",
         }
     }

@@ -14,15 +14,12 @@ use super::TaskError;
 use super::plan::{NetworkMode, TaskPlan};
 use super::spec;
 use crate::files::{FileError, failed};
+use crate::networks::HOSTS;
 
 /// The name of the log file in the bundle; older ones have a number behind it.
 pub(crate) const LOG: &str = "log";
 /// No resolv.conf, hosts file or exit record of a sane host is longer.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
-
-/// Docker's hosts file for a container without the host's network.
-const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
-    ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
 
 /// Makes the bundle directory. It must not be there yet.
 pub(crate) fn make(bundle: &Path) -> Result<(), FileError> {
@@ -52,14 +49,17 @@ pub(crate) fn write(bundle: &Path, plan: &TaskPlan, spec: &Spec) -> Result<(), T
         plan.joined.network.as_ref().map(|partner| bundle.with_file_name(partner.id.as_str()).join("etc"));
     let hosts = match (&plan.isolation.sharing.network, &partner) {
         (_, Some(etc)) => host_file(&etc.join("hosts")),
+        _ if plan.place.is_some() => plan.place.as_ref().map(|place| place.hosts.clone()).unwrap_or_default(),
         (NetworkMode::Host, None) => host_file(Path::new("/etc/hosts")),
-        (NetworkMode::None | NetworkMode::Container(_) | NetworkMode::Named(_), None) => {
-            HOSTS.as_bytes().to_vec()
-        }
+        (
+            NetworkMode::None | NetworkMode::Default | NetworkMode::Container(_) | NetworkMode::Named(_),
+            None,
+        ) => HOSTS.as_bytes().to_vec(),
     };
-    let resolver = match &partner {
-        Some(etc) => host_file(&etc.join("resolv.conf")),
-        None => host_file(Path::new("/etc/resolv.conf")),
+    let resolver = match (&partner, &plan.place) {
+        (Some(etc), _) => host_file(&etc.join("resolv.conf")),
+        (None, Some(place)) => place.resolver.clone(),
+        (None, None) => host_file(Path::new("/etc/resolv.conf")),
     };
     let etc = bundle.join("etc");
     put(&etc.join("hosts"), &hosts)?;

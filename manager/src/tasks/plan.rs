@@ -32,6 +32,8 @@ pub(crate) struct TaskPlan {
     pub(crate) joined: Joined,
     /// What is mounted for its volumes, by their targets.
     pub(crate) volumes: BTreeMap<String, VolumeSource>,
+    /// Where it is in its networks; `None` for one that is in none, and while a plan is only checked.
+    pub(crate) place: Option<crate::networks::Joined>,
 }
 
 /// The first process.

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::keep;
+use super::networking;
 use super::reference::short;
 use super::summary::add_size;
 use super::time::rfc3339;
-use super::{keep, network_name, networks, sorted, state_name};
+use super::words::{network_name, sorted, state_name};
 use crate::v1::{
     Container, ContainerConfig, ContainerState, Device, DeviceRate, Mount, MountType, Resources, VolumeOrigin,
 };
@@ -25,9 +27,9 @@ pub fn container(container: &Container) -> Value {
         "Args": args,
         "State": state(container),
         "Image": container.image_id,
-        "ResolvConfPath": "",
-        "HostnamePath": "",
-        "HostsPath": "",
+        "ResolvConfPath": format!("{}/etc/resolv.conf", container.bundle_path),
+        "HostnamePath": format!("{}/etc/hostname", container.bundle_path),
+        "HostsPath": format!("{}/etc/hosts", container.bundle_path),
         "LogPath": container.log_path,
         "Name": format!("/{}", container.name),
         "RestartCount": container.restart_count,
@@ -42,34 +44,10 @@ pub fn container(container: &Container) -> Value {
         "HostConfig": host_config(&config, &resources),
         "Mounts": config.mounts.iter().map(mount_point).collect::<Vec<_>>(),
         "Config": own_config(container, &config),
-        "NetworkSettings": network_settings(&config),
+        "NetworkSettings": networking::network_settings(container, &config),
     });
     add_size(&mut object, container);
     object
-}
-
-/// Docker's keys for what there is no network for yet.
-fn network_settings(config: &ContainerConfig) -> Value {
-    json!({
-        "Bridge": "",
-        "SandboxID": "",
-        "SandboxKey": "",
-        "Ports": {},
-        "HairpinMode": false,
-        "LinkLocalIPv6Address": "",
-        "LinkLocalIPv6PrefixLen": 0,
-        "SecondaryIPAddresses": null,
-        "SecondaryIPv6Addresses": null,
-        "EndpointID": "",
-        "Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "IPAddress": "",
-        "IPPrefixLen": 0,
-        "IPv6Gateway": "",
-        "MacAddress": "",
-        "Networks": networks(config),
-    })
 }
 
 fn state(container: &Container) -> Value {
@@ -128,7 +106,6 @@ fn host_config(config: &ContainerConfig, resources: &Resources) -> Value {
         "ShmSize": if config.shm_size_bytes == 0 { 64 << 20 } else { config.shm_size_bytes },
         "Devices": config.devices.iter().map(device).collect::<Vec<_>>(),
         "DeviceCgroupRules": config.device_cgroup_rules,
-        "PortBindings": {},
         "RestartPolicy": keep::restart_back(config),
         "AutoRemove": config.auto_remove,
         "VolumeDriver": "",
@@ -147,7 +124,7 @@ fn host_config(config: &ContainerConfig, resources: &Resources) -> Value {
     if let Some(init) = config.init {
         object["Init"] = json!(init);
     }
-    for more in [limits(resources), not_yet()] {
+    for more in [limits(resources), networking::host_config(config), not_yet()] {
         if let (Value::Object(all), Value::Object(more)) = (&mut object, more) {
             all.extend(more);
         }
@@ -158,12 +135,6 @@ fn host_config(config: &ContainerConfig, resources: &Resources) -> Value {
 /// What there is no word for yet, as docker has it when nothing is asked for.
 fn not_yet() -> Value {
     json!({
-        "Dns": null,
-        "DnsOptions": [],
-        "DnsSearch": [],
-        "ExtraHosts": null,
-        "Links": null,
-        "PublishAllPorts": false,
         "Runtime": "knarr",
         "Isolation": "",
         "DeviceRequests": null,
@@ -272,6 +243,9 @@ fn own_config(container: &Container, config: &ContainerConfig) -> Value {
         }
         if let Some(check) = &config.health_check {
             fields.insert("Healthcheck".to_owned(), keep::health_back(check));
+        }
+        if let Some(exposed) = networking::exposed_ports(config) {
+            fields.insert("ExposedPorts".to_owned(), exposed);
         }
     }
     object

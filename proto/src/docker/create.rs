@@ -2,7 +2,7 @@
 //! clients send every field that they have, so that a zero asks for nothing.
 
 use super::fields::{Fields, InvalidBody};
-use super::{host, keep, mounts};
+use super::{host, keep, mounts, networking};
 use crate::v1::{ContainerConfig, CreateContainerRequest, StringList, TerminalSize, UpdateContainerRequest};
 
 /// A request, and what of it has no effect.
@@ -15,21 +15,16 @@ pub struct CreateBody {
 }
 
 /// Of the outermost object.
-const NOT_OF_CONFIG: [(&str, &str); 2] = [("MacAddress", ""), ("OnBuild", "")];
+const NOT_OF_CONFIG: [(&str, &str); 1] = [("OnBuild", "")];
 
 /// Of `HostConfig`.
-const NOT_OF_HOST: [(&str, &str); 12] = [
+const NOT_OF_HOST: [(&str, &str); 7] = [
     ("Cgroup", ""),
     ("CpuCount", ""),
     ("CpuPercent", ""),
     ("DeviceRequests", ""),
-    ("Dns", ""),
-    ("DnsOptions", ""),
-    ("DnsSearch", ""),
-    ("ExtraHosts", ""),
     ("IOMaximumBandwidth", ""),
     ("IOMaximumIOps", ""),
-    ("Links", ""),
     ("StorageOpt", ""),
 ];
 
@@ -47,7 +42,7 @@ const DEFAULT_MODES: [(&str, &[&str]); 3] = [
 pub fn create(body: &Fields) -> Result<CreateBody, InvalidBody> {
     let host = body.object("HostConfig")?;
     refuse_unsupported(body, &host)?;
-    let (network, warnings) = network(body, &host)?;
+    let (network, networking) = networking::networking(body, &host)?;
     let (no_new_privileges, confinement) = host::confinement(&host)?;
     let entrypoint = body.texts_if_any("Entrypoint")?;
     let config = ContainerConfig {
@@ -73,6 +68,7 @@ pub fn create(body: &Fields) -> Result<CreateBody, InvalidBody> {
         cap_drop: host.texts("CapDrop")?,
         privileged: host.flag("Privileged")?,
         network,
+        networking: Some(networking),
         namespaces: host::namespaces(&host)?,
         domainname: body.text("Domainname")?,
         devices: host::devices(&host)?,
@@ -94,7 +90,7 @@ pub fn create(body: &Fields) -> Result<CreateBody, InvalidBody> {
         health_check: keep::health(body)?,
     };
     let request = CreateContainerRequest { config: Some(config), ..CreateContainerRequest::default() };
-    Ok(CreateBody { request, warnings })
+    Ok(CreateBody { request, warnings: Vec::new() })
 }
 
 /// Reads the body of `POST /containers/{id}/update`: limits beside one another and a restart policy, of which zeros ask for
@@ -120,36 +116,6 @@ fn refuse_unsupported(body: &Fields, host: &Fields) -> Result<(), InvalidBody> {
         }
     }
     Ok(())
-}
-
-/// The network, and what is said of it in vain.
-fn network(body: &Fields, host: &Fields) -> Result<(String, Vec<String>), InvalidBody> {
-    let text = if body.flag("NetworkDisabled")? { "none".to_owned() } else { host.text("NetworkMode")? };
-    let is_default = ["", "default", "bridge"].contains(&text.as_str());
-    let endpoints = body.object("NetworkingConfig")?.object("EndpointsConfig")?;
-    for name in endpoints.names() {
-        let is_the_mode = name == text || (is_default && ["default", "bridge"].contains(&name));
-        if !is_the_mode || endpoints.object(name)?.says_something() {
-            return Err(InvalidBody::Unsupported { field: endpoints.path(name), hint: "" });
-        }
-    }
-    let mut warnings = Vec::new();
-    if body.object("ExposedPorts")?.names().next().is_some() {
-        warnings.push("exposed ports have no effect yet".to_owned());
-    }
-    let publishes_all = host.flag("PublishAllPorts")?;
-    if host.object("PortBindings")?.names().next().is_some() || publishes_all {
-        if text != "host" {
-            let field = host.path(if publishes_all { "PublishAllPorts" } else { "PortBindings" });
-            return Err(InvalidBody::Unsupported { field, hint: ": use the network host" });
-        }
-        warnings.push("Published ports are discarded when using host network mode".to_owned());
-    }
-    if is_default {
-        warnings.push("there is no bridge yet: the container has no network but loopback".to_owned());
-        return Ok((String::new(), warnings));
-    }
-    Ok((text, warnings))
 }
 
 /// `ConsoleSize: [rows, columns]`; zeros are what a client without a terminal sends.
@@ -213,15 +179,14 @@ mod tests {
         let config = body.request.config.expect("there");
         assert_eq!((config.image.as_str(), config.command), ("busybox:1", vec!["true".to_owned()]));
         assert_eq!(config.entrypoint, None);
-        assert_eq!(body.warnings.len(), 1, "{:?}", body.warnings);
+        assert_eq!(config.network, "");
     }
 
     #[test]
     fn what_cannot_be_is_refused_by_name() {
         for (host, name) in [
-            (json!({"Dns": ["1.1.1.1"]}), "HostConfig.Dns is not supported yet"),
-            (json!({"PortBindings": {"80/tcp": []}}), "HostConfig.PortBindings"),
-            (json!({"PublishAllPorts": true}), "HostConfig.PublishAllPorts"),
+            (json!({"Dns": "1.1.1.1", "PortBindings": {"0/tcp": []}}), "HostConfig.PortBindings.0/tcp"),
+            (json!({"PortBindings": {"80/tcp": [{"HostPort": "70000"}]}}), "HostConfig.PortBindings.80/tcp"),
             (json!({"UsernsMode": "private"}), "HostConfig.UsernsMode \"private\""),
             (json!({"RestartPolicy": "always"}), "HostConfig.RestartPolicy must be an object"),
             (json!({"LogConfig": {"Type": "syslog"}}), "HostConfig.LogConfig.Type \"syslog\""),
@@ -246,7 +211,7 @@ mod tests {
         }
         for (body, name) in [
             (json!({"Healthcheck": {"Interval": "1s"}}), "Healthcheck.Interval must be a whole number"),
-            (json!({"NetworkingConfig": {"EndpointsConfig": {"app": {}}}}), "EndpointsConfig.app"),
+            (json!({"NetworkingConfig": {"EndpointsConfig": {"app": {"GwPriority": 1e12}}}}), "GwPriority"),
             (json!({"Tty": "yes"}), "Tty"),
         ] {
             let error = read(body).expect_err(name).to_string();

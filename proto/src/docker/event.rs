@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::sorted;
+use super::words::sorted;
 use crate::v1::Event;
 
 /// One object of the stream of events.

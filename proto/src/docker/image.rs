@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::reference::short;
-use super::sorted;
 use super::time::rfc3339;
+use super::words::sorted;
 use crate::v1::Image;
 
 /// An image as docker's `GET /images/{name}/json` has it.

@@ -10,18 +10,16 @@ mod host;
 mod image;
 mod keep;
 mod lived;
-mod maps;
 mod mounts;
+mod network;
+mod networking;
 pub mod reference;
 mod stats;
 mod summary;
 mod system;
 mod time;
 mod volume;
-
-use serde_json::{Map, Value};
-
-use crate::v1::{ContainerConfig, ContainerState};
+mod words;
 
 pub use container::container;
 pub use create::{CreateBody, console_size, create, update};
@@ -30,58 +28,14 @@ pub use exec::{exec, exec_config};
 pub use fields::{Fields, InvalidBody};
 pub use image::{image, image_summary};
 pub use lived::{Lived, command_line, human_duration};
-use maps::sorted;
+pub use network::{create_network, network};
+pub use networking::{endpoint, ports_text};
 pub use stats::stats;
 pub use summary::container_summary;
 pub use system::{ApiVersions, info, version};
 pub use time::rfc3339;
 pub use volume::{create_volume, volume, volume_usage};
-
-/// The word for a state.
-#[must_use]
-pub fn state_name(state: ContainerState) -> &'static str {
-    match state {
-        ContainerState::Unspecified => "unknown",
-        ContainerState::Created => "created",
-        ContainerState::Running => "running",
-        ContainerState::Paused => "paused",
-        ContainerState::Restarting => "restarting",
-        ContainerState::Exited => "exited",
-        ContainerState::Removing => "removing",
-    }
-}
-
-/// The word for a container's network.
-#[must_use]
-pub fn network_name(config: &ContainerConfig) -> &str {
-    match config.network.as_str() {
-        "" => "none",
-        name => name,
-    }
-}
-
-/// A container's places in networks: its only one, which gives it no address.
-fn networks(config: &ContainerConfig) -> Value {
-    let name = network_name(config);
-    let place = serde_json::json!({
-        "IPAMConfig": null,
-        "Links": null,
-        "Aliases": null,
-        "MacAddress": "",
-        "DriverOpts": null,
-        "GwPriority": 0,
-        "NetworkID": name,
-        "EndpointID": "",
-        "Gateway": "",
-        "IPAddress": "",
-        "IPPrefixLen": 0,
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "DNSNames": null,
-    });
-    Value::Object(Map::from_iter([(name.to_owned(), place)]))
-}
+pub use words::{network_name, state_name};
 
 #[cfg(test)]
 mod tests {

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::container::mount_point;
 use super::lived::{Lived, command_line};
+use super::networking;
 use super::reference::short;
-use super::{network_name, networks, sorted, state_name};
+use super::words::{network_name, sorted, state_name};
 use crate::v1::{Container, Health};
 
 /// A container as docker's `GET /containers/json` has it.
@@ -27,12 +28,12 @@ pub fn container_summary(container: &Container, now: SystemTime) -> Value {
         "ImageID": container.image_id,
         "Command": command_line(&container.args),
         "Created": container.created_at.as_ref().map_or(0, |time| time.seconds),
-        "Ports": [],
+        "Ports": networking::listed_ports(container, &config),
         "Labels": sorted(&config.labels),
         "State": state_name(container.state()),
         "Status": lived.status(now),
         "HostConfig": {"NetworkMode": network_name(&config)},
-        "NetworkSettings": {"Networks": networks(&config)},
+        "NetworkSettings": {"Networks": networking::networks(container, &config)},
         "Mounts": config.mounts.iter().map(mount_point).collect::<Vec<_>>(),
     });
     add_size(&mut summary, container);
@@ -67,7 +68,7 @@ mod tests {
             state: ContainerState::Exited.into(),
             exit: Some(ExitStatus { code: 1, ..ExitStatus::default() }),
             args: vec!["sh".to_owned(), "-c".to_owned(), "echo hi".to_owned()],
-            config: Some(ContainerConfig::default()),
+            config: Some(ContainerConfig { network: "none".to_owned(), ..ContainerConfig::default() }),
             ..Container::default()
         };
         let summary = container_summary(&container, SystemTime::UNIX_EPOCH);

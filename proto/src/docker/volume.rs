@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::fields::{Fields, InvalidBody};
-use super::maps::sorted;
 use super::time::rfc3339_seconds;
+use super::words::sorted;
 use crate::v1::{CreateVolumeRequest, Volume};
 
 /// A volume as docker's `GET /volumes/{name}` has it.

@@ -1,5 +1,6 @@
 //! Containers: made, listed, looked at, removed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -17,6 +18,8 @@ use super::query::{Name, Query};
 use crate::api::grpc::translate;
 use crate::containers::{self, FILTER_KEYS, PRUNE_KEYS, Removal, View, exec};
 use crate::filters::Filters;
+use crate::held::OwnerId;
+use crate::networks::Presence;
 
 pub(super) async fn create(State(engine): State<Arc<Engine>>, query: Query, Json(body): Json) -> Answer {
     let docker::CreateBody { mut request, mut warnings } = docker::create(&body)?;
@@ -44,7 +47,9 @@ pub(super) async fn list(State(engine): State<Arc<Engine>>, query: Query) -> Ans
 
 pub(super) async fn inspect(State(engine): State<Arc<Engine>>, Name(name): Name, query: Query) -> Answer {
     let view = containers::inspect(engine.containers(), &name)?;
-    Ok(answers::ok(&docker::container(&message(&engine, view, query.is_set("size")).await?)))
+    let presences = engine.system.networks.presences().await?;
+    let message = message(&engine, view, query.is_set("size"), &presences).await?;
+    Ok(answers::ok(&docker::container(&message)))
 }
 
 pub(super) async fn remove(State(engine): State<Arc<Engine>>, Name(name): Name, query: Query) -> Answer {
@@ -74,18 +79,26 @@ async fn summaries(
     with_size: bool,
 ) -> Result<Vec<Value>, Refusal> {
     let now = SystemTime::now();
+    let presences = engine.system.networks.presences().await?;
     let mut summaries = Vec::new();
     for view in views {
-        summaries.push(docker::container_summary(&message(engine, view, with_size).await?, now));
+        summaries.push(docker::container_summary(&message(engine, view, with_size, &presences).await?, now));
     }
     Ok(summaries)
 }
 
-async fn message(engine: &Engine, view: View, with_size: bool) -> Result<v1::Container, Refusal> {
+async fn message(
+    engine: &Engine,
+    view: View,
+    with_size: bool,
+    presences: &HashMap<OwnerId, Presence>,
+) -> Result<v1::Container, Refusal> {
     let size = match with_size {
         true => Some(translate::container_size(containers::size(engine.containers(), &view).await?)),
         false => None,
     };
+    let none = Presence::default();
+    let presence = presences.get(&view.spec.id).unwrap_or(&none);
     let exec_ids = exec::ids(engine.containers(), &view.spec.id);
-    Ok(v1::Container { size, ..translate::container(view, exec_ids) })
+    Ok(v1::Container { size, ..translate::container(view, exec_ids, presence) })
 }

@@ -15,6 +15,7 @@ mod hangup;
 mod images;
 mod lifecycle;
 mod logs;
+mod networks;
 mod place;
 mod query;
 mod routes;

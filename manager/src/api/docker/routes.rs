@@ -7,8 +7,8 @@ use axum::routing::{delete, get, post};
 
 use super::engine::Engine;
 use super::{
-    attach, build, containers, events, exec, images, lifecycle, logs, system, transfers, unavailable, usage,
-    volumes,
+    attach, build, containers, events, exec, images, lifecycle, logs, networks, system, transfers,
+    unavailable, usage, volumes,
 };
 
 /// Every path that docker has, without its version.
@@ -17,6 +17,7 @@ pub(super) fn router(engine: Arc<Engine>) -> Router {
         .merge(system_routes())
         .merge(container_routes())
         .merge(image_routes())
+        .merge(network_routes())
         .merge(unavailable_routes())
         .fallback(unavailable::page_not_found)
         .method_not_allowed_fallback(unavailable::page_not_found)
@@ -73,6 +74,16 @@ fn image_routes() -> Router<Arc<Engine>> {
         .route("/images/{*path}", get(images::named).post(images::named).delete(images::named))
 }
 
+fn network_routes() -> Router<Arc<Engine>> {
+    Router::new()
+        .route("/networks", get(networks::list))
+        .route("/networks/{name}", get(networks::inspect).delete(networks::remove))
+        .route("/networks/{name}/connect", post(networks::connect))
+        .route("/networks/{name}/disconnect", post(networks::disconnect))
+        .route("/networks/create", post(networks::create))
+        .route("/networks/prune", post(networks::prune))
+}
+
 /// Verbs that containers have not yet.
 fn unavailable_of_containers() -> Router<Arc<Engine>> {
     use unavailable::verb;
@@ -86,12 +97,6 @@ fn unavailable_of_containers() -> Router<Arc<Engine>> {
 fn unavailable_routes() -> Router<Arc<Engine>> {
     use unavailable as no;
     Router::new()
-        .route("/networks", get(no::networks))
-        .route("/networks/{name}", get(no::network).delete(no::change_networks))
-        .route("/networks/{name}/connect", post(no::change_networks))
-        .route("/networks/{name}/disconnect", post(no::change_networks))
-        .route("/networks/create", post(no::change_networks))
-        .route("/networks/prune", post(no::prune_networks))
         .route("/volumes", get(volumes::list))
         .route("/volumes/{name}", get(volumes::inspect).delete(volumes::remove).put(no::swarm))
         .route("/volumes/create", post(volumes::create))

@@ -3,15 +3,11 @@
 use axum::extract::Path;
 use axum::response::IntoResponse;
 use http::{StatusCode, Uri};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::answers;
 use super::body::Ignored;
-use super::failures::{Answer, Refusal};
-use super::query::{Name, Query};
-
-/// The networks that every engine has.
-const NETWORKS: [&str; 2] = ["host", "none"];
+use super::failures::Refusal;
 
 /// Docker's word for an engine that is alone.
 const NO_SWARM: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect \
@@ -36,50 +32,6 @@ pub(super) fn image_verb(verb: &str) -> Refusal {
 
 pub(super) async fn search() -> Refusal {
     Refusal::not_implemented("registries are not searched yet")
-}
-
-pub(super) async fn networks(query: Query) -> Answer {
-    let pairs = query.filter_pairs()?;
-    let is_shown =
-        |name: &&str| pairs.iter().all(|(key, value)| key != "name" || name.contains(value.as_str()));
-    let networks: Vec<Value> = NETWORKS.into_iter().filter(is_shown).map(of_host).collect();
-    Ok(answers::ok(&Value::from(networks)))
-}
-
-pub(super) async fn network(Name(name): Name) -> Answer {
-    match NETWORKS.iter().find(|network| **network == name) {
-        Some(network) => Ok(answers::ok(&of_host(network))),
-        None => Err(Refusal::not_found(format!("network {name} not found"))),
-    }
-}
-
-fn of_host(name: &str) -> Value {
-    json!({
-        "Name": name,
-        "Id": name,
-        "Created": "0001-01-01T00:00:00Z",
-        "Scope": "local",
-        "Driver": if name == "none" { "null" } else { name },
-        "EnableIPv4": true,
-        "EnableIPv6": false,
-        "IPAM": {"Driver": "default", "Options": null, "Config": []},
-        "Internal": false,
-        "Attachable": false,
-        "Ingress": false,
-        "ConfigFrom": {"Network": ""},
-        "ConfigOnly": false,
-        "Containers": {},
-        "Options": {},
-        "Labels": {},
-    })
-}
-
-pub(super) async fn change_networks(_: Ignored) -> Refusal {
-    Refusal::not_implemented("there are no networks yet but host and none, which cannot be changed")
-}
-
-pub(super) async fn prune_networks() -> Answer {
-    Ok(answers::ok(&json!({"NetworksDeleted": null})))
 }
 
 pub(super) async fn build(_: Ignored) -> Refusal {

@@ -11,9 +11,13 @@ use crate::containers::{
     self, ContainerError, Containers, FILTER_KEYS, LogOptions, PRUNE_KEYS, Removal, View, WaitCondition, exec,
 };
 use crate::filters::Filters;
+use crate::networks::Networks;
 
 /// The service, on the noun.
-pub(crate) struct ContainersService(pub(crate) Containers);
+pub(crate) struct ContainersService {
+    pub(crate) containers: Containers,
+    pub(crate) networks: Networks,
+}
 
 #[tonic::async_trait]
 impl Service for ContainersService {
@@ -29,7 +33,8 @@ impl Service for ContainersService {
         &self,
         request: Request<v1::CreateContainerRequest>,
     ) -> Result<Response<v1::CreateContainerReply>, Status> {
-        let created = containers::create(&self.0, translate::create_request(request.into_inner())?).await?;
+        let created =
+            containers::create(&self.containers, translate::create_request(request.into_inner())?).await?;
         Ok(Response::new(v1::CreateContainerReply {
             id: created.id.to_string(),
             name: created.name,
@@ -41,7 +46,7 @@ impl Service for ContainersService {
         &self,
         request: Request<v1::StartContainerRequest>,
     ) -> Result<Response<v1::StartContainerReply>, Status> {
-        let started = containers::start(&self.0, &request.into_inner().container).await?;
+        let started = containers::start(&self.containers, &request.into_inner().container).await?;
         let already = started.is_already();
         Ok(Response::new(v1::StartContainerReply { pid: started.into_inner(), already }))
     }
@@ -52,7 +57,8 @@ impl Service for ContainersService {
     ) -> Result<Response<v1::StopContainerReply>, Status> {
         let request = request.into_inner();
         let stopped =
-            containers::stop(&self.0, &request.container, request.timeout_seconds, &request.signal).await?;
+            containers::stop(&self.containers, &request.container, request.timeout_seconds, &request.signal)
+                .await?;
         Ok(Response::new(v1::StopContainerReply { already: stopped.is_already() }))
     }
 
@@ -61,8 +67,13 @@ impl Service for ContainersService {
         request: Request<v1::RestartContainerRequest>,
     ) -> Result<Response<v1::RestartContainerReply>, Status> {
         let request = request.into_inner();
-        let pid = containers::restart(&self.0, &request.container, request.timeout_seconds, &request.signal)
-            .await?;
+        let pid = containers::restart(
+            &self.containers,
+            &request.container,
+            request.timeout_seconds,
+            &request.signal,
+        )
+        .await?;
         Ok(Response::new(v1::RestartContainerReply { pid }))
     }
 
@@ -71,7 +82,7 @@ impl Service for ContainersService {
         request: Request<v1::PruneContainersRequest>,
     ) -> Result<Response<v1::PruneContainersReply>, Status> {
         let filters = translate::filters(request.into_inner().filters);
-        let pruned = containers::prune(&self.0, &Filters::parse(&PRUNE_KEYS, filters)?).await?;
+        let pruned = containers::prune(&self.containers, &Filters::parse(&PRUNE_KEYS, filters)?).await?;
         let deleted = pruned.ids.into_iter().map(String::from).collect();
         Ok(Response::new(v1::PruneContainersReply { deleted, freed_bytes: pruned.freed_bytes }))
     }
@@ -81,7 +92,7 @@ impl Service for ContainersService {
         request: Request<v1::KillContainerRequest>,
     ) -> Result<Response<v1::KillContainerReply>, Status> {
         let request = request.into_inner();
-        containers::kill(&self.0, &request.container, &request.signal).await?;
+        containers::kill(&self.containers, &request.container, &request.signal).await?;
         Ok(Response::new(v1::KillContainerReply {}))
     }
 
@@ -89,7 +100,7 @@ impl Service for ContainersService {
         &self,
         request: Request<v1::PauseContainerRequest>,
     ) -> Result<Response<v1::PauseContainerReply>, Status> {
-        containers::pause(&self.0, &request.into_inner().container).await?;
+        containers::pause(&self.containers, &request.into_inner().container).await?;
         Ok(Response::new(v1::PauseContainerReply {}))
     }
 
@@ -97,7 +108,7 @@ impl Service for ContainersService {
         &self,
         request: Request<v1::UnpauseContainerRequest>,
     ) -> Result<Response<v1::UnpauseContainerReply>, Status> {
-        containers::unpause(&self.0, &request.into_inner().container).await?;
+        containers::unpause(&self.containers, &request.into_inner().container).await?;
         Ok(Response::new(v1::UnpauseContainerReply {}))
     }
 
@@ -106,7 +117,7 @@ impl Service for ContainersService {
         request: Request<v1::RenameContainerRequest>,
     ) -> Result<Response<v1::RenameContainerReply>, Status> {
         let request = request.into_inner();
-        containers::rename(&self.0, &request.container, &request.new_name).await?;
+        containers::rename(&self.containers, &request.container, &request.new_name).await?;
         Ok(Response::new(v1::RenameContainerReply {}))
     }
 
@@ -118,7 +129,7 @@ impl Service for ContainersService {
         let change = resources::resources(request.resources.unwrap_or_default())?;
         let restart = request.restart.as_ref().map(keep::policy).transpose();
         let restart = restart.map_err(translate::InvalidRequest::from)?;
-        containers::update(&self.0, &request.container, change, restart).await?;
+        containers::update(&self.containers, &request.container, change, restart).await?;
         Ok(Response::new(v1::UpdateContainerReply {}))
     }
 
@@ -127,7 +138,7 @@ impl Service for ContainersService {
         request: Request<v1::TopContainerRequest>,
     ) -> Result<Response<v1::TopContainerReply>, Status> {
         let request = request.into_inner();
-        let found = containers::top(&self.0, &request.container, &request.ps_args).await?;
+        let found = containers::top(&self.containers, &request.container, &request.ps_args).await?;
         let processes = found.rows.into_iter().map(|cells| v1::Process { cells }).collect();
         Ok(Response::new(v1::TopContainerReply { titles: found.titles, processes }))
     }
@@ -136,7 +147,7 @@ impl Service for ContainersService {
         &self,
         request: Request<v1::ContainerStatsRequest>,
     ) -> Result<Response<Self::StatsStream>, Status> {
-        stats::stats(&self.0, request.into_inner()).await.map(Response::new)
+        stats::stats(&self.containers, request.into_inner()).await.map(Response::new)
     }
 
     async fn remove(
@@ -145,7 +156,7 @@ impl Service for ContainersService {
     ) -> Result<Response<v1::RemoveContainerReply>, Status> {
         let request = request.into_inner();
         let removal = Removal { force: request.force, volumes: request.volumes };
-        let id = containers::remove(&self.0, &request.container, removal).await?;
+        let id = containers::remove(&self.containers, &request.container, removal).await?;
         Ok(Response::new(v1::RemoveContainerReply { id: id.to_string() }))
     }
 
@@ -155,10 +166,14 @@ impl Service for ContainersService {
     ) -> Result<Response<Self::ListStream>, Status> {
         let request = request.into_inner();
         let filters = Filters::parse(&FILTER_KEYS, translate::filters(request.filters))?;
+        let presences = self.networks.presences().await?;
         let mut summaries = Vec::new();
-        for view in containers::list(&self.0, request.all, &filters) {
-            let size = size(&self.0, &view, request.sizes).await?;
-            summaries.push(v1::ContainerSummary { size, ..translate::summary(&view) });
+        for view in containers::list(&self.containers, request.all, &filters) {
+            let size = size(&self.containers, &view, request.sizes).await?;
+            summaries.push(v1::ContainerSummary {
+                size,
+                ..translate::summary(&view, presences.get(&view.spec.id))
+            });
         }
         let summaries = summaries.into_iter();
         let replies = pieces::replies(summaries, |containers| v1::ListContainersReply { containers });
@@ -170,10 +185,11 @@ impl Service for ContainersService {
         request: Request<v1::InspectContainerRequest>,
     ) -> Result<Response<v1::InspectContainerReply>, Status> {
         let request = request.into_inner();
-        let view = containers::inspect(&self.0, &request.container)?;
-        let size = size(&self.0, &view, request.size).await?;
-        let exec_ids = exec::ids(&self.0, &view.spec.id);
-        let container = v1::Container { size, ..translate::container(view, exec_ids) };
+        let view = containers::inspect(&self.containers, &request.container)?;
+        let size = size(&self.containers, &view, request.size).await?;
+        let exec_ids = exec::ids(&self.containers, &view.spec.id);
+        let presence = self.networks.presence(&view.spec.id).await?;
+        let container = v1::Container { size, ..translate::container(view, exec_ids, &presence) };
         Ok(Response::new(v1::InspectContainerReply { container: Some(container) }))
     }
 
@@ -181,7 +197,7 @@ impl Service for ContainersService {
         &self,
         request: Request<v1::DiffContainerRequest>,
     ) -> Result<Response<Self::DiffStream>, Status> {
-        let changes = containers::diff(&self.0, &request.into_inner().container).await?;
+        let changes = containers::diff(&self.containers, &request.into_inner().container).await?;
         let changes = changes.into_iter().map(translate::change);
         let replies = pieces::replies(changes, |changes| v1::DiffContainerReply { changes });
         Ok(Response::new(Box::pin(replies)))
@@ -198,7 +214,7 @@ impl Service for ContainersService {
                 v1::WaitCondition::NextExit => WaitCondition::NextExit,
                 v1::WaitCondition::Removed => WaitCondition::Removed,
             };
-        let waiter = containers::wait(&self.0, &request.container, condition)?;
+        let waiter = containers::wait(&self.containers, &request.container, condition)?;
         let replies = tokio_stream::once(waiter).then(async |waiter| {
             let exit = waiter.exit().await?;
             Ok(v1::WaitContainerReply { exit: Some(translate::exit(exit)) })
@@ -219,7 +235,7 @@ impl Service for ContainersService {
             until: request.until.map(translate::record_time),
             tail: request.tail,
         };
-        let reader = containers::logs(&self.0, &request.container, &options)?;
+        let reader = containers::logs(&self.containers, &request.container, &options)?;
         Ok(Response::new(logs::logs(reader)))
     }
 
@@ -227,7 +243,7 @@ impl Service for ContainersService {
         &self,
         request: Request<Streaming<v1::SessionRequest>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
-        sessions::attach(&self.0, request.into_inner()).await.map(Response::new)
+        sessions::attach(&self.containers, request.into_inner()).await.map(Response::new)
     }
 
     async fn resize(
@@ -235,8 +251,12 @@ impl Service for ContainersService {
         request: Request<v1::ResizeContainerRequest>,
     ) -> Result<Response<v1::ResizeContainerReply>, Status> {
         let request = request.into_inner();
-        containers::resize(&self.0, &request.container, translate::size(request.size.unwrap_or_default()))
-            .await?;
+        containers::resize(
+            &self.containers,
+            &request.container,
+            translate::size(request.size.unwrap_or_default()),
+        )
+        .await?;
         Ok(Response::new(v1::ResizeContainerReply {}))
     }
 
@@ -246,7 +266,7 @@ impl Service for ContainersService {
     ) -> Result<Response<v1::ExecCreateReply>, Status> {
         let request = request.into_inner();
         let options = translate::exec_options(request.config.unwrap_or_default());
-        let exec_id = exec::create(&self.0, &request.container, options)?;
+        let exec_id = exec::create(&self.containers, &request.container, options)?;
         Ok(Response::new(v1::ExecCreateReply { exec_id }))
     }
 
@@ -254,14 +274,14 @@ impl Service for ContainersService {
         &self,
         request: Request<Streaming<v1::SessionRequest>>,
     ) -> Result<Response<Self::ExecStartStream>, Status> {
-        sessions::exec(&self.0, request.into_inner()).await.map(Response::new)
+        sessions::exec(&self.containers, request.into_inner()).await.map(Response::new)
     }
 
     async fn exec_inspect(
         &self,
         request: Request<v1::ExecInspectRequest>,
     ) -> Result<Response<v1::ExecInspectReply>, Status> {
-        let view = exec::inspect(&self.0, &request.into_inner().exec_id)?;
+        let view = exec::inspect(&self.containers, &request.into_inner().exec_id)?;
         Ok(Response::new(translate::exec(view)))
     }
 
@@ -271,7 +291,7 @@ impl Service for ContainersService {
     ) -> Result<Response<v1::ExecResizeReply>, Status> {
         let request = request.into_inner();
         let size = translate::size(request.size.unwrap_or_default());
-        exec::resize(&self.0, &request.exec_id, size).await?;
+        exec::resize(&self.containers, &request.exec_id, size).await?;
         Ok(Response::new(v1::ExecResizeReply {}))
     }
 }

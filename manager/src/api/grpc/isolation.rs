@@ -17,7 +17,8 @@ const OF_CONTAINER: &str = "container:";
 /// A choice that this knarrd does not have.
 pub(super) fn sharing(network: &str, asked: &v1::Namespaces) -> Result<Sharing, InvalidRequest> {
     let network = match network {
-        "" | "none" => NetworkMode::None,
+        "" | "default" => NetworkMode::Default,
+        "none" => NetworkMode::None,
         "host" => NetworkMode::Host,
         name => match name.strip_prefix(OF_CONTAINER) {
             Some(container) => NetworkMode::Container(container.to_owned()),
@@ -48,6 +49,7 @@ fn mode(namespace: &'static str, text: &str) -> Result<SharingMode, InvalidReque
 pub(super) fn network(network: &NetworkMode) -> String {
     match network {
         NetworkMode::None => "none".to_owned(),
+        NetworkMode::Default => "default".to_owned(),
         NetworkMode::Host => "host".to_owned(),
         NetworkMode::Container(container) => format!("{OF_CONTAINER}{container}"),
         NetworkMode::Named(name) => name.clone(),

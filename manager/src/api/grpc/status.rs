@@ -11,6 +11,7 @@ use crate::error::Chain;
 use crate::failure::Failure;
 use crate::filters::InvalidFilter;
 use crate::images::ImageError;
+use crate::networks::NetworkError;
 use crate::snapshots::SnapshotError;
 use crate::volumes::VolumeError;
 
@@ -68,6 +69,12 @@ impl From<ContainerError> for Status {
 
 impl From<ImageError> for Status {
     fn from(error: ImageError) -> Self {
+        status(&error)
+    }
+}
+
+impl From<NetworkError> for Status {
+    fn from(error: NetworkError) -> Self {
         status(&error)
     }
 }

@@ -10,6 +10,7 @@ use crate::apparmor::AppArmor;
 use crate::containers::Containers;
 use crate::host;
 use crate::images::{ImageError, Images};
+use crate::networks::Networks;
 use crate::snapshots::Snapshots;
 use crate::verbs::{self, Component};
 use crate::volumes::Volumes;
@@ -18,6 +19,7 @@ use crate::volumes::Volumes;
 #[derive(Clone)]
 pub(crate) struct SystemService {
     pub(crate) containers: Containers,
+    pub(crate) networks: Networks,
     pub(crate) images: Images,
     pub(crate) snapshots: Snapshots,
     pub(crate) volumes: Volumes,

@@ -11,7 +11,7 @@ use knarr_proto::v1;
 use prost_types::Timestamp;
 use tonic::Status;
 
-use super::{isolation, keep, pieces, resources, status};
+use super::{isolation, keep, networking, pieces, resources, status};
 use crate::containers::{
     CreateRequest, ExecOptions, ExecState, ExecView, Exit, Phase, PolicyRequest, ProcessRequest, Settings,
     Size, Spec, View,
@@ -19,6 +19,7 @@ use crate::containers::{
 use crate::events::Event;
 use crate::failure::Failure;
 use crate::images::{ImageError, Platform};
+use crate::networks::Presence;
 use crate::tasks::plan::{
     Files, Isolation, Mount, MountKind, NamedVolume, Placement, Rights, Streams, TerminalSize, Ulimit,
     VolumeOrigin,
@@ -55,6 +56,8 @@ pub(in crate::api) enum InvalidRequest {
     Choice(#[from] UnknownChoice),
     #[error(transparent)]
     Platform(#[from] ImageError),
+    #[error("invalid port {0}: it is 1 to 65535")]
+    Port(u32),
     #[error("the mount at {0:?} needs a type: bind or tmpfs")]
     MountType(String),
     #[error("the {namespace} namespace {text:?} is unknown: write private, host or container:NAME")]
@@ -70,9 +73,11 @@ impl Failure for InvalidRequest {
         match self {
             Self::Choice(error) => error.kind(),
             Self::Platform(error) => error.kind(),
-            Self::MountType(_) | Self::Namespace { .. } | Self::Weight(_) | Self::Restart(_) => {
-                Kind::InvalidArgument
-            }
+            Self::Port(_)
+            | Self::MountType(_)
+            | Self::Namespace { .. }
+            | Self::Weight(_)
+            | Self::Restart(_) => Kind::InvalidArgument,
         }
     }
 }
@@ -98,6 +103,7 @@ pub(in crate::api) fn create_request(
     request: v1::CreateContainerRequest,
 ) -> Result<CreateRequest, InvalidRequest> {
     let config = request.config.unwrap_or_default();
+    let (networking, endpoints) = networking::asked(config.networking.unwrap_or_default())?;
     let sharing = isolation::sharing(&config.network, &config.namespaces.unwrap_or_default())?;
     let ulimit = |ulimit: v1::Ulimit| Ulimit { name: ulimit.name, soft: ulimit.soft, hard: ulimit.hard };
     Ok(CreateRequest {
@@ -155,6 +161,8 @@ pub(in crate::api) fn create_request(
             restart: keep::policy(&config.restart.unwrap_or_default())?,
         },
         health: keep::health(config.health_check.unwrap_or_default()),
+        networking,
+        endpoints,
     })
 }
 
@@ -251,7 +259,7 @@ pub(super) fn change(change: Change) -> v1::FileChange {
 }
 
 /// A container for a list: bounded, however large it is.
-pub(in crate::api) fn summary(view: &View) -> v1::ContainerSummary {
+pub(in crate::api) fn summary(view: &View, presence: Option<&Presence>) -> v1::ContainerSummary {
     let View { spec, settings, life, .. } = view;
     let sources = spec.files.mounts.iter().filter_map(|mount| match &mount.kind {
         MountKind::Bind { source, .. } => Some(source.as_str()),
@@ -273,6 +281,9 @@ pub(in crate::api) fn summary(view: &View) -> v1::ContainerSummary {
         labels: pieces::labels(&settings.labels),
         mount_sources: pieces::texts(sources),
         network: isolation::network(&spec.isolation.sharing.network),
+        networks: networking::names(presence),
+        ports: networking::ports(presence.filter(|_| life.phase.is_up())),
+        exposed: networking::exposed(&spec.networking, presence),
         size: None,
         health: keep::summary_health(view.health.as_deref()).into(),
     }
@@ -296,8 +307,13 @@ pub(in crate::api) fn container_size(size: Size) -> v1::ContainerSize {
     v1::ContainerSize { written_bytes: size.written_bytes, rootfs_bytes: size.rootfs_bytes }
 }
 
-pub(in crate::api) fn container(view: View, exec_ids: Vec<String>) -> v1::Container {
+pub(in crate::api) fn container(view: View, exec_ids: Vec<String>, presence: &Presence) -> v1::Container {
     let View { spec, settings, life, bundle, health } = view;
+    // An end is told before all that it had is given back.
+    let presence = &match life.phase.is_up() {
+        true => presence.clone(),
+        false => presence.clone().at_rest(),
+    };
     v1::Container {
         id: spec.id.to_string(),
         name: settings.name.clone(),
@@ -308,7 +324,7 @@ pub(in crate::api) fn container(view: View, exec_ids: Vec<String>) -> v1::Contai
         started_at: life.started_at.map(unix),
         exit: life.exit.map(exit),
         pid: life.pid,
-        config: Some(config_back(&spec, &settings, &bundle)),
+        config: Some(config_back(&spec, &settings, presence, &bundle)),
         args: spec.process.args.clone(),
         bundle_path: bundle.display().to_string(),
         log_path: bundle.join("log").display().to_string(),
@@ -317,11 +333,14 @@ pub(in crate::api) fn container(view: View, exec_ids: Vec<String>) -> v1::Contai
         size: None,
         restart_count: life.restarts,
         health: health.as_deref().map(keep::known_health),
+        networks: networking::networks(presence),
+        ports: networking::ports(Some(presence)),
+        network_namespace: String::new(),
     }
 }
 
 /// What the container was asked to be, with what verbs have changed of it since.
-fn config_back(spec: &Spec, settings: &Settings, bundle: &Path) -> v1::ContainerConfig {
+fn config_back(spec: &Spec, settings: &Settings, presence: &Presence, bundle: &Path) -> v1::ContainerConfig {
     let Spec { image, asked, streams, files, isolation, health, .. } = spec.clone();
     let Settings { labels, resources, stop, auto_remove, restart, .. } = settings.clone();
     let ulimit = |ulimit: Ulimit| v1::Ulimit { name: ulimit.name, soft: ulimit.soft, hard: ulimit.hard };
@@ -345,6 +364,7 @@ fn config_back(spec: &Spec, settings: &Settings, bundle: &Path) -> v1::Container
         resources: Some(resources::resources_back(resources)),
         read_only_rootfs: files.read_only_rootfs,
         network: isolation::network(&isolation.sharing.network),
+        networking: networking::back(&spec.networking, presence),
         namespaces: isolation::sharing_back(&isolation.sharing),
         cap_add: isolation.rights.cap_add,
         cap_drop: isolation.rights.cap_drop,
@@ -518,10 +538,22 @@ mod tests {
             log: Some(v1::Log { none: false, max_size_bytes: 0, max_files: 3 }),
             network: "container:web".to_owned(),
             restart: Some(v1::RestartPolicy { name: "on-failure".to_owned(), max_retries: 3 }),
+            networking: Some(v1::Networking {
+                ports: vec![v1::PortMapping {
+                    protocol: "udp".into(),
+                    container_port: 53,
+                    host_address: "127.0.0.1".into(),
+                    ..v1::PortMapping::default()
+                }],
+                exposed: vec!["80/tcp".into()],
+                dns: vec!["9.9.9.9".into()],
+                extra_hosts: vec!["a:1.2.3.4".into()],
+                ..v1::Networking::default()
+            }),
             ..v1::ContainerConfig::default()
         };
         let request = v1::CreateContainerRequest { config: Some(sent.clone()), ..Default::default() };
-        let CreateRequest { image, process, streams, mut files, isolation, policy, .. } =
+        let CreateRequest { image, process, streams, mut files, isolation, policy, networking, .. } =
             create_request(request).expect("valid");
         files.mounts.push(Mount {
             kind: MountKind::Volume {},
@@ -538,9 +570,11 @@ mod tests {
             files,
             isolation,
             health: HealthSpec::default(),
+            networking,
         };
         let PolicyRequest { resources, restart, .. } = policy;
         let settings = Settings { resources, restart, ..Settings::default() };
-        assert_eq!(config_back(&spec, &settings, Path::new("/r/containers/x")), sent);
+        let bundle = Path::new("/r/containers/x");
+        assert_eq!(config_back(&spec, &settings, &Presence::default(), bundle), sent);
     }
 }

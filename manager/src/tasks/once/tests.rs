@@ -67,6 +67,7 @@ fn plan(id: &str, script: &str) -> TaskPlan {
     TaskPlan {
         joined: Joined::default(),
         volumes: Default::default(),
+        place: None,
         id: id.parse().expect("an id"),
         process: Process { args, working_dir: "/".into(), ..Process::default() },
         streams: Streams::default(),

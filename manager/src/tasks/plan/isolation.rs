@@ -47,6 +47,8 @@ pub(crate) enum NetworkMode {
     /// Its own, with only loopback.
     #[default]
     None,
+    /// What knarrd has for those that name none. A container is never kept with it.
+    Default,
     /// The host's.
     Host,
     /// That of another container, by id or name.
@@ -154,7 +156,7 @@ impl NetworkMode {
     /// Whether the container has a network namespace of its own.
     pub(crate) fn has_own_namespace(&self) -> bool {
         match self {
-            Self::None | Self::Named(_) => true,
+            Self::None | Self::Default | Self::Named(_) => true,
             Self::Host | Self::Container(_) => false,
         }
     }

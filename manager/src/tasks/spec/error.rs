@@ -65,9 +65,6 @@ pub(crate) enum SpecError {
     /// The container's own parent of cgroups.
     #[error("invalid cgroup parent: {0}")]
     CgroupParent(#[source] InvalidCgroups),
-    /// A network that there is not; docker's words.
-    #[error("network {0} not found")]
-    Network(String),
     /// A hostname that the kernel or a hosts file would not take.
     #[error("invalid hostname {0:?}: 1 to 63 letters, digits, dots and dashes are allowed")]
     Hostname(String),

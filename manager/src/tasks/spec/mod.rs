@@ -252,6 +252,7 @@ pub(super) mod tests {
             resources: Resources::default(),
             joined: Joined::default(),
             volumes: Default::default(),
+            place: None,
         }
     }
 

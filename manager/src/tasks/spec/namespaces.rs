@@ -24,13 +24,17 @@ pub(super) fn namespaces(plan: &TaskPlan) -> Result<Vec<LinuxNamespace>, SpecErr
         return Err(SpecError::Sharing("conflicting options: hostname and the UTS mode"));
     }
     let network = match &sharing.network {
-        NetworkMode::None => Some(own(T::Network)),
+        NetworkMode::None | NetworkMode::Default => Some(own(T::Network)),
         NetworkMode::Host => None,
         NetworkMode::Container(_) if !plan.isolation.hostname.is_empty() => {
             return Err(SpecError::Sharing("conflicting options: hostname and the network mode"));
         }
         NetworkMode::Container(_) => Some(joined(T::Network, plan.joined.network.as_ref())),
-        NetworkMode::Named(name) => return Err(SpecError::Network(name.clone())),
+        NetworkMode::Named(_) => {
+            let mut namespace = own(T::Network);
+            namespace.set_path(plan.place.as_ref().map(|place| place.namespace.clone()));
+            Some(namespace)
+        }
     };
     let pid = match &sharing.pid {
         SharingMode::Private => Some(own(T::Pid)),
