@@ -1,6 +1,7 @@
 //! Images through docker's CLI.
 
-use knarr_tests::{Image, Registry, Scratch, require};
+use knarr_tests::scripted::Answer;
+use knarr_tests::{Image, Registry, Scratch, Scripted, require};
 
 use crate::engine::{Engine, IMAGE};
 
@@ -62,6 +63,13 @@ fn a_pull_is_told_layer_by_layer_and_a_missing_image_is_an_error() {
     assert_eq!(engine.docker(["run", "--rm", &name, "echo", "hi"]).success().stdout, "hi\n");
     let missing = engine.docker(["pull", &format!("{}/app/none:1", registry.address())]).exits_with(1);
     assert!(missing.stderr.starts_with("Error response from daemon: "), "{missing}");
+    let challenge = "www-authenticate: Basic realm=\"r\"\r\n";
+    let refusing = Scripted::start(&scratch, &Image::busybox(), |_| {
+        Answer::Other(401, challenge.to_owned(), Vec::new())
+    });
+    let denied =
+        engine.ask("POST", &format!("/images/create?fromImage={}/app/web&tag=1", refusing.address()));
+    assert!(denied.status == 404 && denied.message().contains("pull access denied for"), "{denied:?}");
     let all = engine.ask("POST", "/images/create?fromImage=a");
     assert!(all.status == 501 && all.message().contains("name one"), "{all:?}");
 }

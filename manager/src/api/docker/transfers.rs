@@ -13,6 +13,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
 use knarr_proto::docker::reference::{familiar, short};
+use knarr_proto::kind::Kind;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
@@ -23,6 +24,7 @@ use super::engine::Engine;
 use super::failures::{Answer, Refusal};
 use super::query::Query;
 use crate::api::grpc::images::platform;
+use crate::failure::Failure as _;
 use crate::images::{self, Credentials, ImageError, Input, Loaded, Phase, Progress, PullRequest, Pulled};
 
 /// Steps under way to one client.
@@ -92,6 +94,15 @@ fn decoded(text: &[u8]) -> Option<Value> {
 /// Until there is something to tell, an error is the answer itself.
 async fn pull(engine: &Arc<Engine>, request: PullRequest) -> Answer {
     let reference = request.reference.to_string();
+    let is_anonymous = request.auth.is_none();
+    let refused = |error: ImageError| match error.kind() {
+        // Registries do not tell strangers which of the two it is, and docker's clients wait for a 404.
+        Kind::Unauthenticated | Kind::PermissionDenied if is_anonymous => Refusal::not_found(format!(
+            "pull access denied for {}, repository does not exist or may require 'docker login'",
+            familiar(&reference).repository
+        )),
+        _ => error.into(),
+    };
     let (progress, mut told) = mpsc::channel(UNDER_WAY);
     let noun = engine.system.images.clone();
     let mut pulling = Box::pin(async move { noun.pull(request, progress).await });
@@ -102,7 +113,7 @@ async fn pull(engine: &Arc<Engine>, request: PullRequest) -> Answer {
                 Some(step) if step.phase == Phase::Resolving => {}
                 step => break step,
             },
-            pulled = &mut pulling => return Ok(whole(engine, &reference, pulled?)),
+            pulled = &mut pulling => return Ok(whole(engine, &reference, pulled.map_err(refused)?)),
         }
     };
     Ok(answers::stream(engine, answers::JSON, async move |pieces| {
