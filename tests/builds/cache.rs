@@ -18,8 +18,7 @@ fn only_what_depends_on_a_change_is_done_again() {
     require!(root, tool("busybox"));
     let scratch = Scratch::new();
     let bed = Bed::new(&scratch);
-    let dockerfile =
-        "FROM base:1\nARG V\nCOPY a /a\nRUN cat /a > /b\nCOPY d /d\nRUN echo $V > /v\nLABEL l=1\n";
+    let dockerfile = "FROM base:1\nARG V\nCOPY a /a\nRUN cat /a > /b; echo \"$V\" > /c\nCOPY d /d\nRUN echo $V > /v\nLABEL l=1\n";
     let context = bed.context("c", &[("Dockerfile", dockerfile), ("a", "1"), ("d/x", "x"), ("other", "o")]);
     assert_eq!(cached(&bed, &[]), 0);
     assert_eq!(cached(&bed, &[]), 6);

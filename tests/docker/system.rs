@@ -66,7 +66,6 @@ fn what_is_not_there_yet_is_refused_with_a_sentence() {
     let scratch = Scratch::new();
     let engine = Engine::start(&scratch);
     for (method, path, status, word) in [
-        ("POST", "/build", 501, "built"),
         ("GET", "/volumes/x", 404, "get x: no such volume"),
         ("GET", "/networks/app", 404, "network app not found"),
         ("GET", "/swarm", 503, "This node is not a swarm manager."),

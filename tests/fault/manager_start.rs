@@ -27,6 +27,10 @@ config = {"image": "test/busybox:1", "entrypoint": None, "command": ["sleep", "1
     "cap_drop": [], "privileged": False, "network": "none", "auto_remove": False, "no_new_privileges": False,
     "group_add": [], "terminal_size": None, "sysctls": {}, "ulimits": []}
 process = {"args": ["sleep", "1000000"], "env": [], "working_dir": "/", "user": "", "stop_signal": 15, "volumes": []}
+later = ("volume_uses", "volumes", "build_steps", "build_cache", "build_configurations", "published_ports", "addresses",
+    "endpoints", "network_pools", "networks")
+for table in later:
+    database.execute("DROP TABLE " + table)
 database.executescript("""
 DROP TABLE containers;
 CREATE TABLE containers (

@@ -62,8 +62,8 @@ fn an_image_s_life_is_told_and_filtered() {
     for (filters, count) in [
         (&[("type", "image"), ("event", "untag")][..], 2),
         (&[("event", "load"), ("event", "save")], 2),
-        (&[("image", "b:1")], 3),
-        (&[("image", "b")], 3),
+        (&[("image", "b:1")], 4),
+        (&[("image", "b")], 4),
         (&[("image", &image.id)], 6),
         (&[("type", "container")], 0),
         (&[("type", "daemon"), ("event", "start")], 1),

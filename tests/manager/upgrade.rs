@@ -14,12 +14,11 @@ import json, os, sqlite3, sys
 root, identities = sys.argv[1], json.loads(sys.argv[2])
 database = sqlite3.connect(os.path.join(root, "knarr.db"), isolation_level=None)
 rows = database.execute("SELECT id, name, phase, json_extract(spec, '$.created_at'), json_extract(spec, '$.image.id'), life FROM containers").fetchall()
+later = ("volume_uses", "volumes", "build_steps", "build_cache", "build_configurations", "published_ports", "addresses",
+    "endpoints", "network_pools", "networks")
+for table in later:
+    database.execute("DROP TABLE " + table)
 database.executescript("""
-DROP TABLE build_configurations;
-DROP TABLE build_steps;
-DROP TABLE build_cache;
-DROP TABLE volume_uses;
-DROP TABLE volumes;
 DROP TABLE containers;
 CREATE TABLE containers (
     id       TEXT PRIMARY KEY,
