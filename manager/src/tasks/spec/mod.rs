@@ -334,12 +334,6 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_network_that_there_is_not_is_refused_by_its_name() {
-        let error = built(|isolation| isolation.sharing.network = NetworkMode::Named("app".into()));
-        assert_eq!(error.expect_err("refused").to_string(), "network app not found");
-    }
-
-    #[test]
     fn a_hostname_that_could_write_into_hosts_is_refused() {
         for name in ["a b", "a\nb", "-a", &"h".repeat(64), ""] {
             let built = built(|isolation| isolation.hostname = name.into());
