@@ -41,7 +41,7 @@ pub(crate) fn check(name: &str) -> Result<(), InvalidName> {
 
 /// Makes up a name; after some unlucky attempts with a number, so that one is found in the end.
 pub(crate) fn generate(attempt: u32) -> String {
-    let [a, b, c, d, ..] = random::bytes();
+    let [a, b, c, d] = random::bytes();
     let (adjective, seafarer) = (ADJECTIVES[usize::from(a) % 32], SEAFARERS[usize::from(b) % 32]);
     match attempt {
         0..=5 => format!("{adjective}_{seafarer}"),

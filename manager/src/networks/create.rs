@@ -8,7 +8,8 @@ use super::handle::Inner;
 use super::model::{DEFAULT, NONE, Network, NetworkRequest, NetworkSpec, Pool, PoolRequest};
 use super::netlink::Netlink;
 use super::options::BridgeOptions;
-use super::{check, link, random, records};
+use super::{check, link, records};
+use crate::random;
 use crate::time::UnixNs;
 
 /// Makes a network and returns it.
@@ -20,7 +21,7 @@ pub(super) fn create(inner: &Inner, request: NetworkRequest) -> Result<Network, 
     }
     let options = BridgeOptions::read(&request.options)?;
     let pools = asked_pools(&request)?;
-    let id = random::new_id();
+    let id = random::hex();
     let bridge = match options.name.as_str() {
         "" => format!("br-{}", &id[..12]),
         name => name.to_owned(),
@@ -149,7 +150,7 @@ pub(super) fn ensure_default(inner: &Inner) -> Result<(), NetworkError> {
         bridge: inner.default_bridge(),
         ..NetworkSpec::default()
     };
-    let network = Network { id: random::new_id(), name: DEFAULT.to_owned(), spec, pools };
+    let network = Network { id: random::hex(), name: DEFAULT.to_owned(), spec, pools };
     let netlink = Netlink::route().map_err(NetworkError::kernel("open the kernel's routes"))?;
     record(inner, &netlink, &network).map(drop)
 }

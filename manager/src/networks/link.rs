@@ -13,7 +13,7 @@ use super::model::{Endpoint, Mac, Network};
 use super::namespace::{inside, read_sysctl, write_sysctl};
 use super::netlink::route::{self, Pair};
 use super::netlink::{Messages, Netlink, NetlinkError};
-use super::random::{random_bytes, random_mac};
+use crate::random;
 
 /// The mark of all interfaces that are ours, so that they can be told from others.
 pub(super) const GROUP: u32 = 0x6b6e_6172;
@@ -33,7 +33,7 @@ pub(super) fn make_bridge(netlink: &Netlink, network: &Network) -> Result<(), Ne
         Some(_) => {}
         None => {
             let mut messages = Messages::default();
-            route::add_bridge(&mut messages, name, random_mac(), GROUP, options.mtu);
+            route::add_bridge(&mut messages, name, Mac::random(), GROUP, options.mtu);
             netlink.send(&messages).map_err(kernel())?;
         }
     }
@@ -108,7 +108,7 @@ pub(super) fn connect(
     let master = bridge.ok_or_else(|| NetworkError::Foreign(network.spec.bridge.clone()))?.index;
     let mut attempt = 0;
     let host_end = loop {
-        let name = format!("veth{}", hex(&random_bytes::<4>()));
+        let name = format!("veth{}", hex(&random::bytes::<4>()));
         let mut messages = Messages::default();
         route::add_pair(
             &mut messages,
@@ -226,14 +226,9 @@ pub(super) fn lend_forwarding(netlink: &Netlink, network: &Network) -> Result<Ve
 
 /// A hardware address that was asked for, or a new one.
 pub(super) fn mac(asked: &str) -> Mac {
-    Mac::parse(asked).unwrap_or_else(random_mac)
+    Mac::parse(asked).unwrap_or_else(Mac::random)
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

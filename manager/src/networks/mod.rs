@@ -24,7 +24,6 @@ mod namespace;
 mod netlink;
 mod options;
 mod ports;
-mod random;
 mod records;
 mod remove;
 mod reserve;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::addresses::{Family, Subnet};
 use super::options::BridgeOptions;
 use crate::held::OwnerId;
+use crate::random;
 use crate::time::UnixNs;
 
 /// The network that a container is in unless it says otherwise.
@@ -231,6 +232,13 @@ impl std::fmt::Display for Mac {
 }
 
 impl Mac {
+    /// One of nobody's but ours to give.
+    pub(super) fn random() -> Self {
+        let mut bytes = random::bytes::<6>();
+        bytes[0] = bytes[0] & 0xfc | 0x02;
+        Self(bytes)
+    }
+
     /// Of six pairs of digits; no group's, and not nobody's.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0; 6];

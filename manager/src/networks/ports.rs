@@ -11,7 +11,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, listen,
 use super::error::NetworkError;
 use super::model::{Networking, PortRequest, Protocol, PublishedPort};
 use super::namespace::read_sysctl;
-use super::random::random_bytes;
+use crate::random;
 
 /// What Linux itself takes ports from, when nothing says otherwise.
 const DYNAMIC: (u16, u16) = (32768, 60999);
@@ -142,7 +142,7 @@ fn candidates(wanted: &Wanted) -> Vec<u16> {
     let reserved = reserved_ranges(&read_sysctl("/proc/sys/net/ipv4/ip_local_reserved_ports"));
     let is_free = |port: &u16| !reserved.iter().any(|(from, to)| (*from..=*to).contains(port));
     let mut all: Vec<u16> = (first..=last).filter(is_free).collect();
-    let start = usize::from(u16::from_ne_bytes(random_bytes()));
+    let start = usize::from(u16::from_ne_bytes(random::bytes()));
     if !all.is_empty() {
         let middle = start % all.len();
         all.rotate_left(middle);

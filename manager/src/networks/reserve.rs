@@ -3,8 +3,9 @@
 use super::error::NetworkError;
 use super::handle::Inner;
 use super::model::{Endpoint, EndpointRequest, HOST, NONE, Network};
-use super::{check, link, random, records};
+use super::{check, link, records};
 use crate::held::OwnerId;
+use crate::random;
 
 /// Networks of one container; each is an interface.
 const MAX_NETWORKS: usize = 64;
@@ -47,7 +48,7 @@ pub(super) fn new_endpoint(network: &Network, owner: &OwnerId, request: Endpoint
     Endpoint {
         network: network.id.clone(),
         owner: owner.clone(),
-        id: random::new_id(),
+        id: random::hex(),
         mac: link::mac(&request.mac),
         request,
         names: Vec::new(),

@@ -213,7 +213,7 @@ async fn ask_tcp(query: &[u8], server: IpAddr) -> io::Result<Vec<u8>> {
 }
 
 fn renumbered(query: &[u8]) -> Vec<u8> {
-    let number = crate::networks::random::random_bytes::<2>();
+    let number = crate::random::bytes::<2>();
     [&number, query.get(2..).unwrap_or_default()].concat()
 }
 
